@@ -1,0 +1,48 @@
+"""SETOL diagnostics of trained weights, beside WeightWatcher's columns.
+
+>>> import setol_ww as ww
+>>> ww.erg_cut(ww.Spectrum.from_eigenvalues([0.1, 0.4, 0.5, 3.0])).rank
+3
+
+Public names are loaded when they are first used: importing the package loads neither torch nor weightwatcher nor
+matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_ROOM_OF = {
+    "InvalidInput": "contracts",
+    "UnreadableCheckpoint": "contracts",
+    "Outcome": "contracts",
+    "Spectrum": "spectrum",
+    "TailFit": "tails",
+    "fit_tail": "tails",
+    "ErgCut": "erg",
+    "erg_cut": "erg",
+    "Ecs": "ecs",
+    "State": "verdict",
+    "Settings": "analysis",
+    "LayerResult": "analysis",
+    "analyze_matrix": "analysis",
+    "analyze": "watcher",
+    "WeightWatcher": "watcher",
+}
+
+__all__ = ["__version__", *_ROOM_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
+    value = getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""The whole data flow for one matrix, as one line of pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .contracts import InvalidInput
+from .ecs import Ecs, ecs
+from .erg import ErgCut, erg_cut, first_product_below_one
+from .spectrum import Spectrum
+from .tails import TailFit, fit_tail
+from .verdict import Verdict, judge
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an analysis may be told. `sigmas` is the width of the ideal band in standard errors."""
+
+    sigmas: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.sigmas > 0:
+            raise InvalidInput(f"sigmas={self.sigmas!r} was asked; accepted is a positive number")
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """Everything one spectrum says: `W -> Spectrum -> TailFit | ErgCut -> Ecs -> Verdict`.
+
+    `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space.
+    """
+
+    spectrum: Spectrum
+    tail: TailFit
+    erg: ErgCut
+    ecs: Ecs
+    verdict: Verdict
+    detX_num_exact: int
+
+
+def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
+    """`analyze_matrix` from a spectrum that is there already."""
+    settings = settings or Settings()
+    tail = fit_tail(spectrum)
+    erg = erg_cut(spectrum)
+    both = ecs(spectrum, tail, erg)
+    verdict = judge(tail, erg, both, sigmas=settings.sigmas)
+    return LayerResult(spectrum, tail, erg, both, verdict, first_product_below_one(spectrum))
+
+
+def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
+    """Tail, ERG cut and SETOL state of one matrix.
+
+    Parameters
+    ----------
+    W : array_like or torch.Tensor, shape (rows, columns)
+        Real, of any dtype, on any scale.
+    settings : Settings, optional
+
+    Returns
+    -------
+    LayerResult
+        Zero, rank-one, constant, orthogonal, NaN and tiny matrices give a result whose outcomes say so.
+
+    Raises
+    ------
+    InvalidInput
+        When W is not a real matrix of two dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = analyze_matrix(np.random.default_rng(0).normal(size=(400, 200)))
+    >>> result.erg.status.value, result.erg.rank
+    ('ok', 163)
+    """
+    return analyze_spectrum(Spectrum.from_matrix(W), settings)

@@ -1,0 +1,198 @@
+"""Weights on disk, opened without loading them: safetensors, torch files (weights only), npz, npy, directories.
+
+No code in a file is ever run: torch files are read with `weights_only=True`, numpy files with `allow_pickle=False`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .contracts import InvalidInput, UnreadableCheckpoint
+from .sources import Entry, dtype_word, mapping_entries, natural_key, why_unfit
+
+SAFETENSORS = (".safetensors",)
+TORCH = (".pt", ".pth", ".th", ".bin", ".ckpt")
+NUMPY = (".npz", ".npy")
+ACCEPTED = SAFETENSORS + TORCH + NUMPY
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+SAFETENSORS_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
+
+
+def checkpoint_entries(path: str | Path) -> list[Entry]:
+    """Every tensor in a checkpoint, unloaded.
+
+    Parameters
+    ----------
+    path : str or Path
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory: with a `*.index.json` the
+        shards it names, else all files of the first of these kinds that is there.
+
+    Returns
+    -------
+    list of Entry
+        In the order of the file; in natural order of the names for safetensors, which keeps none.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such path, or its ending is not one of those above.
+    UnreadableCheckpoint
+        A file is truncated, corrupt, missing from its index, or would run code; the text names it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = directory_files(path)
+        entries = [entry for file in files for entry in file_entries(file)]
+        return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+    if not path.exists():
+        raise InvalidInput(f"the path {str(path)!r} was asked; there is no such file or directory")
+    return file_entries(path)
+
+
+def directory_files(folder: Path) -> list[Path]:
+    """The files of a checkpoint directory: those of its index, else all of the first kind that is there."""
+    indices = sorted(folder.glob("*.index.json"), key=lambda index: ("safetensors" not in index.name, index.name))
+    if indices:
+        with reading(indices[0]):
+            weight_map = json.loads(indices[0].read_text(encoding="utf-8"))["weight_map"]
+            files = sorted({folder / name for name in weight_map.values()}, key=lambda file: natural_key(file.name))
+        for file in files:
+            if not file.exists():
+                raise UnreadableCheckpoint(f"{file}: named in {indices[0].name} but not there")
+        return files
+    for endings in (SAFETENSORS, TORCH, NUMPY):
+        files = sorted(
+            (file for file in folder.iterdir() if file.suffix in endings), key=lambda file: natural_key(file.name)
+        )
+        if files:
+            return files
+    raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(ACCEPTED)}")
+
+
+def file_entries(file: Path) -> list[Entry]:
+    """Entries of one file."""
+    if file.suffix in SAFETENSORS:
+        return _safetensors_entries(file)
+    if file.suffix in TORCH:
+        return mapping_entries(unwrap(load_torch(file), file))
+    if file.suffix == ".npz":
+        return _npz_entries(file)
+    if file.suffix == ".npy":
+        return _npy_entries(file)
+    raise InvalidInput(f"the file {str(file)!r} was asked; accepted endings are {', '.join(ACCEPTED)}")
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Whatever a reader raises on a broken file becomes `UnreadableCheckpoint` with the file's name."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except UnreadableCheckpoint:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UnreadableCheckpoint(f"{file}: refused, it is not plain weights ({_first_line(error)})") from error
+    except (SafetensorError, OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, RuntimeError) as error:
+        raise UnreadableCheckpoint(f"{file}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def load_torch(file: Path) -> Any:
+    """`torch.load` of plain weights, memory-mapped where the format allows it."""
+    import torch
+
+    with reading(file):
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+
+
+def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
+    """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if hasattr(loaded, "shape"):
+        loaded = {"matrix.weight": loaded}
+    if not isinstance(loaded, dict):
+        raise UnreadableCheckpoint(f"{file}: it holds a {type(loaded).__name__}, not a mapping of names to tensors")
+    named = {str(name): tensor for name, tensor in loaded.items()}
+    if named and all(name.startswith("module.") for name in named):
+        named = {name.removeprefix("module."): tensor for name, tensor in named.items()}
+    return named
+
+
+def _safetensors_entries(file: Path) -> list[Entry]:
+    from safetensors import safe_open
+
+    def loader(name: str) -> Callable[[], Any]:
+        def load() -> Any:
+            with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
+                return opened.get_tensor(name)
+
+        return load
+
+    entries = []
+    with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
+        names = frozenset(opened.keys())
+        for name in sorted(names, key=natural_key):
+            part = opened.get_slice(name)
+            shape, code = tuple(part.get_shape()), part.get_dtype()
+            dtype = SAFETENSORS_DTYPES.get(code, code.lower())
+            entries.append(Entry(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype, names)))
+    return entries
+
+
+def _npz_entries(file: Path) -> list[Entry]:
+    def loader(member: str) -> Callable[[], Any]:
+        def load() -> Any:
+            with reading(file), np.load(file, allow_pickle=False) as opened:
+                return opened[member]
+
+        return load
+
+    entries = []
+    with reading(file), zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                shape, dtype = _npy_header(member)
+            name = info.filename.removesuffix(".npy")
+            entries.append(Entry(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype)))
+    return entries
+
+
+def _npy_entries(file: Path) -> list[Entry]:
+    def load() -> Any:
+        with reading(file):
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+
+    with reading(file), file.open("rb") as opened:
+        shape, dtype = _npy_header(opened)
+    name = f"{file.stem}.weight"
+    return [Entry(name, shape, dtype, load, unfit=why_unfit(name, shape, dtype))]
+
+
+def _npy_header(stream: Any) -> tuple[tuple[int, ...], str]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype_word(dtype)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or "no further detail"

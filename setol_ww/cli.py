@@ -1,0 +1,110 @@
+"""The command `setol-ww`: no arithmetic, only asking and printing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .contracts import InvalidInput, UnreadableCheckpoint
+
+ANALYZE_EXAMPLE = """example:
+  setol-ww analyze model.safetensors --out layers.csv
+  setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize
+"""
+DEMO_EXAMPLE = """example:
+  setol-ww demo
+"""
+WRITERS = {
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".json": lambda frame, path: frame.to_json(path, orient="records", indent=1),
+    ".html": lambda frame, path: frame.to_html(path, index=False),
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 2 for what was asked wrongly or cannot be read."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (InvalidInput, UnreadableCheckpoint) as error:
+        sys.stderr.write(f"setol-ww: {error}\n")
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(prog="setol-ww", description="SETOL diagnostics of trained weights, without data.")
+    root.add_argument("--version", action="version", version=f"setol-ww {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    analyze = _command(commands, "analyze", "analyse every layer of a checkpoint", ANALYZE_EXAMPLE, _analyze)
+    analyze.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    analyze.add_argument("--out", metavar="FILE", type=Path, help="write the whole table: .csv, .json, .html, .parquet")
+    analyze.add_argument("--layers", nargs="+", default=[], metavar="WHICH",
+                         help="only these layers: ids, names or types (dense, conv2d, embedding)")
+    analyze.add_argument("--randomize", action="store_true", help="add WeightWatcher's randomised spectra")
+    analyze.add_argument("--seed", type=int, default=0, help="seed of the randomisation (default 0)")
+    analyze.add_argument("--engine", choices=("fast", "reference"), default="fast",
+                         help="reference leaves WeightWatcher's numerics alone (default fast)")
+    analyze.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
+
+    _command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
+    return root
+
+
+def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=summary, description=summary.capitalize() + ".", epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    if options.out is not None and options.out.suffix not in WRITERS:
+        raise InvalidInput(f"--out {options.out} was asked; accepted endings are {', '.join(WRITERS)}")
+    from .report import coverage_lines, layer_name, legend, paragraph, text_table
+    from .watcher import WeightWatcher
+
+    watcher = WeightWatcher(options.path)
+    layers = [int(which) if which.lstrip("-").isdigit() else which for which in options.layers]
+    frame = watcher.analyze(
+        layers=layers, detX=True, randomize=options.randomize, seed=options.seed, engine=options.engine
+    )
+    blocks = [text_table(frame), legend(), coverage_lines(watcher.coverage)] if len(frame) else [
+        coverage_lines(watcher.coverage)
+    ]
+    if options.reasons:
+        blocks += [
+            paragraph(f"{layer_name(row)}: {row['setol_state']}. {row['setol_reason']}")
+            for _, row in frame[frame["setol_reason"].notna()].iterrows()
+        ]
+    sys.stdout.write("\n\n".join(blocks) + "\n")
+    if options.out is not None:
+        _write(frame, options.out)
+        sys.stdout.write(f"\nAll {frame.shape[1]} columns of {len(frame)} rows are in {options.out}.\n")
+    return 0
+
+
+def _write(frame: Any, path: Path) -> None:
+    """The table to a file; a missing parquet library or an unwritable place is said as what was asked wrongly."""
+    frame.attrs.clear()
+    try:
+        WRITERS[path.suffix](frame, path)
+    except ImportError as error:
+        raise InvalidInput(f"--out {path} was asked; it needs another package: pip install pyarrow ({error})") from None
+    except OSError as error:
+        raise InvalidInput(f"--out {path} was asked; it cannot be written: {error}") from None
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .demo import demo_text
+
+    sys.stdout.write(demo_text() + "\n")
+    return 0

@@ -1,0 +1,186 @@
+"""Where weights come from: every tensor of a module or a mapping, named, unloaded, with what is known about it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
+QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
+SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor that can be loaded.
+
+    Attributes
+    ----------
+    name : str
+        Full name, as in a state dict.
+    shape : tuple of int
+    dtype : str
+        Without the library's prefix, for instance `bfloat16`.
+    load : callable
+        Returns the tensor (torch or numpy).
+    owner : str
+        Class name of the module that holds it; empty for a mapping or a file.
+    owner_index : int
+        Index of that module in `named_modules()`; -1 without one.
+    unfit : str
+        Why it cannot be analysed; empty when it can.
+    same_as : str
+        Name of the entry that stands for this one: a tied weight's first name, or the effective weight that
+        this parameter is a factor of.
+    effective : bool
+        True for a weight computed from parameters (weight norm, spectral norm): analysed, but no parameter.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], Any] = field(repr=False, compare=False)
+    owner: str = ""
+    owner_index: int = -1
+    unfit: str = ""
+    same_as: str = ""
+    effective: bool = False
+
+    @property
+    def n_params(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def is_candidate(self) -> bool:
+        """True for a tensor of two or more dimensions."""
+        return len(self.shape) >= 2
+
+
+def dtype_word(dtype: Any) -> str:
+    """`torch.bfloat16`, `numpy.dtype('float32')` -> `bfloat16`, `float32`."""
+    return str(dtype).replace("torch.", "").lstrip("<>=|")
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """A numpy array of the same values: float64 stays, every other float becomes float32 where numpy lacks it."""
+    if not hasattr(tensor, "detach"):
+        return np.asarray(tensor)
+    tensor = tensor.detach().cpu()
+    return (tensor if dtype_word(tensor.dtype) == "float64" else tensor.float()).numpy()
+
+
+def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = ()) -> str:
+    """Why a tensor is not a weight matrix that can be analysed; empty when it is one.
+
+    `names` are the other names of the model, searched for the scales of a quantised tensor.
+    """
+    if 0 in shape:
+        return f"it has no elements (shape {' x '.join(map(str, shape))})"
+    if QUANTISED.match(dtype):
+        return f"packed or quantised integers of type {dtype} are not weights as they stand"
+    if not READABLE.match(dtype):
+        return f"values of type {dtype} cannot be read as real weights"
+    if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
+        return f"{dtype} values that need the scales stored beside them, which are not applied"
+    last = name.rsplit(".", 1)[-1]
+    if last.endswith("bias") or last in SCALES:
+        return f"'{last}' is no weight matrix"
+    return ""
+
+
+def mapping_entries(tensors: Mapping[str, Any]) -> list[Entry]:
+    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
+    entries: list[Entry] = []
+    first_name: dict[Any, str] = {}
+    for name, tensor in tensors.items():
+        if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+            logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
+            continue
+        same_as = first_name.setdefault(_memory(tensor), name)
+        entries.append(_entry(name, tensor, tensors, same_as="" if same_as == name else same_as))
+    return entries
+
+
+def module_entries(model: Any) -> list[Entry]:
+    """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
+    entries: list[Entry] = []
+    seen: set[int] = set()
+    for index, (prefix, module) in enumerate(model.named_modules()):
+        made_of = _effective_weight(prefix, module)
+        if made_of:
+            entries.append(_entry(made_of, module.weight, (), module, index, effective=True))
+        for tensor_name, tensor in _own_tensors(module):
+            if tensor is None or id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            name = f"{prefix}.{tensor_name}" if prefix else tensor_name
+            factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
+            if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
+                factor = made_of
+            entries.append(_entry(name, tensor, (), module, index, same_as=factor))
+    return entries
+
+
+def _entry(
+    name: str,
+    tensor: Any,
+    names: Container[str],
+    module: Any = None,
+    index: int = -1,
+    same_as: str = "",
+    effective: bool = False,
+) -> Entry:
+    shape, dtype = tuple(int(side) for side in tensor.shape), dtype_word(tensor.dtype)
+    owner = type(module).__name__ if module is not None else ""
+    if getattr(tensor, "is_meta", False):
+        unfit = "it lies on the meta device and has no values"
+    elif getattr(tensor, "is_sparse", False):
+        unfit = "it is a sparse tensor"
+    else:
+        unfit = why_unfit(name, shape, dtype, names)
+    if not unfit and "norm" in owner.lower() and not same_as:
+        unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
+    # An effective weight is computed anew at each access, so the module is asked when it is needed.
+    load = (lambda: module.weight) if effective else (lambda: tensor)
+    return Entry(name, shape, dtype, load, owner, index, unfit, same_as, effective)
+
+
+def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    yield from module.named_parameters(recurse=False)
+    for name, buffer in module.named_buffers(recurse=False):
+        if "weight" in name:
+            yield name, buffer
+
+
+def _is_factor(prefix: str) -> bool:
+    """True inside `layer.parametrizations.weight`, where torch keeps the factors of a parametrised weight."""
+    return bool(re.search(r"(^|\.)parametrizations\.\w+$", prefix))
+
+
+def _effective_weight(prefix: str, module: Any) -> str:
+    """Name of a weight that the module computes from others (parametrised, weight norm), else empty."""
+    parametrised = "weight" in getattr(module, "parametrizations", {})
+    hooked = any(name in module._parameters for name in ("weight_v", "weight_orig"))
+    if not (parametrised or hooked) or not hasattr(getattr(module, "weight", None), "dim"):
+        return ""
+    return f"{prefix}.weight" if prefix else "weight"
+
+
+def _memory(tensor: Any) -> Any:
+    """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
+    if not hasattr(tensor, "data_ptr") or getattr(tensor, "is_meta", False) or not tensor.numel():
+        return id(tensor)
+    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts `layers.2` before `layers.10`."""
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name) if piece]

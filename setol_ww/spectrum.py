@@ -1,0 +1,249 @@
+"""The eigenvalues of W^T W in float64, with the shape and the precision they came from.
+
+Scale is always named: `raw` is sigma^2 of W as it stands, `unit_mean` is raw divided by its mean, the scale on
+which the trace-log condition of SETOL is stated (arXiv 2507.17912, Eq. 126; mean eigenvalue 1, so Tr X = M).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from .contracts import FloatArray, InvalidInput, positive_integer
+
+logger = logging.getLogger(__name__)
+
+EPS_FLOAT64 = float(np.finfo(np.float64).eps)
+EPS_FLOAT32 = float(np.finfo(np.float32).eps)
+
+# Eigenvalues of a Gram matrix carry an absolute error of a few eps * lambda_max. Below this share of lambda_max
+# the error is no longer small beside the eigenvalue and the singular values are computed instead.
+GRAM_RESOLUTION = 100 * EPS_FLOAT64
+BLOCK_ELEMENTS = 2**23
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    r"""Eigenvalues :math:`L_i = \sigma_i^2` of :math:`W^T W`, ascending, of one matrix or of pooled slices.
+
+    Made by `Spectrum.from_matrix`, `Spectrum.from_slices` or `Spectrum.from_eigenvalues`.
+
+    Attributes
+    ----------
+    raw : ndarray of float64, ascending
+        Eigenvalues in units of W squared; all NaN when W has an entry that is not finite.
+    N, M : int
+        Larger and smaller side of W (of one slice when slices are pooled).
+    slices : int
+        Number of pooled matrices; `raw` has `M * slices` values.
+    eps : float
+        Machine epsilon of the stored weights. Half precision counts as float32: its values are exact in
+        float32, and the literal rule max(N, M) * eps would call every layer of 128 rows rank zero.
+
+    Examples
+    --------
+    >>> spectrum = Spectrum.from_matrix([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> spectrum.raw.tolist(), spectrum.unit_mean.tolist(), spectrum.Q
+    ([1.0, 4.0], [0.4, 1.6], 1.5)
+    """
+
+    raw: FloatArray = field(repr=False)
+    N: int
+    M: int
+    slices: int = 1
+    eps: float = EPS_FLOAT64
+
+    @property
+    def Q(self) -> float:
+        """Aspect ratio N / M, at least 1; NaN for an empty matrix."""
+        return self.N / self.M if self.M else math.nan
+
+    @property
+    def num_evals(self) -> int:
+        """Number of eigenvalues, zeros among them: M times the number of slices."""
+        return self.raw.size
+
+    @cached_property
+    def is_defined(self) -> bool:
+        """True when the eigenvalues are finite and at least one is positive."""
+        return bool(self.raw.size and np.isfinite(self.raw).all() and self.raw[-1] > 0)
+
+    @cached_property
+    def unit_mean(self) -> FloatArray:
+        """`raw` divided by its mean, so the mean is 1; all NaN when no eigenvalue is positive and finite."""
+        if not self.is_defined:
+            return np.full(self.raw.shape, np.nan)
+        return self.raw * (self.raw.size / self.raw.sum())
+
+    @cached_property
+    def rank(self) -> int:
+        r"""Numerical rank :math:`\#\{\sigma > \max(N, M)\,\epsilon\,\sigma_1\}`, summed over pooled slices."""
+        if not self.is_defined:
+            return 0
+        tolerance = max(self.N, self.M) * self.eps
+        return int(np.count_nonzero(self.raw > tolerance * tolerance * self.raw[-1]))
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """True when the singular values differ by no more than the rounding of the weights."""
+        return self.is_defined and self.raw[0] >= self.raw[-1] * (1 - 2 * max(self.N, self.M) * self.eps)
+
+    @classmethod
+    def from_matrix(cls, W: Any) -> Spectrum:
+        r"""Spectrum of one matrix: float64 Gram matrix by row blocks, then a symmetric eigensolver.
+
+        Where the smallest eigenvalue is below 1e-14 of the largest (rank-deficient matrices) the singular
+        values are computed instead, because a Gram matrix cannot resolve them.
+
+        Parameters
+        ----------
+        W : array_like or torch.Tensor, shape (rows, columns)
+            Any real dtype, bfloat16 and float8 among them; upcast block by block, never as a whole.
+
+        Raises
+        ------
+        InvalidInput
+            When W is not a two-dimensional array of real numbers.
+
+        Notes
+        -----
+        An entry that is not finite gives NaN eigenvalues and rank 0; an empty matrix gives an empty spectrum.
+        """
+        return cls.from_slices([W])
+
+    @classmethod
+    def from_slices(cls, matrices: Iterable[Any]) -> Spectrum:
+        """Pooled spectrum of equal-sized matrices, as WeightWatcher pools the kernel slices of a convolution.
+
+        Equal to the spectrum of their block-diagonal sum. Parameters and errors as `from_matrix`.
+        """
+        checked = [as_matrix(matrix) for matrix in matrices]
+        shapes = sorted({tuple(sorted(matrix.shape)) for matrix in checked})
+        if len(shapes) != 1:
+            raise InvalidInput(f"slices of shapes {shapes} were asked to be pooled; accepted is one common shape")
+        rows, columns = checked[0].shape
+        raw = np.sort(np.concatenate([eigenvalues(matrix) for matrix in checked]))
+        eps = min(precision(matrix) for matrix in checked)
+        return cls(raw, max(rows, columns), min(rows, columns), len(checked), eps)
+
+    @classmethod
+    def from_eigenvalues(
+        cls,
+        raw: Any,
+        shape: tuple[int, int] | None = None,
+        *,
+        slices: int = 1,
+        eps: float = EPS_FLOAT64,
+    ) -> Spectrum:
+        """Spectrum from eigenvalues of W^T W that are known already.
+
+        Parameters
+        ----------
+        raw : array_like, one-dimensional
+            In any order and on any scale; a negative value within rounding of zero counts as zero.
+        shape : (int, int), optional
+            Shape of W (of one slice); a square matrix with as many rows as eigenvalues when left out.
+        slices, eps
+            As the attributes.
+
+        Raises
+        ------
+        InvalidInput
+            Not one-dimensional, not real, clearly negative, or not min(shape) * slices values.
+        """
+        values = np.sort(as_vector(raw))
+        if values.size and values[0] < -1e-8 * abs(values[-1]):
+            raise InvalidInput(f"the eigenvalue {values[0]:g} was given; W^T W has none below 0")
+        side = values.size // positive_integer("slices", slices)
+        rows, columns = shape if shape is not None else (side, side)
+        if min(rows, columns) * slices != values.size:
+            raise InvalidInput(
+                f"{values.size} eigenvalues were given for shape {rows} x {columns} and {slices} slice(s); "
+                f"accepted are {min(rows, columns) * slices}"
+            )
+        return cls(np.maximum(values, 0.0), max(rows, columns), min(rows, columns), slices, eps)
+
+
+def as_vector(values: Any) -> FloatArray:
+    """A float64 copy of a one-dimensional real array, else `InvalidInput`."""
+    array = np.asarray(values)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise InvalidInput(f"an array of shape {array.shape} and type {array.dtype} was given; accepted: 1-D, real")
+    return array.astype(np.float64)
+
+
+def as_matrix(W: Any) -> Any:
+    """W as a 2-D numpy array or detached torch tensor of real numbers, not copied where that can be avoided."""
+    # A torch tensor is known by its methods: this module must not import torch for a numpy user.
+    matrix: Any = W.detach() if hasattr(W, "detach") else np.asarray(W)
+    real = not matrix.is_complex() if hasattr(matrix, "detach") else matrix.dtype.kind in "fiub"
+    if len(matrix.shape) != 2 or not real:
+        raise InvalidInput(
+            f"an object of type {type(W).__name__}, shape {tuple(matrix.shape)} and dtype {matrix.dtype} was given; "
+            "accepted is a real matrix of two dimensions"
+        )
+    return matrix
+
+
+def precision(matrix: Any) -> float:
+    """Epsilon of the weights: float64's own, float32's for everything narrower."""
+    return EPS_FLOAT64 if str(matrix.dtype).endswith(("float64", "int64")) else EPS_FLOAT32
+
+
+def row_blocks(matrix: Any) -> Iterator[FloatArray]:
+    """Float64 blocks of the tall orientation of `matrix`, about 64 MB each."""
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    step = max(1, BLOCK_ELEMENTS // max(1, tall.shape[1]))
+    for start in range(0, tall.shape[0], step):
+        block = tall[start : start + step]
+        if hasattr(block, "detach"):
+            import torch
+
+            yield np.ascontiguousarray(block.to(dtype=torch.float64, device="cpu").numpy())
+        else:
+            yield np.ascontiguousarray(block, dtype=np.float64)
+
+
+def gram(matrix: Any) -> FloatArray:
+    """Lower triangle of the smaller Gram matrix, accumulated by BLAS `syrk` over row blocks."""
+    side = min(matrix.shape)
+    total = np.zeros((side, side), order="F")
+    for block in row_blocks(matrix):
+        total = scipy.linalg.blas.dsyrk(1.0, block.T, beta=1.0, c=total, lower=1, overwrite_c=1)
+    return total
+
+
+def singular_values(matrix: Any) -> FloatArray:
+    """Singular values of a tall or square matrix, ascending: blocked QR, then the SVD of the triangle."""
+    triangle: FloatArray = np.empty((0, min(matrix.shape)))
+    for block in row_blocks(matrix):
+        stacked = np.concatenate([triangle, block])
+        if stacked.shape[0] > stacked.shape[1]:
+            (stacked,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)
+            stacked = stacked[: stacked.shape[1]]
+        triangle = stacked
+    return np.sort(scipy.linalg.svdvals(triangle, overwrite_a=True))
+
+
+def eigenvalues(matrix: Any) -> FloatArray:
+    """Eigenvalues of the smaller Gram matrix, ascending, min(shape) of them; NaN when an entry is not finite."""
+    side = min(matrix.shape)
+    if not side:
+        return np.empty(0)
+    total = gram(matrix)
+    if not np.isfinite(np.diagonal(total)).all():
+        return np.full(side, np.nan)
+    values = scipy.linalg.eigh(
+        total, lower=True, eigvals_only=True, overwrite_a=True, driver="evd", check_finite=False
+    )
+    if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
+        logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
+        return singular_values(matrix) ** 2
+    return np.maximum(values, 0.0)

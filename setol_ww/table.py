@@ -1,0 +1,135 @@
+"""The single register of our columns: name, group, unit, meaning, equation, and how each is read off a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .analysis import LayerResult
+from .contracts import Outcome
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes
+    ----------
+    name, group : str
+        Group `ERG`, `tail` or `class` as in the documentation.
+    unit : str
+        `unit mean`, `raw`, or the word for a number without scale.
+    meaning : str
+    source : str
+        Where its formula stands.
+    read : callable
+        `LayerResult -> value`.
+    """
+
+    name: str
+    group: str
+    unit: str
+    meaning: str
+    source: str
+    read: Callable[[LayerResult], Any] = field(repr=False, compare=False)
+
+
+def _erg_number(value: float, result: LayerResult) -> float:
+    """NaN instead of a count of zero where there is no cut."""
+    return math.nan if result.erg.status is Outcome.DEGENERATE else value
+
+
+def _tail_number(value: float, result: LayerResult) -> float:
+    return value if result.tail.rank else math.nan
+
+
+PAPER = "arXiv 2507.17912"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("erg_rank", "ERG", "count", "number k* of leading eigenvalues whose product is nearest to 1",
+           f"{PAPER} Eq. 126; k* is the nearer of the two k at the sign change of S_k",
+           lambda r: _erg_number(r.erg.rank, r)),
+    Column("erg_fraction", "ERG", "share", "k* over the number of eigenvalues", "k* / num_evals",
+           lambda r: r.erg.fraction),
+    Column("erg_log_det", "ERG", "nat", "what is left over: the sum of ln x over the ERG tail, 0 when det X = 1",
+           f"S_k* of {PAPER} Eq. 126", lambda r: r.erg.log_det),
+    Column("erg_lambda_min", "ERG", "unit mean", "smallest eigenvalue of the ERG tail", f"{PAPER} section 5.2.4",
+           lambda r: r.erg.lambda_min),
+    Column("erg_lambda_min_raw", "ERG", "raw", "the same on the scale of WeightWatcher's xmin",
+           f"{PAPER} section 5.2.4", lambda r: r.erg.lambda_min_raw),
+    Column("erg_status", "ERG", "word", "ok, flat, rank_limited or degenerate", "Outcome",
+           lambda r: r.erg.status.value),
+    Column("alpha_erg", "ERG", "exponent", "Hill exponent of the ERG tail", "1 + k / sum ln(x_i / x_k)",
+           lambda r: r.erg.alpha),
+    Column("pl_lambda_min", "ERG", "unit mean", "smallest eigenvalue of the power-law tail",
+           f"{PAPER} Eq. 164", lambda r: r.tail.lambda_min),
+    Column("delta_lambda_min", "ERG", "unit mean", "start of the power-law tail minus start of the ERG tail",
+           f"{PAPER} Eq. 164", lambda r: r.ecs.delta_lambda_min),
+    Column("erg_rank_gap", "ERG", "count", "k* minus the number of eigenvalues in the power-law tail",
+           "k* - tail_rank", lambda r: r.ecs.rank_gap),
+    Column("erg_metric", "ERG", "nat", "mean of ln x over the power-law tail, 0 when that tail has det X = 1",
+           "1 / (alpha - 1) + ln pl_lambda_min", lambda r: r.ecs.erg_metric),
+    Column("detX_num_exact", "ERG", "count", "WeightWatcher's rule for detX_num (first k with a product below 1) "
+           "carried out in log space", "first k with S_k < 0", lambda r: r.detX_num_exact),
+    Column("tail_alpha", "tail", "exponent", "exponent of the power-law tail, whatever the scale of W",
+           "Clauset et al. 2009, Eq. 3.1", lambda r: r.tail.alpha),
+    Column("tail_sigma", "tail", "exponent", "standard error of tail_alpha", "(alpha - 1) / sqrt(tail_rank)",
+           lambda r: r.tail.sigma),
+    Column("tail_rank", "tail", "count", "number of eigenvalues in the power-law tail",
+           "Clauset et al. 2009, section 3.3", lambda r: _tail_number(r.tail.rank, r)),
+    Column("tail_ks", "tail", "distance", "Kolmogorov-Smirnov distance of the tail to its power law",
+           "Clauset et al. 2009, Eq. 3.9", lambda r: r.tail.ks),
+    Column("tail_outcome", "tail", "word", "ok, poor_fit, small_sample, flat, too_few or degenerate", "Outcome",
+           lambda r: r.tail.outcome.value),
+    Column("setol_state", "class", "word", "ideal, over-regularized, under-trained, short-of-ideal or undetermined",
+           "alpha = 2 and det X = 1 within the fit's standard error", lambda r: r.verdict.state.value),
+    Column("setol_reason", "class", "sentence", "the numbers the state rests on", "", lambda r: r.verdict.reason),
+)
+
+#: Columns that hold WeightWatcher's answer against the exact one, filled where WeightWatcher ran.
+DETX_ERROR = Column(
+    "detX_num_error", "ERG", "count", "WeightWatcher's detX_num minus detX_num_exact: its over- or underflow", "",
+    lambda r: math.nan,
+)
+
+
+def names(detX: bool = True) -> list[str]:
+    """Names of our columns in their order; without `detX` only those of the tail."""
+    listed = [column.name for column in COLUMNS if detX or column.group == "tail"]
+    if detX:
+        listed.insert(listed.index("detX_num_exact") + 1, DETX_ERROR.name)
+    return listed
+
+
+def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None) -> dict[str, Any]:
+    """Our columns for one result.
+
+    Parameters
+    ----------
+    result : LayerResult
+    detX : bool
+        Leave the ERG and class columns out when false.
+    detX_num : int, optional
+        WeightWatcher's own count, for `detX_num_error`; NaN without it.
+
+    Examples
+    --------
+    >>> import setol_ww as ww
+    >>> row(ww.analyze_matrix([[3.0, 0.0], [0.0, 1.0]]))["erg_rank"]
+    1
+    """
+    values = {column.name: column.read(result) for column in COLUMNS}
+    values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
+    return {name: values[name] for name in names(detX)}
+
+
+def as_markdown() -> str:
+    """The documentation page of the columns."""
+    lines = ["| column | group | unit | meaning | formula or source |", "|---|---|---|---|---|"]
+    listed = {column.name: column for column in (*COLUMNS, DETX_ERROR)}
+    for name in names():
+        column = listed[name]
+        lines.append(f"| `{name}` | {column.group} | {column.unit} | {column.meaning} | {column.source} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,49 @@
+"""Plain weightwatcher, run politely, for comparisons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from setol_ww.guest import quiet
+
+with quiet():
+    import weightwatcher
+    from weightwatcher import RMT_Util, WW_powerlaw
+
+RANDOM = ("rand_", "max_rand", "ww_", "num_traps")
+
+
+def plain_analyze(model, **options) -> pd.DataFrame:
+    """weightwatcher's own table; its shuffles drawn from seed 0."""
+    with quiet(0):
+        return weightwatcher.WeightWatcher(model=model).analyze(**options)
+
+
+def plain_detX(raw: np.ndarray) -> int:
+    """weightwatcher's `detX_num` of a spectrum."""
+    with quiet():
+        return RMT_Util.detX_constraint(np.sort(raw))[0]
+
+
+def plain_fit(raw: np.ndarray):
+    """weightwatcher's default power-law fit."""
+    with quiet():
+        return WW_powerlaw.WWFit(raw)
+
+
+def assert_same_columns(ours: pd.DataFrame, theirs: pd.DataFrame, rtol: float = 1e-9) -> None:
+    """Every column of weightwatcher's table stands in the first rows of ours with its values."""
+    theirs = theirs.reset_index(drop=True)
+    first = ours.iloc[: len(theirs)]
+    assert [name for name in ours if name in theirs] == list(theirs)
+    assert (first["row_origin"] == "weightwatcher").all()
+    assert (ours["row_origin"].iloc[len(theirs):] == "setol_ww").all()
+    for name in theirs:
+        mine, yours = first[name], theirs[name]
+        if not pd.api.types.is_numeric_dtype(yours):
+            assert mine.fillna("?").tolist() == yours.fillna("?").tolist(), name
+            continue
+        mine, yours = mine.to_numpy(float), yours.to_numpy(float)
+        atol = 1e-7 * theirs["sv_max"].max() if name == "sv_min" else 0.0
+        np.testing.assert_allclose(mine, yours, rtol=rtol, atol=atol, err_msg=name)
