@@ -122,15 +122,14 @@ def train(data: Mnist, *, lr_scale: float, batch_size: int, seed: int, max_epoch
     rng = torch.Generator().manual_seed(seed)
     net = initial_net(rng)
     order = torch.randperm(len(data.x), generator=rng)
-    kept = order[int(HELD_OUT * len(order)):]
+    kept = order[int(HELD_OUT * len(order)) :]
     held_out = order[: int(HELD_OUT * len(order))]
     best, waited, history = float("inf"), 0, []
     for epoch in range(1, max_epochs + 1):
         started = time.perf_counter()
         shuffled = kept[torch.randperm(len(kept), generator=rng)]
         losses = [
-            sgd_step(net, data.x[batch], data.y[batch], BASE_RATE * lr_scale)
-            for batch in shuffled.split(batch_size)
+            sgd_step(net, data.x[batch], data.y[batch], BASE_RATE * lr_scale) for batch in shuffled.split(batch_size)
         ]
         loss = float(np.mean(losses))
         history.append(
@@ -142,8 +141,13 @@ def train(data: Mnist, *, lr_scale: float, batch_size: int, seed: int, max_epoch
                 "test_error": error_rate(net, data.x_test, data.y_test),
             }
         )
-        logger.info("epoch %3d loss %.5f test error %.4f %.1f s", epoch, loss, history[-1]["test_error"],
-                    time.perf_counter() - started)
+        logger.info(
+            "epoch %3d loss %.5f test error %.4f %.1f s",
+            epoch,
+            loss,
+            history[-1]["test_error"],
+            time.perf_counter() - started,
+        )
         waited = 0 if best - loss > MIN_DROP else waited + 1
         best = min(best, loss)
         if waited >= PATIENCE:
@@ -184,8 +188,13 @@ def main() -> None:
                     logger.info("%s is there", name)
                     continue
                 logger.info("training %s", name)
-                net, history = train(data, lr_scale=lr_scale, batch_size=batch_size, seed=seed,
-                                     max_epochs=2 if args.quick else MAX_EPOCHS)
+                net, history = train(
+                    data,
+                    lr_scale=lr_scale,
+                    batch_size=batch_size,
+                    seed=seed,
+                    max_epochs=2 if args.quick else MAX_EPOCHS,
+                )
                 recipe = {"lr_scale": lr_scale, "batch_size": batch_size, "seed": seed}
                 save_net(args.cache / name, net, history, recipe)
 

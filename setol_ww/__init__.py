@@ -2,7 +2,7 @@
 
 >>> import setol_ww as ww
 >>> ww.erg_cut(ww.Spectrum.from_eigenvalues([0.1, 0.4, 0.5, 3.0])).rank
-3
+2
 
 Public names are loaded when they are first used: importing the package loads neither torch nor weightwatcher nor
 matplotlib.

@@ -45,12 +45,21 @@ def parser() -> argparse.ArgumentParser:
     analyze = _command(commands, "analyze", "analyse every layer of a checkpoint", ANALYZE_EXAMPLE, _analyze)
     analyze.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
     analyze.add_argument("--out", metavar="FILE", type=Path, help="write the whole table: .csv, .json, .html, .parquet")
-    analyze.add_argument("--layers", nargs="+", default=[], metavar="WHICH",
-                         help="only these layers: ids, names or types (dense, conv2d, embedding)")
+    analyze.add_argument(
+        "--layers",
+        nargs="+",
+        default=[],
+        metavar="WHICH",
+        help="only these layers: ids, names or types (dense, conv2d, embedding)",
+    )
     analyze.add_argument("--randomize", action="store_true", help="add WeightWatcher's randomised spectra")
     analyze.add_argument("--seed", type=int, default=0, help="seed of the randomisation (default 0)")
-    analyze.add_argument("--engine", choices=("fast", "reference"), default="fast",
-                         help="reference leaves WeightWatcher's numerics alone (default fast)")
+    analyze.add_argument(
+        "--engine",
+        choices=("fast", "reference"),
+        default="fast",
+        help="reference leaves WeightWatcher's numerics alone (default fast)",
+    )
     analyze.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
 
     _command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
@@ -59,7 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(
-        name, help=summary, description=summary.capitalize() + ".", epilog=example,
+        name,
+        help=summary,
+        description=summary.capitalize() + ".",
+        epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(run=run)
@@ -77,9 +89,11 @@ def _analyze(options: argparse.Namespace) -> int:
     frame = watcher.analyze(
         layers=layers, detX=True, randomize=options.randomize, seed=options.seed, engine=options.engine
     )
-    blocks = [text_table(frame), legend(), coverage_lines(watcher.coverage)] if len(frame) else [
-        coverage_lines(watcher.coverage)
-    ]
+    blocks = (
+        [text_table(frame), legend(), coverage_lines(watcher.coverage)]
+        if len(frame)
+        else [coverage_lines(watcher.coverage)]
+    )
     if options.reasons:
         blocks += [
             paragraph(f"{layer_name(row)}: {row['setol_state']}. {row['setol_reason']}")

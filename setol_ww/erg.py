@@ -71,7 +71,7 @@ def erg_cut(spectrum: Spectrum) -> ErgCut:
     --------
     >>> cut = erg_cut(Spectrum.from_eigenvalues([0.1, 0.4, 0.5, 3.0]))
     >>> cut.rank, round(cut.log_det, 4), cut.status.value
-    (3, -0.5108, 'ok')
+    (2, 0.4055, 'ok')
     """
     if not spectrum.is_defined:
         return ErgCut(0, math.nan, math.nan, math.nan, math.nan, math.nan, Outcome.DEGENERATE)

@@ -66,7 +66,7 @@ class Part:
         return [tensor[:, self.start : self.stop]]
 
 
-def parts(name: str, shape: Sequence[int], owner: str = "") -> list[Part]:
+def parts(name: str, shape: Sequence[int], owner: str = "", hidden_shape: Sequence[int] | None = None) -> list[Part]:
     """The whole-tensor reading of a weight of two or more dimensions: one part, or one per stacked matrix.
 
     Parameters
@@ -76,6 +76,8 @@ def parts(name: str, shape: Sequence[int], owner: str = "") -> list[Part]:
     shape : sequence of int
     owner : str
         Class name of the module that holds it, where known.
+    hidden_shape : sequence of int, optional
+        Shape of the hidden-to-hidden weight beside a recurrent input weight, which tells the number of gates.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def parts(name: str, shape: Sequence[int], owner: str = "") -> list[Part]:
     """
     last = name.rsplit(".", 1)[-1]
     if len(shape) == 2:
-        gates = _gates(last, shape, owner)
+        gates = _gates(last, shape, owner, hidden_shape)
         if gates:
             return gates
         layer_type = "embedding" if "embedding" in owner.lower() else "dense"
@@ -134,17 +136,19 @@ def fused_parts(name: str, shape: Sequence[int], owner: str = "") -> tuple[list[
     return found, ""
 
 
-def _gates(last: str, shape: Sequence[int], owner: str) -> list[Part]:
-    """Gate matrices of a recurrent weight (PyTorch order), empty when it is none."""
+def hidden_name(name: str) -> str:
+    """Name of the hidden-to-hidden weight that belongs to a recurrent input weight; empty for any other."""
+    return name.replace("weight_ih", "weight_hh") if "weight_ih" in name else ""
+
+
+def _gates(last: str, shape: Sequence[int], owner: str, hidden_shape: Sequence[int] | None) -> list[Part]:
+    """Gate matrices of a recurrent weight in PyTorch's order, empty when it is none or the number is not known."""
     if not re.match(r"weight_(ih|hh)", last):
         return []
-    by_class = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}
-    count = by_class.get(owner, 0)
-    if not owner:
-        # Without a module only the square hidden-to-hidden weight tells the number of gates; PyTorch's
-        # input weight has the same number of rows, and 4 is the commoner reading of rows divisible by both.
-        ratio = shape[0] / shape[1] if last.startswith("weight_hh") else 0
-        count = int(ratio) if ratio in GATES else next((gates for gates in GATES if shape[0] % gates == 0), 0)
+    count = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}.get(owner, 0)
+    hidden = shape if last.startswith("weight_hh") else hidden_shape
+    if not owner and hidden is not None and hidden[0] % hidden[1] == 0:
+        count = hidden[0] // hidden[1]
     if count not in GATES or shape[0] % count:
         return []
     rows = shape[0] // count

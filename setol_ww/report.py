@@ -65,7 +65,9 @@ def coverage_lines(coverage: pd.DataFrame) -> str:
     for _, row in coverage[coverage["status"] != "analyzed"].iterrows():
         lines.append(
             textwrap.fill(
-                f"{row['status']}: {row['longname']}: {row['reason']}", WIDTH, initial_indent="  ",
+                f"{row['status']}: {row['longname']}: {row['reason']}",
+                WIDTH,
+                initial_indent="  ",
                 subsequent_indent="    ",
             )
         )

@@ -26,7 +26,7 @@ EPS_FLOAT32 = float(np.finfo(np.float32).eps)
 # Eigenvalues of a Gram matrix carry an absolute error of a few eps * lambda_max. Below this share of lambda_max
 # the error is no longer small beside the eigenvalue and the singular values are computed instead.
 GRAM_RESOLUTION = 100 * EPS_FLOAT64
-BLOCK_ELEMENTS = 2**23
+BLOCK_ELEMENTS = 2**21
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def precision(matrix: Any) -> float:
 
 
 def row_blocks(matrix: Any) -> Iterator[FloatArray]:
-    """Float64 blocks of the tall orientation of `matrix`, about 64 MB each."""
+    """Float64 blocks of the tall orientation of `matrix`, about 16 MB each."""
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     step = max(1, BLOCK_ELEMENTS // max(1, tall.shape[1]))
     for start in range(0, tall.shape[0], step):
@@ -240,9 +240,7 @@ def eigenvalues(matrix: Any) -> FloatArray:
     total = gram(matrix)
     if not np.isfinite(np.diagonal(total)).all():
         return np.full(side, np.nan)
-    values = scipy.linalg.eigh(
-        total, lower=True, eigvals_only=True, overwrite_a=True, driver="evd", check_finite=False
-    )
+    values = scipy.linalg.eigh(total, lower=True, eigvals_only=True, overwrite_a=True, driver="evd", check_finite=False)
     if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
         logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
         return singular_values(matrix) ** 2

@@ -96,8 +96,10 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0) -> Verdi
             State.SHORT_OF_IDEAL, f"{numbers}: alpha = 2 holds within the error, but the tail's det X is not 1."
         )
     if tail.alpha > IDEAL_ALPHA:
-        also = "det X = 1 holds within the error but alpha = 2 does not" if erg_holds else (
-            "neither alpha = 2 nor det X = 1 holds within the error"
+        also = (
+            "det X = 1 holds within the error but alpha = 2 does not"
+            if erg_holds
+            else ("neither alpha = 2 nor det X = 1 holds within the error")
         )
         return Verdict(State.SHORT_OF_IDEAL, f"{numbers}: alpha lies between 2 and 6, and {also}.")
     return Verdict(

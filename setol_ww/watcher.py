@@ -23,7 +23,7 @@ from .analysis import LayerResult, analyze_spectrum
 from .checkpoints import checkpoint_entries
 from .contracts import InvalidInput, UnreadableCheckpoint, one_of
 from .guest import quiet
-from .layouts import Part, fused_parts, parts
+from .layouts import Part, fused_parts, hidden_name, parts
 from .sources import Entry, mapping_entries, module_entries, to_numpy
 from .spectrum import EPS_FLOAT32, Spectrum, eigenvalues
 from .tails import best_start
@@ -206,9 +206,7 @@ class WeightWatcher(_upstream.WeightWatcher):
     (['ok'], ['analyzed'])
     """
 
-    def __init__(
-        self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None
-    ) -> None:
+    def __init__(self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None) -> None:
         with quiet():
             super().__init__(None, framework)
         if log_level:
@@ -310,6 +308,13 @@ class WeightWatcher(_upstream.WeightWatcher):
             summary[name] = float(values.where(np.isfinite(values)).mean())
         return summary
 
+    def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """weightwatcher's own table of layers and sizes, without analysing them."""
+        if model is not None:
+            self._adopt(model)
+        with quiet():
+            return super().describe(None, *args, **kwargs)
+
     # What weightwatcher calls while it walks the layers.
 
     def make_layer_iterator(
@@ -358,8 +363,9 @@ class WeightWatcher(_upstream.WeightWatcher):
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
-        special = params is None or params["intra"] or params["inverse"] or params["peft"] or n_comp < M
-        if special or self._engine() != "fast":
+        # With vectors=True weightwatcher compares eigenvalues of its own with xmin: they must be the same numbers.
+        special = params is None or any(params[mode] for mode in ("intra", "inverse", "peft", "vectors"))
+        if special or n_comp < M or self._engine() != "fast":
             return super().combined_eigenvalues(Wmats, N, M, n_comp, params)
         pooled, largest, smallest, rank_loss = [], 0.0, 0.0, 0
         for matrix in Wmats if isinstance(Wmats, list) else [Wmats]:
@@ -505,6 +511,7 @@ class WeightWatcher(_upstream.WeightWatcher):
 
     def _rest(self, iterator: Any, params: Any, run: _Run, whole: bool) -> Iterator[Any]:
         """Rows for what weightwatcher passed over, or the reason why there is none."""
+        shapes = {entry.name: entry.shape for entry in run.entries}
         for entry, layer_id in _ids(self._source, params):
             if not entry.is_candidate or entry.same_as:
                 continue
@@ -518,9 +525,10 @@ class WeightWatcher(_upstream.WeightWatcher):
             fused, why_not = fused_parts(entry.name, entry.shape, entry.owner)
             if covered and why_not:
                 run.status[entry.name] = ("analyzed", why_not)
-            wanted = fused if covered or entry.name.endswith("in_proj_weight") else parts(
-                entry.name, entry.shape, entry.owner
-            ) + fused
+            wanted = fused
+            if not covered and not (fused and entry.name.endswith("in_proj_weight")):
+                hidden = shapes.get(hidden_name(entry.name))
+                wanted = parts(entry.name, entry.shape, entry.owner, hidden) + fused
             for part in wanted:
                 yield from self._part_layer(iterator, entry, layer_id, part, params, run)
 
@@ -634,8 +642,15 @@ def _spectrum(ww_layer: Any, eps: float) -> Spectrum:
 
 def _default_fit(evals: np.ndarray, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
     """What weightwatcher's default power-law fit returns, or None where it takes another way."""
-    plain = {"xmin": (None, -1), "xmax": (None, False), "plot": (False,), "fix_fingers": (None, False),
-             "fit_type": ("power_law",), "pl_package": ("ww",), "sample": (False,)}
+    plain = {
+        "xmin": (None, -1),
+        "xmax": (None, False),
+        "plot": (False,),
+        "fix_fingers": (None, False),
+        "fit_type": ("power_law",),
+        "pl_package": ("ww",),
+        "sample": (False,),
+    }
     if args or any(kwargs.get(name, accepted[0]) not in accepted for name, accepted in plain.items()):
         return None
     kept = evals[evals > WW_THRESHOLD]

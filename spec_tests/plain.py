@@ -14,10 +14,11 @@ with quiet():
 RANDOM = ("rand_", "max_rand", "ww_", "num_traps")
 
 
-def plain_analyze(model, **options) -> pd.DataFrame:
+def plain_analyze(model, *, to_constructor: tuple[str, ...] = (), **options) -> pd.DataFrame:
     """weightwatcher's own table; its shuffles drawn from seed 0."""
+    first = {name: options.pop(name) for name in to_constructor}
     with quiet(0):
-        return weightwatcher.WeightWatcher(model=model).analyze(**options)
+        return weightwatcher.WeightWatcher(model=model, **first).analyze(**options)
 
 
 def plain_detX(raw: np.ndarray) -> int:
@@ -38,7 +39,7 @@ def assert_same_columns(ours: pd.DataFrame, theirs: pd.DataFrame, rtol: float = 
     first = ours.iloc[: len(theirs)]
     assert [name for name in ours if name in theirs] == list(theirs)
     assert (first["row_origin"] == "weightwatcher").all()
-    assert (ours["row_origin"].iloc[len(theirs):] == "setol_ww").all()
+    assert (ours["row_origin"].iloc[len(theirs) :] == "setol_ww").all()
     for name in theirs:
         mine, yours = first[name], theirs[name]
         if not pd.api.types.is_numeric_dtype(yours):

@@ -1,0 +1,186 @@
+"""Chapter 7: bad input, and nothing lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import setol_ww as ww
+from setol_ww import watcher as room
+
+
+def model_with(bad: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"good": nn.Linear(60, 40), "bad": nn.Linear(50, 30), "last": nn.Conv1d(16, 20, 3)})
+    weight = model["bad"].weight.data
+    if bad == "nan":
+        weight[3, 4] = float("nan")
+    elif bad == "inf":
+        weight[3, 4], weight[0, 0], weight[1, 1] = float("inf"), float("-inf"), float("nan")
+    elif bad == "zero":
+        weight.zero_()
+    elif bad == "rank one":
+        weight.copy_(torch.outer(torch.arange(1.0, 31), torch.arange(1.0, 51)))
+    elif bad == "constant":
+        weight.fill_(0.25)
+    elif bad == "orthogonal":
+        nn.init.orthogonal_(weight)
+    return model
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [("nan", "1 NaN and 0 Inf among its 1500 entries"), ("inf", "1 NaN and 2 Inf among its 1500 entries")],
+)
+def test_one_broken_layer_costs_only_itself(bad, said, engine):
+    watcher = ww.WeightWatcher(model_with(bad))
+    frame = watcher.analyze(detX=True, randomize=True, engine=engine).set_index("longname")
+    assert frame.index.tolist() == ["good", "bad", "last"]
+    assert frame.loc["bad", "status"] == "failed"
+    assert frame.loc["bad", "reason"] == f"layer bad: {said}"
+    ours = frame.loc["bad", "erg_rank":].drop("setol_reason")
+    assert ours.isna().all()
+    coverage = watcher.coverage.set_index("longname")
+    assert coverage["status"].to_dict() == {
+        "good.weight": "analyzed",
+        "bad.weight": "failed",
+        "last.weight": "analyzed",
+    }
+    assert coverage.loc["bad.weight", "reason"] == f"layer bad: {said}"
+    healthy = ww.analyze(model_with(""), randomize=True, engine=engine).set_index("longname")
+    good = frame.loc["good", ["alpha", "erg_rank", "tail_alpha", "lambda_max"]]
+    assert good.equals(healthy.loc["good", good.index])
+    assert frame.loc[["good", "last"], "status"].tolist() == ["success", "success"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "erg_status", "tail_outcome"),
+    [
+        ("zero", "degenerate", "degenerate"),
+        ("rank one", "rank_limited", "too_few"),
+        ("constant", "rank_limited", "too_few"),
+        ("orthogonal", "flat", "flat"),
+    ],
+)
+def test_degenerate_layers_have_a_row_that_says_so(bad, erg_status, tail_outcome):
+    frame = ww.analyze(model_with(bad), randomize=True).set_index("longname")
+    row = frame.loc["bad"]
+    assert (row["erg_status"], row["tail_outcome"], row["setol_state"]) == (erg_status, tail_outcome, "undetermined")
+    numbers = row[
+        [
+            "tail_alpha",
+            "tail_sigma",
+            "tail_rank",
+            "tail_ks",
+            "alpha_erg",
+            "delta_lambda_min",
+            "erg_rank_gap",
+            "erg_metric",
+            "pl_lambda_min",
+        ]
+    ].astype(float)
+    assert numbers.isna().all()
+    assert not np.isinf(row[["erg_rank", "erg_log_det", "erg_lambda_min", "erg_lambda_min_raw"]].astype(float)).any()
+    assert row["setol_reason"].startswith("No power-law tail: ")
+    assert frame.loc["good", "tail_outcome"] == "ok"
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 40), (1, 1), (40, 3)])
+def test_one_and_two_eigenvalues(shape):
+    row = ww.analyze({"small.weight": torch.randn(shape)}).iloc[0]
+    assert row["num_evals"] == min(shape)
+    assert row["erg_status"] == ("flat" if min(shape) == 1 else "ok")
+    assert row["tail_outcome"] == ("too_few" if min(shape) == 1 else "small_sample")
+    if min(shape) == 1:
+        assert row[["alpha", "D", "sigma", "xmin", "alpha_weighted"]].astype(float).isna().all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(),
+        nn.LayerNorm(5),
+        {},
+        {"bias": np.zeros(4)},
+        np.zeros(5),
+        np.zeros((2, 3, 4)),
+        torch.zeros(3),
+        3.5,
+        object(),
+        None,
+    ],
+    ids=[
+        "empty module",
+        "no matrix",
+        "empty dict",
+        "vector only",
+        "vector",
+        "cube",
+        "torch vector",
+        "number",
+        "object",
+        "none",
+    ],
+)
+def test_not_a_model_is_refused(model):
+    with pytest.raises(ww.InvalidInput, match=r"Accepted are a torch\.nn\.Module, a mapping"):
+        ww.analyze(model)
+
+
+def test_refusals_are_value_errors_that_repeat_the_question():
+    with pytest.raises(ValueError, match=r"\['nosuch'\] were asked; accepted are .*'detX'.*'engine'.*'randomize'"):
+        ww.analyze(nn.Linear(20, 20), nosuch=1)
+    with pytest.raises(ww.InvalidInput, match=r"engine='quick' was asked; accepted is one of 'fast', 'reference'"):
+        ww.analyze(nn.Linear(20, 20), engine="quick")
+    with pytest.raises(ww.InvalidInput, match="n_jobs=7"):
+        ww.analyze(nn.Linear(20, 20), n_jobs=7)
+    with pytest.raises(ww.InvalidInput, match=r"'fit': 'spline'.*refuses them: Unknown fit type spline"):
+        ww.analyze(nn.Linear(20, 20), fit="spline")
+    with pytest.raises(ww.InvalidInput, match="layer filter ids must be all > 0 or < 0"):
+        ww.analyze(nn.Linear(20, 20), layers=[1, -2])
+    with pytest.raises(ww.InvalidInput, match="min_evals 10 > max_evals 5"):
+        ww.analyze(nn.Linear(20, 20), min_evals=10, max_evals=5)
+
+
+def test_a_layer_too_large_for_memory_fails_alone(monkeypatch):
+    real = room.eigenvalues
+
+    def scarce(matrix):
+        if 30 in matrix.shape:
+            raise MemoryError("cannot allocate 7 GiB")
+        return real(matrix)
+
+    monkeypatch.setattr(room, "eigenvalues", scarce)
+    frame = ww.analyze(model_with("")).set_index("longname")
+    assert frame["status"].to_dict() == {"good": "success", "bad": "failed", "last": "success"}
+    assert "MemoryError: cannot allocate 7 GiB" in frame.loc["bad", "reason"]
+
+
+def test_a_programming_error_is_not_swallowed(monkeypatch):
+    def broken(matrix):
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(room, "eigenvalues", broken)
+    with pytest.raises(AttributeError, match="a bug"):
+        ww.analyze(model_with(""))
+
+
+def test_nothing_left_to_analyse_is_an_empty_table_with_a_reason():
+    watcher = ww.WeightWatcher({"packed.weight": torch.zeros(8, 8, dtype=torch.int8)})
+    frame = watcher.analyze(detX=True)
+    assert len(frame) == 0
+    assert {"erg_rank", "tail_alpha", "setol_state"} <= set(frame)
+    assert watcher.coverage["status"].tolist() == ["skipped"]
+    assert watcher.get_summary() == {}
+
+
+def test_a_watcher_can_be_used_again():
+    watcher = ww.WeightWatcher()
+    first = watcher.analyze(nn.Linear(40, 30))
+    second = watcher.analyze({"other.weight": torch.randn(20, 50)})
+    assert first["longname"].tolist() != second["longname"].tolist() == ["other"]
+    assert watcher.coverage["longname"].tolist() == ["other.weight"]
+    assert len(watcher.describe()) == 1

@@ -1,0 +1,270 @@
+"""Chapter 6: what counts as a layer, and that every tensor is accounted for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import setol_ww as ww
+from fixtures.oracles import singular_value_squares
+from setol_ww.layouts import fused_parts, parts
+
+
+def analysed(model, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
+    watcher = ww.WeightWatcher(model)
+    return watcher.analyze(detX=True, **options), watcher.coverage.set_index("longname")
+
+
+def check_rows(frame: pd.DataFrame, expected: dict[str, np.ndarray]) -> None:
+    """The slices of one tensor against a plain SVD of matrices cut out by hand."""
+    assert frame["slice"].tolist() == list(expected)
+    for (_, row), matrix in zip(frame.iterrows(), expected.values()):
+        matrices = matrix if isinstance(matrix, list) else [matrix]
+        truth = np.concatenate([singular_value_squares(one) for one in matrices])
+        assert row["num_evals"] == truth.size
+        assert row["norm"] == pytest.approx(truth.sum(), rel=1e-9)
+        assert row["lambda_max"] == pytest.approx(truth.max(), rel=1e-9)
+        assert row["N"] == max(matrices[0].shape)
+        assert row["M"] == min(matrices[0].shape)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        (nn.Conv1d(16, 24, 5), "conv1d"),
+        (nn.Conv3d(12, 16, 2), "conv3d"),
+        (nn.ConvTranspose1d(16, 24, 3), "conv1d"),
+        (nn.ConvTranspose2d(16, 24, 3), "conv2d"),
+        (nn.Conv1d(16, 24, 3, groups=2), "conv1d"),
+    ],
+    ids=lambda case: getattr(case, "_get_name", lambda: case)(),
+)
+def test_convolutions_pool_their_kernel_slices_like_conv2d(module, kind):
+    frame, coverage = analysed(nn.Sequential(module))
+    weight = module.weight.detach().double().numpy()
+    flat = weight.reshape(*weight.shape[:2], -1) * np.sqrt(0.5)
+    check_rows(frame, {"": [flat[:, :, position] for position in range(flat.shape[2])]})
+    assert frame["layer_type"].tolist() == [kind]
+    assert coverage.loc["0.weight", "status"] == "analyzed"
+
+
+def test_packed_experts():
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate_up_proj = nn.Parameter(torch.randn(4, 64, 32))
+            self.router = nn.Linear(32, 8, bias=False)
+
+    model = nn.ModuleDict({"experts": Experts()})
+    frame, coverage = analysed(model)
+    assert frame["row_origin"].tolist() == ["weightwatcher"] + ["setol_ww"] * 4
+    weight = model["experts"].gate_up_proj.detach().numpy()
+    check_rows(frame[1:], {str(expert): weight[expert] for expert in range(4)})
+    assert set(frame["layer_type"][1:]) == {"expert"}
+    assert (coverage["status"] == "analyzed").all()
+
+
+def test_attention_in_projection_is_q_k_v():
+    module = nn.MultiheadAttention(32, 4)
+    frame, _ = analysed(nn.Sequential(module))
+    weight = module.in_proj_weight.detach().numpy()
+    check_rows(frame[frame["longname"] == "0.in_proj_weight"], {"q": weight[:32], "k": weight[32:64], "v": weight[64:]})
+    assert "0.out_proj" in set(frame["longname"])
+
+
+def test_fused_projection_keeps_its_whole_and_adds_q_k_v():
+    grouped = nn.ModuleDict({"qkv_proj": nn.Linear(64, 96, bias=False)})
+    frame, _ = analysed(grouped)
+    weight = grouped["qkv_proj"].weight.detach().numpy()
+    check_rows(frame, {"": weight, "q": weight[:64], "k": weight[64:80], "v": weight[80:]})
+
+
+def test_gpt2_conv1d_is_fused_along_its_columns():
+    class Conv1D(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(48, 144))
+
+    model = nn.ModuleDict({"c_attn": Conv1D()})
+    frame, _ = analysed(model)
+    weight = model["c_attn"].weight.detach().numpy()
+    check_rows(frame, {"": weight, "q": weight[:, :48], "k": weight[:, 48:96], "v": weight[:, 96:]})
+
+
+def test_interleaved_fusion_is_said_and_not_cut():
+    _, coverage = analysed({"attn.query_key_value.weight": np.random.default_rng(0).normal(size=(96, 32))})
+    assert coverage["status"].tolist() == ["analyzed"]
+    assert "interleaved by head" in coverage["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "gates"),
+    [(nn.LSTM(24, 16), "ifgo"), (nn.GRU(24, 16), "rzn"), (nn.LSTMCell(24, 16), "ifgo"), (nn.GRUCell(24, 16), "rzn")],
+)
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_recurrent_gates(module, gates, as_dict):
+    model = nn.Sequential(module)
+    frame, _ = analysed(model.state_dict() if as_dict else model)
+    hidden = next(name for name in model.state_dict() if "weight_hh" in name)
+    rows = frame[frame["longname"] == hidden]
+    weight = model.state_dict()[hidden].numpy()
+    check_rows(rows, dict(zip(gates, np.split(weight, len(gates)))))
+    if not as_dict:
+        inputs = frame[frame["longname"] == hidden.replace("_hh", "_ih")]
+        assert inputs["slice"].tolist() == list(gates)
+
+
+def test_tied_weights_once():
+    model = nn.ModuleDict({"embed": nn.Embedding(100, 32), "head": nn.Linear(32, 100, bias=False)})
+    model["head"].weight = model["embed"].weight
+    frame, coverage = analysed(model)
+    assert frame["longname"].tolist() == ["embed"]
+    assert coverage.index.tolist() == ["embed.weight"]
+    frame, coverage = analysed(model.state_dict())
+    assert frame["longname"].tolist() == ["embed"]
+    assert coverage.loc["head.weight", ["status", "reason"]].tolist() == [
+        "skipped",
+        "tied to embed.weight, analysed there",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        nn.utils.parametrizations.orthogonal,
+    ],
+)
+@pytest.mark.parametrize("layer", [lambda: nn.Linear(40, 30), lambda: nn.Conv1d(20, 16, 3)], ids=["linear", "conv1d"])
+def test_parametrised_weight_is_analysed_as_it_acts(wrap, layer):
+    model = nn.Sequential(wrap(layer())).eval()
+    frame, coverage = analysed(model)
+    weight = model[0].weight.detach().numpy()
+    pooled = [weight] if weight.ndim == 2 else [weight[:, :, i] * np.sqrt(0.5) for i in range(3)]
+    check_rows(frame, {"": pooled})
+    assert (coverage["status"] == "analyzed").all()
+    assert coverage["reason"].str.contains("a factor of 0.weight").all()
+
+
+def test_quantised_and_integer_tensors_are_skipped_with_the_reason():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("qweight", torch.zeros(16, 16, dtype=torch.int32))
+            self.weight = nn.Parameter(torch.zeros(16, 8, dtype=torch.uint8), requires_grad=False)
+
+    frame, coverage = analysed(nn.ModuleDict({"linear": Packed(), "fc": nn.Linear(20, 16)}))
+    assert frame["longname"].tolist() == ["fc"]
+    assert coverage.loc[["linear.weight", "linear.qweight"], "status"].tolist() == ["skipped"] * 2
+    assert coverage.loc["linear.weight", "reason"] == (
+        "packed or quantised integers of type uint8 are not weights as they stand"
+    )
+
+
+def test_scaled_float8_is_not_taken_for_weights():
+    tensors = {
+        "a.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+        "a.weight_scale_inv": torch.ones(1, 1),
+        "b.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+    }
+    frame, coverage = analysed(tensors)
+    assert frame["longname"].tolist() == ["b"]
+    assert "need the scales" in coverage.loc["a.weight", "reason"]
+
+
+def test_meta_tensors_and_norms_are_skipped():
+    model = nn.ModuleDict(
+        {"ghost": nn.Linear(20, 20, device="meta"), "norm": nn.LayerNorm((4, 5)), "fc": nn.Linear(20, 20)}
+    )
+    frame, coverage = analysed(model)
+    assert frame["longname"].tolist() == ["fc"]
+    assert "meta device" in coverage.loc["ghost.weight", "reason"]
+    assert "normalisation layer" in coverage.loc["norm.weight", "reason"]
+
+
+def test_quantised_torch_module_breaks_nothing():
+    class Quantised(nn.Module):
+        """Like torch.ao's quantised Linear: `weight` is a method and no parameter is there."""
+
+        def weight(self):
+            return None
+
+    Quantised.__name__ = "QuantizedLinear"
+    frame, _ = analysed(nn.ModuleDict({"linear": Quantised(), "fc": nn.Linear(20, 20)}))
+    assert frame["longname"].tolist() == ["fc"]
+
+
+def test_layers_beyond_weightwatchers_limits_come_behind():
+    model = nn.ModuleDict({"vocabulary": nn.Embedding(50_001, 8), "head": nn.Linear(64, 2), "fc": nn.Linear(64, 32)})
+    frame, coverage = analysed(model)
+    assert frame["longname"].tolist() == ["fc", "vocabulary", "head"]
+    assert (coverage["status"] == "analyzed").all()
+    frame, coverage = analysed(model, max_N=40_000, min_evals=4)
+    assert frame["longname"].tolist() == ["fc"]
+    assert coverage.loc["vocabulary.weight", "reason"] == "N = 50001, more than max_N=40000"
+    assert coverage.loc["head.weight", "reason"] == "2 eigenvalues, fewer than min_evals=4"
+
+
+def test_layer_filters_hold_for_our_rows_too():
+    model = nn.Sequential(nn.Linear(32, 32), nn.Conv1d(16, 24, 3), nn.Linear(32, 16))
+    frame, coverage = analysed(model, layers=[2])
+    assert frame["longname"].tolist() == ["1"]
+    assert coverage.loc["0.weight", "reason"] == "not among layers=[2]"
+    frame, _ = analysed(model, layers=[-2])
+    assert frame["longname"].tolist() == ["0", "2"]
+
+
+def test_coverage_has_every_parameter_of_two_dimensions():
+    model = nn.Transformer(
+        d_model=32, nhead=4, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=48, batch_first=True
+    )
+    _, coverage = analysed(model)
+    names = [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+    assert coverage.index.tolist() == names
+    assert list(coverage.reset_index()) == ["longname", "shape", "dtype", "n_params", "status", "reason"]
+    assert (coverage["status"] == "analyzed").all()
+    assert coverage["n_params"].sum() == sum(model.get_parameter(name).numel() for name in names)
+
+
+def test_coverage_travels_with_the_table():
+    frame = ww.analyze(nn.Linear(20, 30))
+    assert frame.attrs["coverage"][0]["longname"] == "weight"
+    assert len(pd.concat([frame, frame], ignore_index=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "labels"),
+    [
+        ("model.conv.weight", (16, 8, 3), [""]),
+        ("blocks.w1", (3, 64, 32), ["0", "1", "2"]),
+        ("moe.experts.w1.weight", (2, 64, 8), ["0", "1"]),
+        ("pos_embed", (1, 197, 64), [""]),
+        ("grid", (2, 2, 8, 8, 4), [""]),
+        ("rnn.weight_hh", (64, 16), list("ifgo")),
+        ("rnn.weight_hh", (48, 16), list("rzn")),
+        ("rnn.weight_hh", (16, 16), [""]),
+    ],
+)
+def test_layouts_from_names_and_shapes(name, shape, labels):
+    found = parts(name, shape)
+    assert [part.label for part in found] == labels
+    tensor = np.arange(float(np.prod(shape))).reshape(shape)
+    matrices = [matrix for part in found for matrix in part.matrices(tensor)]
+    assert sorted(np.concatenate([matrix.ravel() for matrix in matrices])) == sorted(tensor.ravel())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("fc.weight", (96, 32)),
+        ("attn.qkv.weight", (64, 64)),
+        ("attn.qkv.weight", (65, 32)),
+        ("attn.qkv.weight", (200, 32)),
+    ],
+)
+def test_what_is_not_fused(name, shape):
+    assert fused_parts(name, shape)[0] == []

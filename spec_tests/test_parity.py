@@ -1,0 +1,237 @@
+"""Chapter 5: weightwatcher's columns, column by column, beside plain weightwatcher."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import setol_ww as ww
+from fixtures.ensembles import signed_pareto_matrix
+
+from .plain import assert_same_columns, plain_analyze
+
+
+def heavy(module: nn.Module, seed: int) -> nn.Module:
+    """A module whose weights have a tail, so that fits have something to find."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        if parameter.dim() >= 2:
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) ** 3 / 30)
+    return module
+
+
+def dense() -> nn.Module:
+    return heavy(
+        nn.Sequential(nn.Linear(120, 90), nn.ReLU(), nn.Linear(90, 60), nn.LayerNorm(60), nn.Linear(60, 10)), 0
+    )
+
+
+def convolutional() -> nn.Module:
+    return heavy(nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 5), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 1)), 1)
+
+
+def embedding() -> nn.Module:
+    return heavy(
+        nn.ModuleDict({"tokens": nn.Embedding(500, 48), "up": nn.Linear(48, 96), "down": nn.Linear(96, 48)}), 2
+    )
+
+
+def mixed() -> nn.Module:
+    model = heavy(nn.Sequential(nn.Linear(64, 80), nn.Linear(80, 64), nn.Linear(64, 48), nn.Embedding(90, 40)), 3)
+    for module, dtype in zip(model, (torch.bfloat16, torch.float16, torch.float64, torch.float32)):
+        module.to(dtype)
+    return model
+
+
+def deficient() -> nn.Module:
+    model = heavy(nn.Sequential(nn.Linear(60, 60), nn.Linear(80, 40)), 4)
+    with torch.no_grad():
+        model[0].weight[:, 30:] = 0
+        model[1].weight.copy_(torch.outer(torch.arange(40.0), torch.ones(80)) / 100 + model[1].weight[:1] / 10)
+    return model
+
+
+MODELS = {"dense": dense, "conv": convolutional, "embedding": embedding, "mixed": mixed, "deficient": deficient}
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize("name", MODELS)
+def test_module(name, engine):
+    theirs = plain_analyze(MODELS[name](), detX=True)
+    assert_same_columns(
+        ww.analyze(MODELS[name](), detX=True, engine=engine), theirs, rtol=1e-9 if engine == "fast" else 0
+    )
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize("name", ["dense", "conv"])
+def test_random_and_marchenko_pastur_columns_follow_from_the_seed(name, engine):
+    options = {"detX": True, "randomize": True, "mp_fit": True}
+    theirs = plain_analyze(MODELS[name](), **options)
+    assert {"rand_distance", "num_traps", "sigma_mp"} <= set(theirs)
+    assert_same_columns(
+        ww.analyze(MODELS[name](), engine=engine, **options), theirs, rtol=1e-9 if engine == "fast" else 0
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pool": False},
+        {"vectors": True},
+        {"layers": [1, 3]},
+        {"layers": [-1]},
+        {"layers": ["dense"]},
+        {"ERG": True},
+        {"start_ids": 1},
+        {"min_evals": 20, "max_evals": 200},
+        {"conv2d_norm": False},
+        {"tolerance": 0.1},
+        {"inverse": True},
+        {"xmax": -2},
+        {"fix_fingers": "clip_xmax"},
+        {"svd_method": "accurate"},
+        {"stacked": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["dense", "conv"])
+def test_options(name, options):
+    theirs = plain_analyze(MODELS[name](), **options)
+    ours = ww.WeightWatcher(MODELS[name]()).analyze(**options)
+    assert_same_columns(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fit": "TPL", "pl_package": "powerlaw"},
+        {"fit": "E_TPL", "pl_package": "powerlaw"},
+        {"pl_package": "powerlaw"},
+        {"pl_package": "powerlaw", "xmax": "force"},
+        {"pl_package": "powerlaw", "fix_fingers": "xmin_peak"},
+    ],
+    ids=str,
+)
+def test_fits_that_need_powerlaw_below_two_work(options):
+    """With powerlaw 2 each of these fails inside weightwatcher and comes out as alpha = -1."""
+    model = nn.Linear(60, 40, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(signed_pareto_matrix(40, 60, 1.5, seed=0)))
+    ours = ww.analyze(model, **options)
+    assert ours["status"].tolist() == ["success"]
+    assert ours["alpha"].iloc[0] > 1
+    if "TPL" in options.get("fit", ""):
+        assert ours["Lambda"].iloc[0] > 0
+    assert_same_columns(ours, plain_analyze(model, detX=True, **options))
+
+
+def test_state_dict_and_numpy_mapping():
+    state = {name: tensor for name, tensor in convolutional().state_dict().items()}
+    theirs = plain_analyze(OrderedDict(state), detX=True)
+    assert_same_columns(ww.analyze(state), theirs)
+    assert_same_columns(ww.analyze({name: tensor.numpy() for name, tensor in state.items()}), theirs)
+    assert_same_columns(ww.analyze({"state_dict": state}), theirs)
+    assert_same_columns(
+        ww.analyze(dict(convolutional().named_parameters())),
+        theirs.iloc[:3].assign(layer_id=ww.analyze(dict(convolutional().named_parameters()))["layer_id"]),
+    )
+
+
+def test_base_model_is_heeded_whoever_holds_the_model():
+    """weightwatcher ignores `analyze(base_model=)` when the model was given to the constructor."""
+    tuned, base = dense(), heavy(dense(), 9)
+    theirs = plain_analyze(tuned, base_model=base, detX=True, to_constructor=("base_model",))
+    first = ww.analyze(tuned, base_model=base)
+    second = ww.WeightWatcher(tuned).analyze(base_model=base, detX=True)
+    assert_same_columns(first, theirs)
+    np.testing.assert_allclose(first["alpha"], second["alpha"])
+    assert not np.allclose(first["alpha"], ww.analyze(tuned)["alpha"])
+
+
+def test_positional_arguments_as_weightwatcher_takes_them():
+    theirs = plain_analyze(dense(), layers=[1], min_evals=10)
+    assert_same_columns(ww.WeightWatcher().analyze(dense(), [1], 10), theirs)
+
+
+def test_resnet20(data):
+    checkpoint = torch.load(data / "resnet_cifar10" / "resnet20-12fca82f.th", map_location="cpu", weights_only=True)
+    theirs = plain_analyze(checkpoint["state_dict"], detX=True, randomize=True)
+    assert len(theirs) == 20
+    assert_same_columns(ww.analyze(checkpoint, randomize=True), theirs)
+
+
+def test_silero_in_weightwatchers_terms(data):
+    """weightwatcher sees no 3-D kernel and no gate; told the same as Conv2d and dense layers it agrees with us."""
+    ours = ww.analyze(data / "transformers" / "silero_vad_16k.safetensors")
+    from safetensors.torch import load_file
+
+    tensors = load_file(data / "transformers" / "silero_vad_16k.safetensors")
+    rewritten = OrderedDict()
+    for name in ("conv1", "conv2", "conv3", "conv4"):
+        rewritten[f"{name}.weight"] = tensors[f"{name}.weight"].unsqueeze(-1)
+    for name in ("lstm_cell.weight_hh", "lstm_cell.weight_ih"):
+        for gate, part in zip("ifgo", tensors[name].chunk(4)):
+            rewritten[f"{name} [{gate}].weight"] = part
+    theirs = plain_analyze(rewritten, detX=True).set_index("longname")
+    ours.index = [name + (f" [{part}]" if part else "") for name, part in zip(ours["longname"], ours["slice"])]
+    for column in ("alpha", "xmin", "D", "sigma", "detX_num", "lambda_max", "norm", "entropy", "matrix_rank", "N", "M"):
+        np.testing.assert_allclose(
+            ours.loc[theirs.index, column].astype(float), theirs[column].astype(float), rtol=1e-9, err_msg=column
+        )
+    assert set(ours.index) - set(theirs.index) == {"final_conv", "stft_conv"}
+
+
+def test_stories_in_weightwatchers_terms(data):
+    """Stacked layers and names without `.weight`: weightwatcher fails on the file as it is."""
+    ours = ww.analyze(data / "transformers" / "stories260K.npz")
+    arrays = np.load(data / "transformers" / "stories260K.npz")
+    rewritten = OrderedDict()
+    for name in arrays.files:
+        array = arrays[name]
+        if array.ndim == 3:
+            rewritten.update({f"{name} [{layer}].weight": torch.from_numpy(array[layer]) for layer in range(5)})
+        elif array.ndim == 2:
+            rewritten[f"{name}.weight"] = torch.from_numpy(array)
+    theirs = plain_analyze(rewritten, detX=True).set_index("longname")
+    ours.index = [name + (f" [{part}]" if part else "") for name, part in zip(ours["longname"], ours["slice"])]
+    shared = [name for name in theirs.index if theirs.loc[name, "num_evals"] >= 8]
+    for column in ("alpha", "xmin", "D", "sigma", "detX_num", "lambda_max", "norm", "entropy", "matrix_rank"):
+        np.testing.assert_allclose(
+            ours.loc[shared, column].astype(float), theirs.loc[shared, column].astype(float), rtol=1e-9, err_msg=column
+        )
+    assert len(shared) >= 36
+
+
+def test_summary_is_weightwatchers_where_all_fits_are_sound():
+    model = dense()
+    from setol_ww.guest import quiet
+
+    with quiet(0):
+        import weightwatcher
+
+        plain = weightwatcher.WeightWatcher(model=model)
+        plain.analyze()
+        theirs = plain.get_summary()
+    watcher = ww.WeightWatcher(model)
+    watcher.analyze(detX=True)
+    ours = watcher.get_summary()
+    for name, value in theirs.items():
+        assert ours[name] == pytest.approx(value, rel=1e-9)
+    assert {"tail_alpha", "delta_lambda_min", "erg_metric"} <= set(ours)
+
+
+def test_failed_fits_enter_no_mean():
+    model = nn.Sequential(nn.Linear(60, 40), nn.Linear(30, 30))
+    with torch.no_grad():
+        model[1].weight.zero_()
+    watcher = ww.WeightWatcher(model)
+    details = watcher.analyze(detX=True)
+    assert details["alpha"].tolist()[1] == -1
+    assert watcher.get_summary()["alpha"] == details["alpha"].iloc[0]
+    assert all(np.isfinite(value) for value in watcher.get_summary().values())
