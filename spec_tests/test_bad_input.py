@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
-from setol_ww import watcher as room
+from setol_ww.watcher import numerics as room
 
 
 def model_with(bad: str) -> nn.Module:

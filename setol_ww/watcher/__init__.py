@@ -1,0 +1,15 @@
+"""`WeightWatcher` with SETOL columns: the only room that knows weightwatcher.
+
+| file | what it does |
+|---|---|
+| `upstream` | imports weightwatcher quietly; its names, its arguments, its refusals |
+| `given` | whatever the user gave, as weightwatcher takes it and as entries |
+| `numerics` | the same numbers as weightwatcher's, faster |
+| `run` | one call of analyze: a record per row, the status of every tensor, the finished tables |
+| `walk` | which layers are walked: weightwatcher's, each readable, then what it passes over |
+| `subclass` | the class: what it overrides and why |
+"""
+
+from .subclass import WeightWatcher, analyze
+
+__all__ = ["WeightWatcher", "analyze"]

@@ -1,0 +1,78 @@
+"""Whatever the user gave, as weightwatcher takes it and as a list of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints import checkpoint_entries
+from ..contracts import InvalidInput
+from ..sources import Entry, mapping_entries, module_entries, to_numpy
+
+
+class LazyStateDict(dict):
+    """A dict of tensors that are loaded when asked for; the last one stays, weightwatcher asks three times."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        super().__init__({entry.name: None for entry in entries})
+        self._entries = {entry.name: entry for entry in entries}
+        self._last: tuple[str, Any] = ("", None)
+
+    def __getitem__(self, name: str) -> Any:
+        if self._last[0] != name:
+            self.forget()
+            self._last = (name, to_numpy(self._entries[name].load()))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Drop the tensor that was loaded last."""
+        self._last = ("", None)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model as weightwatcher takes it, and its tensors as we see them.
+
+    `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not.
+    """
+
+    model: Any
+    entries: list[Entry]
+    is_module: bool = False
+    is_foreign: bool = False
+
+
+def adapt(model: Any) -> Given:
+    """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
+    ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
+    if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
+        given = Given(model, module_entries(model), is_module=True)
+    elif isinstance(model, (str, Path)):
+        given = _lazy(checkpoint_entries(model))
+    elif isinstance(model, Mapping):
+        inner = model.get("state_dict")
+        given = _lazy(mapping_entries(inner if isinstance(inner, Mapping) else model))
+    elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
+        given = _lazy(mapping_entries({"matrix.weight": model}))
+    elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
+        return Given(model, [], is_foreign=True)
+    else:
+        raise InvalidInput(asked(model))
+    if not any(entry.is_candidate for entry in given.entries):
+        raise InvalidInput(asked(model))
+    return given
+
+
+def asked(model: Any) -> str:
+    """The sentence that refuses a model."""
+    what = f"{type(model).__name__} of shape {tuple(model.shape)}" if hasattr(model, "shape") else repr(model)[:200]
+    return (
+        f"analysing {what} was asked; it holds no weight of two or more dimensions. Accepted are a torch.nn.Module, "
+        "a mapping of names to tensors, a 2-D array, or the path of a checkpoint"
+    )
+
+
+def _lazy(entries: list[Entry]) -> Given:
+    return Given(LazyStateDict(entries), entries)

@@ -1,0 +1,104 @@
+"""One call of analyze: a record for every row, the status of every tensor, and the finished tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import table
+from ..analysis import LayerResult
+from ..sources import Entry
+from ..spectrum import EPS_FLOAT32
+
+COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
+IDENTITY = ["slice", "row_origin", "reason"]
+# Where weightwatcher writes -1 for a fit that failed, and what it derives from that.
+SENTINELS = ["alpha", "D", "sigma", "xmin", "num_pl_spikes", "alpha_weighted", "log_alpha_norm"]
+
+
+@dataclass
+class Record:
+    """What is known of one row while weightwatcher works on its layer.
+
+    `origin` is `weightwatcher` or `setol_ww`, `label` the slice, `is_kernel` says that kernel slices are pooled,
+    `failure` why there is no spectrum, `precision` the epsilon of the weights.
+    """
+
+    ww_layer: Any
+    longname: str
+    origin: str
+    label: str = ""
+    is_kernel: bool = False
+    failure: str = ""
+    precision: float = EPS_FLOAT32
+    result: LayerResult | None = None
+    row: dict[str, Any] = field(default_factory=dict)
+
+    def close(self, detX: bool, release: bool) -> None:
+        """Keep the row and, when nothing later needs the layer, let its weights go."""
+        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure}
+        if self.result is not None:
+            detX_num = getattr(self.ww_layer, "detX_num", None)
+            self.row.update(table.row(self.result, detX=detX, detX_num=detX_num))
+        if release:
+            self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
+        self.ww_layer = self.result = None
+
+
+@dataclass
+class Run:
+    """One call of analyze.
+
+    `limits` are those that the user gave; `status` holds the status and reason of every tensor seen so far.
+    """
+
+    entries: list[Entry]
+    engine: str
+    detX: bool
+    limits: dict[str, int]
+    layers: Any
+    progress: bool | None
+    records: list[Record] = field(default_factory=list)
+    status: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def record_of(self, ww_layer: Any) -> Record:
+        """The record of the layer weightwatcher is working on."""
+        return next(record for record in reversed(self.records) if record.ww_layer is ww_layer)
+
+    def frame(self, details: pd.DataFrame) -> pd.DataFrame:
+        """weightwatcher's table with our columns behind it."""
+        theirs = details.reset_index(drop=True)
+        if len(theirs):
+            lead = [name for name in ("layer_id", "name") if name in theirs]
+            theirs = theirs[lead + sorted(name for name in theirs if name not in lead)]
+        ours = pd.DataFrame([record.row for record in self.records], columns=[*IDENTITY, *table.names(self.detX)])
+        frame = pd.concat([theirs, ours], axis=1)
+        for position, record in enumerate(self.records):
+            if record.failure:
+                frame.loc[position, "status"] = "failed"
+            elif record.origin == "setol_ww" and frame.loc[position, "status"] == "failed":
+                frame.loc[position, SENTINELS] = np.nan
+        return frame
+
+    def coverage(self) -> pd.DataFrame:
+        """What became of every tensor of two or more dimensions."""
+        failures = {record.longname: record.failure for record in self.records if record.failure}
+        computed = {entry.name for entry in self.entries if entry.effective}
+        rows = []
+        for entry in self.entries:
+            if not entry.is_candidate or entry.effective:
+                continue
+            leader = entry.same_as or entry.name
+            status, reason = self.status.get(leader, ("skipped", "weightwatcher does not iterate over it"))
+            failure = failures.get(leader.removesuffix(".weight"), "")
+            if failure:
+                status, reason = "failed", failure
+            elif entry.same_as and status == "analyzed":
+                role = "a factor of" if leader in computed else "tied to"
+                status = "analyzed" if leader in computed else "skipped"
+                reason = f"{role} {leader}, analysed there"
+            rows.append((entry.name, entry.shape, entry.dtype, entry.n_params, status, reason))
+        return pd.DataFrame(rows, columns=COVERAGE_COLUMNS)

@@ -1,0 +1,295 @@
+"""The subclass: which of weightwatcher's methods are overridden, and `analyze`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..analysis import analyze_spectrum
+from ..contracts import InvalidInput, one_of
+from ..guest import quiet
+from .given import Given, adapt, asked
+from .numerics import bad_entries, default_fit, pooled_eigenvalues, shuffled_eigenvalues, spectrum_of
+from .run import COVERAGE_COLUMNS, Record, Run
+from .upstream import LAYER_TYPE, arguments_by_name, package, refuse_invalid
+from .walk import Walk
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("fast", "reference")
+LIMITS = ("min_evals", "max_evals", "max_N")
+SUMMARY_OF_FITS = ("alpha", "alpha_weighted", "log_alpha_norm")
+SUMMARY = ("log_norm", "alpha", "alpha_weighted", "log_alpha_norm", "log_spectral_norm", "stable_rank", "mp_softrank")
+SUMMARY_OURS = ("tail_alpha", "erg_fraction", "delta_lambda_min", "erg_metric", "alpha_erg")
+SOUND_MIN_EVALS = 8
+
+
+def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
+    """Analyse every layer of a model: WeightWatcher's columns and SETOL's beside them.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, mapping of names to tensors or arrays, 2-D array, or path
+        A path is a `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz` or `.npy` file or a directory of
+        these; its tensors are read one at a time.
+    detX : bool
+        Add the ERG and class columns (and WeightWatcher's detX columns).
+    **options
+        Every argument of `weightwatcher.WeightWatcher.analyze`, and ours: see `WeightWatcher.analyze`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
+        `attrs["coverage"]` lists what became of every tensor.
+
+    Raises
+    ------
+    InvalidInput
+        The model has no weights or an option is not known.
+    UnreadableCheckpoint
+        A file is truncated, corrupt or not plain weights.
+
+    Notes
+    -----
+    A layer that cannot be analysed has a row with `status` "failed" and the reason; the others are as usual.
+
+    Examples
+    --------
+    >>> import numpy as np, setol_ww as ww
+    >>> frame = ww.analyze(np.random.default_rng(0).normal(size=(60, 40)))
+    >>> frame[["longname", "erg_rank", "erg_status"]].values.tolist()
+    [['matrix', 31, 'ok']]
+    """
+    return WeightWatcher().analyze(model, detX=detX, **options)
+
+
+class WeightWatcher(package.WeightWatcher):
+    """weightwatcher's class with SETOL columns, per-layer isolation and an account of every tensor.
+
+    Parameters
+    ----------
+    model : optional
+        As for `setol_ww.analyze`; may be given to `analyze` instead.
+    framework, base_model, log_level
+        As for weightwatcher.
+
+    Attributes
+    ----------
+    details : DataFrame
+        The table of the last analysis.
+    coverage : DataFrame
+        One row per tensor of two or more dimensions: longname, shape, dtype, n_params, status (`analyzed`,
+        `skipped`, `failed`) and reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> watcher = WeightWatcher({"fc.weight": np.random.default_rng(0).normal(size=(60, 40))})
+    >>> watcher.analyze()["tail_outcome"].tolist(), watcher.coverage["status"].tolist()
+    (['ok'], ['analyzed'])
+    """
+
+    def __init__(self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None) -> None:
+        with quiet():
+            super().__init__(None, framework)
+        if log_level:
+            logging.getLogger("weightwatcher").setLevel(log_level)
+        self._given: Given | None = None
+        self._run: Run | None = None
+        self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
+        if model is not None:
+            self._adopt(model)
+        if base_model is not None:
+            self.base_model = adapt(base_model).model
+
+    def analyze(
+        self,
+        *args: Any,
+        quality: bool = True,
+        seed: int = 0,
+        engine: str = "fast",
+        n_jobs: int = 1,
+        progress: bool | None = None,
+        **kwargs: Any,
+    ) -> pd.DataFrame:
+        """Analyse the model; takes every argument of weightwatcher's `analyze` and these.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            weightwatcher's arguments, in its order or by name: `model`, `layers`, `randomize`, `mp_fit`, ...
+            Its limits `min_evals`, `max_evals` and `max_N` bind us only where they are given: by default a
+            layer beyond weightwatcher's own limits still gets a row, after weightwatcher's.
+        quality : bool
+            Reserved for the quality columns, which this version does not compute.
+        seed : int
+            Seed of weightwatcher's shuffles (`randomize=True`); the host's generators are left as they were.
+        engine : {"fast", "reference"}
+            `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
+            `reference` leaves weightwatcher's numerics alone.
+        n_jobs : int
+            1: this version works in one process.
+        progress : bool, optional
+            A progress bar over the tensors; by default only on a terminal.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `setol_ww.analyze`.
+
+        Raises
+        ------
+        InvalidInput
+            Unknown or contradictory options, or a model without weights.
+        """
+        one_of("engine", engine, ENGINES)
+        one_of("n_jobs", n_jobs, (1,))
+        one_of("quality", quality, (True, False))
+        options = arguments_by_name(self, args, kwargs)
+        given, base_model = options.pop("model", None), options.pop("base_model", None)
+        if given is not None:
+            self._adopt(given)
+        if base_model is not None:
+            self.base_model = adapt(base_model).model
+        if self._given is None:
+            raise InvalidInput(asked(None))
+        refuse_invalid(options)
+        run = Run(
+            entries=self._given.entries,
+            engine=engine,
+            detX=bool(options.get("detX") or options.get("ERG")),
+            limits={name: options[name] for name in LIMITS if name in options},
+            layers=options.get("layers", []),
+            progress=progress,
+        )
+        self._run = run
+        try:
+            with quiet(seed):
+                details = super().analyze(**options)
+        finally:
+            self._run = None
+        self.coverage = run.coverage()
+        with quiet():
+            self.details = run.frame(details)
+        self.details.attrs["coverage"] = self.coverage.to_dict("records")
+        return self.details
+
+    def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
+        """Means over layers: weightwatcher's keys and ours.
+
+        A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
+        finite enters any; weightwatcher averages its -1 for a failed fit.
+        """
+        details = self.details if details is None else details
+        if details is None or not len(details):
+            return {}
+        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else True
+        fitted = enough & (details["status"] == "success") if "status" in details else enough
+        summary = {}
+        for name in (*SUMMARY, *SUMMARY_OURS):
+            if name not in details:
+                continue
+            values = details[name].where(fitted if name in SUMMARY_OF_FITS else enough).astype(float)
+            summary[name] = float(values.where(np.isfinite(values)).mean())
+        return summary
+
+    def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """weightwatcher's own table of layers and sizes, without analysing them."""
+        if model is not None:
+            self._adopt(model)
+        with quiet():
+            return super().describe(None, *args, **kwargs)
+
+    # What weightwatcher calls while it walks the layers.
+
+    def make_layer_iterator(
+        self, model: Any = None, layers: Any = (), params: Any = None, base_model: Any = None
+    ) -> Iterator[Any]:
+        """weightwatcher's layers in its order, each readable, then the rest; its own iterator outside `analyze`."""
+        iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
+        if self._run is None or self._given is None:
+            return iterator
+        combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
+        return iter(Walk(iterator, self._given, params, self._run, own_only=combines))
+
+    def apply_normalize_Wmats(self, ww_layer: Any, params: Any = None) -> Any:
+        """Scale a convolution by weightwatcher's factor, ours included, and copy nothing that is not scaled."""
+        record = self._record(ww_layer)
+        if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
+            return super().apply_normalize_Wmats(ww_layer, params)
+        if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
+            ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
+            ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
+        return ww_layer
+
+    def apply_esd(self, ww_layer: Any, params: Any = None) -> Any:
+        """The spectrum; a layer without one keeps `evals = None` and its reason, and the walk goes on."""
+        record = self._record(ww_layer)
+        if record is None:
+            return super().apply_esd(ww_layer, params)
+        bad = "" if record.failure else bad_entries(ww_layer.Wmats)
+        if bad:
+            record.failure = f"layer {record.longname}: {bad}"
+        if not record.failure:
+            try:
+                return super().apply_esd(ww_layer, params)
+            except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
+                record.failure = f"layer {record.longname}: no spectrum, {type(error).__name__}: {error}"
+        logger.info("%s", record.failure)
+        ww_layer.evals = None
+        return ww_layer
+
+    def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
+        """weightwatcher's randomised spectrum; a solver that fails on it costs these columns only."""
+        try:
+            return super().apply_random_esd(ww_layer, params)
+        except (np.linalg.LinAlgError, ValueError) as error:
+            if self._record(ww_layer) is None:
+                raise
+            logger.info("layer %s: no randomised spectrum, %s", ww_layer.longname, error)
+            return ww_layer
+
+    def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
+        """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
+        # With vectors=True weightwatcher compares eigenvalues of its own with xmin: they must be the same numbers.
+        special = params is None or any(params[mode] for mode in ("intra", "inverse", "peft", "vectors"))
+        if special or n_comp < M or self._engine() != "fast":
+            return super().combined_eigenvalues(Wmats, N, M, n_comp, params)
+        return pooled_eigenvalues(Wmats if isinstance(Wmats, list) else [Wmats], N, n_comp)
+
+    def random_eigenvalues(self, Wmats: Any, n_comp: int, num_replicas: int = 1, params: Any = None) -> Any:
+        """Eigenvalues of element-wise shuffles, drawn as weightwatcher draws them."""
+        if params is None or params["intra"] or params["inverse"] or self._engine() != "fast":
+            return super().random_eigenvalues(Wmats, n_comp, num_replicas, params)
+        return shuffled_eigenvalues(Wmats, n_comp, num_replicas)
+
+    def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
+        """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
+        fit = default_fit(evals, args, kwargs) if self._engine() == "fast" else None
+        return super().fit_powerlaw(evals, *args, **kwargs) if fit is None else fit
+
+    def apply_norm_metrics(self, ww_layer: Any, params: Any = None) -> Any:
+        """weightwatcher's last step for a layer, and ours: everything SETOL says of the same eigenvalues."""
+        ww_layer = super().apply_norm_metrics(ww_layer, params)
+        record = self._record(ww_layer)
+        if record is not None:
+            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision))
+        return ww_layer
+
+    def _engine(self) -> str:
+        return self._run.engine if self._run else "reference"
+
+    def _record(self, ww_layer: Any) -> Record | None:
+        return self._run.record_of(ww_layer) if self._run else None
+
+    def _adopt(self, model: Any) -> None:
+        self._given = adapt(model)
+        self.model, self.framework = self._given.model, None
+        with quiet():
+            self.set_model_(None)
+            self.load_framework_imports(self.framework)

@@ -1,0 +1,167 @@
+"""Which layers are walked: weightwatcher's in its order, each readable, then what it passes over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ..contracts import UnreadableCheckpoint
+from ..layouts import Part, fused_parts, hidden_name, parts
+from ..sources import Entry, to_numpy
+from ..spectrum import EPS_FLOAT32, EPS_FLOAT64
+from .given import Given, LazyStateDict
+from .run import Record, Run
+from .upstream import LAYER_TYPE, START_IDS, rooms
+
+UNREADABLE = (UnreadableCheckpoint, MemoryError)
+
+
+class Walk:
+    """An iteration over layers for weightwatcher's loop, which works on each while it is yielded.
+
+    Parameters
+    ----------
+    iterator : weightwatcher's layer iterator
+        Its own walk over the model is replaced where the model is a module or a mapping.
+    given : Given
+    params : dict
+        weightwatcher's parameters.
+    run : Run
+        Filled on the way.
+    own_only : bool
+        True in modes that combine layers (stacked, intra, peft, base_model): weightwatcher's walk stays as it is.
+    """
+
+    def __init__(self, iterator: Any, given: Given, params: Any, run: Run, own_only: bool) -> None:
+        self.iterator, self.given, self.params, self.run = iterator, given, params, run
+        self.own_only = own_only or given.is_foreign
+
+    def __iter__(self) -> Iterator[Any]:
+        total = sum(entry.is_candidate for entry in self.given.entries)
+        disable = None if self.run.progress is None else not self.run.progress
+        with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
+            for record in self.records():
+                self.run.records.append(record)
+                yield record.ww_layer
+                record.close(self.run.detX, release=not self.own_only)
+                if isinstance(self.given.model, LazyStateDict):
+                    self.given.model.forget()
+                bar.update()
+
+    def records(self) -> Iterator[Record]:
+        """A record with its layer for every row."""
+        if not self.own_only:
+            self.iterator.model_iter = self.module_layers() if self.given.is_module else self.mapping_layers()
+        for ww_layer in self.iterator:
+            if not self.own_only:
+                self.run.status[self.tensor_of(ww_layer)] = ("analyzed", "")
+            yield Record(ww_layer, ww_layer.longname, "weightwatcher")
+        for entry, layer_id in self.numbered():
+            if entry.is_candidate and not entry.same_as:
+                yield from self.passed_over(entry, layer_id)
+
+    def module_layers(self) -> Iterator[Any]:
+        """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
+        fit = {(entry.owner_index, entry.name) for entry in self.given.entries if not entry.unfit and not entry.same_as}
+        for index, (prefix, module) in enumerate(self.given.model.named_modules()):
+            if (index, _weight_of(prefix)) not in fit:
+                continue
+            layer = rooms.PyTorchLayer(module, index + (self.params[START_IDS] or 0), longname=prefix)
+            dimensions = 4 if layer.the_type == LAYER_TYPE.CONV2D else 2
+            if module.weight.dim() == dimensions and layer.the_type not in (LAYER_TYPE.NORM, LAYER_TYPE.UNKNOWN):
+                yield layer
+
+    def mapping_layers(self) -> Iterator[Any]:
+        """weightwatcher's view of a state dict: 2-D and 4-D tensors named `*.weight`, numbered as it numbers them."""
+        for entry, layer_id in self.numbered():
+            readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
+            if not readable or not entry.name.endswith(".weight"):
+                continue
+            try:
+                yield rooms.PyStateDictLayer(self.given.model, layer_id, entry.name.removesuffix(".weight"))
+            except UNREADABLE as error:
+                self.run.status[entry.name] = ("failed", f"layer {entry.name}: {error}")
+
+    def tensor_of(self, ww_layer: Any) -> str:
+        """Name of the tensor a layer of weightwatcher's stands for."""
+        if not self.given.is_module:
+            return f"{ww_layer.longname}.weight"
+        module = ww_layer.framework_layer.layer
+        return next(_weight_of(prefix) for prefix, other in self.given.model.named_modules() if other is module)
+
+    def numbered(self) -> list[tuple[Entry, int]]:
+        """Entries with weightwatcher's layer ids: the module's, or `*.weight` counted from 1 and the rest behind."""
+        entries = self.given.entries
+        if self.given.is_module:
+            start = self.params[START_IDS] or 0
+            return [(entry, entry.owner_index + start) for entry in entries]
+        ordered = sorted(entries, key=lambda entry: not entry.name.endswith(".weight"))
+        ids = {entry.name: position for position, entry in enumerate(ordered, start=self.params[START_IDS] or 1)}
+        return [(entry, ids[entry.name]) for entry in entries]
+
+    def passed_over(self, entry: Entry, layer_id: int) -> Iterator[Record]:
+        """Records for what weightwatcher left of a tensor, or the reason why there are none."""
+        status = self.run.status
+        if entry.unfit or self.own_only:
+            status[entry.name] = ("skipped", entry.unfit or "this mode analyses weightwatcher's own layers only")
+            return
+        fused, why_not = fused_parts(entry.name, entry.shape, entry.owner)
+        wanted = fused
+        if status.get(entry.name, ("", ""))[0] == "analyzed":
+            status[entry.name] = ("analyzed", why_not)
+        elif not (fused and entry.name.endswith("in_proj_weight")):
+            shapes = {other.name: other.shape for other in self.given.entries}
+            wanted = parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))) + fused
+        for part in wanted:
+            yield from self.part_record(entry, layer_id, part)
+
+    def part_record(self, entry: Entry, layer_id: int, part: Part) -> Iterator[Record]:
+        """The record of one part of a tensor, unless a filter or a limit of the user's leaves it out."""
+        longname = entry.name.removesuffix(".weight")
+        layer = self.layer_for(longname, layer_id, part)
+        why = _beyond(part, self.run.limits)
+        if self.iterator.apply_filters(layer):
+            why = f"not among layers={self.run.layers!r}"
+        if why:
+            self.run.status.setdefault(entry.name, ("skipped", why))
+            return
+        record = Record(layer, longname, "setol_ww", part.label, part.kind == "kernel")
+        try:
+            tensor = to_numpy(entry.load())
+            layer.Wmats = [np.asarray(matrix) for matrix in part.matrices(tensor)]
+            record.precision = EPS_FLOAT64 if tensor.dtype == np.float64 else EPS_FLOAT32
+        except UNREADABLE as error:
+            record.failure = f"layer {entry.name}: not loaded, {error}"
+        self.run.status[entry.name] = ("analyzed", self.run.status.get(entry.name, ("", ""))[1])
+        yield record
+
+    def layer_for(self, longname: str, layer_id: int, part: Part) -> Any:
+        """A layer of weightwatcher's kind, without its matrices yet."""
+        stub = rooms.FrameworkLayer(
+            None, layer_id, longname.rsplit(".", 1)[-1], longname, the_type=part.layer_type, framework="pytorch"
+        )
+        layer = rooms.WWLayer(stub, layer_id=layer_id, make_weights=False, params=self.params)
+        layer.has_weights = True
+        layer.N, layer.M, layer.rf = max(part.rows, part.columns), min(part.rows, part.columns), part.count
+        layer.num_components = part.num_evals
+        return layer
+
+
+def _weight_of(prefix: str) -> str:
+    return f"{prefix}.weight" if prefix else "weight"
+
+
+def _beyond(part: Part, limits: dict[str, int]) -> str:
+    """Why a limit that the user gave leaves a part out."""
+    n, N = part.num_evals, max(part.rows, part.columns)
+    if limits.get("min_evals") and n < limits["min_evals"]:
+        return f"{n} eigenvalues, fewer than min_evals={limits['min_evals']}"
+    if limits.get("max_evals") and n > limits["max_evals"]:
+        return f"{n} eigenvalues, more than max_evals={limits['max_evals']}"
+    if limits.get("max_N") and N > limits["max_N"]:
+        return f"N = {N}, more than max_N={limits['max_N']}"
+    return ""
