@@ -15,6 +15,11 @@ ANALYZE_EXAMPLE = """example:
   setol-ww analyze model.safetensors --out layers.csv
   setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize
 """
+SPEC_EXAMPLE = """examples:
+  setol-ww spec
+  setol-ww spec --implementation weightwatcher --out report.html
+  setol-ww spec --implementation mypackage.adapter:make --profile ci --only ERG-01 ERG-04
+"""
 DEMO_EXAMPLE = """example:
   setol-ww demo
 """
@@ -61,6 +66,17 @@ def parser() -> argparse.ArgumentParser:
         help="reference leaves WeightWatcher's numerics alone (default fast)",
     )
     analyze.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
+
+    spec = _command(commands, "spec", "hold an implementation against the clauses of the spec", SPEC_EXAMPLE, _spec)
+    spec.add_argument(
+        "--implementation",
+        default="setol_ww",
+        metavar="NAME",
+        help="setol_ww (default), weightwatcher, oracle, or package.module:factory",
+    )
+    spec.add_argument("--profile", choices=("dev", "ci", "deep"), default="dev", help="how many examples (default dev)")
+    spec.add_argument("--only", nargs="+", default=[], metavar="CLAUSE", help="only these clauses, for instance ERG-04")
+    spec.add_argument("--out", metavar="FILE", type=Path, help="write the report: .md, .json, .html")
 
     _command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
     return root
@@ -115,6 +131,12 @@ def _write(frame: Any, path: Path) -> None:
         raise InvalidInput(f"--out {path} was asked; it needs another package: pip install pyarrow ({error})") from None
     except OSError as error:
         raise InvalidInput(f"--out {path} was asked; it cannot be written: {error}") from None
+
+
+def _spec(options: argparse.Namespace) -> int:
+    from .conformance import conform
+
+    return conform(options.implementation, options.profile, options.only, options.out)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -11,8 +11,7 @@ from torch import nn
 
 import setol_ww as ww
 from fixtures.ensembles import signed_pareto_matrix
-
-from .plain import assert_same_columns, plain_analyze
+from spec_tests.plain import assert_same_columns, plain_analyze
 
 
 def heavy(module: nn.Module, seed: int) -> nn.Module:

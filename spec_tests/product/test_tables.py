@@ -19,9 +19,8 @@ from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, pareto_
 from setol_ww import table
 from setol_ww.cli import main
 from setol_ww.demo import RATES, demo_nets, demo_table, demo_text
-
-from .conftest import ROOT
-from .kept_scripts import load_script
+from spec_tests.conftest import ROOT
+from spec_tests.kept_scripts import load_script
 
 
 @pytest.mark.parametrize(("name", "rows"), [("falcon-7b", 128), ("llama-13b", 282)])

@@ -19,8 +19,7 @@ from fixtures.ensembles import (
 )
 from fixtures.oracles import erg_cut_mpmath
 from setol_ww.erg import first_product_below_one
-
-from .plain import plain_detX
+from spec_tests.plain import plain_detX
 
 SPECTRA = {
     "Pareto 2": lambda n: pareto_eigenvalues(n, 2.0, seed=0),

@@ -19,8 +19,7 @@ from fixtures.ensembles import (
     signed_pareto_matrix,
 )
 from fixtures.oracles import power_law_scan
-
-from .plain import plain_fit
+from spec_tests.plain import plain_fit
 
 CASES = {
     "Pareto": lambda seed: pareto_eigenvalues(150, 2.2, seed),

@@ -1,0 +1,90 @@
+"""Chapter SPEC: eigenvalues of W^T W."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fixtures import ensembles, oracles
+from spec_tests.runner import checks
+from spec_tests.strategies import SCALES, SEEDS, MatrixCase, matrices
+
+DEGENERATE = ("zero", "rank one", "constant", "orthogonal", "zero rows")
+
+
+@checks.add("SPEC-01", case=matrices())
+def agrees_with_svd(impl, watch, case: MatrixCase):
+    truth = oracles.singular_value_squares(case.W)
+    got = impl.eigenvalues(case.W)
+    watch.equal("number of eigenvalues", len(got), min(case.rows, case.columns))
+    watch.close("eigenvalues over the largest", got / truth[-1], truth / truth[-1], tol=1e-12)
+
+
+@checks.add("SPEC-02", case=matrices(2), seed=SEEDS)
+def sees_singular_values_only(impl, watch, case: MatrixCase, seed: int):
+    W, rng = case.W, np.random.default_rng(seed)
+    truth = impl.eigenvalues(W)
+    left, _ = np.linalg.qr(rng.normal(size=(case.rows, case.rows)))
+    right, _ = np.linalg.qr(rng.normal(size=(case.columns, case.columns)))
+    for what, other in (
+        ("transpose", W.T),
+        ("rows permuted", rng.permutation(W, axis=0)),
+        ("columns permuted", rng.permutation(W, axis=1)),
+        ("sign", -W),
+        ("rotated", left @ W @ right),
+    ):
+        watch.close(
+            f"{what}: eigenvalues over the largest", impl.eigenvalues(other) / truth[-1], truth / truth[-1], tol=1e-12
+        )
+
+
+@checks.add("SPEC-03", case=matrices(), scale=SCALES)
+def scales_with_the_square(impl, watch, case: MatrixCase, scale: float):
+    got = impl.eigenvalues(scale * case.W) / scale**2
+    truth = impl.eigenvalues(case.W)
+    watch.close("eigenvalues over the largest", got / truth[-1], truth / truth[-1], tol=1e-12)
+
+
+@checks.add("SPEC-04", rank=st.integers(1, 12), extra=st.integers(0, 20), seed=SEEDS)
+def counts_the_rank(impl, watch, rank: int, extra: int, seed: int):
+    rows, columns = 40, rank + extra
+    W = ensembles.gaussian_matrix(rows, rank, seed) @ ensembles.gaussian_matrix(rank, columns, seed + 1)
+    watch.equal("rank", impl.matrix_rank(W), rank)
+    watch.at_most("smallest non-zero over largest", -impl.eigenvalues(W)[-rank], 0)
+    zeros = impl.eigenvalues(W)[: min(rows, columns) - rank]
+    watch.at_most(
+        "largest of the zeros over the largest", float(np.max(zeros, initial=0) / impl.eigenvalues(W)[-1]), 1e-24
+    )
+
+
+@checks.add("SPEC-05", count=st.integers(1, 9), rows=st.integers(2, 12), columns=st.integers(2, 12), seed=SEEDS)
+def pools_slices_as_a_block_diagonal(impl, watch, count: int, rows: int, columns: int, seed: int):
+    rows, columns = max(rows, columns), min(rows, columns)
+    slices = [ensembles.gaussian_matrix(rows, columns, seed + i) for i in range(count)]
+    block = np.zeros((count * rows, count * columns))
+    for i, matrix in enumerate(slices):
+        block[i * rows : (i + 1) * rows, i * columns : (i + 1) * columns] = matrix
+    truth, got = oracles.singular_value_squares(block), impl.pooled_eigenvalues(slices)
+    watch.equal("number of eigenvalues", len(got), count * columns)
+    watch.close("eigenvalues over their mean", got / got.mean(), truth / truth.mean(), tol=1e-11)
+
+
+@checks.add("SPEC-06")
+def resolves_twelve_decades(impl, watch):
+    sigma = 10.0 ** -np.arange(12)
+    W = ensembles.matrix_with_eigenvalues(sigma**2, 40, seed=0)
+    watch.close(
+        "log10 of the singular values", np.log10(np.sqrt(impl.eigenvalues(W)[::-1])), -np.arange(12.0), tol=1e-3
+    )
+
+
+@checks.add("SPEC-07", q=st.sampled_from([1.0, 0.5, 0.25]), seed=st.integers(0, 50), share=0.2)
+def marchenko_pastur_edges(impl, watch, q: float, seed: int):
+    columns = 300
+    rows = round(columns / q)
+    raw = impl.eigenvalues(ensembles.gaussian_matrix(rows, columns, seed)) / rows
+    lower, upper = (1 - np.sqrt(q)) ** 2, (1 + np.sqrt(q)) ** 2
+    width = (np.sqrt(rows) + np.sqrt(columns)) * (1 / np.sqrt(rows) + 1 / np.sqrt(columns)) ** (1 / 3) / rows
+    watch.close("largest eigenvalue in Tracy-Widom widths", (raw[-1] - upper) / width, -1.2, tol=5.5)
+    watch.at_most("lower edge minus smallest eigenvalue", lower - raw[0], 6 * width)
+    watch.close("mean", raw.mean(), 1.0, tol=6 * np.sqrt(2 / (rows * columns)))

@@ -1,0 +1,1 @@
+"""The three implementations that come with the suite."""

@@ -1,0 +1,91 @@
+"""The slow and obvious computations of `fixtures/` behind the protocol: the suite's own target."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fixtures import free_probability, oracles
+from fixtures import traps as trap_oracle
+
+from ..protocol import Cut, Implementation, Meeting, Tail, Traps
+
+
+class Oracle(Implementation):
+    """Full SVDs, 40-digit sums, brute-force scans, enumerated partitions, bisection."""
+
+    name = "oracle"
+    version = "fixtures"
+
+    def eigenvalues(self, W: np.ndarray) -> np.ndarray:
+        return oracles.singular_value_squares(W)
+
+    def pooled_eigenvalues(self, matrices: list[np.ndarray]) -> np.ndarray:
+        return np.sort(np.concatenate([oracles.singular_value_squares(matrix) for matrix in matrices]))
+
+    def matrix_rank(self, W: np.ndarray) -> int:
+        return int(np.linalg.matrix_rank(W))
+
+    def tail_fit(self, raw: np.ndarray) -> Tail | None:
+        positive = np.sort(raw[raw > 1e-24 * np.max(raw, initial=0)])
+        if positive.size < 2 or positive[-1] <= positive[0] * (1 + 1e-12):
+            return None
+        scan = oracles.power_law_scan(positive)
+        return Tail(scan.alpha, scan.sigma, scan.lambda_min, scan.rank, scan.ks)
+
+    def erg_cut(self, raw: np.ndarray) -> Cut | None:
+        truth = oracles.erg_cut_mpmath(raw)
+        if not truth.rank:
+            return None
+        return Cut(truth.rank, float(np.sort(raw)[-truth.rank]), truth.log_det, truth.status)
+
+    def log_det(self, raw: np.ndarray) -> float:
+        return oracles.erg_cut_mpmath(raw).log_det
+
+    def erg_status(self, raw: np.ndarray) -> str:
+        return oracles.erg_cut_mpmath(raw).status
+
+    def meeting(self, raw: np.ndarray) -> Meeting:
+        tail, cut = self.tail_fit(raw), self.erg_cut(raw)
+        if tail is None or cut is None:
+            return Meeting(math.nan, math.nan, math.nan, math.nan)
+        x = np.sort(raw)[::-1] / np.mean(raw)
+        spread = np.sum(np.log(x[: cut.rank] / x[cut.rank - 1]))
+        return Meeting(
+            (tail.lambda_min - cut.lambda_min) / np.mean(raw),
+            cut.rank - tail.rank,
+            float(np.mean(np.log(x[: tail.rank]))),
+            1 + cut.rank / spread if spread > 0 else math.nan,
+        )
+
+    def free_cumulants(self, moments: list[float]) -> list[float]:
+        return free_probability.free_cumulants_by_enumeration(moments)
+
+    def moments_from_cumulants(self, cumulants: list[float]) -> list[float]:
+        return free_probability.moments_by_enumeration(cumulants)
+
+    def r_transform(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        return float(free_probability.r_transform_bisection(t, atoms, weights))
+
+    def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        return float(free_probability.integrated_r_closed(t, atoms, weights))
+
+    def quality(self, x: np.ndarray, N: int) -> float:
+        return float(free_probability.quality_exact(x, N))
+
+    def quality_series(self, x: np.ndarray) -> float:
+        return float(free_probability.q2_series5(x))
+
+    def traps(self, W: np.ndarray, seed: int) -> Traps:
+        shuffled = trap_oracle.shuffle(W, seed)
+        return Traps(trap_oracle.count_traps(W, seed), float(oracles.singular_value_squares(shuffled)[-1]))
+
+    def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
+        left, sigma, right = np.linalg.svd(W, full_matrices=False)
+        return (left[:, :rank] * sigma[:rank]) @ right[:rank]
+
+
+def implementation() -> Oracle:
+    """For `SETOL_SPEC_IMPL=oracle`."""
+    return Oracle()

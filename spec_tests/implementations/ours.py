@@ -1,0 +1,66 @@
+"""setol_ww behind the protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import setol_ww as ww
+from setol_ww.analysis import analyze_spectrum
+
+from ..protocol import Cut, Implementation, Meeting, Tail
+
+
+class SetolWW(Implementation):
+    """The package of this project."""
+
+    name = "setol_ww"
+    version = ww.__version__
+    required = frozenset(
+        {
+            "eigenvalues",
+            "pooled_eigenvalues",
+            "matrix_rank",
+            "tail_fit",
+            "erg_cut",
+            "log_det",
+            "erg_status",
+            "meeting",
+            "state",
+        }
+    )
+
+    def eigenvalues(self, W: np.ndarray) -> np.ndarray:
+        return ww.Spectrum.from_matrix(W).raw
+
+    def pooled_eigenvalues(self, matrices: list[np.ndarray]) -> np.ndarray:
+        return ww.Spectrum.from_slices(matrices).raw
+
+    def matrix_rank(self, W: np.ndarray) -> int:
+        return ww.Spectrum.from_matrix(W).rank
+
+    def tail_fit(self, raw: np.ndarray) -> Tail | None:
+        fit = ww.fit_tail(ww.Spectrum.from_eigenvalues(raw))
+        return Tail(fit.alpha, fit.sigma, fit.lambda_min_raw, fit.rank, fit.ks) if fit.rank else None
+
+    def erg_cut(self, raw: np.ndarray) -> Cut | None:
+        cut = ww.erg_cut(ww.Spectrum.from_eigenvalues(raw))
+        return Cut(cut.rank, cut.lambda_min_raw, cut.log_det, cut.status.value) if cut.rank else None
+
+    def log_det(self, raw: np.ndarray) -> float:
+        return ww.erg_cut(ww.Spectrum.from_eigenvalues(raw)).log_det
+
+    def erg_status(self, raw: np.ndarray) -> str:
+        return ww.erg_cut(ww.Spectrum.from_eigenvalues(raw)).status.value
+
+    def meeting(self, raw: np.ndarray) -> Meeting:
+        result = analyze_spectrum(ww.Spectrum.from_eigenvalues(raw))
+        both = result.ecs
+        return Meeting(both.delta_lambda_min, both.rank_gap, both.erg_metric, result.erg.alpha)
+
+    def state(self, raw: np.ndarray) -> str:
+        return analyze_spectrum(ww.Spectrum.from_eigenvalues(raw)).verdict.state.value
+
+
+def implementation() -> SetolWW:
+    """For `SETOL_SPEC_IMPL=setol_ww`."""
+    return SetolWW()

@@ -1,0 +1,180 @@
+"""What an implementation has to answer to be held against the clauses, and how to point the suite at one.
+
+An implementation overrides the methods it can answer. A method it leaves alone raises `Untested`: the clauses that
+need it are reported as untested, never as passed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+VARIABLE = "SETOL_SPEC_IMPL"
+SHIPPED = {
+    "setol_ww": "spec_tests.implementations.ours:implementation",
+    "weightwatcher": "spec_tests.implementations.upstream:implementation",
+    "oracle": "spec_tests.implementations.oracle:implementation",
+}
+
+
+class Untested(Exception):
+    """The implementation has no answer to give."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A fitted power-law tail; `lambda_min` in the units of the eigenvalues given."""
+
+    alpha: float
+    sigma: float
+    lambda_min: float
+    rank: int
+    ks: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A trace-log cut; `log_det` on the unit-mean scale, `status` one of ok, flat, rank_limited, degenerate."""
+
+    rank: int
+    lambda_min: float
+    log_det: float = math.nan
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the two tails differ, unit-mean scale."""
+
+    delta_lambda_min: float
+    rank_gap: float
+    erg_metric: float
+    alpha_erg: float
+
+
+@dataclass(frozen=True)
+class Traps:
+    """Number of correlation traps and the largest eigenvalue of the randomised matrix (on any fixed scale)."""
+
+    count: int
+    lambda_max: float
+
+
+class Implementation:
+    """Base of all implementations. Eigenvalues are those of W^T W, ascending, without any factor.
+
+    Attributes
+    ----------
+    name, version : str
+    required : frozenset of str
+        Methods it claims: a clause that needs only these and stays untested is a failure of the run.
+    expected_failures : dict
+        Clause id -> reason. Strict: a listed clause that passes, or an id that does not exist, is an error.
+    """
+
+    name = "unnamed"
+    version = ""
+    required: frozenset[str] = frozenset({"eigenvalues", "tail_fit", "erg_cut"})
+    expected_failures: dict[str, str] = {}  # noqa: RUF012 read only
+
+    def eigenvalues(self, W: np.ndarray) -> np.ndarray:
+        """Eigenvalues of W^T W (the smaller Gram matrix), ascending."""
+        raise Untested("eigenvalues")
+
+    def pooled_eigenvalues(self, matrices: list[np.ndarray]) -> np.ndarray:
+        """Eigenvalues of the kernel slices of a convolution, pooled; any common factor is allowed."""
+        raise Untested("pooled_eigenvalues")
+
+    def matrix_rank(self, W: np.ndarray) -> int:
+        """Numerical rank."""
+        raise Untested("matrix_rank")
+
+    def tail_fit(self, raw: np.ndarray) -> Tail | None:
+        """Power-law tail of a spectrum; None where there is none to fit."""
+        raise Untested("tail_fit")
+
+    def erg_cut(self, raw: np.ndarray) -> Cut | None:
+        """Trace-log cut of a spectrum; None where nothing is defined."""
+        raise Untested("erg_cut")
+
+    def log_det(self, raw: np.ndarray) -> float:
+        """What is left of the logarithm at the cut."""
+        raise Untested("log_det")
+
+    def erg_status(self, raw: np.ndarray) -> str:
+        """One of ok, flat, rank_limited, degenerate."""
+        raise Untested("erg_status")
+
+    def meeting(self, raw: np.ndarray) -> Meeting:
+        """The two tails compared."""
+        raise Untested("meeting")
+
+    def state(self, raw: np.ndarray) -> str:
+        """SETOL state of a layer."""
+        raise Untested("state")
+
+    def free_cumulants(self, moments: list[float]) -> list[float]:
+        """kappa_1 ... kappa_n from m_1 ... m_n."""
+        raise Untested("free_cumulants")
+
+    def moments_from_cumulants(self, cumulants: list[float]) -> list[float]:
+        """m_1 ... m_n from kappa_1 ... kappa_n."""
+        raise Untested("moments_from_cumulants")
+
+    def r_transform(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """R(t) of an atomic law for t > 0."""
+        raise Untested("r_transform")
+
+    def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """Integral of R from 0 to t."""
+        raise Untested("integrated_r")
+
+    def quality(self, x: np.ndarray, N: int) -> float:
+        """q2: sum over the ECS eigenvalues x (unit mean) of the integrated R of the N x N spectrum."""
+        raise Untested("quality")
+
+    def quality_series(self, x: np.ndarray) -> float:
+        """q2_series5: Eq. 163 to the letter."""
+        raise Untested("quality_series")
+
+    def traps(self, W: np.ndarray, seed: int) -> Traps:
+        """Correlation traps found by randomising W."""
+        raise Untested("traps")
+
+    def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
+        """W on its leading `rank` singular directions."""
+        raise Untested("truncate")
+
+    def answers(self) -> frozenset[str]:
+        """Names of the methods it overrides."""
+        return frozenset(name for name in METHODS if getattr(type(self), name) is not getattr(Implementation, name))
+
+
+METHODS = tuple(
+    name
+    for name, value in vars(Implementation).items()
+    if callable(value) and not name.startswith("_") and name != "answers"
+)
+
+
+def chosen(name: str | None = None) -> Implementation:
+    """The implementation called `name`, or named by SETOL_SPEC_IMPL, else setol_ww.
+
+    A name is one of the shipped ones or `package.module:factory`, a callable without arguments.
+    """
+    name = name or os.environ.get(VARIABLE) or "setol_ww"
+    path = SHIPPED.get(name, name)
+    module, _, factory = path.partition(":")
+    if not factory:
+        raise ValueError(
+            f"implementation {name!r} was asked; accepted are {', '.join(SHIPPED)} or package.module:factory"
+        )
+    made: Any = getattr(importlib.import_module(module), factory)()
+    if not isinstance(made, Implementation):
+        raise TypeError(f"{path} returned {type(made).__name__}; accepted is a spec_tests.protocol.Implementation")
+    return made
