@@ -68,9 +68,10 @@ def suite_folder() -> Path:
 
 
 def _suite() -> tuple[ModuleType, ModuleType]:
-    folder = str(suite_folder())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    # The working directory last: a user's own adapter is found there, and shadows nothing.
+    for folder in (str(suite_folder()), str(Path.cwd())):
+        if folder not in sys.path:
+            sys.path.append(folder)
     from spec_tests import register, reporting
 
     return reporting, register

@@ -14,6 +14,7 @@ SPECTRA = {
     "Pareto": lambda n, p, seed: ensembles.pareto_eigenvalues(n, 1 + p, seed),
     "lognormal": lambda n, p, seed: ensembles.lognormal_eigenvalues(n, p, seed),
     "Marchenko-Pastur": lambda n, p, seed: _marchenko_pastur(n, p, seed),
+    "plateau": lambda n, p, seed: _plateau(n, p, seed),
     "uniform": lambda n, p, seed: np.sort(np.random.default_rng(seed).random(n)) + p / 10,
 }
 MATRICES = {
@@ -94,6 +95,13 @@ def _marchenko_pastur(n: int, parameter: float, seed: int) -> np.ndarray:
     """Of a Gaussian matrix with n columns and n * (1 + parameter) rows; small n only."""
     W = ensembles.gaussian_matrix(int(n * (1 + parameter)) + 1, n, seed)
     return _squares(W)
+
+
+def _plateau(n: int, parameter: float, seed: int) -> np.ndarray:
+    """Nearly equal eigenvalues with a tenth of them 10^parameter times smaller."""
+    values = 1 + 1e-3 * np.random.default_rng(seed).random(n)
+    values[: max(1, n // 10)] /= 10**parameter
+    return np.sort(values)
 
 
 def _squares(W: np.ndarray) -> np.ndarray:

@@ -1,0 +1,499 @@
+"""Planted bugs: each is an implementation with one method broken, and names the clause that has to notice.
+
+A bug is planted in setol_ww where it has the capability, else in the oracle, through the adapter alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fixtures import free_probability, oracles
+from fixtures import traps as trap_oracle
+
+from .protocol import Cut, Implementation, Meeting, Tail, Traps, chosen
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is broken, where, and which clause must fail."""
+
+    name: str
+    killer: str
+    method: str
+    broken: Callable[..., Any]
+    base: str = "setol_ww"
+
+
+def planted(bug: Bug) -> Implementation:
+    """The base implementation with the bug in it."""
+    sound = type(chosen(bug.base))
+    return type(f"{sound.__name__}WithBug", (sound,), {bug.method: bug.broken, "expected_failures": {}})()
+
+
+def _unit(raw: np.ndarray) -> np.ndarray:
+    return np.sort(raw)[::-1] / np.mean(raw)
+
+
+def _cut(raw: np.ndarray, rank: int) -> Cut:
+    return Cut(rank, float(np.sort(raw)[-rank]) if rank else math.nan)
+
+
+def _sums(x: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.cumsum(np.log(x))
+
+
+def _nearest(partial: np.ndarray) -> int:
+    finite = np.where(np.isfinite(partial), partial, 1e300)
+    return int(np.argmin(np.abs(finite))) + 1
+
+
+def _first_below(x: np.ndarray) -> int:
+    return int(np.flatnonzero(np.append(_sums(x), -1) < 0)[0])
+
+
+def product_for_log_sum(self: Implementation, raw: np.ndarray) -> Cut:
+    x = _unit(raw)
+    with np.errstate(over="ignore", under="ignore"):
+        below = np.flatnonzero(np.cumprod(x) < 1)
+    return _cut(raw, int(below[0]) if below.size else x.size)
+
+
+def first_cut(self: Implementation, raw: np.ndarray) -> Cut:
+    return _cut(raw, min(_first_below(_unit(raw)) + 1, raw.size))
+
+
+def last_cut(self: Implementation, raw: np.ndarray) -> Cut:
+    return _cut(raw, max(1, _first_below(_unit(raw))))
+
+
+def nearest_of_all(self: Implementation, raw: np.ndarray) -> Cut:
+    """|S_k| is smallest at k = 1 when x_1 is a little above 1."""
+    return _cut(raw, _nearest(_sums(_unit(raw))))
+
+
+def no_rescale(self: Implementation, raw: np.ndarray) -> Cut:
+    return _cut(raw, max(1, _first_below(np.sort(raw)[::-1])))
+
+
+def trace_one(self: Implementation, raw: np.ndarray) -> Cut:
+    return _cut(raw, max(1, _first_below(np.sort(raw)[::-1] / np.sum(raw))))
+
+
+def ascending(self: Implementation, raw: np.ndarray) -> Cut:
+    partial = np.cumsum(np.log(np.sort(raw) / np.mean(raw)))
+    above = np.flatnonzero(partial > 0)
+    return _cut(raw, raw.size - int(above[0]) if above.size else 1)
+
+
+def zeros_left_out_of_the_mean(self: Implementation, raw: np.ndarray) -> Cut:
+    positive = raw[raw > 0]
+    return _cut(raw, _nearest(_sums(_unit(positive))[:1]) if positive.size else 0)
+
+
+def flat_is_nothing(self: Implementation, raw: np.ndarray) -> Cut | None:
+    return None if np.ptp(raw) == 0 else _cut(raw, oracles.erg_cut_mpmath(raw).rank)
+
+
+def cut_of_nothing(self: Implementation, raw: np.ndarray) -> Cut:
+    rank = oracles.erg_cut_mpmath(raw).rank
+    return Cut(max(rank, 1), float(np.sort(raw)[-max(rank, 1)]))
+
+
+def ten_for_e(self: Implementation, raw: np.ndarray) -> float:
+    return oracles.erg_cut_mpmath(raw).log_det / math.log(10)
+
+
+def residual_per_eigenvalue(self: Implementation, raw: np.ndarray) -> float:
+    truth = oracles.erg_cut_mpmath(raw)
+    return truth.log_det / truth.rank
+
+
+def one_status_for_all(self: Implementation, raw: np.ndarray) -> str:
+    return "ok"
+
+
+def not_squared(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return np.sqrt(oracles.singular_value_squares(W))
+
+
+def rows_and_columns_swapped(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return np.sort(np.abs(np.linalg.eigvalsh(W @ W.T if W.shape[0] > W.shape[1] else W.T @ W)))
+
+
+def divided_by_rows(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return oracles.singular_value_squares(W) / W.shape[0]
+
+
+def float32_gram(self: Implementation, W: np.ndarray) -> np.ndarray:
+    small = W.astype(np.float32)
+    small = small if small.shape[0] >= small.shape[1] else small.T
+    return np.sort(np.abs(np.linalg.eigvalsh(small.T @ small).astype(np.float64)))
+
+
+def gram_alone(self: Implementation, W: np.ndarray) -> np.ndarray:
+    tall = W if W.shape[0] >= W.shape[1] else W.T
+    return np.sort(np.abs(np.linalg.eigvalsh(tall.T @ tall)))
+
+
+def centred_columns(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return oracles.singular_value_squares(W - W.mean(axis=0))
+
+
+def rank_at_single_precision(self: Implementation, W: np.ndarray) -> int:
+    sigma = np.linalg.svd(W, compute_uv=False)
+    return int(np.count_nonzero(sigma > 1e-2 * sigma[0]))
+
+
+def one_slice_only(self: Implementation, matrices: list[np.ndarray]) -> np.ndarray:
+    return oracles.singular_value_squares(matrices[0])
+
+
+def unfolded(self: Implementation, matrices: list[np.ndarray]) -> np.ndarray:
+    return oracles.singular_value_squares(np.concatenate(matrices, axis=1))
+
+
+def summed_slices(self: Implementation, matrices: list[np.ndarray]) -> np.ndarray:
+    return np.sort(sum(oracles.singular_value_squares(matrix) for matrix in matrices).repeat(len(matrices)))
+
+
+def _fit_with(change: Callable[[Tail, np.ndarray], Tail]) -> Callable[..., Tail | None]:
+    def broken(self: Implementation, raw: np.ndarray) -> Tail | None:
+        fit = chosen("setol_ww").tail_fit(raw)
+        return None if fit is None else change(fit, np.sort(raw))
+
+    return broken
+
+
+def _with(fit: Tail, **changes: float) -> Tail:
+    return Tail(**{**vars(fit), **changes})
+
+
+def absolute_threshold(self: Implementation, raw: np.ndarray) -> Tail | None:
+    kept = raw[raw > 1e-5]
+    return chosen("setol_ww").tail_fit(kept) if kept.size > 1 else None
+
+
+def every_other_start(self: Implementation, raw: np.ndarray) -> Tail | None:
+    values = np.sort(raw)
+    fits = [(oracles.power_law_scan(values[start:]), start) for start in (0, 1)]
+    return chosen("setol_ww").tail_fit(values[1:]) if fits[0][0].rank == values.size else _longest(values)
+
+
+def _longest(values: np.ndarray) -> Tail:
+    """The whole spectrum as the tail, no choice of the start at all."""
+    n = values.size
+    alpha = 1 + n / np.sum(np.log(values / values[0]))
+    law = 1 - (values / values[0]) ** (1 - alpha)
+    return Tail(alpha, (alpha - 1) / math.sqrt(n), values[0], n, float(np.max(np.abs(law - np.arange(n) / n))))
+
+
+def no_choice_of_the_start(self: Implementation, raw: np.ndarray) -> Tail | None:
+    return _longest(np.sort(raw)) if np.ptp(raw) else None
+
+
+def last_start_on_equal_values(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return None if fit is None else _with(fit, rank=fit.rank - 1)
+
+
+def infinite_alpha(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return Tail(math.inf, math.inf, float(raw[0]), raw.size, 0.0) if fit is None and np.ptp(raw) == 0 else fit
+
+
+def minus_one(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return Tail(-1, -1, -1, -1, -1) if fit is None and np.ptp(raw) else fit
+
+
+def bias_corrected_when_few(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    if fit is None or raw.size >= 20:
+        return fit
+    return _with(fit, alpha=1 + (fit.alpha - 1) * (fit.rank - 1) / fit.rank)
+
+
+def two_kappa(self: Implementation, raw: np.ndarray) -> Tail | None:
+    """The paper's alpha = 2 kappa, kappa read off the variance 1/(2 kappa) of the unit-mean spectrum."""
+    fit = chosen("setol_ww").tail_fit(raw)
+    return None if fit is None else _with(fit, alpha=1 / np.var(raw / raw.mean()))
+
+
+def saturating_alpha(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return None if fit is None else _with(fit, alpha=min(fit.alpha, 4.0))
+
+
+def _meeting_with(change: Callable[[Meeting, np.ndarray], dict[str, float]]) -> Callable[..., Meeting]:
+    def broken(self: Implementation, raw: np.ndarray) -> Meeting:
+        both = chosen("setol_ww").meeting(raw)
+        return Meeting(**{**vars(both), **change(both, raw)})
+
+    return broken
+
+
+def metric_of_the_erg_tail(both: Meeting, raw: np.ndarray) -> dict[str, float]:
+    truth = oracles.erg_cut_mpmath(raw)
+    return {"erg_metric": truth.log_det / truth.rank}
+
+
+def alpha_of_the_power_law(both: Meeting, raw: np.ndarray) -> dict[str, float]:
+    return {"alpha_erg": chosen("setol_ww").tail_fit(raw).alpha}
+
+
+def every_layer_is_ideal(self: Implementation, raw: np.ndarray) -> str:
+    return "ideal"
+
+
+def ideal_by_alpha_alone(self: Implementation, raw: np.ndarray) -> str:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return "ideal" if fit is None or fit.alpha < 2.2 else chosen("setol_ww").state(raw)
+
+
+def kappa4_of_all_partitions(self: Implementation, moments: list[float]) -> list[float]:
+    """-3 m_2^2 instead of -2 m_2^2 in the centred fourth cumulant: the crossing pair is subtracted too."""
+    kappa = list(free_probability.free_cumulants_by_enumeration(moments))
+    if len(kappa) >= 4:
+        kappa[3] = kappa[3] - kappa[1] ** 2
+    return kappa
+
+
+def classical_cumulants(self: Implementation, moments: list[float]) -> list[float]:
+    kappa: list[float] = []
+    for n in range(1, len(moments) + 1):
+        rest = sum(math.comb(n - 1, k - 1) * kappa[k - 1] * moments[n - k - 1] for k in range(1, n))
+        kappa.append(moments[n - 1] - rest)
+    return kappa
+
+
+def centred_moments(self: Implementation, moments: list[float]) -> list[float]:
+    return [0.0, *list(free_probability.free_cumulants_by_enumeration(moments))[1:]]
+
+
+def kappas_not_inverted(self: Implementation, cumulants: list[float]) -> list[float]:
+    return list(cumulants)
+
+
+def unbiased_variance(self: Implementation, moments: list[float]) -> list[float]:
+    kappa = list(free_probability.free_cumulants_by_enumeration(moments))
+    return [value * (1.1 if n == 1 else 1.0) for n, value in enumerate(kappa)]
+
+
+def wrong_branch(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The solution of G(B) = t below the spectrum, mirrored."""
+    return -float(free_probability.r_transform_bisection(t, -np.asarray(atoms), weights))
+
+
+def blue_for_r(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return float(free_probability.r_transform_bisection(t, atoms, weights)) + 1 / t
+
+
+def sum_of_atomic_r(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """R of a mixture as the mean of the R's of its atoms: the constant kappa_1."""
+    return float(np.average(atoms, weights=weights))
+
+
+def weights_ignored(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return float(free_probability.r_transform_bisection(t, atoms))
+
+
+def lower_limit_at_lambda_min(
+    self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    whole = free_probability.integrated_r_closed(t, atoms, weights)
+    return float(whole - free_probability.integrated_r_closed(t / 10, atoms, weights))
+
+
+def t_times_r(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return t * float(free_probability.r_transform_bisection(t, atoms, weights))
+
+
+def ecs_normalisation(self: Implementation, x: np.ndarray, N: int) -> float:
+    return float(free_probability.quality_exact(x, len(x)))
+
+
+def argument_divided_twice(self: Implementation, x: np.ndarray) -> float:
+    return float(free_probability.q2_series5(x / len(x)))
+
+
+def argument_not_divided(self: Implementation, x: np.ndarray) -> float:
+    kappa = free_probability.free_cumulants_by_enumeration([float(np.mean(x**k)) for k in range(1, 6)])
+    return float(sum(kappa[j] * value ** (j + 1) / (j + 1) for value in x for j in range(5)))
+
+
+def rows_shuffled_only(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    shuffled = np.random.default_rng(seed).permutation(W, axis=0)
+    return Traps(trap_oracle.count_traps(W, seed), float(oracles.singular_value_squares(shuffled)[-1]))
+
+
+def seed_ignored(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    fresh = np.random.default_rng(np.random.SeedSequence().entropy)
+    shuffled = fresh.permutation(W.ravel()).reshape(W.shape)
+    return Traps(trap_oracle.count_traps(W, seed), float(oracles.singular_value_squares(shuffled)[-1]))
+
+
+def _scaled_spectrum(W: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Shuffled eigenvalues over the noise, and the Marchenko-Pastur edge."""
+    shuffled = trap_oracle.shuffle(W, seed)
+    rows, columns = max(W.shape), min(W.shape)
+    return oracles.singular_value_squares(shuffled) / rows / np.var(W), (1 + math.sqrt(columns / rows)) ** 2
+
+
+def counted_in_the_bulk(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    values, edge = _scaled_spectrum(W, seed)
+    return Traps(int(np.count_nonzero(values >= 0.9 * edge)), float(values[-1]))
+
+
+def counted_far_out(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    values, edge = _scaled_spectrum(W, seed)
+    return Traps(int(np.count_nonzero(values >= 3 * edge)), float(values[-1]))
+
+
+def unit_noise_assumed(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    values, edge = _scaled_spectrum(W, seed)
+    return Traps(int(np.count_nonzero(values * np.var(W) >= 1.1 * edge)), float(values[-1]))
+
+
+def counted_in_five_shuffles(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    replicas = 5 if min(W.shape) < 100 else 1
+    found = sum(trap_oracle.count_traps(W, seed + replica) for replica in range(replicas))
+    return Traps(found, chosen("oracle").traps(W, seed).lambda_max)
+
+
+def _truncated(W: np.ndarray, keep: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    left, sigma, right = np.linalg.svd(W, full_matrices=False)
+    return (left * keep(sigma)) @ right
+
+
+def keeps_the_smallest(self: Implementation, W: np.ndarray, rank: int) -> np.ndarray:
+    return _truncated(W, lambda sigma: np.where(np.arange(sigma.size) >= sigma.size - rank, sigma, 0))
+
+
+def one_too_many(self: Implementation, W: np.ndarray, rank: int) -> np.ndarray:
+    return _truncated(W, lambda sigma: np.where(np.arange(sigma.size) <= rank, sigma, 0))
+
+
+def keeps_the_norm(self: Implementation, W: np.ndarray, rank: int) -> np.ndarray:
+    kept = _truncated(W, lambda sigma: np.where(np.arange(sigma.size) < rank, sigma, 0))
+    return kept * np.linalg.norm(W) / np.linalg.norm(kept)
+
+
+def soft_threshold(self: Implementation, W: np.ndarray, rank: int) -> np.ndarray:
+    return _truncated(W, lambda sigma: np.maximum(sigma - sigma[rank], 0))
+
+
+BUGS: tuple[Bug, ...] = (
+    Bug("product instead of a sum of logarithms", "ERG-04", "erg_cut", product_for_log_sum),
+    Bug("first cut: always the k behind the sign change", "ERG-02", "erg_cut", first_cut),
+    Bug("last cut: always the k before the sign change", "ERG-02", "erg_cut", last_cut),
+    Bug("nearest |S_k| of all k, not of the two at the sign change", "ERG-01", "erg_cut", nearest_of_all),
+    Bug("eigenvalues not rescaled to mean one", "ERG-05", "erg_cut", no_rescale),
+    Bug("eigenvalues rescaled to trace one", "ERG-01", "erg_cut", trace_one),
+    Bug("logarithms summed from the smallest eigenvalue up", "ERG-18", "erg_cut", ascending),
+    Bug("zeros left out of the mean", "ERG-10", "erg_cut", zeros_left_out_of_the_mean),
+    Bug("a flat spectrum has no cut", "ERG-09", "erg_cut", flat_is_nothing),
+    Bug("a zero spectrum has a start of 0", "ERG-12", "erg_cut", cut_of_nothing),
+    Bug("base-10 for natural logarithm in the residual", "ERG-03", "log_det", ten_for_e),
+    Bug("residual divided by the rank", "ERG-03", "log_det", residual_per_eigenvalue),
+    Bug("one status for every spectrum", "ERG-11", "erg_status", one_status_for_all),
+    Bug("singular values, not their squares", "SPEC-03", "eigenvalues", not_squared),
+    Bug("N and M swapped: the larger Gram matrix", "SPEC-01", "eigenvalues", rows_and_columns_swapped),
+    Bug("divided by the number of rows", "SPEC-01", "eigenvalues", divided_by_rows),
+    Bug("Gram matrix in float32", "SPEC-01", "eigenvalues", float32_gram),
+    Bug("Gram matrix without a fallback for small singular values", "SPEC-06", "eigenvalues", gram_alone),
+    Bug("columns centred first", "SPEC-02", "eigenvalues", centred_columns),
+    Bug("rank counted at one percent", "SPEC-04", "matrix_rank", rank_at_single_precision),
+    Bug("one kernel slice instead of all", "SPEC-05", "pooled_eigenvalues", one_slice_only),
+    Bug("convolution unfolded instead of pooled", "SPEC-05", "pooled_eigenvalues", unfolded),
+    Bug("slices summed instead of pooled", "SPEC-05", "pooled_eigenvalues", summed_slices),
+    Bug("absolute threshold on eigenvalues", "TAIL-02", "tail_fit", absolute_threshold),
+    Bug("std with ddof: sigma over sqrt(n - 1)", "TAIL-03", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, sigma=fit.sigma * math.sqrt(fit.rank / (fit.rank - 1))))),
+    Bug("bias-corrected alpha, (n - 1)/n", "TAIL-04", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, alpha=1 + (fit.alpha - 1) * (fit.rank - 1) / fit.rank))),
+    Bug("base-10 for natural logarithm in alpha", "TAIL-06", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, alpha=1 + (fit.alpha - 1) * math.log(10)))),
+    Bug("alpha of the distribution function, one too small", "TAIL-15", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, alpha=fit.alpha - 1))),
+    Bug("half of mu: alpha halved", "TAIL-07", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, alpha=fit.alpha / 2))),
+    Bug("tail without its smallest eigenvalue", "TAIL-04", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, rank=fit.rank - 1))),
+    Bug("one-sided KS", "TAIL-05", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, ks=_one_sided(fit, raw)))),
+    Bug("KS with upper steps i+1", "TAIL-05", "tail_fit",
+        _fit_with(lambda fit, raw: _with(fit, ks=fit.ks + 1 / fit.rank))),
+    Bug("no choice of the start", "TAIL-01", "tail_fit", no_choice_of_the_start),
+    Bug("every other start tried", "TAIL-01", "tail_fit", every_other_start),
+    Bug("tail starts between equal values", "TAIL-14", "tail_fit", last_start_on_equal_values),
+    Bug("equal eigenvalues give alpha = inf", "TAIL-10", "tail_fit", infinite_alpha),
+    Bug("a failed fit is -1", "TAIL-12", "tail_fit", minus_one),
+    Bug("another estimator below twenty", "TAIL-11", "tail_fit", bias_corrected_when_few),
+    Bug("alpha = 2 kappa for inverse Marchenko-Pastur", "TAIL-13", "tail_fit", two_kappa),
+    Bug("alpha saturates at 4", "TAIL-09", "tail_fit", saturating_alpha),
+    Bug("delta_lambda_min with the sign of the text, not of Eq. 164", "MEET-04", "meeting",
+        _meeting_with(lambda both, raw: {"delta_lambda_min": -both.delta_lambda_min})),
+    Bug("delta_lambda_min on the raw scale", "MEET-07", "meeting",
+        _meeting_with(lambda both, raw: {"delta_lambda_min": both.delta_lambda_min * np.mean(raw)})),
+    Bug("rank gap with the other sign", "MEET-02", "meeting",
+        _meeting_with(lambda both, raw: {"rank_gap": -both.rank_gap})),
+    Bug("delta_lambda_min always positive", "MEET-03", "meeting",
+        _meeting_with(lambda both, raw: {"delta_lambda_min": abs(both.delta_lambda_min)})),
+    Bug("erg_metric over the ERG tail", "MEET-01", "meeting", _meeting_with(metric_of_the_erg_tail)),
+    Bug("alpha_erg of the power-law tail", "MEET-06", "meeting", _meeting_with(alpha_of_the_power_law)),
+    Bug("every layer is ideal", "MEET-08", "state", every_layer_is_ideal),
+    Bug("ideal by alpha alone", "MEET-08", "state", ideal_by_alpha_alone),
+    Bug("kappa_4 coefficient: -3 for -2", "FREE-01", "free_cumulants", kappa4_of_all_partitions, "oracle"),
+    Bug("all partitions instead of non-crossing ones", "FREE-05", "free_cumulants", classical_cumulants, "oracle"),
+    Bug("moments centred first", "FREE-03", "free_cumulants", centred_moments, "oracle"),
+    Bug("kappa_2 as an unbiased variance", "FREE-04", "free_cumulants", unbiased_variance, "oracle"),
+    Bug("cumulants taken for moments", "FREE-06", "moments_from_cumulants", kappas_not_inverted, "oracle"),
+    Bug("wrong branch of R", "FREE-08", "r_transform", wrong_branch, "oracle"),
+    Bug("the Blue function instead of R", "FREE-09", "r_transform", blue_for_r, "oracle"),
+    Bug("R of a mixture as a sum of R's", "FREE-12", "r_transform", sum_of_atomic_r, "oracle"),
+    Bug("weights ignored", "FREE-11", "r_transform", weights_ignored, "oracle"),
+    Bug("lower limit of the integral not 0", "FREE-13", "integrated_r", lower_limit_at_lambda_min, "oracle"),
+    Bug("t R(t) for the integral of R", "FREE-14", "integrated_r", t_times_r, "oracle"),
+    Bug("A_M for A_N in the quality", "QUAL-01", "quality", ecs_normalisation, "oracle"),
+    Bug("Eq. 163 with its argument divided twice", "QUAL-05", "quality_series", argument_divided_twice, "oracle"),
+    Bug("Eq. 163 with argument lambda, not lambda/M", "QUAL-04", "quality_series", argument_not_divided, "oracle"),
+    Bug("biased permutation: rows only", "TRAP-08", "traps", rows_shuffled_only, "oracle"),
+    Bug("seed ignored", "TRAP-05", "traps", seed_ignored, "oracle"),
+    Bug("spikes counted below the edge", "TRAP-01", "traps", counted_in_the_bulk, "oracle"),
+    Bug("spikes counted at three times the edge", "TRAP-02", "traps", counted_far_out, "oracle"),
+    Bug("noise of variance one assumed", "TRAP-06", "traps", unit_noise_assumed, "oracle"),
+    Bug("the trap counted in each of five shuffles", "TRAP-07", "traps", counted_in_five_shuffles, "oracle"),
+    Bug("the smallest singular values kept", "TRUNC-01", "truncate", keeps_the_smallest, "oracle"),
+    Bug("off by one in the rank", "TRUNC-01", "truncate", one_too_many, "oracle"),
+    Bug("truncation rescaled to the old norm", "TRUNC-03", "truncate", keeps_the_norm, "oracle"),
+    Bug("soft instead of hard threshold", "TRUNC-02", "truncate", soft_threshold, "oracle"),
+)  # fmt: skip
+
+
+def _one_sided(fit: Tail, raw: np.ndarray) -> float:
+    tail = raw[-fit.rank :]
+    law = 1 - (tail / tail[0]) ** (1 - fit.alpha)
+    return float(np.max(law - np.arange(tail.size) / tail.size))
+
+
+def as_markdown(rows: list[tuple[Bug, str, int]]) -> str:
+    """The kill table: bug, killer, what it said, after how many examples."""
+    lines = [
+        "# Planted bugs",
+        "",
+        f"{len(rows)} bugs, each planted in one method of an implementation and killed by the clause named, in the "
+        "`ci` profile. Made by `python scripts/teeth_table.py`.",
+        "",
+        "| bug | in | killed by | examples until then | what the clause said |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {bug.name} | {bug.base}.{bug.method} | {bug.killer} | {examples} | {said} |" for bug, said, examples in rows
+    ]
+    return "\n".join(lines) + "\n"
