@@ -136,8 +136,8 @@ def as_markdown(report: Report) -> str:
         clause = BY_ID[row.id]
         worst = f"{row.worst:.2g}" if row.worst else ""
         lines.append(
-            f"| {row.id} | {clause.statement} | {MARKS[row.status]} | {row.examples or ''} | {worst} | "
-            f"{clause.tolerance} |"
+            f"| {row.id} | {_cell(clause.statement)} | {MARKS[row.status]} | {row.examples or ''} | {worst} | "
+            f"{_cell(clause.tolerance)} |"
         )
     for row in report.rows:
         if row.message and row.status != "pass":
@@ -163,7 +163,7 @@ def as_columns(reports: list[Report]) -> str:
     for id, clause in BY_ID.items():
         marks = [MARKS[next(row.status for row in report.rows if row.id == id)] for report in reports]
         tier = clause.tier + (", pending" if clause.pending else "")
-        lines.append(f"| {id} | {clause.statement} | {clause.source} | {tier} | " + " | ".join(marks) + " |")
+        lines.append(f"| {id} | {_cell(clause.statement)} | {clause.source} | {tier} | " + " | ".join(marks) + " |")
     totals = [
         ", ".join(f"{number} {status}" for status, number in report.counts().items() if number) for report in reports
     ]
@@ -246,6 +246,11 @@ def _counterexample(text: str) -> str:
     cleaned = re.sub(r"^\s*E\s+", "", found.group(1), flags=re.MULTILINE)
     parts = [part.strip() for part in cleaned.splitlines()]
     return " ".join(part for part in parts if part and part != "E").rstrip(", ")
+
+
+def _cell(text: str) -> str:
+    """Text inside a Markdown table."""
+    return text.replace("|", "\\|")
 
 
 def _version(library: str) -> str:

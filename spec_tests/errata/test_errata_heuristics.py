@@ -60,14 +60,16 @@ def test_E26():
     hill = 1 + k / np.sum(np.log(tail / tail[-1]))
     assert quality == pytest.approx(kappa * k / (hill - 1))
     assert quality == pytest.approx(-kappa * k * np.log(tail[-1]), rel=0.01)
-    one_term = kappa * np.log(tail[0] / tail[-1])
-    alpha = 2 * kappa
-    # One term is Q^2 itself, with factor alpha/2; Table 9 has four times as much for ln Q.
-    assert one_term == pytest.approx(alpha / 2 * np.log(tail[0] / tail[-1]))
-    table = 2 * alpha * (np.log(tail[0]) - np.log(tail[-1]))
-    assert table > 2 * np.log(np.sqrt(quality))
-    assert np.log(np.sqrt(one_term)) < 0.2 * table
-    assert abs(0.5 * np.log(tail[0]) - np.log(np.sqrt(quality))) > 0.5
+    # Twice the logarithms: every version of Q^2 doubles, ln Q gains ln(2)/2 only, and Table 9's ln Q would double.
+    stretched = tail[-1] * (tail / tail[-1]) ** 2
+    doubled = kappa * np.sum(np.log(stretched / stretched[-1]))
+    assert doubled == pytest.approx(2 * quality)
+    gain = np.log(np.sqrt(doubled / quality))
+    assert gain == pytest.approx(np.log(2) / 2)
+    table = 2 * (2 * kappa) * np.log(tail[0] / tail[-1])
+    summary = 0.5 * np.log(stretched[0] / tail[0])
+    assert table > 10 * gain
+    assert summary > 4 * gain
 
 
 def test_E27_integral():

@@ -63,7 +63,6 @@ def test_E18_free_sum_of_the_point_masses():
     values = np.array([0.5, 1.0, 3.0])
     summed = np.linalg.eigvalsh(sum(v * np.eye(3) for v in values))
     np.testing.assert_allclose(summed, values.sum())
-    assert np.ptp(values) > 2
 
 
 @pytest.mark.parametrize("name, share", [("mp1", 0.14), ("mp3", 0.34), ("imp", 0.28), ("ideal", 0.14)])

@@ -137,7 +137,7 @@ def test_committed_pages_are_of_this_register():
     report = (ROOT / "docs" / "spec-report.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| ([A-Z]+-\d+) \|", report, re.MULTILINE) == list(BY_ID)
     for clause in BY_ID.values():
-        assert clause.statement in report
+        assert clause.statement in report.replace("\\|", "|")
     kills = (ROOT / "docs" / "teeth.md").read_text(encoding="utf-8")
     for bug in teeth.BUGS:
         assert f"| {bug.name} | {bug.base}.{bug.method} | {bug.killer} |" in kills.replace("\\|", "|")

@@ -602,7 +602,7 @@ def test_r_is_the_weighted_mean_of_the_atoms(weights, t) -> None:
 
 
 @pytest.mark.parametrize("weights", [None, [0.1, 0.2, 0.3, 0.3, 0.1]])
-@pytest.mark.parametrize("t", [1e-3, 0.3, 2.0, 20.0])
+@pytest.mark.parametrize("t", [1e-3, 0.3, 20.0])
 def test_integrated_r_by_two_routes(weights, t) -> None:
     closed = fp.integrated_r_closed(t, ATOMS, weights)
     assert abs(fp.integrated_r_quadrature(t, ATOMS, weights, digits=12) - closed) < 1e-12 * closed
@@ -649,16 +649,16 @@ def test_integrated_r_is_convex_monotone_and_schur_convex() -> None:
 @pytest.mark.parametrize("q", RATIOS)
 def test_atomic_r_approaches_marchenko_pastur_and_then_saturates(q) -> None:
     """Theory 3.3: R = 1/(1 - qt) up to the edge value of t, lambda_max - 1/t beyond it."""
-    atoms = marchenko_pastur_quantiles(500, q)
+    atoms = marchenko_pastur_quantiles(300, q)
     edge = 1 / (math.sqrt(q) * (1 + math.sqrt(q)))
-    for t in (0.1 * edge, 0.5 * edge, 0.8 * edge):
+    for t in (0.1 * edge, 0.7 * edge):
         exact = float(laws.marchenko_pastur_r(t, q))
-        assert float(fp.r_transform_bisection(t, atoms, digits=15)) == pytest.approx(exact, rel=0.01)
+        assert float(fp.r_transform_bisection(t, atoms, digits=15)) == pytest.approx(exact, rel=0.015)
         exact = float(laws.marchenko_pastur_integrated_r(t, q))
         assert float(fp.integrated_r_closed(t, atoms, digits=15)) == pytest.approx(exact, rel=0.01)
     for t in (1.5 * edge, 10 * edge):
         saturated = laws.marchenko_pastur_edges(q)[1] - 1 / t
-        assert float(fp.r_transform_bisection(t, atoms, digits=15)) == pytest.approx(saturated, abs=0.07)
+        assert float(fp.r_transform_bisection(t, atoms, digits=15)) == pytest.approx(saturated, abs=0.1)
 
 
 def test_saturation_has_the_numbers_of_theory() -> None:
@@ -712,7 +712,7 @@ def test_spherical_integral_tends_to_the_integral_of_r(theta) -> None:
 
 def test_the_integral_of_r_is_not_linear_in_its_argument() -> None:
     """Theory E13: with t = n beta lambda the exact integral follows H(t), not n beta H(lambda)."""
-    atoms = marchenko_pastur_quantiles(80, 1.0)
+    atoms = marchenko_pastur_quantiles(60, 1.0)
     exact = [float(fp.rank_one_spherical_integral(0.25 * n, atoms, digits=10)) for n in (1, 2, 5)]
     right = [float(fp.integrated_r_closed(0.25 * n, atoms, digits=15)) for n in (1, 2, 5)]
     assert exact == pytest.approx(right, rel=0.05)
@@ -723,7 +723,7 @@ def test_the_integral_of_r_is_not_linear_in_its_argument() -> None:
         lambda t: sum(a * fp.r_transform_bisection(t * a, ATOMS, digits=15) for a in map(mpmath.mpf, ATOMS)),
         [0, 0.125, 0.25, 0.5, 1],
         method="gauss-legendre",
-        maxdegree=4,
+        maxdegree=3,
     )
     assert float(left) == pytest.approx(float(sum(fp.integrated_r_closed(a, ATOMS) for a in ATOMS)), rel=1e-8)
 
@@ -760,8 +760,8 @@ def test_quality_of_flat_spectra_and_bounds() -> None:
 def test_quality_is_the_sum_of_quadratures() -> None:
     x, N = [3.0, 2.0, 0.9], 7
     weights = [Fraction(1, 7)] * 3 + [Fraction(4, 7)]
-    direct = sum(fp.integrated_r_quadrature(value, [*x, 0], weights, digits=12) for value in x)
-    assert abs(fp.quality_exact(x, N) - direct) < 1e-11
+    direct = sum(fp.integrated_r_quadrature(value, [*x, 0], weights, digits=10) for value in x)
+    assert abs(fp.quality_exact(x, N) - direct) < 1e-9
     with mpmath.workdps(40):
         padded = sum(fp.integrated_r_closed(value, [*x, 0, 0, 0, 0]) for value in x)
         assert abs(fp.quality_exact(x, N) - padded) < 1e-28
@@ -786,9 +786,9 @@ def quality_in_doubles(x: np.ndarray, N: int) -> float:
 @pytest.mark.parametrize(("q", "theory", "tolerance"), [(1.0, 1209, 0.005), (1 / 3, 464.1, 0.02)])
 def test_quality_of_marchenko_pastur(q, theory, tolerance) -> None:
     """Theory 3.4: q2 at M = 500 for Q = 1 and 3 (of one random matrix: seeds of Q = 3 give 453 to 462)."""
-    x = effective_space(marchenko_pastur_quantiles(60, q))
-    exact = float(fp.quality_exact(x, round(60 / q), digits=15))
-    assert quality_in_doubles(x, round(60 / q)) == pytest.approx(exact, rel=1e-10)
+    x = effective_space(marchenko_pastur_quantiles(30, q))
+    exact = float(fp.quality_exact(x, round(30 / q), digits=15))
+    assert quality_in_doubles(x, round(30 / q)) == pytest.approx(exact, rel=1e-10)
     x = effective_space(marchenko_pastur_quantiles(500, q))
     assert quality_in_doubles(x, round(500 / q)) == pytest.approx(theory, rel=tolerance)
 
@@ -810,7 +810,7 @@ def test_series_of_five_terms() -> None:
 @pytest.mark.parametrize("q", [1 / 3, 1 / 6])
 def test_series_is_the_exact_functional_where_its_validity_number_is_small(q) -> None:
     """Theory I16: rho = x_1^2 / k < .3 leaves less than one percent."""
-    x = effective_space(marchenko_pastur_quantiles(60, q))
+    x = effective_space(marchenko_pastur_quantiles(40, q))
     k = x.size
     assert x[0] ** 2 / k < 0.3
     exact = sum(fp.integrated_r_closed(mpmath.mpf(value) / k, x, digits=12) for value in x)
@@ -838,15 +838,14 @@ def test_tracy_widom_table_is_the_fredholm_determinant(p) -> None:
 
 
 def test_tracy_widom_mean_and_deviation() -> None:
-    grid = np.linspace(-9, 7, 321)
-    cdf = np.array([traps.tracy_widom_1_cdf(s) for s in grid])
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    s, weights = -1 + 8 * nodes, 8 * weights  # (-9, 7)
+    cdf = np.array([traps.tracy_widom_1_cdf(value) for value in s])
     assert np.all(np.diff(cdf) > -1e-12)
     assert traps.tracy_widom_1_cdf(-2.0, 40) == pytest.approx(traps.tracy_widom_1_cdf(-2.0, 80), abs=1e-12)
-    step = grid[1] - grid[0]
-    mean = grid[-1] - step * (np.sum(cdf) - (cdf[0] + cdf[-1]) / 2)
-    second = grid[-1] ** 2 - 2 * step * (np.sum(grid * cdf) - (grid[0] * cdf[0] + grid[-1] * cdf[-1]) / 2)
-    assert mean == pytest.approx(-1.2065, abs=1e-3)
-    assert math.sqrt(second - mean**2) == pytest.approx(1.268, abs=1e-3)
+    mean, second = 7 - weights @ cdf, 49 - 2 * weights @ (s * cdf)
+    assert mean == pytest.approx(-1.2065, abs=1e-4)
+    assert math.sqrt(second - mean**2) == pytest.approx(1.268, abs=1e-4)
     with pytest.raises(ValueError, match="not one of"):
         traps.tracy_widom_1_quantile(0.5)
 
