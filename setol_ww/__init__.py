@@ -33,10 +33,15 @@ _ROOM_OF = {
     "WeightWatcher": "watcher",
 }
 
-__all__ = ["__version__", *_ROOM_OF]
+# Rooms that are public as they are: `ww.transforms.r_transform(...)`.
+_ROOMS = ("transforms",)
+
+__all__ = ["__version__", *_ROOMS, *_ROOM_OF]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
     value = getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)

@@ -41,7 +41,9 @@ class LayerResult:
 
 def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
     """`analyze_matrix` from a spectrum that is there already."""
-    settings = settings or Settings()
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
     tail = fit_tail(spectrum)
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)

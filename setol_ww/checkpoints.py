@@ -11,7 +11,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ BROKEN = (
     SyntaxError,
     MemoryError,
 )
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
 SAFETENSORS_DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -78,32 +78,67 @@ def checkpoint_entries(path: str | Path) -> list[Entry]:
     """
     path = Path(path)
     if path.is_dir():
-        files = directory_files(path)
-        entries = [entry for file in files for entry in file_entries(file)]
-        return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+        return _directory_entries(path)
     if not path.exists():
         raise InvalidInput(f"the path {str(path)!r} was asked; there is no such file or directory")
     return file_entries(path)
 
 
-def directory_files(folder: Path) -> list[Path]:
-    """The files of a checkpoint directory: those of its index, else all of the first kind that is there."""
-    indices = sorted(folder.glob("*.index.json"), key=lambda index: ("safetensors" not in index.name, index.name))
-    if indices:
-        with reading(indices[0]):
-            weight_map = json.loads(indices[0].read_text(encoding="utf-8"))["weight_map"]
-            files = sorted({folder / name for name in weight_map.values()}, key=lambda file: natural_key(file.name))
-        for file in files:
-            if not file.exists():
-                raise UnreadableCheckpoint(f"{file}: named in {indices[0].name} but not there")
-        return files
-    for endings in (SAFETENSORS, TORCH, NUMPY):
+def _directory_entries(folder: Path) -> list[Entry]:
+    files, expected = directory_files(folder)
+    entries: list[Entry] = []
+    where: dict[str, Path] = {}
+    for file in files:
+        for entry in file_entries(file):
+            if entry.name in where:
+                raise InvalidInput(
+                    f"the directory {str(folder)!r} was asked; {where[entry.name].name} and {file.name} both hold "
+                    f"{entry.name!r}. Accepted are files of one model; or name one file"
+                )
+            where[entry.name] = file
+            entries.append(entry)
+    for name, file in expected.items():
+        if name not in where:
+            raise UnreadableCheckpoint(f"{file}: the index names {name!r} in it but it is not there")
+    return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+
+
+def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files of a checkpoint directory, and by its index which file holds which tensor (empty without one).
+
+    Safetensors before torch files before numpy files; of each kind those that an index names, else those called as
+    hubs call them (`model*.safetensors`, `pytorch_model*.bin`), else all.
+    """
+    for endings, usual, index_name in (
+        (SAFETENSORS, "model*.safetensors", "*.safetensors.index.json"),
+        (TORCH, "pytorch_model*.bin", "*.bin.index.json"),
+        (NUMPY, "", ""),
+    ):
         files = sorted(
             (file for file in folder.iterdir() if file.suffix in endings), key=lambda file: natural_key(file.name)
         )
+        indices = sorted(folder.glob(index_name)) if index_name else []
+        if indices and (files or endings == SAFETENSORS or not _has_weights(folder)):
+            return _indexed_files(indices[0])
+        named = [file for file in files if usual and file.match(usual)]
         if files:
-            return files
+            return named or files, {}
     raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(ACCEPTED)}")
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(file.suffix in ACCEPTED for file in folder.iterdir())
+
+
+def _indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
+    with reading(index):
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        expected = {name: index.parent / file for name, file in weight_map.items()}
+    files = sorted(set(expected.values()), key=lambda file: natural_key(file.name))
+    for file in files:
+        if not file.exists():
+            raise UnreadableCheckpoint(f"{file}: named in {index.name} but not there")
+    return files, expected
 
 
 def file_entries(file: Path) -> list[Entry]:
@@ -146,17 +181,24 @@ def load_torch(file: Path) -> Any:
 
 def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
     """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
     if hasattr(loaded, "shape"):
         loaded = {"matrix.weight": loaded}
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, Mapping):
         raise UnreadableCheckpoint(f"{file}: it holds a {type(loaded).__name__}, not a mapping of names to tensors")
-    named = {str(name): tensor for name, tensor in loaded.items()}
+    named = {str(name): tensor for name, tensor in inner_mapping(loaded).items()}
     if named and all(name.startswith("module.") for name in named):
         named = {name.removeprefix("module."): tensor for name, tensor in named.items()}
     return named
+
+
+def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The mapping of tensors inside the usual wrappers (`state_dict`, `model`, ...), else the mapping itself."""
+    for _ in WRAPPERS:
+        inner = next((mapping[name] for name in WRAPPERS if isinstance(mapping.get(name), Mapping)), None)
+        if inner is None:
+            break
+        mapping = inner
+    return mapping
 
 
 def _safetensors_entries(file: Path) -> list[Entry]:

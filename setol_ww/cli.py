@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +26,9 @@ DEMO_EXAMPLE = """example:
 """
 WRITERS = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".json": lambda frame, path: frame.to_json(path, orient="records", indent=1),
-    ".html": lambda frame, path: frame.to_html(path, index=False),
+    # pandas' own JSON keeps ten decimal places and its HTML seven digits: small eigenvalues would read 0.
+    ".json": lambda frame, path: path.write_text(json.dumps(_records(frame), indent=1), encoding="utf-8"),
+    ".html": lambda frame, path: frame.to_html(path, index=False, float_format=lambda number: repr(float(number))),
     ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
 }
 
@@ -97,6 +99,8 @@ def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> 
 def _analyze(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.suffix not in WRITERS:
         raise InvalidInput(f"--out {options.out} was asked; accepted endings are {', '.join(WRITERS)}")
+    if options.out is not None and not options.out.resolve().parent.is_dir():
+        raise InvalidInput(f"--out {options.out} was asked; it cannot be written: there is no such folder")
     from .report import coverage_lines, layer_name, legend, paragraph, text_table
     from .watcher import WeightWatcher
 
@@ -115,11 +119,38 @@ def _analyze(options: argparse.Namespace) -> int:
             paragraph(f"{layer_name(row)}: {row['setol_state']}. {row['setol_reason']}")
             for _, row in frame[frame["setol_reason"].notna()].iterrows()
         ]
-    sys.stdout.write("\n\n".join(blocks) + "\n")
     if options.out is not None:
         _write(frame, options.out)
-        sys.stdout.write(f"\nAll {frame.shape[1]} columns of {len(frame)} rows are in {options.out}.\n")
+        blocks.append(f"All {frame.shape[1]} columns of {len(frame)} rows are in {options.out}.")
+    _say("\n\n".join(blocks) + "\n")
     return 0
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """Rows as JSON types, NaN as null, every digit kept."""
+    return [
+        {
+            name: None if value != value else getattr(value, "item", lambda value=value: value)()
+            for name, value in row.items()
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def _say(text: str) -> None:
+    """Print, with +- for ± where the terminal cannot show it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(
+        text.replace("±", "+-").encode(encoding, "replace").decode(encoding) if not _shows(encoding) else text
+    )
+
+
+def _shows(encoding: str) -> bool:
+    try:
+        "±".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _write(frame: Any, path: Path) -> None:
@@ -142,5 +173,5 @@ def _spec(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from .demo import demo_text
 
-    sys.stdout.write(demo_text() + "\n")
+    _say(demo_text() + "\n")
     return 0

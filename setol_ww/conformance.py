@@ -7,6 +7,7 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .contracts import InvalidInput
 from .report import WIDTH, paragraph
@@ -77,7 +78,7 @@ def _suite() -> tuple[ModuleType, ModuleType]:
     return reporting, register
 
 
-def _lines(report, register) -> list[str]:  # type: ignore[no-untyped-def]
+def _lines(report: Any, register: Any) -> list[str]:
     lines = [
         f"{report.implementation} {report.implementation_version}, profile {report.profile}, "
         + ", ".join(f"{library} {number}" for library, number in report.versions.items()),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GATES = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}
-FUSED_NAMES = ("in_proj_weight", "qkv", "qkv_proj", "c_attn", "wqkv", "in_proj")
-INTERLEAVED_NAMES = ("query_key_value",)
+FUSED_NAMES = ("in_proj_weight", "qkv", "qkv_proj", "c_attn", "Wqkv", "in_proj")
+INTERLEAVED_NAMES = ("query_key_value", "wqkv")
 MAX_KERNEL_GUESS = 32
 
 
@@ -67,7 +67,7 @@ class Part:
 
 
 def parts(name: str, shape: Sequence[int], owner: str = "", hidden_shape: Sequence[int] | None = None) -> list[Part]:
-    """The whole-tensor reading of a weight of two or more dimensions: one part, or one per stacked matrix.
+    """The whole-tensor reading of a weight: one part, one per stacked matrix or gate, none for a vector in disguise.
 
     Parameters
     ----------
@@ -98,6 +98,8 @@ def parts(name: str, shape: Sequence[int], owner: str = "", hidden_shape: Sequen
         return [Part("", layer_type, "kernel", shape[0], shape[1], count=math.prod(shape[2:]))]
     leading = math.prod(shape[:-2])
     layer_type = "expert" if re.search(r"expert|moe", name, re.IGNORECASE) else "stack"
+    if sum(side > 1 for side in shape) < 2:
+        return []
     if leading == 1:
         return [Part("", "dense", "whole", shape[-2], shape[-1])]
     return [
@@ -116,7 +118,7 @@ def fused_parts(name: str, shape: Sequence[int], owner: str = "") -> tuple[list[
     >>> [(part.label, part.start, part.stop) for part in fused_parts("attn.qkv_proj.weight", (96, 64))[0]]
     [('q', 0, 64), ('k', 64, 80), ('v', 80, 96)]
     """
-    pieces = name.lower().split(".")
+    pieces = name.split(".")
     parameter = pieces[-2] if pieces[-1] == "weight" and len(pieces) > 1 else pieces[-1]
     if len(shape) != 2 or parameter not in FUSED_NAMES + INTERLEAVED_NAMES:
         return [], ""
@@ -160,10 +162,8 @@ def _gates(last: str, shape: Sequence[int], owner: str, hidden_shape: Sequence[i
 
 def _is_convolution(name: str, shape: Sequence[int], owner: str) -> bool:
     """True when the trailing axes are a kernel."""
-    if owner == "Bilinear":
-        return False
-    if "conv" in owner.lower():
-        return True
+    if owner:
+        return bool(re.search(r"conv(transpose)?\dd", owner, re.IGNORECASE))
     if re.search(r"expert|moe", name, re.IGNORECASE):
         return False
     if len(shape) >= 4:

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
+NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
 
@@ -66,13 +67,14 @@ class Entry:
 
 def dtype_word(dtype: Any) -> str:
     """`torch.bfloat16`, `numpy.dtype('float32')` -> `bfloat16`, `float32`."""
-    return str(dtype).replace("torch.", "").lstrip("<>=|")
+    return dtype.name if isinstance(dtype, np.dtype) else str(dtype).replace("torch.", "")
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
     """A numpy array of the same values: float64 stays, every other float becomes float32 where numpy lacks it."""
     if not hasattr(tensor, "detach"):
-        return np.asarray(tensor)
+        array = np.asarray(tensor)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     tensor = tensor.detach().cpu()
     return (tensor if dtype_word(tensor.dtype) == "float64" else tensor.float()).numpy()
 
@@ -91,7 +93,7 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
         return f"{dtype} values that need the scales stored beside them, which are not applied"
     last = name.rsplit(".", 1)[-1]
-    if last.endswith("bias") or last in SCALES:
+    if last.endswith(("bias", "mask")) or last in SCALES:
         return f"'{last}' is no weight matrix"
     return ""
 
@@ -100,8 +102,9 @@ def mapping_entries(tensors: Mapping[str, Any]) -> list[Entry]:
     """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
     entries: list[Entry] = []
     first_name: dict[Any, str] = {}
-    for name, tensor in tensors.items():
-        if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+    for key, tensor in tensors.items():
+        name = str(key)
+        if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
         same_as = first_name.setdefault(_memory(tensor), name)
@@ -113,10 +116,11 @@ def module_entries(model: Any) -> list[Entry]:
     """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
     entries: list[Entry] = []
     seen: set[int] = set()
+    names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     for index, (prefix, module) in enumerate(model.named_modules()):
         made_of = _effective_weight(prefix, module)
         if made_of:
-            entries.append(_entry(made_of, module.weight, (), module, index, effective=True))
+            entries.append(_entry(made_of, module.weight, names, module, index, effective=True))
         for tensor_name, tensor in _own_tensors(module):
             if tensor is None or id(tensor) in seen:
                 continue
@@ -125,7 +129,7 @@ def module_entries(model: Any) -> list[Entry]:
             factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
-            entries.append(_entry(name, tensor, (), module, index, same_as=factor))
+            entries.append(_entry(name, tensor, names, module, index, same_as=factor))
     return entries
 
 
@@ -138,25 +142,36 @@ def _entry(
     same_as: str = "",
     effective: bool = False,
 ) -> Entry:
-    shape, dtype = tuple(int(side) for side in tensor.shape), dtype_word(tensor.dtype)
+    unusual = _unusual(tensor)
+    # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
+    shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
+    dtype = dtype_word(tensor.dtype)
     owner = type(module).__name__ if module is not None else ""
-    if getattr(tensor, "is_meta", False):
-        unfit = "it lies on the meta device and has no values"
-    elif getattr(tensor, "is_sparse", False):
-        unfit = "it is a sparse tensor"
-    else:
-        unfit = why_unfit(name, shape, dtype, names)
-    if not unfit and "norm" in owner.lower() and not same_as:
+    unfit = unusual or why_unfit(name, shape, dtype, names)
+    if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: module.weight) if effective else (lambda: tensor)
     return Entry(name, shape, dtype, load, owner, index, unfit, same_as, effective)
 
 
+def _unusual(tensor: Any) -> str:
+    """Why a tensor has no values to look at; empty for an ordinary one."""
+    if "Uninitialized" in type(tensor).__name__:
+        return "its shape is not known before the first forward pass"
+    if getattr(tensor, "is_nested", False):
+        return "its shape is not that of a matrix: it is a nested tensor"
+    if getattr(tensor, "is_meta", False):
+        return "it lies on the meta device and has no values"
+    if "strided" not in str(getattr(tensor, "layout", "strided")):
+        return f"it is a sparse tensor ({tensor.layout})"
+    return ""
+
+
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
     yield from module.named_parameters(recurse=False)
     for name, buffer in module.named_buffers(recurse=False):
-        if "weight" in name:
+        if "weight" in name and not name.endswith("mask"):
             yield name, buffer
 
 
@@ -169,14 +184,21 @@ def _effective_weight(prefix: str, module: Any) -> str:
     """Name of a weight that the module computes from others (parametrised, weight norm), else empty."""
     parametrised = "weight" in getattr(module, "parametrizations", {})
     hooked = any(name in module._parameters for name in ("weight_v", "weight_orig"))
-    if not (parametrised or hooked) or not hasattr(getattr(module, "weight", None), "dim"):
+    if not (parametrised or hooked):
+        return ""
+    try:
+        weight = getattr(module, "weight", None)
+    except RuntimeError as error:
+        logger.debug("%s has a weight that cannot be computed: %s", prefix, error)
+        return ""
+    if not hasattr(weight, "dim"):
         return ""
     return f"{prefix}.weight" if prefix else "weight"
 
 
 def _memory(tensor: Any) -> Any:
     """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
-    if not hasattr(tensor, "data_ptr") or getattr(tensor, "is_meta", False) or not tensor.numel():
+    if not hasattr(tensor, "data_ptr") or _unusual(tensor) or not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
 

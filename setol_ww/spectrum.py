@@ -27,6 +27,11 @@ EPS_FLOAT32 = float(np.finfo(np.float32).eps)
 # the error is no longer small beside the eigenvalue and the singular values are computed instead.
 GRAM_RESOLUTION = 100 * EPS_FLOAT64
 BLOCK_ELEMENTS = 2**21
+# The rank rule max(N, M) * eps reaches 1 for a table of millions of rows, although rounding errors of a column grow
+# with its square root at most: the size counts no further than this.
+LARGEST_SIDE_OF_ROUNDING = 2**14
+# Squares of entries below 1e-140 are not precise any more.
+SMALLEST_RAW = 1e-275
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Spectrum:
     @cached_property
     def is_defined(self) -> bool:
         """True when the eigenvalues are finite and at least one is positive."""
-        return bool(self.raw.size and np.isfinite(self.raw).all() and self.raw[-1] > 0)
+        return bool(self.raw.size and np.isfinite(self.raw).all() and self.raw[-1] > SMALLEST_RAW)
 
     @cached_property
     def unit_mean(self) -> FloatArray:
@@ -82,18 +87,22 @@ class Spectrum:
             return np.full(self.raw.shape, np.nan)
         return self.raw * (self.raw.size / self.raw.sum())
 
+    @property
+    def rounding(self) -> float:
+        r"""Relative rounding of singular values, :math:`\max(N, M)\,\epsilon`, sides beyond 16384 not counted."""
+        return min(max(self.N, self.M), LARGEST_SIDE_OF_ROUNDING) * self.eps
+
     @cached_property
     def rank(self) -> int:
         r"""Numerical rank :math:`\#\{\sigma > \max(N, M)\,\epsilon\,\sigma_1\}`, summed over pooled slices."""
         if not self.is_defined:
             return 0
-        tolerance = max(self.N, self.M) * self.eps
-        return int(np.count_nonzero(self.raw > tolerance * tolerance * self.raw[-1]))
+        return int(np.count_nonzero(self.raw > self.rounding**2 * self.raw[-1]))
 
     @cached_property
     def is_flat(self) -> bool:
         """True when the singular values differ by no more than the rounding of the weights."""
-        return self.is_defined and self.raw[0] >= self.raw[-1] * (1 - 2 * max(self.N, self.M) * self.eps)
+        return self.is_defined and self.raw[0] >= self.raw[-1] * (1 - 2 * self.rounding)
 
     @classmethod
     def from_matrix(cls, W: Any) -> Spectrum:
@@ -162,6 +171,8 @@ class Spectrum:
         if values.size and values[0] < -1e-8 * abs(values[-1]):
             raise InvalidInput(f"the eigenvalue {values[0]:g} was given; W^T W has none below 0")
         side = values.size // positive_integer("slices", slices)
+        if shape is not None and len(shape) != 2:
+            raise InvalidInput(f"shape={shape!r} was asked; accepted is a pair (rows, columns)")
         rows, columns = shape if shape is not None else (side, side)
         if min(rows, columns) * slices != values.size:
             raise InvalidInput(
@@ -182,7 +193,12 @@ def as_vector(values: Any) -> FloatArray:
 def as_matrix(W: Any) -> Any:
     """W as a 2-D numpy array or detached torch tensor of real numbers, not copied where that can be avoided."""
     # A torch tensor is known by its methods: this module must not import torch for a numpy user.
-    matrix: Any = W.detach() if hasattr(W, "detach") else np.asarray(W)
+    try:
+        matrix: Any = W.detach() if hasattr(W, "detach") else np.asarray(W)
+    except ValueError as error:
+        raise InvalidInput(f"rows that make no matrix were given ({error}); accepted are rows of one length") from None
+    if getattr(matrix, "is_meta", False) or getattr(matrix, "is_sparse", False):
+        raise InvalidInput("a meta or sparse tensor was given; accepted is a dense one with values")
     real = not matrix.is_complex() if hasattr(matrix, "detach") else matrix.dtype.kind in "fiub"
     if len(matrix.shape) != 2 or not real:
         raise InvalidInput(

@@ -86,7 +86,7 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT if spectrum.num_evals > 1 else Outcome.TOO_FEW)
     log_x = np.log(spectrum.unit_mean[spectrum.num_evals - spectrum.rank :])
-    resolution = 2 * max(spectrum.N, spectrum.M) * spectrum.eps
+    resolution = 2 * spectrum.rounding
     starts = candidate_starts(log_x, resolution)
     if not starts.size:
         return _no_fit(Outcome.TOO_FEW)

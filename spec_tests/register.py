@@ -356,7 +356,6 @@ FREE = (
         "paper Eq. 161-162; theory E32, E33, I11",
         ("free_cumulants",),
         "1e-10",
-        pending=True,
     ),
     Clause(
         "FREE-02",
@@ -364,7 +363,6 @@ FREE = (
         "theory I11",
         ("free_cumulants", "moments_from_cumulants"),
         "1e-10",
-        pending=True,
     ),
     Clause(
         "FREE-03",
@@ -372,7 +370,6 @@ FREE = (
         "theory I11",
         ("free_cumulants",),
         "1e-8",
-        pending=True,
     ),
     Clause(
         "FREE-04",
@@ -380,7 +377,6 @@ FREE = (
         "theory I11",
         ("free_cumulants",),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-05",
@@ -388,7 +384,6 @@ FREE = (
         "theory 4.1, I11",
         ("free_cumulants",),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-06",
@@ -396,7 +391,6 @@ FREE = (
         "theory I11, 4.7",
         ("free_cumulants", "moments_from_cumulants"),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-07",
@@ -406,7 +400,6 @@ FREE = (
         "6 standard deviations",
         "statistical",
         "below 1e-8",
-        pending=True,
     ),
     Clause(
         "FREE-08",
@@ -414,7 +407,6 @@ FREE = (
         "theory F3, 3.3",
         ("r_transform",),
         "1e-10 relative",
-        pending=True,
     ),
     Clause(
         "FREE-09",
@@ -422,7 +414,6 @@ FREE = (
         "theory I12",
         ("r_transform",),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-10",
@@ -430,7 +421,6 @@ FREE = (
         "theory I12",
         ("r_transform",),
         "1e-9 relative",
-        pending=True,
     ),
     Clause(
         "FREE-11",
@@ -438,7 +428,6 @@ FREE = (
         "theory I14, E14",
         ("r_transform", "integrated_r"),
         "1e-9 relative",
-        pending=True,
     ),
     Clause(
         "FREE-12",
@@ -446,7 +435,6 @@ FREE = (
         "theory 4.1, 3.3, I17",
         ("r_transform", "integrated_r"),
         "5e-3 of 300 atoms",
-        pending=True,
     ),
     Clause(
         "FREE-13",
@@ -454,7 +442,6 @@ FREE = (
         "theory F4, I13",
         ("integrated_r",),
         "1e-10 relative",
-        pending=True,
     ),
     Clause(
         "FREE-14",
@@ -462,7 +449,6 @@ FREE = (
         "theory I13",
         ("r_transform", "integrated_r"),
         "1e-8 relative",
-        pending=True,
     ),
     Clause(
         "FREE-15",
@@ -470,7 +456,6 @@ FREE = (
         "theory I13",
         ("integrated_r",),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-16",
@@ -478,7 +463,6 @@ FREE = (
         "theory I14",
         ("r_transform", "integrated_r"),
         "1e-9",
-        pending=True,
     ),
     Clause(
         "FREE-17",
@@ -486,7 +470,6 @@ FREE = (
         "theory I13",
         ("r_transform", "integrated_r"),
         "1e-10 relative",
-        pending=True,
     ),
     Clause(
         "FREE-18",
@@ -494,7 +477,6 @@ FREE = (
         "theory E24, I17",
         ("integrated_r",),
         "1e-2 of 400 atoms",
-        pending=True,
     ),
 )
 

@@ -76,7 +76,7 @@ class _Collector:
         if report.when != "call" and not (report.skipped or report.failed):
             return
         id = found.group(1)
-        watched = json.loads(dict(report.user_properties).get("watch", "{}"))
+        watched = json.loads(str(dict(report.user_properties).get("watch", "{}")))
         text = report.longreprtext if not report.passed else ""
         status = _status(report)
         self.rows[id] = Row(

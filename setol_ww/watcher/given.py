@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import checkpoint_entries
+from ..checkpoints import checkpoint_entries, inner_mapping
 from ..contracts import InvalidInput
 from ..sources import Entry, mapping_entries, module_entries, to_numpy
 
@@ -23,7 +23,9 @@ class LazyStateDict(dict):
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            self._last = (name, to_numpy(self._entries[name].load()))
+            # weightwatcher cuts torch tensors to float32 and leaves numpy arrays as they are.
+            tensor = self._entries[name].load()
+            self._last = (name, to_numpy(tensor.float() if hasattr(tensor, "detach") else tensor))
         return self._last[1]
 
     def forget(self) -> None:
@@ -52,8 +54,7 @@ def adapt(model: Any) -> Given:
     elif isinstance(model, (str, Path)):
         given = _lazy(checkpoint_entries(model))
     elif isinstance(model, Mapping):
-        inner = model.get("state_dict")
-        given = _lazy(mapping_entries(inner if isinstance(inner, Mapping) else model))
+        given = _lazy(mapping_entries(inner_mapping(model)))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
         given = _lazy(mapping_entries({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
@@ -68,6 +69,9 @@ def adapt(model: Any) -> Given:
 def asked(model: Any) -> str:
     """The sentence that refuses a model."""
     what = f"{type(model).__name__} of shape {tuple(model.shape)}" if hasattr(model, "shape") else repr(model)[:200]
+    if isinstance(model, Mapping) and any(isinstance(value, Mapping) for value in model.values()):
+        nested = [str(name) for name, value in model.items() if isinstance(value, Mapping)]
+        what = f"a mapping with mappings inside ({', '.join(nested)[:200]}; give one of them)"
     return (
         f"analysing {what} was asked; it holds no weight of two or more dimensions. Accepted are a torch.nn.Module, "
         "a mapping of names to tensors, a 2-D array, or the path of a checkpoint"

@@ -82,8 +82,9 @@ def bad_entries(matrices: list[np.ndarray]) -> str:
 
 def spectrum_of(ww_layer: Any, eps: float) -> Spectrum:
     """The eigenvalues weightwatcher has computed, with the shape of the matrices they came from."""
-    rows, columns = ww_layer.Wmats[0].shape
     evals, count = ww_layer.evals, len(ww_layer.Wmats)
-    if min(rows, columns) * count != len(evals):
+    shape = ww_layer.Wmats[0].shape
+    if len(shape) != 2 or min(shape) * count != len(evals):
         return Spectrum.from_eigenvalues(evals, eps=eps)
+    rows, columns = shape
     return Spectrum.from_eigenvalues(evals, (rows, columns), slices=count, eps=eps)

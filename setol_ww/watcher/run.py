@@ -16,6 +16,14 @@ from ..spectrum import EPS_FLOAT32
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason"]
 # Where weightwatcher writes -1 for a fit that failed, and what it derives from that.
+# What weightwatcher's table has for every layer, so that a table of failures has it too.
+THEIR_COLUMNS = [
+    *("D", "M", "N", "Q", "alpha", "alpha_weighted", "entropy", "has_esd", "lambda_max", "layer_id", "layer_type"),
+    *("log_alpha_norm", "log_norm", "log_spectral_norm", "longname", "matrix_rank", "name", "norm", "num_evals"),
+    *("num_pl_spikes", "rank_loss", "rf", "sigma", "spectral_norm", "stable_rank", "status", "sv_max", "sv_min"),
+    *("warning", "weak_rank_loss", "xmax", "xmin"),
+]
+THEIR_DETX_COLUMNS = ["ERG_gap", "detX_num", "detX_val", "detX_val_unrescaled", "num_ERG_spikes"]
 SENTINELS = ["alpha", "D", "sigma", "xmin", "num_pl_spikes", "alpha_weighted", "log_alpha_norm"]
 
 
@@ -23,19 +31,30 @@ SENTINELS = ["alpha", "D", "sigma", "xmin", "num_pl_spikes", "alpha_weighted", "
 class Record:
     """What is known of one row while weightwatcher works on its layer.
 
-    `origin` is `weightwatcher` or `setol_ww`, `label` the slice, `is_kernel` says that kernel slices are pooled,
-    `failure` why there is no spectrum, `precision` the epsilon of the weights.
+    `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
+    `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the weights.
     """
 
     ww_layer: Any
     longname: str
     origin: str
+    tensor: str = ""
     label: str = ""
     is_kernel: bool = False
     failure: str = ""
     precision: float = EPS_FLOAT32
     result: LayerResult | None = None
     row: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Long name with the slice."""
+        return f"{self.longname} [{self.label}]" if self.label else self.longname
+
+    @property
+    def has_row(self) -> bool:
+        """True when weightwatcher gives the layer a row; it walks past others in some modes."""
+        return not self.ww_layer.skipped and self.ww_layer.has_weights
 
     def close(self, detX: bool, release: bool) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
@@ -71,11 +90,13 @@ class Run:
     def frame(self, details: pd.DataFrame) -> pd.DataFrame:
         """weightwatcher's table with our columns behind it."""
         theirs = details.reset_index(drop=True)
-        if len(theirs):
-            lead = [name for name in ("layer_id", "name") if name in theirs]
-            theirs = theirs[lead + sorted(name for name in theirs if name not in lead)]
+        usual = THEIR_COLUMNS + (THEIR_DETX_COLUMNS if self.detX else [])
+        known = set(theirs) | (set() if {"alpha"} <= set(theirs) else set(usual))
+        lead = ["layer_id", "name"]
+        theirs = theirs.reindex(columns=[*lead, *sorted(known - set(lead))])
         ours = pd.DataFrame([record.row for record in self.records], columns=[*IDENTITY, *table.names(self.detX)])
         frame = pd.concat([theirs, ours], axis=1)
+        frame["status"] = frame["status"].astype(object)
         for position, record in enumerate(self.records):
             if record.failure:
                 frame.loc[position, "status"] = "failed"
@@ -85,7 +106,12 @@ class Run:
 
     def coverage(self) -> pd.DataFrame:
         """What became of every tensor of two or more dimensions."""
-        failures = {record.longname: record.failure for record in self.records if record.failure}
+        failures: dict[str, list[str]] = {}
+        walked: dict[str, int] = {}
+        for record in self.records:
+            walked[record.tensor] = walked.get(record.tensor, 0) + 1
+            if record.failure:
+                failures.setdefault(record.tensor, []).append(record.failure)
         computed = {entry.name for entry in self.entries if entry.effective}
         rows = []
         for entry in self.entries:
@@ -93,9 +119,10 @@ class Run:
                 continue
             leader = entry.same_as or entry.name
             status, reason = self.status.get(leader, ("skipped", "weightwatcher does not iterate over it"))
-            failure = failures.get(leader.removesuffix(".weight"), "")
-            if failure:
-                status, reason = "failed", failure
+            failed = failures.get(leader, [])
+            if failed:
+                share = "" if len(failed) == walked[leader] else f"{len(failed)} of {walked[leader]} slices: "
+                status, reason = "failed", share + "; ".join(failed)
             elif entry.same_as and status == "analyzed":
                 role = "a factor of" if leader in computed else "tied to"
                 status = "analyzed" if leader in computed else "skipped"

@@ -26,6 +26,8 @@ SUMMARY_OF_FITS = ("alpha", "alpha_weighted", "log_alpha_norm")
 SUMMARY = ("log_norm", "alpha", "alpha_weighted", "log_alpha_norm", "log_spectral_norm", "stable_rank", "mp_softrank")
 SUMMARY_OURS = ("tail_alpha", "erg_fraction", "delta_lambda_min", "erg_metric", "alpha_erg")
 SOUND_MIN_EVALS = 8
+# Modes in which eigenvalues are not those of W^T W, or are compared with eigenvalues of weightwatcher's own.
+OTHER_SPECTRA = ("intra", "inverse", "peft", "vectors", "conv2d_fft", "fft")
 
 
 def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
@@ -104,8 +106,8 @@ class WeightWatcher(package.WeightWatcher):
         self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
         if model is not None:
             self._adopt(model)
-        if base_model is not None:
-            self.base_model = adapt(base_model).model
+        self._own_base_model = None if base_model is None else adapt(base_model).model
+        self.base_model = self._own_base_model
 
     def analyze(
         self,
@@ -150,12 +152,14 @@ class WeightWatcher(package.WeightWatcher):
         one_of("engine", engine, ENGINES)
         one_of("n_jobs", n_jobs, (1,))
         one_of("quality", quality, (True, False))
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+            raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
         if given is not None:
             self._adopt(given)
-        if base_model is not None:
-            self.base_model = adapt(base_model).model
+        # A base model given here is for this call alone.
+        self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
         if self._given is None:
             raise InvalidInput(asked(None))
         refuse_invalid(options)
@@ -188,7 +192,8 @@ class WeightWatcher(package.WeightWatcher):
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
-        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else True
+        every = pd.Series(True, index=details.index)
+        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else every
         fitted = enough & (details["status"] == "success") if "status" in details else enough
         summary = {}
         for name in (*SUMMARY, *SUMMARY_OURS):
@@ -234,12 +239,12 @@ class WeightWatcher(package.WeightWatcher):
             return super().apply_esd(ww_layer, params)
         bad = "" if record.failure else bad_entries(ww_layer.Wmats)
         if bad:
-            record.failure = f"layer {record.longname}: {bad}"
+            record.failure = f"layer {record.title}: {bad}"
         if not record.failure:
             try:
                 return super().apply_esd(ww_layer, params)
             except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-                record.failure = f"layer {record.longname}: no spectrum, {type(error).__name__}: {error}"
+                record.failure = f"layer {record.title}: no spectrum, {type(error).__name__}: {error}"
         logger.info("%s", record.failure)
         ww_layer.evals = None
         return ww_layer
@@ -256,15 +261,14 @@ class WeightWatcher(package.WeightWatcher):
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
-        # With vectors=True weightwatcher compares eigenvalues of its own with xmin: they must be the same numbers.
-        special = params is None or any(params[mode] for mode in ("intra", "inverse", "peft", "vectors"))
+        special = params is None or any(params[mode] for mode in OTHER_SPECTRA)
         if special or n_comp < M or self._engine() != "fast":
             return super().combined_eigenvalues(Wmats, N, M, n_comp, params)
         return pooled_eigenvalues(Wmats if isinstance(Wmats, list) else [Wmats], N, n_comp)
 
     def random_eigenvalues(self, Wmats: Any, n_comp: int, num_replicas: int = 1, params: Any = None) -> Any:
         """Eigenvalues of element-wise shuffles, drawn as weightwatcher draws them."""
-        if params is None or params["intra"] or params["inverse"] or self._engine() != "fast":
+        if params is None or params["intra"] or params["inverse"] or params["conv2d_fft"] or self._engine() != "fast":
             return super().random_eigenvalues(Wmats, n_comp, num_replicas, params)
         return shuffled_eigenvalues(Wmats, n_comp, num_replicas)
 

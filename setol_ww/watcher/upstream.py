@@ -25,6 +25,11 @@ PARAMETER_OF = {
     "max_fingers": "MAX_FINGERS",
     "start_ids": START_IDS,
 }
+# Options whose code in weightwatcher 0.7.7 raises whatever the model.
+BROKEN = {
+    "fft": "misspells an attribute there and cannot carry it out; accepted is False",
+    "channels": "calls the string as a function there and cannot carry it out; accepted is None",
+}
 
 
 def arguments_by_name(watcher: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +47,9 @@ def arguments_by_name(watcher: Any, args: tuple, kwargs: dict[str, Any]) -> dict
 
 def refuse_invalid(options: dict[str, Any]) -> None:
     """Refuse here, with weightwatcher's own words, what it would refuse with a bare Exception."""
+    for name, broken in BROKEN.items():
+        if options.get(name):
+            raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
     params = {**DEFAULT_PARAMS, "randomize": False, "vectors": False, "savefig": "ww-img", "fix_fingers": False}
     params.update({PARAMETER_OF.get(name, name): value for name, value in options.items()})
     heard = _Listener()

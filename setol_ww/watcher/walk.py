@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ class Walk:
         disable = None if self.run.progress is None else not self.run.progress
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
             for record in self.records():
+                if not record.has_row:
+                    yield record.ww_layer
+                    continue
                 self.run.records.append(record)
                 yield record.ww_layer
                 record.close(self.run.detX, release=not self.own_only)
@@ -57,9 +61,12 @@ class Walk:
         if not self.own_only:
             self.iterator.model_iter = self.module_layers() if self.given.is_module else self.mapping_layers()
         for ww_layer in self.iterator:
-            if not self.own_only:
-                self.run.status[self.tensor_of(ww_layer)] = ("analyzed", "")
-            yield Record(ww_layer, ww_layer.longname, "weightwatcher")
+            tensor = self.tensor_of(ww_layer)
+            self.run.status[tensor] = ("analyzed", "")
+            record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor)
+            if getattr(ww_layer.weights, "dtype", None) == np.float64:
+                record.precision = EPS_FLOAT64
+            yield record
         for entry, layer_id in self.numbered():
             if entry.is_candidate and not entry.same_as:
                 yield from self.passed_over(entry, layer_id)
@@ -90,8 +97,9 @@ class Walk:
         """Name of the tensor a layer of weightwatcher's stands for."""
         if not self.given.is_module:
             return f"{ww_layer.longname}.weight"
-        module = ww_layer.framework_layer.layer
-        return next(_weight_of(prefix) for prefix, other in self.given.model.named_modules() if other is module)
+        module = getattr(ww_layer.framework_layer, "layer", None)
+        named = (_weight_of(prefix) for prefix, other in self.given.model.named_modules() if other is module)
+        return next(named, f"{ww_layer.longname}.weight")
 
     def numbered(self) -> list[tuple[Entry, int]]:
         """Entries with weightwatcher's layer ids: the module's, or `*.weight` counted from 1 and the rest behind."""
@@ -107,7 +115,9 @@ class Walk:
         """Records for what weightwatcher left of a tensor, or the reason why there are none."""
         status = self.run.status
         if entry.unfit or self.own_only:
-            status[entry.name] = ("skipped", entry.unfit or "this mode analyses weightwatcher's own layers only")
+            status.setdefault(
+                entry.name, ("skipped", entry.unfit or "this mode analyses weightwatcher's own layers only")
+            )
             return
         fused, why_not = fused_parts(entry.name, entry.shape, entry.owner)
         wanted = fused
@@ -116,11 +126,17 @@ class Walk:
         elif not (fused and entry.name.endswith("in_proj_weight")):
             shapes = {other.name: other.shape for other in self.given.entries}
             wanted = parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))) + fused
+            if not wanted:
+                status[entry.name] = ("skipped", f"a vector in the shape {' x '.join(map(str, entry.shape))}")
+        tensor = functools.cache(entry.load)
         for part in wanted:
-            yield from self.part_record(entry, layer_id, part)
+            yield from self.part_record(entry, layer_id, part, tensor)
 
-    def part_record(self, entry: Entry, layer_id: int, part: Part) -> Iterator[Record]:
-        """The record of one part of a tensor, unless a filter or a limit of the user's leaves it out."""
+    def part_record(self, entry: Entry, layer_id: int, part: Part, tensor: Callable[[], Any]) -> Iterator[Record]:
+        """The record of one part of a tensor, unless a filter or a limit of the user's leaves it out.
+
+        `tensor` loads the whole once for all parts; only the part is converted.
+        """
         longname = entry.name.removesuffix(".weight")
         layer = self.layer_for(longname, layer_id, part)
         why = _beyond(part, self.run.limits)
@@ -129,13 +145,12 @@ class Walk:
         if why:
             self.run.status.setdefault(entry.name, ("skipped", why))
             return
-        record = Record(layer, longname, "setol_ww", part.label, part.kind == "kernel")
+        record = Record(layer, longname, "setol_ww", entry.name, part.label, part.kind == "kernel")
         try:
-            tensor = to_numpy(entry.load())
-            layer.Wmats = [np.asarray(matrix) for matrix in part.matrices(tensor)]
-            record.precision = EPS_FLOAT64 if tensor.dtype == np.float64 else EPS_FLOAT32
+            layer.Wmats = [to_numpy(matrix) for matrix in part.matrices(tensor())]
+            record.precision = EPS_FLOAT64 if layer.Wmats[0].dtype == np.float64 else EPS_FLOAT32
         except UNREADABLE as error:
-            record.failure = f"layer {entry.name}: not loaded, {error}"
+            record.failure = f"layer {record.title}: not loaded, {error}"
         self.run.status[entry.name] = ("analyzed", self.run.status.get(entry.name, ("", ""))[1])
         yield record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import setol_ww as ww
+from setol_ww import transforms
 from setol_ww.analysis import analyze_spectrum
 
 from ..protocol import Cut, Implementation, Meeting, Tail
@@ -26,6 +27,10 @@ class SetolWW(Implementation):
             "erg_status",
             "meeting",
             "state",
+            "free_cumulants",
+            "moments_from_cumulants",
+            "r_transform",
+            "integrated_r",
         }
     )
 
@@ -59,6 +64,18 @@ class SetolWW(Implementation):
 
     def state(self, raw: np.ndarray) -> str:
         return analyze_spectrum(ww.Spectrum.from_eigenvalues(raw)).verdict.state.value
+
+    def free_cumulants(self, moments: list[float]) -> list[float]:
+        return transforms.free_cumulants(moments).tolist()
+
+    def moments_from_cumulants(self, cumulants: list[float]) -> list[float]:
+        return transforms.moments_from_cumulants(cumulants).tolist()
+
+    def r_transform(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        return float(transforms.r_transform(t, atoms, weights))
+
+    def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+        return float(transforms.integrated_r(t, atoms, weights))
 
 
 def implementation() -> SetolWW:

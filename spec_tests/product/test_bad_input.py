@@ -9,6 +9,7 @@ from torch import nn
 
 import setol_ww as ww
 from setol_ww.watcher import numerics as room
+from spec_tests.plain import plain_analyze
 
 
 def model_with(bad: str) -> nn.Module:
@@ -143,6 +144,70 @@ def test_refusals_are_value_errors_that_repeat_the_question():
         ww.analyze(nn.Linear(20, 20), layers=[1, -2])
     with pytest.raises(ww.InvalidInput, match="min_evals 10 > max_evals 5"):
         ww.analyze(nn.Linear(20, 20), min_evals=10, max_evals=5)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: ww.analyze(nn.Linear(20, 20), seed=-1), "seed=-1"),
+        (lambda: ww.analyze(nn.Linear(20, 20), seed="x"), "seed='x'"),
+        (lambda: ww.analyze(nn.Linear(20, 20), channels="first"), "cannot carry it out; accepted is None"),
+        (lambda: ww.analyze(nn.Linear(20, 20), fft=True), "cannot carry it out; accepted is False"),
+        (lambda: ww.analyze_matrix([[1, 2], [3]]), "rows that make no matrix"),
+        (lambda: ww.analyze_matrix(torch.ones(3, 3, device="meta")), "meta or sparse"),
+        (lambda: ww.analyze_matrix(np.eye(3), {"sigmas": 2}), r"accepted is a setol_ww\.Settings"),
+        (lambda: ww.Spectrum.from_eigenvalues([1.0, 2.0], shape=(3,)), "accepted is a pair"),
+    ],
+)
+def test_wrong_arguments_are_invalid_input(call, said):
+    with pytest.raises(ww.InvalidInput, match=said):
+        call()
+
+
+def test_a_broken_lone_layer_is_failed_in_table_and_coverage():
+    layer = nn.Linear(100, 60)
+    layer.weight.data[3, 4] = float("nan")
+    watcher = ww.WeightWatcher(layer)
+    frame = watcher.analyze(detX=True)
+    assert frame["status"].tolist() == watcher.coverage["status"].tolist() == ["failed"]
+    assert {"alpha", "num_evals", "layer_id", "detX_num", "erg_rank"} <= set(frame)
+    assert all(np.isnan(value) for value in watcher.get_summary().values())
+
+
+def test_failures_belong_to_their_own_tensor():
+    watcher = ww.WeightWatcher({"x": torch.full((30, 20), torch.nan), "x.weight": torch.randn(40, 30)})
+    frame = watcher.analyze()
+    assert frame["status"].tolist() == ["success", "failed"]
+    assert watcher.coverage["status"].tolist() == ["failed", "analyzed"]
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_modes_of_another_spectrum(engine):
+    model = nn.Sequential(nn.Conv2d(8, 32, 3), nn.Linear(100, 80))
+    frame = ww.analyze(model, conv2d_fft=True, engine=engine)
+    np.testing.assert_allclose(frame["alpha"], plain_analyze(model, conv2d_fft=True)["alpha"], rtol=1e-9)
+    assert (frame["erg_status"] == "ok").all()
+
+
+def test_peft_rows_keep_their_columns():
+    class Lora(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lora_A = nn.ModuleDict({"default": nn.Linear(60, 16, bias=False)})
+            self.lora_B = nn.ModuleDict({"default": nn.Linear(16, 50, bias=False)})
+
+    model = nn.ModuleDict({"emb": nn.Embedding(80, 40), "q": Lora(), "v": Lora(), "fc": nn.Linear(60, 40)})
+    plain, ours = plain_analyze(model, peft=True), ww.analyze(model, peft=True)
+    assert len(ours) == len(plain)
+    np.testing.assert_allclose(ours["alpha"], plain["alpha"], rtol=1e-9)
+    assert ours["tail_alpha"].notna().all()
+
+
+def test_denormal_scales_are_degenerate_and_not_wrong():
+    W = np.random.default_rng(0).normal(size=(60, 40))
+    usual = ww.analyze_matrix(W)
+    assert ww.analyze_matrix(W * 1e-130).erg.rank == usual.erg.rank
+    assert ww.analyze_matrix(W * 1e-156).erg.status is ww.Outcome.DEGENERATE
 
 
 def test_a_layer_too_large_for_memory_fails_alone(monkeypatch):

@@ -71,7 +71,38 @@ def test_shards_with_index(tmp_path, model):
     save_file({"stranger.weight": torch.ones(20, 20)}, tmp_path / "other.safetensors")
     assert_like_the_model(tmp_path, model)
     (tmp_path / "model.safetensors.index.json").unlink()
-    assert "stranger" in set(ww.analyze(tmp_path)["longname"])
+    assert_like_the_model(tmp_path, model)
+
+
+def test_a_tensor_the_index_names_in_vain_is_an_error(tmp_path):
+    save_file({"a.weight": torch.ones(20, 20)}, tmp_path / "model-1.safetensors")
+    index = {"weight_map": {"a.weight": "model-1.safetensors", "b.weight": "model-1.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"model-1.safetensors: the index names 'b.weight' in it"):
+        ww.analyze(tmp_path)
+
+
+def test_files_that_share_names_are_not_mixed(tmp_path):
+    for name in ("epoch1.pt", "epoch2.pt"):
+        torch.save({"fc.weight": torch.randn(20, 20)}, tmp_path / name)
+    with pytest.raises(ww.InvalidInput, match=r"epoch1.pt and epoch2.pt both hold 'fc.weight'"):
+        ww.analyze(tmp_path)
+
+
+def test_hub_layouts(tmp_path, model):
+    """Weights beside a trainer's own files, a second copy in another layout, and a leftover index."""
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    save_file(model.state_dict(), tmp_path / "consolidated.safetensors")
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}))
+    (tmp_path / "config.json").write_text("{}")
+    assert_like_the_model(tmp_path, model)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with (tmp_path / "training_args.bin").open("wb") as file:
+        pickle.dump(Malicious(str(tmp_path / "executed")), file)
+    assert_like_the_model(tmp_path, model)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_missing_shard_is_named(tmp_path, model):
@@ -90,11 +121,26 @@ def test_torch_files(tmp_path, model, ending, legacy):
     assert_like_the_model(tmp_path, model)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model", "net"])
 def test_training_checkpoints_are_unwrapped(tmp_path, model, wrapper):
     state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     torch.save({wrapper: state, "epoch": 3, "best": 0.5}, tmp_path / "checkpoint.pth")
     assert_like_the_model(tmp_path / "checkpoint.pth", model)
+    assert_like_the_model({wrapper: model.state_dict(), "epoch": 3}, model)
+
+
+def test_mappings_inside_a_mapping_are_named(tmp_path, model):
+    torch.save({"encoder": model.state_dict(), "decoder": model.state_dict()}, tmp_path / "two.pt")
+    with pytest.raises(ww.InvalidInput, match=r"mappings inside \(encoder, decoder; give one of them\)"):
+        ww.analyze({"encoder": model.state_dict(), "decoder": model.state_dict()})
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f4", "f2"])
+def test_byte_orders(tmp_path, dtype):
+    W = np.random.default_rng(0).normal(size=(40, 30)).astype(dtype)
+    np.save(tmp_path / "fc.npy", W)
+    row = ww.analyze(tmp_path / "fc.npy").iloc[0]
+    assert row["lambda_max"] == pytest.approx(np.linalg.norm(W.astype(float), 2) ** 2, rel=1e-9)
 
 
 def test_numpy_files(tmp_path, model):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
@@ -95,7 +96,9 @@ def test_gpt2_conv1d_is_fused_along_its_columns():
 
 
 def test_interleaved_fusion_is_said_and_not_cut():
-    _, coverage = analysed({"attn.query_key_value.weight": np.random.default_rng(0).normal(size=(96, 32))})
+    for name in ("attn.query_key_value.weight", "attention.wqkv.weight"):
+        frame, coverage = analysed({name: np.random.default_rng(0).normal(size=(96, 32))})
+        assert frame["slice"].tolist() == [""]
     assert coverage["status"].tolist() == ["analyzed"]
     assert "interleaved by head" in coverage["reason"].iloc[0]
 
@@ -196,6 +199,149 @@ def test_quantised_torch_module_breaks_nothing():
     Quantised.__name__ = "QuantizedLinear"
     frame, _ = analysed(nn.ModuleDict({"linear": Quantised(), "fc": nn.Linear(20, 20)}))
     assert frame["longname"].tolist() == ["fc"]
+
+
+ODD = {
+    "sparse": lambda: torch.randn(30, 20).to_sparse(),
+    "sparse csr": lambda: torch.randn(30, 20).to_sparse_csr(),
+    "complex": lambda: torch.randn(30, 20, dtype=torch.complex64),
+    "boolean": lambda: torch.ones(30, 20, dtype=torch.bool),
+    "empty": lambda: torch.ones(0, 20),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_tensor_costs_only_itself(kind):
+    frame, coverage = analysed({"odd.weight": ODD[kind](), 7: torch.randn(20, 30), "fc.weight": torch.randn(40, 30)})
+    assert frame["longname"].tolist() == ["fc", "7"]
+    assert coverage.loc["odd.weight", "status"] == "skipped"
+
+
+def test_a_lazy_layer_costs_only_itself():
+    lazy = nn.LazyLinear(10)
+    frame, coverage = analysed(nn.Sequential(lazy, nn.Linear(60, 40)))
+    assert frame["longname"].tolist() == ["1"]
+    assert "not known before the first forward pass" in coverage.loc["0.weight", "reason"]
+
+
+def test_a_weight_that_cannot_be_computed_costs_only_itself():
+    class NotReady(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight_v = nn.Parameter(torch.randn(20, 16))
+
+        @property
+        def weight(self):
+            raise RuntimeError("not ready")
+
+    frame, _ = analysed(nn.Sequential(NotReady(), nn.Linear(60, 40)))
+    assert frame["longname"].tolist() == ["1", "0.weight_v"]
+
+
+def test_names_with_norm_in_them_keep_weightwatchers_layers():
+    class NormLinear(nn.Linear):
+        pass
+
+    class CosineNormLayer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(20, 16))
+
+    frame, coverage = analysed(nn.Sequential(NormLinear(60, 50), CosineNormLayer(), nn.Linear(60, 50)))
+    assert frame["layer_id"].tolist() == [1, 3]
+    assert "normalisation layer CosineNormLayer" in coverage.loc["1.weight", "reason"]
+
+
+def test_masks_are_no_weights():
+    pruned = nn.Sequential(nn.Linear(60, 40))
+    prune.random_unstructured(pruned[0], "weight", 0.3)
+    frame, coverage = analysed(pruned)
+    assert frame["longname"].tolist() == ["0"]
+    assert frame["norm"].iloc[0] == pytest.approx(float(pruned[0].weight.detach().double().square().sum()), rel=1e-6)
+    assert coverage["reason"].tolist() == ["a factor of 0.weight, analysed there"]
+    frame, coverage = analysed({"attn.mask": torch.ones(64, 64).tril(), "fc.weight": torch.randn(40, 30)})
+    assert frame["longname"].tolist() == ["fc"]
+
+
+def test_scaled_float8_in_a_module_is_not_taken_for_weights_either():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(32, 32).to(torch.float8_e4m3fn), requires_grad=False)
+            self.register_buffer("weight_scale_inv", torch.ones(1, 1))
+
+    Scaled.__name__ = "ScaledLinear"
+    frame, coverage = analysed(nn.Sequential(Scaled(), nn.Linear(40, 30)))
+    assert frame["longname"].tolist() == ["1"]
+    assert "need the scales" in coverage.loc["0.weight", "reason"]
+
+
+def test_graph_convolutions_are_no_kernels():
+    class RGCNConv(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(5, 64, 48))
+
+    frame, _ = analysed(nn.Sequential(RGCNConv()))
+    assert frame[["N", "M", "rf"]].drop_duplicates().to_numpy().tolist() == [[64, 48, 1]]
+    assert len(frame) == 5
+
+
+def test_vectors_in_disguise_are_skipped():
+    frame, coverage = analysed({"logit_scale": torch.randn(12, 1, 1), "fc.weight": torch.randn(40, 30)})
+    assert frame["longname"].tolist() == ["fc"]
+    assert coverage.loc["logit_scale", "reason"] == "a vector in the shape 12 x 1 x 1"
+
+
+def test_one_broken_expert_names_its_slice():
+    experts = torch.randn(4, 64, 48)
+    experts[3, 0, 0] = float("inf")
+    frame, coverage = analysed({"experts.down_proj": experts})
+    assert frame["status"].tolist() == ["success"] * 3 + ["failed"]
+    assert frame["reason"].iloc[3] == "layer experts.down_proj [3]: 0 NaN and 1 Inf among its 3072 entries"
+    assert coverage["status"].tolist() == ["failed"]
+    assert coverage["reason"].iloc[0].startswith("1 of 4 slices: layer experts.down_proj [3]")
+
+
+def test_a_packed_tensor_is_loaded_once(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    from setol_ww import checkpoints
+
+    save_file({"experts.w1": torch.randn(8, 32, 24)}, tmp_path / "model.safetensors")
+    loads = []
+    real = checkpoints._safetensors_entries
+
+    def counted(file):
+        from dataclasses import replace
+
+        return [
+            replace(entry, load=lambda entry=entry: loads.append(entry.name) or entry.load()) for entry in real(file)
+        ]
+
+    monkeypatch.setattr(checkpoints, "_safetensors_entries", counted)
+    assert len(ww.analyze(tmp_path)) == 8
+    assert loads == ["experts.w1"]
+
+
+def test_tall_tables_are_neither_flat_nor_deficient():
+    frame, _ = analysed(
+        {
+            "emb.weight": torch.randn(200_000, 8),
+            "ids.weight": torch.randn(3_000_000, 4) * torch.tensor([1, 0.3, 0.1, 0.01]),
+        }
+    )
+    assert frame["erg_status"].tolist() == ["ok", "ok"]
+    assert (frame["tail_outcome"] == "small_sample").all()
+
+
+def test_coverage_of_modes_that_combine_layers():
+    model, base = nn.Sequential(nn.Linear(60, 40)), nn.Sequential(nn.Linear(60, 40))
+    watcher = ww.WeightWatcher(model)
+    difference = watcher.analyze(base_model=base)
+    assert watcher.coverage["status"].tolist() == ["analyzed"]
+    assert watcher.analyze()["norm"].iloc[0] != difference["norm"].iloc[0]
 
 
 def test_layers_beyond_weightwatchers_limits_come_behind():

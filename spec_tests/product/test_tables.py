@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,25 @@ def test_command_line_analyses_a_file(tmp_path, capsys):
             continue
         assert {"erg_rank", "setol_reason", "num_traps"} <= set(read(out))
         assert len(read(out)) == 2
+
+
+def test_small_numbers_survive_in_every_file(tmp_path, capsys):
+    torch.save({"fc.weight": torch.randn(60, 40) * 1e-7}, tmp_path / "small.pt")
+    truth = ww.analyze(tmp_path / "small.pt").iloc[0]
+    for ending, read in ((".csv", pd.read_csv), (".json", pd.read_json), (".parquet", pd.read_parquet)):
+        main(["analyze", str(tmp_path / "small.pt"), "--out", str(tmp_path / f"t{ending}")])
+        row = read(tmp_path / f"t{ending}").iloc[0]
+        assert row["erg_lambda_min_raw"] == pytest.approx(truth["erg_lambda_min_raw"], rel=1e-12)
+    main(["analyze", str(tmp_path / "small.pt"), "--out", str(tmp_path / "t.html")])
+    assert repr(float(truth["erg_lambda_min_raw"])) in (tmp_path / "t.html").read_text()
+
+
+def test_a_terminal_without_plus_minus(tmp_path):
+    torch.save({"fc.weight": torch.randn(60, 40)}, tmp_path / "net.pt")
+    command = [Path(sys.executable).with_name("setol-ww"), "analyze", tmp_path / "net.pt", "--out", tmp_path / "t.csv"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
+    assert b"+-" in done.stdout
+    assert (tmp_path / "t.csv").exists()
 
 
 @pytest.mark.parametrize(
