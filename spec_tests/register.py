@@ -90,6 +90,15 @@ SPECTRUM = (
         "statistical",
         "below 1e-4 an example (Tracy-Widom 1 tails)",
     ),
+    Clause(
+        "SPEC-08",
+        "A spike leaves the bulk above the BBP threshold, at the BBP location, in covariance and in signal plus noise.",
+        "theory 4.4, 4.1",
+        ("eigenvalues",),
+        ".25 of the location (6 standard deviations at theta = 1.5), .06 of the edge",
+        "statistical",
+        "below 1e-6",
+    ),
 )
 
 ERG = (

@@ -32,7 +32,8 @@ class Record:
     """What is known of one row while weightwatcher works on its layer.
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
-    `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the weights.
+    `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
+    weights.
     """
 
     ww_layer: Any

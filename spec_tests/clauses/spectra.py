@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fixtures import ensembles, oracles
+from fixtures import matrices as planted
 from spec_tests.runner import checks
 from spec_tests.strategies import SCALES, SEEDS, MatrixCase, matrices
 
@@ -88,3 +89,22 @@ def marchenko_pastur_edges(impl, watch, q: float, seed: int):
     watch.close("largest eigenvalue in Tracy-Widom widths", (raw[-1] - upper) / width, -1.2, tol=5.5)
     watch.at_most("lower edge minus smallest eigenvalue", lower - raw[0], 6 * width)
     watch.close("mean", raw.mean(), 1.0, tol=6 * np.sqrt(2 / (rows * columns)))
+
+
+@checks.add(
+    "SPEC-08",
+    theta=st.sampled_from([0.3, 1.5, 4.0]),
+    kind=st.sampled_from(["covariance", "signal"]),
+    seed=st.integers(0, 50),
+    share=0.3,
+)
+def spikes_stand_where_bbp_says(impl, watch, theta: float, kind: str, seed: int):
+    plant = planted.covariance_spike if kind == "covariance" else planted.signal_spike
+    W, truth = plant(900, 300, theta, seed)
+    largest = impl.eigenvalues(W)[-1] / 900
+    watch.equal("the spike is an outlier", truth.is_outlier, theta > truth.threshold)
+    if truth.is_outlier:
+        watch.near("largest eigenvalue", largest, truth.location, rel=0.25)
+        watch.that(largest > truth.edge * 1.02, f"the spike at {largest:.3f} is not above the edge {truth.edge:.3f}")
+    else:
+        watch.near("largest eigenvalue: the edge", largest, truth.edge, rel=0.06)

@@ -37,7 +37,7 @@ def test_E25_limit_of_small_kappa():
 
 
 def test_E25_kappa_half_is_the_ideal_point():
-    """kappa = (Q-1)/2 is right: 1/x under Marchenko-Pastur has relative variance 1/(Q-1); at 1/2 the ERG tail is ideal."""
+    """kappa = (Q-1)/2 is right: 1/x under Marchenko-Pastur has relative variance 1/(Q-1); kappa = 1/2 is ideal."""
     for q in (0.5, 0.25):
         values = 1 / marchenko_pastur_quantiles(20_000, q)
         assert np.var(values) / values.mean() ** 2 == pytest.approx(1 / (1 / q - 1), rel=2e-3)
@@ -74,7 +74,7 @@ def test_E26():
 
 def test_E27_integral():
     """The integral of b z^(alpha-2) is b l^(alpha-1)/(alpha-1): with b = alpha-1 it is l^(alpha-1)."""
-    z, level, alpha = sp.symbols("z lambda alpha", positive=True)
+    level, alpha = sp.symbols("lambda alpha", positive=True)
     power = alpha - 1
     whole = level**power / power
     assert sp.simplify(sp.diff(whole, level) - level ** (alpha - 2)) == 0

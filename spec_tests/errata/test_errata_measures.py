@@ -43,7 +43,7 @@ def ecs_rank(x: np.ndarray) -> int:
 
 
 def sphere_average(pairs: list, theta: float, digits: int) -> float:
-    """(1/N) ln of the mean of exp(N theta/2 u^T A u) over the sphere, where A has each of `pairs` as a double eigenvalue.
+    """(1/N) ln of the mean of exp(N theta/2 u^T A u) over the sphere; A has each of `pairs` as a double eigenvalue.
 
     Double eigenvalues make the squared coordinates uniform on a simplex, and the mean is then (n-1)! times the divided
     difference of exp at n theta a_i (Hermite and Genocchi): exact, with enough digits for its cancellation.
@@ -106,7 +106,7 @@ def test_E10():
 
 
 def test_E11():
-    """Power-law minus ERG start is negative for alpha < 2 and positive above, as the figures show; the text's is not."""
+    """Power-law minus ERG start is negative for alpha < 2, positive above, as in the figures; the text reverses it."""
     for x, heavy in (
         (unit_mean(pareto_eigenvalues(500, 1.5, 4)), True),
         (SPECTRA["mp1"], False),

@@ -39,7 +39,7 @@ def test_E36_power_not_exponential():
 
 
 def test_E36_variance():
-    """pi sigma^2 to the power M/2 belongs to the integral with 1/sigma^2 in the exponent, pi^(M/2) to the one without."""
+    """pi sigma^2 to the power M/2 goes with 1/sigma^2 in the exponent, pi^(M/2) with none."""
     matrix, variance = [[1.3, 0.4], [0.4, 0.9]], 0.5
     root = np.sqrt(np.linalg.det(matrix))
     assert plane_gaussian(matrix, variance) * root == pytest.approx(np.pi * variance, rel=1e-6)
