@@ -86,9 +86,8 @@ def _why_ideal(row: pd.Series) -> str:
 
 def _why_under(row: pd.Series) -> str:
     return (
-        f"Little of its spectrum has left the random bulk: the tail falls steeply (alpha = {row['tail_alpha']:.2f}; "
-        f"above 6 counts as under-trained) and holds {row['tail_rank']:.0f} eigenvalues, where det X = 1 would take "
-        f"{row['erg_rank']:.0f}."
+        f"Its tail falls most steeply (alpha = {row['tail_alpha']:.2f}; above 6 counts as under-trained) and holds "
+        f"{row['tail_rank']:.0f} eigenvalues, where det X = 1 would take {row['erg_rank']:.0f}."
     )
 
 
