@@ -34,7 +34,7 @@ _ROOM_OF = {
 }
 
 # Rooms that are public as they are: `ww.transforms.r_transform(...)`.
-_ROOMS = ("transforms",)
+_ROOMS = ("laws", "transforms")
 
 __all__ = ["__version__", *_ROOMS, *_ROOM_OF]
 

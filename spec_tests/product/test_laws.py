@@ -1,0 +1,168 @@
+"""Chapter 12: closed laws against quadrature, samples and each other."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.integrate
+
+import setol_ww as ww
+from fixtures import laws as truth
+from fixtures.ensembles import marchenko_pastur_quantiles
+
+LAWS = {
+    "MP 1": ww.laws.MarchenkoPastur(1.0),
+    "MP .25": ww.laws.MarchenkoPastur(0.25),
+    "MP .5 sigma2 3": ww.laws.MarchenkoPastur(0.5, 3.0),
+    "IMP .1": ww.laws.InverseMarchenkoPastur(0.1),
+    "IMP .5": ww.laws.InverseMarchenkoPastur(0.5),
+    "IMP 3": ww.laws.InverseMarchenkoPastur(3.0),
+    "TPL 2": ww.laws.TruncatedPowerLaw(2.0, 1.0, 10.0),
+    "TPL 1.5": ww.laws.TruncatedPowerLaw(1.5, 0.1, 30.0),
+    "TPL 3": ww.laws.TruncatedPowerLaw(3.0, 0.5, 40.0),
+    "TPL 4": ww.laws.TruncatedPowerLaw(4.0, 1.0, 5.0),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_density_has_mass_one_mean_and_distribution(name):
+    law = LAWS[name]
+    lower, upper = law.support
+    middle = (lower + upper) / 2
+    mass = sum(scipy.integrate.quad(law.pdf, *ends, limit=300)[0] for ends in ((lower, middle), (middle, upper)))
+    mean = scipy.integrate.quad(lambda x: x * law.pdf(x), lower, upper, limit=300)[0]
+    assert mass == pytest.approx(1, abs=1e-6)
+    assert law.mean == pytest.approx(mean, rel=1e-6)
+    assert law.cdf(middle) == pytest.approx(1 - scipy.integrate.quad(law.pdf, middle, upper)[0], abs=1e-8)
+    assert law.cdf([lower - 1, upper + 1]).tolist() == pytest.approx([0, 1], abs=1e-12)
+    assert law.pdf([lower - 0.01, upper + 1]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("z", [-0.7, 50.0, 1.3 + 0.4j])
+def test_stieltjes_against_quadrature(name, z):
+    law = LAWS[name]
+    lower, upper = law.support
+
+    def part(take):
+        return scipy.integrate.quad(lambda x: take(law.pdf(x) / (z - x)), lower, upper, limit=400)[0]
+
+    want = complex(part(np.real), part(np.imag))
+    assert complex(law.stieltjes(z)) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.9])
+def test_r_inverts_stieltjes_and_integrates(name, share):
+    law = LAWS[name]
+    t = share * getattr(law, "r_limit", 3 / law.support[1])
+    blue = law.r_transform(t) + 1 / t
+    if blue > law.support[1] * (1 + 1e-6):
+        assert law.stieltjes(blue) == pytest.approx(t, rel=1e-8)
+    else:  # a hard end: G diverges so slowly that B and the end are nearly one number
+        assert law.stieltjes(law.support[1] * (1 + 1e-6)) < t
+        assert blue == pytest.approx(law.support[1], rel=2e-6)
+    integral = scipy.integrate.quad(law.r_transform, 1e-9 * t, t, epsrel=1e-9, limit=200)[0]
+    assert law.integrated_r(t) == pytest.approx(integral, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_cumulants_are_the_slopes_of_r(name):
+    law = LAWS[name]
+    kappa = law.free_cumulants(5)
+    assert kappa[0] == pytest.approx(law.mean, rel=1e-12)
+    assert kappa.size == 5
+    t = 1e-3 * min(getattr(law, "r_limit", 1.0), 1 / law.support[1])
+    series = sum(kappa[n] * t**n for n in range(5))
+    assert law.r_transform(t) == pytest.approx(series, rel=1e-9)
+
+
+@pytest.mark.parametrize("q", [1.0, 0.5, 0.25])
+def test_marchenko_pastur_cut_and_saturation(q):
+    law, known = ww.laws.MarchenkoPastur(q), truth.marchenko_pastur_truth(q)
+    assert law.erg_fraction == pytest.approx(known.erg_fraction, abs=1e-8)
+    assert law.erg_lambda_min == pytest.approx(known.erg_lambda_min, abs=1e-8)
+    # The largest of 4000 quantiles stands up to half a percent inside the edge at which R saturates.
+    atoms = marchenko_pastur_quantiles(4000, q)
+    for factor in (0.5, 3.0):
+        t = factor * law.r_limit
+        assert law.r_transform(t) == pytest.approx(ww.transforms.r_transform(t, atoms), rel=8e-3)
+        assert law.integrated_r(t) == pytest.approx(ww.transforms.integrated_r(t, atoms), rel=8e-3)
+
+
+@pytest.mark.parametrize("kappa", [0.1, 0.5, 1.0, 3.0])
+def test_inverse_marchenko_pastur_cut_and_domain(kappa):
+    law, known = ww.laws.InverseMarchenkoPastur(kappa), truth.inverse_marchenko_pastur_truth(kappa)
+    assert law.erg_fraction == pytest.approx(known.erg_fraction, abs=1e-8)
+    assert law.erg_lambda_min == pytest.approx(known.erg_lambda_min, abs=1e-8)
+    assert law.r_limit < kappa / 2
+    assert law.integrated_r(kappa / 2) == pytest.approx(law.formal_integrated_r(kappa / 2), rel=1e-12)
+    with mpmath.workdps(20):
+        want = mpmath.quad(lambda z: (kappa - mpmath.sqrt(kappa * (kappa - 2 * z))) / z, [0, kappa / 4, kappa / 2])
+    assert law.integrated_r(kappa / 2) == pytest.approx(float(want), rel=1e-9)
+    for refused in (lambda: law.r_transform(kappa), lambda: law.formal_integrated_r(kappa / 4)):
+        with pytest.raises(ww.InvalidInput, match="kappa/2"):
+            refused()
+
+
+@pytest.mark.parametrize("alpha", [2.0, 3.0, 4.0, 2.5])
+def test_truncated_power_law_moments(alpha):
+    law = ww.laws.TruncatedPowerLaw(alpha, 0.5, 20.0)
+    for k in range(5):
+        assert law.moment(k) == pytest.approx(float(truth.truncated_power_law_moment(k, alpha, 0.5, 20.0)), rel=1e-12)
+    a, b = 0.5, 20.0
+    second = law.free_cumulants(2)[1]
+    if alpha == 2.0:
+        assert second == pytest.approx(a * b - law.mean**2, rel=1e-11)
+    assert second == pytest.approx(law.moment(2) - law.mean**2, rel=1e-11)
+
+
+def test_truncated_power_law_known_points():
+    """R(.05), R(.3), R(3) of alpha = 2 on [1, 10]: 2.768, 6.667, 9.667 (E45)."""
+    law = ww.laws.TruncatedPowerLaw(2.0, 1.0, 10.0)
+    np.testing.assert_allclose(law.r_transform([0.05, 0.3, 3.0]), [2.768, 6.667, 9.667], atol=6e-4)
+
+
+def test_free_cauchy():
+    law = ww.laws.FreeCauchy(1.0, 0.5)
+    z = 2.0 + 0.3j
+    G = law.stieltjes(z)
+    assert law.r_transform(G) + 1 / G == pytest.approx(z)
+    density = -law.stieltjes(0.4 + 1e-9j).imag / math.pi
+    assert law.pdf(0.4) == pytest.approx(density, rel=1e-6)
+    assert law.cdf(1.0) == pytest.approx(0.5)
+    assert law.integrated_r(2.0) == 2 - 1j
+
+
+def test_levy_wigner_and_multiplicative_wishart_integrate():
+    for law in (ww.laws.LevyWigner(1.5), ww.laws.MultiplicativeWishart(0.5, 1.2)):
+        rise = scipy.integrate.quad(law.r_transform, 0.2, 1.0)[0]
+        assert law.integrated_r(1.0) - law.integrated_r(0.2) == pytest.approx(rise, rel=1e-9)
+    law = ww.laws.MultiplicativeWishart(0.5, 1.2)
+    kappa = law.free_cumulants(9)
+    assert law.r_transform(0.1) == pytest.approx(sum(kappa[n] * 0.1**n for n in range(9)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: ww.laws.FreeCauchy(0, 1).mean, "no mean"),
+        (lambda: ww.laws.FreeCauchy(0, 1).free_cumulants(2), "no moments"),
+        (lambda: ww.laws.FreeCauchy(0, 1).erg_fraction, "below zero"),
+        (lambda: ww.laws.LevyWigner(1.5).pdf(1.0), "no closed form"),
+        (lambda: ww.laws.LevyWigner(1.5).mean, "singular at 0"),
+        (lambda: ww.laws.LevyWigner(2.5), "1 < alpha < 2"),
+        (lambda: ww.laws.MultiplicativeWishart(1, 1).erg_lambda_min, "below zero"),
+        (lambda: ww.laws.MultiplicativeWishart(1, 1).r_transform(2.0), "below its pole"),
+        (lambda: ww.laws.MarchenkoPastur(1.5), "0 < q <= 1"),
+        (lambda: ww.laws.MarchenkoPastur(0.5).stieltjes(1.0), "inside the support"),
+        (lambda: ww.laws.TruncatedPowerLaw(2, 3, 1), "0 < lower < upper"),
+        (lambda: ww.laws.MarchenkoPastur(0.5).r_transform(-1.0), "positive finite"),
+    ],
+)
+def test_what_does_not_exist_says_why(call, reason):
+    with pytest.raises(ww.InvalidInput, match=reason):
+        call()
