@@ -18,11 +18,11 @@ class Example(Implementation):
         if not rank:
             return None
         if raw[0] == raw[-1]:
-            return Cut(raw.size, raw[0], 0.0)
+            return Cut(raw.size, raw[0])
         partial = np.cumsum(np.log(raw[::-1][:rank] / raw.mean()))
         below = np.flatnonzero(partial < 0)
         k = rank if not below.size else below[0] + int(partial[below[0] - 1] > -partial[below[0]])
-        return Cut(int(k), raw[-k], partial[k - 1])
+        return Cut(int(k), raw[-k])
 
     def tail_fit(self, raw):
         raw = np.sort(raw[raw > 1e-24 * raw.max()])

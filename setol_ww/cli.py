@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     spec.add_argument("--profile", choices=("dev", "ci", "deep"), default="dev", help="how many examples (default dev)")
     spec.add_argument("--only", nargs="+", default=[], metavar="CLAUSE", help="only these clauses, for instance ERG-04")
+    spec.add_argument("--seed", type=int, help="repeat a run of the deep profile")
     spec.add_argument("--out", metavar="FILE", type=Path, help="write the report: .md, .json, .html")
 
     _command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
@@ -167,7 +168,7 @@ def _write(frame: Any, path: Path) -> None:
 def _spec(options: argparse.Namespace) -> int:
     from .conformance import conform
 
-    return conform(options.implementation, options.profile, options.only, options.out)
+    return conform(options.implementation, options.profile, options.only, options.out, options.seed)
 
 
 def _demo(options: argparse.Namespace) -> int:

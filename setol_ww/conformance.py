@@ -15,7 +15,7 @@ from .report import WIDTH, paragraph
 NEEDED = ("pytest", "hypothesis", "mpmath")
 
 
-def conform(implementation: str, profile: str, only: list[str], out: Path | None) -> int:
+def conform(implementation: str, profile: str, only: list[str], out: Path | None, seed: int | None = None) -> int:
     """Run the clauses, print one line each, write the report.
 
     Parameters
@@ -28,6 +28,8 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
         Clause ids; all when empty.
     out : Path, optional
         `.md`, `.json` or `.html`.
+    seed : int, optional
+        Of the `deep` profile, to repeat a run; the others always draw the same examples.
 
     Returns
     -------
@@ -44,12 +46,14 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
         raise InvalidInput(f"the spec was asked; it needs {', '.join(missing)}: pip install 'setol-ww[spec]'")
     if out is not None and out.suffix not in (".md", ".json", ".html"):
         raise InvalidInput(f"--out {out} was asked; accepted endings are .md, .json, .html")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise InvalidInput(f"--out {out} was asked; it cannot be written: there is no such folder")
     reporting, register = _suite()
     unknown = sorted(set(only) - set(register.BY_ID))
     if unknown:
         raise InvalidInput(f"the clause(s) {unknown} were asked; accepted are {', '.join(register.BY_ID)}")
     try:
-        report = reporting.run_spec(implementation, profile, only)
+        report = reporting.run_spec(implementation, profile, only, seed)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InvalidInput(f"--implementation {implementation} was asked; it cannot be made: {error}") from error
     sys.stdout.write("\n".join(_lines(report, register)) + "\n")
@@ -80,7 +84,7 @@ def _suite() -> tuple[ModuleType, ModuleType]:
 
 def _lines(report: Any, register: Any) -> list[str]:
     lines = [
-        f"{report.implementation} {report.implementation_version}, profile {report.profile}, "
+        f"{report.implementation} {report.implementation_version}, profile {report.profile} ({report.seed}), "
         + ", ".join(f"{library} {number}" for library, number in report.versions.items()),
         "",
     ]
@@ -93,5 +97,6 @@ def _lines(report: Any, register: Any) -> list[str]:
         if row.status in ("fail", "unexpected pass"):
             case = f" Smallest case: {row.counterexample}." if row.counterexample else ""
             lines += ["", paragraph(f"{row.id}: {row.message}.{case}"), f"  {row.reproduce}"]
+    lines += ["", *(paragraph(f"Not a clause, but wrong: {problem}") for problem in report.problems)]
     counts = Counter(row.status for row in report.rows)
     return [*lines, "", ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))]

@@ -7,7 +7,6 @@ need it are reported as untested, never as passed.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +38,10 @@ class Tail:
 
 @dataclass(frozen=True)
 class Cut:
-    """A trace-log cut; `log_det` on the unit-mean scale, `status` one of ok, flat, rank_limited, degenerate."""
+    """A trace-log cut: how many leading eigenvalues, and the smallest of them in the units of those given."""
 
     rank: int
     lambda_min: float
-    log_det: float = math.nan
-    status: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import io
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+import secrets
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Report:
     seed: str
     versions: dict[str, str]
     rows: tuple[Row, ...]
+    problems: tuple[str, ...]
     exit_status: int
 
     def counts(self) -> dict[str, int]:
@@ -62,16 +64,17 @@ class Report:
 class _Collector:
     """A pytest plugin that keeps the outcome of every clause."""
 
-    def __init__(self, implementation: str, profile: str) -> None:
+    def __init__(self, repeat: str) -> None:
         self.rows: dict[str, Row] = {}
         self.others: list[str] = []
-        self.implementation, self.profile = implementation, profile
+        self.repeat = repeat
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found = re.search(r"test_clause\[([A-Z]+-\d+)\]", report.nodeid)
         if not found:
             if report.failed:
-                self.others.append(report.nodeid)
+                name = report.nodeid.rsplit("::", 1)[-1].removeprefix("test_").replace("_", " ")
+                self.others.append(f"{name}: {_message(report, report.longreprtext)}")
             return
         if report.when != "call" and not (report.skipped or report.failed):
             return
@@ -86,35 +89,48 @@ class _Collector:
             worst=watched.get("worst", 0.0),
             message=_message(report, text),
             counterexample=_counterexample(text),
-            reproduce=""
-            if status in ("pass", "untested")
-            else f"setol-ww spec --implementation {self.implementation} --profile {self.profile} --only {id}",
+            reproduce="" if status in ("pass", "untested") else f"setol-ww spec {self.repeat} --only {id}",
         )
 
 
-def run_spec(implementation: str, profile: str, only: list[str] | None = None) -> Report:
-    """Run the suite in this process; environment variables are put back."""
+def run_spec(implementation: str, profile: str, only: list[str] | None = None, seed: int | None = None) -> Report:
+    """Run the suite in this process; environment variables are put back.
+
+    `seed` is that of a profile which draws new examples in every run; one is chosen and reported when left out.
+    """
     chosen = protocol.chosen(implementation)
-    collector = _Collector(implementation, profile)
-    before = {name: os.environ.get(name) for name in (protocol.VARIABLE, runner.VARIABLE)}
-    os.environ[protocol.VARIABLE], os.environ[runner.VARIABLE] = implementation, profile
+    derandomised = runner.PROFILES[profile][1]
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    repeat = f"--implementation {implementation} --profile {profile}" + ("" if derandomised else f" --seed {seed}")
+    collector = _Collector(repeat)
     arguments = [str(SUITE), "-c", str(SUITE.with_name("suite.ini")), "-p", "no:cacheprovider", "-W", "ignore"]
     if only:
-        arguments += ["-k", " or ".join(f"test_clause and {id}" for id in only)]
+        wanted = [f"(test_clause and {id})" for id in only]
+        arguments += ["-k", " or ".join([*wanted, "test_expected_failures", "test_what_is_claimed"])]
+    settings = {
+        protocol.VARIABLE: implementation,
+        runner.VARIABLE: profile,
+        runner.SEED_VARIABLE: str(seed),
+        "PYTEST_ADDOPTS": "",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             code = pytest.main(arguments, plugins=[collector])
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    rows = tuple(collector.rows[id] for id in BY_ID if id in collector.rows)
+    lost = Row("", "fail", message="the run ended before this clause was judged")
+    rows = tuple(collector.rows.get(id, replace(lost, id=id)) for id in only or BY_ID)
     return Report(
         implementation=chosen.name,
         implementation_version=chosen.version,
         profile=profile,
-        seed="derandomised" if runner.PROFILES[profile][1] else "random",
+        seed="derandomised" if derandomised else f"seed {seed}",
         versions={library: _version(library) for library in LIBRARIES},
         rows=rows,
+        problems=tuple(collector.others),
         exit_status=int(code),
     )
 
@@ -139,6 +155,7 @@ def as_markdown(report: Report) -> str:
             f"| {row.id} | {_cell(clause.statement)} | {MARKS[row.status]} | {row.examples or ''} | {worst} | "
             f"{_cell(clause.tolerance)} |"
         )
+    lines += [f"\n**Not a clause, but wrong:** {problem}" for problem in report.problems]
     for row in report.rows:
         if row.message and row.status != "pass":
             lines += ["", f"**{row.id}**, {row.status}: {row.message}"]
@@ -211,7 +228,9 @@ def _as_html(report: Report) -> str:
         f"<h1>Conformance of {html.escape(report.implementation)} {html.escape(report.implementation_version)}</h1>"
         f"<p>Profile {report.profile} ({report.seed}); {versions}</p><p>"
         + ", ".join(f"{number} {status}" for status, number in report.counts().items() if number)
-        + "</p><table><tr><th>clause<th>statement<th>result<th>examples<th>worst / tolerance<th>tolerance<th>said</tr>"
+        + "</p>"
+        + "".join(f"<p><b>Not a clause, but wrong:</b> {html.escape(problem)}</p>" for problem in report.problems)
+        + "<table><tr><th>clause<th>statement<th>result<th>examples<th>worst / tolerance<th>tolerance<th>said</tr>"
         f"{cells}</table>"
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from .protocol import Implementation
@@ -17,6 +17,7 @@ from .protocol import Implementation
 #: Examples per clause, and whether they are the same in every run.
 PROFILES = {"dev": (8, True), "ci": (40, True), "deep": (1000, False)}
 VARIABLE = "SETOL_SPEC_PROFILE"
+SEED_VARIABLE = "SETOL_SPEC_SEED"
 
 
 @dataclass
@@ -26,6 +27,11 @@ class Watch:
     examples: int = 0
     worst: float = 0.0
     claims: int = 0
+
+    def require_claims(self) -> None:
+        """A clause that passed without judging anything has not been tested."""
+        if not self.claims:
+            raise AssertionError("no example reached a claim")
 
     def that(self, claim: bool, said: str) -> None:
         """A claim that is true or false."""
@@ -101,9 +107,11 @@ def run(id: str, implementation: Implementation, watch: Watch, *, profile_name: 
     if not check.strategies:
         watch.examples = 1
         check.function(implementation, watch)
+        watch.require_claims()
         return
     number, derandomised = PROFILES[profile_name or profile()]
 
+    @seed(int(os.environ.get(SEED_VARIABLE, "0")))
     @settings(
         max_examples=max(1, round(number * check.share)),
         derandomize=derandomised,
@@ -119,6 +127,7 @@ def run(id: str, implementation: Implementation, watch: Watch, *, profile_name: 
         check.function(implementation, watch, **drawn)
 
     examples()
+    watch.require_claims()
 
 
 def _brief(values: np.ndarray) -> str:

@@ -92,8 +92,40 @@ def ascending(self: Implementation, raw: np.ndarray) -> Cut:
 
 
 def zeros_left_out_of_the_mean(self: Implementation, raw: np.ndarray) -> Cut:
-    positive = raw[raw > 0]
-    return _cut(raw, _nearest(_sums(_unit(positive))[:1]) if positive.size else 0)
+    return _cut(raw, oracles.erg_cut_mpmath(raw[raw > 0]).rank)
+
+
+def residual_without_zeros(self: Implementation, raw: np.ndarray) -> float:
+    return oracles.erg_cut_mpmath(raw[raw > 0]).log_det
+
+
+def one_zero_too_many(self: Implementation, raw: np.ndarray) -> Cut:
+    truth = oracles.erg_cut_mpmath(raw)
+    return _cut(raw, truth.rank + (truth.status == "rank_limited"))
+
+
+def lost_beside_zeros(self: Implementation, raw: np.ndarray) -> Tail | None:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return fit if fit is None or raw.min() > 0 else _with(fit, alpha=99.0)
+
+
+def meeting_over_the_rank(both: Meeting, raw: np.ndarray) -> dict[str, float]:
+    return {"delta_lambda_min": both.delta_lambda_min * np.mean(raw) / np.mean(raw[raw > 0])}
+
+
+def float32_when_large(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return oracles.singular_value_squares(W.astype(np.float32) if W.size > 4000 else W)
+
+
+def first_weight_only(self: Implementation, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
+    if weights is not None and len(weights) > 1:
+        weights = np.append(weights[0], np.full(len(weights) - 1, (1 - weights[0]) / (len(weights) - 1)))
+    return float(free_probability.r_transform_bisection(t, atoms, weights))
+
+
+def at_most_one_trap(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    found = chosen("oracle").traps(W, seed)
+    return Traps(min(found.count, 1), found.lambda_max)
 
 
 def flat_is_nothing(self: Implementation, raw: np.ndarray) -> Cut | None:
@@ -401,7 +433,12 @@ BUGS: tuple[Bug, ...] = (
     Bug("eigenvalues not rescaled to mean one", "ERG-05", "erg_cut", no_rescale),
     Bug("eigenvalues rescaled to trace one", "ERG-01", "erg_cut", trace_one),
     Bug("logarithms summed from the smallest eigenvalue up", "ERG-18", "erg_cut", ascending),
-    Bug("zeros left out of the mean", "ERG-10", "erg_cut", zeros_left_out_of_the_mean),
+    Bug("zeros left out of the mean", "ERG-20", "erg_cut", zeros_left_out_of_the_mean),
+    Bug("zeros left out of the residual", "ERG-21", "log_det", residual_without_zeros),
+    Bug("one zero taken into the tail", "ERG-10", "erg_cut", one_zero_too_many),
+    Bug("alpha lost beside zeros", "TAIL-16", "tail_fit", lost_beside_zeros),
+    Bug("delta_lambda_min on the mean of the rank", "MEET-09", "meeting", _meeting_with(meeting_over_the_rank)),
+    Bug("float32 for large matrices", "SPEC-09", "eigenvalues", float32_when_large),
     Bug("a flat spectrum has no cut", "ERG-09", "erg_cut", flat_is_nothing),
     Bug("a zero spectrum has a start of 0", "ERG-12", "erg_cut", cut_of_nothing),
     Bug("base-10 for natural logarithm in the residual", "ERG-03", "log_det", ten_for_e),
@@ -464,6 +501,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("the Blue function instead of R", "FREE-09", "r_transform", blue_for_r, "oracle"),
     Bug("R of a mixture as a sum of R's", "FREE-12", "r_transform", sum_of_atomic_r, "oracle"),
     Bug("weights ignored", "FREE-11", "r_transform", weights_ignored, "oracle"),
+    Bug("only the first weight heeded", "FREE-19", "r_transform", first_weight_only, "oracle"),
+    Bug("at most one trap counted", "TRAP-09", "traps", at_most_one_trap, "oracle"),
     Bug("lower limit of the integral not 0", "FREE-13", "integrated_r", lower_limit_at_lambda_min, "oracle"),
     Bug("t R(t) for the integral of R", "FREE-14", "integrated_r", t_times_r, "oracle"),
     Bug("A_M for A_N in the quality", "QUAL-01", "quality", ecs_normalisation, "oracle"),

@@ -10,8 +10,8 @@ from .register import BY_ID
 from .runner import Watch, run
 from .teeth import BUGS, planted
 
-#: What a clause raises when it notices: its own claim, or a number that broke on the way.
-KILLS = (AssertionError, ArithmeticError, ValueError, IndexError)
+#: What a clause raises when it notices. A bug that merely crashes would prove nothing of the clause.
+KILLS = AssertionError
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

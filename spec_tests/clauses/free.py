@@ -30,7 +30,7 @@ def cumulants_are_sums_over_noncrossing_partitions(impl, watch, case: SpectrumCa
     moments = moments_of(unit(case), order)
     truth = free_probability.free_cumulants_by_enumeration(moments)
     scale = float(np.max(unit(case)))
-    for n, (got, want) in enumerate(zip(impl.free_cumulants(moments), truth), start=1):
+    for n, (got, want) in enumerate(zip(impl.free_cumulants(moments), truth, strict=True), start=1):
         watch.close(f"kappa_{n} over lambda_max^n", got / scale**n, want / scale**n, tol=1e-10)
 
 
@@ -39,7 +39,7 @@ def round_trip(impl, watch, case: SpectrumCase, order: int):
     moments = moments_of(unit(case), order)
     back = impl.moments_from_cumulants(impl.free_cumulants(moments))
     scale = float(np.max(unit(case)))
-    for n, (got, want) in enumerate(zip(back, moments), start=1):
+    for n, (got, want) in enumerate(zip(back, moments, strict=True), start=1):
         watch.close(f"m_{n} over lambda_max^n", got / scale**n, want / scale**n, tol=1e-10)
 
 
@@ -105,10 +105,11 @@ def additive_under_free_convolution(impl, watch, seed: int):
     watch.close("kappa_2", kappa[2][1], kappa[0][1] + kappa[1][1], tol=6 * spread)
 
 
-@checks.add("FREE-08", case=SMALL, t=ARGUMENTS)
-def r_against_forty_digits(impl, watch, case: SpectrumCase, t: float):
-    truth = float(free_probability.r_transform_bisection(t, unit(case)))
-    watch.near("R(t)", impl.r_transform(t, unit(case)), truth, rel=1e-10)
+@checks.add("FREE-08", case=SMALL, t=ARGUMENTS, tied=st.booleans())
+def r_against_forty_digits(impl, watch, case: SpectrumCase, t: float, tied: bool):
+    x = np.append(unit(case), unit(case)[-1:]) if tied else unit(case)
+    truth = float(free_probability.r_transform_bisection(t, x))
+    watch.near("R(t)", impl.r_transform(t, x), truth, rel=1e-10)
 
 
 @checks.add("FREE-09", case=SMALL, t=ARGUMENTS)
@@ -207,3 +208,14 @@ def inverse_marchenko_pastur_integral(impl, watch, kappa: float):
     t = min(t, 0.2 * kappa)
     s = np.sqrt(1 - 2 * t / kappa)
     watch.near("H", impl.integrated_r(t, x / x.mean()), 2 * kappa * ((1 - s) - np.log(2 / (1 + s))), rel=1e-2)
+
+
+@checks.add("FREE-19", case=SMALL, t=ARGUMENTS, seed=SEEDS)
+def unequal_weights(impl, watch, case: SpectrumCase, t: float, seed: int):
+    weights = np.random.default_rng(seed).random(case.n) + 0.01
+    weights /= weights.sum()
+    for what, got, truth in (
+        ("R", impl.r_transform, free_probability.r_transform_bisection),
+        ("integral of R", impl.integrated_r, free_probability.integrated_r_closed),
+    ):
+        watch.near(what, got(t, unit(case), weights), float(truth(t, unit(case), weights)), rel=1e-9)

@@ -22,6 +22,7 @@ def hill_erg_identity(impl, watch, case: SpectrumCase):
 @checks.add("MEET-02", case=spectra(20, 150))
 def signs_agree(impl, watch, case: SpectrumCase):
     both = impl.meeting(case.raw)
+    watch.that(math.isfinite(both.rank_gap), f"the rank gap is {both.rank_gap}")
     if abs(both.rank_gap) >= 2:
         watch.equal("sign of the mean ln x", np.sign(both.erg_metric), np.sign(both.rank_gap))
         watch.equal("sign of delta_lambda_min", np.sign(both.delta_lambda_min), np.sign(both.rank_gap))
@@ -84,3 +85,13 @@ def states(impl, watch):
         (np.geomspace(1, 1.5, 500), "undetermined"),
     ):
         watch.equal("state", impl.state(raw), state)
+
+
+@checks.add("MEET-09", case=spectra(20, 120), zeros=st.integers(1, 60))
+def zeros_enter_through_the_mean(impl, watch, case: SpectrumCase, zeros: int):
+    raw = np.concatenate([np.zeros(zeros), case.raw])
+    fit, cut, both = impl.tail_fit(raw), impl.erg_cut(raw), impl.meeting(raw)
+    want = (fit.lambda_min - cut.lambda_min) / raw.mean()
+    watch.close("delta_lambda_min", both.delta_lambda_min, want, tol=1e-10 * (1 + abs(want)))
+    identity = 1 / (fit.alpha - 1) + math.log(fit.lambda_min / raw.mean())
+    watch.close("mean ln x of the power-law tail", both.erg_metric, identity, tol=1e-9 * (1 + abs(identity)))

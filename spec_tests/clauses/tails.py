@@ -134,3 +134,10 @@ def tied_values_enter_together(impl, watch, seed: int):
 def exact_quantiles_at_size(impl, watch, alpha: float, n: int):
     fit = impl.tail_fit(ensembles.power_law_quantiles(n, alpha))
     watch.close("alpha", fit.alpha, alpha, tol=4 * (alpha - 1) / math.sqrt(n))
+
+
+@checks.add("TAIL-16", case=spectra(20, 120), zeros=st.integers(1, 100))
+def zeros_do_not_touch_the_tail(impl, watch, case: SpectrumCase, zeros: int):
+    fit, truth = impl.tail_fit(np.concatenate([np.zeros(zeros), case.raw])), oracles.power_law_scan(case.raw)
+    watch.equal("number of eigenvalues in the tail", fit.rank, truth.rank)
+    watch.near("alpha", fit.alpha, truth.alpha, rel=1e-9)

@@ -38,7 +38,7 @@ class Oracle(Implementation):
         truth = oracles.erg_cut_mpmath(raw)
         if not truth.rank:
             return None
-        return Cut(truth.rank, float(np.sort(raw)[-truth.rank]), truth.log_det, truth.status)
+        return Cut(truth.rank, float(np.sort(raw)[-truth.rank]))
 
     def log_det(self, raw: np.ndarray) -> float:
         return oracles.erg_cut_mpmath(raw).log_det

@@ -49,7 +49,7 @@ class SetolWW(Implementation):
 
     def erg_cut(self, raw: np.ndarray) -> Cut | None:
         cut = ww.erg_cut(ww.Spectrum.from_eigenvalues(raw))
-        return Cut(cut.rank, cut.lambda_min_raw, cut.log_det, cut.status.value) if cut.rank else None
+        return Cut(cut.rank, cut.lambda_min_raw) if cut.rank else None
 
     def log_det(self, raw: np.ndarray) -> float:
         return ww.erg_cut(ww.Spectrum.from_eigenvalues(raw)).log_det

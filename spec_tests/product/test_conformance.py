@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
 
 from setol_ww.cli import main
-from spec_tests import clauses, teeth  # noqa: F401 clauses fills the checks
+from spec_tests import clauses, runner, teeth  # noqa: F401 clauses fills the checks
 from spec_tests.conftest import ROOT
 from spec_tests.protocol import METHODS, Implementation, Untested, chosen
 from spec_tests.register import BY_ID
@@ -80,9 +81,86 @@ def test_a_strangers_implementation(tmp_path, capsys, monkeypatch, expected, cod
         assert f"setol-ww spec --implementation {name}:make --profile dev --only SPEC-01" in printed
 
 
+EVASIVE = {
+    "evades": ("raise Untested('too hard')", 1, "fail .*"),
+    "skips": ("raise unittest.SkipTest('too hard')", 1, "fail .*"),
+    "crashes": ("raise ModuleNotFoundError('torch')", 1, "fail .*"),
+    "stops": ("raise KeyboardInterrupt", 1, "fail .*"),
+    "empty": ("return np.array([])", 1, "fail .*"),
+}
+
+
+@pytest.mark.parametrize("how", EVASIVE)
+def test_no_way_around_a_claimed_clause(tmp_path, capsys, monkeypatch, how):
+    body, code, said = EVASIVE[how]
+    source = f"""
+import unittest
+import numpy as np
+from spec_tests.protocol import Implementation, Untested
+
+class Evasive(Implementation):
+    required = frozenset({{"eigenvalues"}})
+    expected_failures = {{"SPEC-03": "it is known to be wrong by a factor"}}
+    def eigenvalues(self, W):
+        {body}
+
+def make():
+    return Evasive()
+"""
+    (tmp_path / f"evasive_{how}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["spec", "--implementation", f"evasive_{how}:make", "--only", "SPEC-01", "SPEC-03"]) == code
+    printed = capsys.readouterr().out
+    assert re.search(f"^SPEC-01   {said}", printed, re.MULTILINE)
+    if how == "crashes":
+        assert re.search("^SPEC-03   fail ", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('expected_failures = {"ERG-999": "no such clause at all"}', "ERG-999"),
+        ('required = frozenset({"tail_ft"})', "tail_ft"),
+    ],
+)
+@pytest.mark.parametrize("only", [[], ["--only", "GOLD-04"]])
+def test_mistakes_in_the_adapter_are_told(tmp_path, capsys, monkeypatch, line, said, only):
+    name = f"mistaken_{said.replace('-', '_')}_{len(only)}"
+    source = [
+        "from spec_tests.protocol import Implementation",
+        "class M(Implementation):",
+        "    required = frozenset()",
+    ]
+    (tmp_path / f"{name}.py").write_text("\n".join([*source, f"    {line}", "def make():", "    return M()"]))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["spec", "--implementation", f"{name}:make", *only]) == 1
+    assert re.search(f"Not a clause, but wrong: .*{said}", capsys.readouterr().out.replace("\n", " "))
+
+
+def test_host_settings_of_pytest_do_not_leak(monkeypatch, capsys):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k GOLD --maxfail=1")
+    assert main(["spec", "--only", "ERG-01", "ERG-02"]) == 0
+    assert "2 pass" in capsys.readouterr().out
+    assert os.environ["PYTEST_ADDOPTS"] == "-k GOLD --maxfail=1"
+
+
+def test_deep_runs_name_the_seed_that_repeats_them(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(runner.PROFILES, "deep", (15, False))
+    outs = []
+    for seed in ("7", "7", "8"):
+        assert (
+            main(["spec", "--profile", "deep", "--seed", seed, "--only", "ERG-03", "--out", str(tmp_path / "r.json")])
+            == 0
+        )
+        assert f"profile deep (seed {seed})" in capsys.readouterr().out
+        outs.append(json.loads((tmp_path / "r.json").read_text())["rows"][0]["worst"])
+    assert outs[0] == outs[1] != outs[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--out", "no/folder/report.md"], "no such folder"),
         (["--only", "ERG-99"], "accepted are SPEC-01"),
         (["--implementation", "nobody"], "accepted are setol_ww, weight"),
         (["--implementation", "json:dumps"], "cannot be made"),
