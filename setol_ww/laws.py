@@ -15,6 +15,7 @@ of arXiv 2507.17912; where its formula is wrong (docs/errata.md) the corrected o
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,12 +87,12 @@ class Law:
         return self._refuse("erg_fraction")
 
 
-class _Continuous(Law):
+class _Continuous(Law, abc.ABC):
     """A law on an interval, integrated in a variable that removes the singularities of its ends."""
 
+    @abc.abstractmethod
     def _integral(self, function: Callable[[FloatArray], FloatArray], start: float, stop: float) -> float:
         """Integral of function times density between two points of the support."""
-        raise NotImplementedError
 
     def cdf(self, x: Any) -> Any:
         lower, upper = self.support
@@ -117,8 +118,9 @@ class _Continuous(Law):
 class _SoftEdges(_Continuous):
     """Density sqrt((b - x)(x - a)) times a smooth factor; x = a + (b - a) sin^2 theta."""
 
+    @abc.abstractmethod
     def _factor(self, x: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        """The smooth factor."""
 
     def pdf(self, x: Any) -> Any:
         lower, upper = self.support

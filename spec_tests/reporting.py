@@ -218,7 +218,8 @@ def _as_html(report: Report) -> str:
     )
     style = (
         "body{font:15px sans-serif;margin:2em;max-width:75em}td,th{padding:.3em .6em;border-bottom:1px solid #ddd;"
-        "text-align:left;vertical-align:top}.pass td:nth-child(3){color:#176b1d}.fail td:nth-child(3),"
+        "text-align:left;vertical-align:top}td:first-child{white-space:nowrap}"
+        ".pass td:nth-child(3){color:#176b1d}.fail td:nth-child(3),"
         ".unexpected-pass td:nth-child(3){color:#b00020;font-weight:bold}"
         ".expected-failure td:nth-child(3){color:#8a5a00}.untested{color:#777}"
     )
