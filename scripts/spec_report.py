@@ -9,6 +9,7 @@ Run time   about four minutes on one core.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from setol_ww.conformance import suite_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "spec-report.md"
+DATA = ROOT.parent / "shared" / "data"
 IMPLEMENTATIONS = ("setol_ww", "weightwatcher", "oracle")
+
+
+def comparable(page: str) -> list[str]:
+    """Lines of a page; without real data all but those of the clauses that need them, and the totals."""
+    lines = page.splitlines()
+    if Path(os.environ.get("SETOL_DATA", "")).joinpath("setol_tables").is_dir():
+        return lines
+    return [line for line in lines if not line.startswith(("| GOLD-", "| | | |"))]
 
 
 def main() -> int:
@@ -24,6 +34,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     sys.path.append(str(suite_folder()))
+    # The suite may lie in an installed wheel, from where the data beside this checkout cannot be seen.
+    if "SETOL_DATA" not in os.environ and DATA.is_dir():
+        os.environ["SETOL_DATA"] = str(DATA)
     from spec_tests import reporting
 
     reports = [reporting.run_spec(implementation, "ci") for implementation in IMPLEMENTATIONS]
@@ -35,7 +48,7 @@ def main() -> int:
                 print(f"  {row.id}: {row.message} {row.counterexample}")
     if not check:
         PAGE.write_text(page, encoding="utf-8")
-    elif page != PAGE.read_text(encoding="utf-8"):
+    elif comparable(page) != comparable(PAGE.read_text(encoding="utf-8")):
         print(f"{PAGE.relative_to(ROOT)} is not what the code gives now: run python scripts/spec_report.py")
         return 1
     return max(report.exit_status for report in reports)
