@@ -111,7 +111,6 @@ def run(id: str, implementation: Implementation, watch: Watch, *, profile_name: 
         return
     number, derandomised = PROFILES[profile_name or profile()]
 
-    @seed(int(os.environ.get(SEED_VARIABLE, "0")))
     @settings(
         max_examples=max(1, round(number * check.share)),
         derandomize=derandomised,
@@ -126,7 +125,8 @@ def run(id: str, implementation: Implementation, watch: Watch, *, profile_name: 
         watch.examples += 1
         check.function(implementation, watch, **drawn)
 
-    examples()
+    # A seed would take the place of derandomisation.
+    (examples if derandomised else seed(int(os.environ.get(SEED_VARIABLE, "0")))(examples))()
     watch.require_claims()
 
 
