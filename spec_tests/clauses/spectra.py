@@ -49,7 +49,8 @@ def scales_with_the_square(impl, watch, case: MatrixCase, scale: float):
 @checks.add("SPEC-04", rank=st.integers(1, 12), extra=st.integers(0, 20), seed=SEEDS, scale=SCALES)
 def counts_the_rank(impl, watch, rank: int, extra: int, seed: int, scale: float):
     rows, columns = 40, rank + extra
-    W = scale * ensembles.gaussian_matrix(rows, rank, seed) @ ensembles.gaussian_matrix(rank, columns, seed + 1)
+    graded = scale * ensembles.gaussian_matrix(rows, rank, seed) * np.logspace(0, -4, rank)
+    W = graded @ ensembles.gaussian_matrix(rank, columns, seed + 1)
     watch.equal("rank", impl.matrix_rank(W), rank)
     watch.at_most("smallest non-zero over largest", -impl.eigenvalues(W)[-rank], 0)
     zeros = impl.eigenvalues(W)[: min(rows, columns) - rank]
