@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .contracts import InvalidInput, UnreadableCheckpoint
+from .contracts import InvalidInput, UnreadableCheckpoint, writable_file
 
 ANALYZE_EXAMPLE = """example:
   setol-ww analyze model.safetensors --out layers.csv
@@ -98,10 +98,8 @@ def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> 
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    if options.out is not None and options.out.suffix not in WRITERS:
-        raise InvalidInput(f"--out {options.out} was asked; accepted endings are {', '.join(WRITERS)}")
-    if options.out is not None and not options.out.resolve().parent.is_dir():
-        raise InvalidInput(f"--out {options.out} was asked; it cannot be written: there is no such folder")
+    if options.out is not None:
+        writable_file("--out", options.out, WRITERS)
     from .report import coverage_lines, layer_name, legend, paragraph, text_table
     from .watcher import WeightWatcher
 

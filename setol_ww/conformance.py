@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .contracts import InvalidInput
+from .contracts import InvalidInput, writable_file
 from .report import WIDTH, paragraph
 
+REPORTS = (".md", ".json", ".html")
 NEEDED = ("pytest", "hypothesis", "mpmath")
 
 
@@ -44,10 +45,8 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise InvalidInput(f"the spec was asked; it needs {', '.join(missing)}: pip install 'setol-ww[spec]'")
-    if out is not None and out.suffix not in (".md", ".json", ".html"):
-        raise InvalidInput(f"--out {out} was asked; accepted endings are .md, .json, .html")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise InvalidInput(f"--out {out} was asked; it cannot be written: there is no such folder")
+    if out is not None:
+        writable_file("--out", out, REPORTS)
     reporting, register = _suite()
     unknown = sorted(set(only) - set(register.BY_ID))
     if unknown:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,14 @@ def positive_integer(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 1 or more")
     return int(value)
+
+
+def writable_file(option: str, path: Path, endings: Iterable[str]) -> None:
+    """`InvalidInput` for a file of another ending or in a folder that is not there, before any work is done."""
+    if path.suffix not in endings:
+        raise InvalidInput(f"{option} {path} was asked; accepted endings are {', '.join(endings)}")
+    if not path.resolve().parent.is_dir():
+        raise InvalidInput(f"{option} {path} was asked; it cannot be written: there is no such folder")
 
 
 def one_of(name: str, value: object, accepted: tuple) -> object:

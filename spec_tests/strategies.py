@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fixtures import ensembles
+from fixtures import ensembles, oracles
 
 SPECTRA = {
     "Pareto": lambda n, p, seed: ensembles.pareto_eigenvalues(n, 1 + p, seed),
@@ -24,8 +24,16 @@ MATRICES = {
 }
 
 
+class _Sentence:
+    """A case that hypothesis prints by its `repr`, not field by field."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What hypothesis prints of a failing case."""
+        printer.text(repr(self))
+
+
 @dataclass(frozen=True, repr=False)
-class SpectrumCase:
+class SpectrumCase(_Sentence):
     """A spectrum in a sentence."""
 
     kind: str
@@ -36,10 +44,6 @@ class SpectrumCase:
     def __repr__(self) -> str:
         return f"{self.kind} {self.parameter:g}, n = {self.n}, seed {self.seed}"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What hypothesis prints of a failing case."""
-        printer.text(repr(self))
-
     @property
     def raw(self) -> np.ndarray:
         """The eigenvalues, ascending."""
@@ -47,7 +51,7 @@ class SpectrumCase:
 
 
 @dataclass(frozen=True, repr=False)
-class MatrixCase:
+class MatrixCase(_Sentence):
     """A matrix in a sentence."""
 
     kind: str
@@ -57,10 +61,6 @@ class MatrixCase:
 
     def __repr__(self) -> str:
         return f"{self.kind}, {self.rows} x {self.columns}, seed {self.seed}"
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What hypothesis prints of a failing case."""
-        printer.text(repr(self))
 
     @property
     def W(self) -> np.ndarray:
@@ -94,7 +94,7 @@ ARGUMENTS = st.integers(-18, 9).map(lambda thirds: 10 ** (thirds / 3))
 def _marchenko_pastur(n: int, parameter: float, seed: int) -> np.ndarray:
     """Of a Gaussian matrix with n columns and n * (1 + parameter) rows; small n only."""
     W = ensembles.gaussian_matrix(int(n * (1 + parameter)) + 1, n, seed)
-    return _squares(W)
+    return oracles.singular_value_squares(W)
 
 
 def _plateau(n: int, parameter: float, seed: int) -> np.ndarray:
@@ -102,8 +102,3 @@ def _plateau(n: int, parameter: float, seed: int) -> np.ndarray:
     values = 1 + 1e-3 * np.random.default_rng(seed).random(n)
     values[: max(1, n // 10)] /= 10**parameter
     return np.sort(values)
-
-
-def _squares(W: np.ndarray) -> np.ndarray:
-    """Squared singular values, ascending, by numpy's SVD."""
-    return np.sort(np.linalg.svd(W, compute_uv=False)) ** 2

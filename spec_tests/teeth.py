@@ -218,8 +218,7 @@ def absolute_threshold(self: Implementation, raw: np.ndarray) -> Tail | None:
 
 def every_other_start(self: Implementation, raw: np.ndarray) -> Tail | None:
     values = np.sort(raw)
-    fits = [(oracles.power_law_scan(values[start:]), start) for start in (0, 1)]
-    return chosen("setol_ww").tail_fit(values[1:]) if fits[0][0].rank == values.size else _longest(values)
+    return min((_longest(values[start:]) for start in range(0, values.size - 1, 2)), key=lambda fit: fit.ks)
 
 
 def _longest(values: np.ndarray) -> Tail:

@@ -15,7 +15,6 @@ from ..spectrum import EPS_FLOAT32
 
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason"]
-# Where weightwatcher writes -1 for a fit that failed, and what it derives from that.
 # What weightwatcher's table has for every layer, so that a table of failures has it too.
 THEIR_COLUMNS = [
     *("D", "M", "N", "Q", "alpha", "alpha_weighted", "entropy", "has_esd", "lambda_max", "layer_id", "layer_type"),
@@ -24,6 +23,7 @@ THEIR_COLUMNS = [
     *("warning", "weak_rank_loss", "xmax", "xmin"),
 ]
 THEIR_DETX_COLUMNS = ["ERG_gap", "detX_num", "detX_val", "detX_val_unrescaled", "num_ERG_spikes"]
+# Where weightwatcher writes -1 for a fit that failed, and what it derives from that.
 SENTINELS = ["alpha", "D", "sigma", "xmin", "num_pl_spikes", "alpha_weighted", "log_alpha_norm"]
 
 
@@ -91,8 +91,9 @@ class Run:
     def frame(self, details: pd.DataFrame) -> pd.DataFrame:
         """weightwatcher's table with our columns behind it."""
         theirs = details.reset_index(drop=True)
-        usual = THEIR_COLUMNS + (THEIR_DETX_COLUMNS if self.detX else [])
-        known = set(theirs) | (set() if {"alpha"} <= set(theirs) else set(usual))
+        known = set(theirs)
+        if "alpha" not in known:
+            known |= {*THEIR_COLUMNS, *(THEIR_DETX_COLUMNS if self.detX else [])}
         lead = ["layer_id", "name"]
         theirs = theirs.reindex(columns=[*lead, *sorted(known - set(lead))])
         ours = pd.DataFrame([record.row for record in self.records], columns=[*IDENTITY, *table.names(self.detX)])

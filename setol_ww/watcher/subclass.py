@@ -156,13 +156,13 @@ class WeightWatcher(package.WeightWatcher):
             raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
+        refuse_invalid(options)
         if given is not None:
             self._adopt(given)
         # A base model given here is for this call alone.
         self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
         if self._given is None:
             raise InvalidInput(asked(None))
-        refuse_invalid(options)
         run = Run(
             entries=self._given.entries,
             engine=engine,

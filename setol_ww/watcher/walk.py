@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -88,18 +89,26 @@ class Walk:
             readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
             if not readable or not entry.name.endswith(".weight"):
                 continue
-            try:
+            # What cannot be read here is left to `passed_over`, which gives it a failed row.
+            with contextlib.suppress(*UNREADABLE):
                 yield rooms.PyStateDictLayer(self.given.model, layer_id, entry.name.removesuffix(".weight"))
-            except UNREADABLE as error:
-                self.run.status[entry.name] = ("failed", f"layer {entry.name}: {error}")
 
     def tensor_of(self, ww_layer: Any) -> str:
         """Name of the tensor a layer of weightwatcher's stands for."""
         if not self.given.is_module:
             return f"{ww_layer.longname}.weight"
         module = getattr(ww_layer.framework_layer, "layer", None)
-        named = (_weight_of(prefix) for prefix, other in self.given.model.named_modules() if other is module)
-        return next(named, f"{ww_layer.longname}.weight")
+        return self.weight_names.get(id(module), f"{ww_layer.longname}.weight")
+
+    @functools.cached_property
+    def weight_names(self) -> dict[int, str]:
+        """Name of the weight of every module, by identity."""
+        return {id(module): _weight_of(prefix) for prefix, module in self.given.model.named_modules()}
+
+    @functools.cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor by name."""
+        return {entry.name: entry.shape for entry in self.given.entries}
 
     def numbered(self) -> list[tuple[Entry, int]]:
         """Entries with weightwatcher's layer ids: the module's, or `*.weight` counted from 1 and the rest behind."""
@@ -124,8 +133,7 @@ class Walk:
         if status.get(entry.name, ("", ""))[0] == "analyzed":
             status[entry.name] = ("analyzed", why_not)
         elif not (fused and entry.name.endswith("in_proj_weight")):
-            shapes = {other.name: other.shape for other in self.given.entries}
-            wanted = parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))) + fused
+            wanted = parts(entry.name, entry.shape, entry.owner, self.shapes.get(hidden_name(entry.name))) + fused
             if not wanted:
                 status[entry.name] = ("skipped", f"a vector in the shape {' x '.join(map(str, entry.shape))}")
         tensor = functools.cache(entry.load)
