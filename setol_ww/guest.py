@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ NOISY_LOGGERS = ("weightwatcher", "matplotlib")
 
 @contextlib.contextmanager
 def quiet(seed: int | None = None) -> Iterator[None]:
-    """Run the body and put the host back: loggers, warning filters, global RNG, figures, standard output.
+    """Run the body and put the host back: loggers, warning filters, global RNG, figures,
+    environment, standard output.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ def quiet(seed: int | None = None) -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     levels = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
     figures = open_figures()
+    environment = dict(os.environ)
     numpy_state = np.random.get_state()
     torch_state = _torch_state()
     if levels["weightwatcher"] == logging.NOTSET:
@@ -55,6 +58,10 @@ def quiet(seed: int | None = None) -> Iterator[None]:
         root.setLevel(level)
         for name, before in levels.items():
             logging.getLogger(name).setLevel(before)
+        # scikit-learn, which weightwatcher imports, sets variables of the OpenMP runtime.
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
         for number in open_figures() - figures:
             sys.modules["matplotlib.pyplot"].close(number)
 
