@@ -25,6 +25,8 @@ _ROOM_OF = {
     "ErgCut": "erg",
     "erg_cut": "erg",
     "Ecs": "ecs",
+    "Quality": "readings",
+    "quality": "readings",
     "State": "verdict",
     "Settings": "analysis",
     "LayerResult": "analysis",

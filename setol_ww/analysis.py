@@ -8,6 +8,7 @@ from typing import Any
 from .contracts import InvalidInput
 from .ecs import Ecs, ecs
 from .erg import ErgCut, erg_cut, first_product_below_one
+from .readings import Quality, quality
 from .spectrum import Spectrum
 from .tails import TailFit, fit_tail
 from .verdict import Verdict, judge
@@ -15,9 +16,18 @@ from .verdict import Verdict, judge
 
 @dataclass(frozen=True)
 class Settings:
-    """What an analysis may be told. `sigmas` is the width of the ideal band in standard errors."""
+    """What an analysis may be told.
+
+    Attributes
+    ----------
+    sigmas : float
+        Width of the ideal band in standard errors.
+    quality : bool
+        Whether the layer quality is computed.
+    """
 
     sigmas: float = 1.0
+    quality: bool = True
 
     def __post_init__(self) -> None:
         if not self.sigmas > 0:
@@ -26,9 +36,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class LayerResult:
-    """Everything one spectrum says: `W -> Spectrum -> TailFit | ErgCut -> Ecs -> Verdict`.
+    """Everything one spectrum says: `W -> Spectrum -> TailFit | ErgCut -> Ecs -> Verdict, Quality`.
 
-    `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space.
+    `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
+    settings leave it out.
     """
 
     spectrum: Spectrum
@@ -36,6 +47,7 @@ class LayerResult:
     erg: ErgCut
     ecs: Ecs
     verdict: Verdict
+    quality: Quality | None
     detX_num_exact: int
 
 
@@ -48,11 +60,12 @@ def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> La
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)
     verdict = judge(tail, erg, both, sigmas=settings.sigmas)
-    return LayerResult(spectrum, tail, erg, both, verdict, first_product_below_one(spectrum))
+    readings = quality(spectrum, tail, erg) if settings.quality else None
+    return LayerResult(spectrum, tail, erg, both, verdict, readings, first_product_below_one(spectrum))
 
 
 def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
-    """Tail, ERG cut and SETOL state of one matrix.
+    """Tail, ERG cut, SETOL state and quality of one matrix.
 
     Parameters
     ----------

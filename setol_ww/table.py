@@ -18,7 +18,7 @@ class Column:
     Attributes
     ----------
     name, group : str
-        Group `ERG`, `tail` or `class` as in the documentation.
+        Group `ERG`, `tail`, `quality` or `class` as in the documentation.
     unit : str
         `unit mean`, `raw`, or the word for a number without scale.
     meaning : str
@@ -46,6 +46,12 @@ def _tail_number(value: float, result: LayerResult) -> float:
 
 
 PAPER = "arXiv 2507.17912"
+
+
+def _quality(name: str, unit: str, meaning: str, source: str) -> Column:
+    """A column that reads the field of the same name off `LayerResult.quality`."""
+    return Column(name, "quality", unit, meaning, source, lambda r: getattr(r.quality, name))
+
 
 COLUMNS: tuple[Column, ...] = (
     Column(
@@ -174,6 +180,56 @@ COLUMNS: tuple[Column, ...] = (
         "Outcome",
         lambda r: r.tail.outcome.value,
     ),
+    _quality(
+        "q2",
+        "unit mean",
+        "layer quality: R integrated up to each ERG eigenvalue and summed, spectrum padded with zeros to N",
+        f"{PAPER} Eq. 131; exact, errata E13, E14",
+    ),
+    _quality(
+        "q2_norm",
+        "unit mean",
+        "the same with the argument x/k and the ERG tail by itself: of order one, never below kappa1 squared",
+        f"{PAPER} Eqs. 131, 163",
+    ),
+    _quality(
+        "q2_series5",
+        "unit mean",
+        "five-term cumulant series of q2_norm; NaN where q2_rho is 0.5 or more",
+        f"{PAPER} Eq. 163",
+    ),
+    _quality("q2_rho", "number", "validity number of the series, x_1 squared over k", "errata E34"),
+    _quality("q2_series_ok", "true/false", "whether q2_rho is below 0.5", "errata E34"),
+    _quality(
+        "q2_paper",
+        "percent",
+        "what the paper's Fig. 24 plots: size of the power-law tail times an inverse participation ratio",
+        f"{PAPER} Fig. 24, identified in scripts/figure24.py",
+    ),
+    _quality(
+        "q2_bs",
+        "unit mean",
+        "bulk and spikes: S (S - k x_k), S the sum over the ERG tail",
+        f"{PAPER} Tables 8-9; errata E19, E20",
+    ),
+    _quality("q2_fc", "unit mean", "free Cauchy: (S/k) (S - k x_k)", f"{PAPER} Tables 8-9; errata E21"),
+    _quality(
+        "q2_imp",
+        "unit mean",
+        "inverse Marchenko-Pastur: kappa k / (alpha_erg - 1) with kappa = alpha_erg / 2",
+        f"{PAPER} Eq. 152; errata E26",
+    ),
+    _quality(
+        "q2_lw",
+        "unit mean",
+        "Lévy-Wigner: mean of x^(alpha_erg - 1) over the ERG tail; NaN unless 1 < alpha_erg < 2",
+        f"{PAPER} Eqs. 153-155; errata E27",
+    ),
+    *(
+        _quality(f"kappa{n}", "unit mean", f"free cumulant {n} of the ERG tail, normalised trace", f"{PAPER} Eq. 162")
+        for n in range(1, 6)
+    ),
+    _quality("q2_reason", "sentence", "which readings are NaN and why; empty when none is", ""),
     Column(
         "setol_state",
         "class",
@@ -196,9 +252,10 @@ DETX_ERROR = Column(
 )
 
 
-def names(detX: bool = True) -> list[str]:
-    """Names of our columns in their order; without `detX` only those of the tail."""
-    listed = [column.name for column in COLUMNS if detX or column.group == "tail"]
+def names(detX: bool = True, quality: bool = True) -> list[str]:
+    """Names of our columns in their order; without `detX` none of the ERG and class groups."""
+    groups = {"tail"} | ({"ERG", "class"} if detX else set()) | ({"quality"} if quality else set())
+    listed = [column.name for column in COLUMNS if column.group in groups]
     if detX:
         listed.insert(listed.index("detX_num_exact") + 1, DETX_ERROR.name)
     return listed
@@ -211,7 +268,7 @@ def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None
     ----------
     result : LayerResult
     detX : bool
-        Leave the ERG and class columns out when false.
+        Leave the ERG and class columns out when false. The quality columns are there when the result has them.
     detX_num : int, optional
         WeightWatcher's own count, for `detX_num_error`; NaN without it.
 
@@ -221,9 +278,10 @@ def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None
     >>> row(ww.analyze_matrix([[3.0, 0.0], [0.0, 1.0]]))["erg_rank"]
     1
     """
-    values = {column.name: column.read(result) for column in COLUMNS}
+    listed = names(detX, result.quality is not None)
+    values = {column.name: column.read(result) for column in COLUMNS if column.name in listed}
     values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
-    return {name: values[name] for name in names(detX)}
+    return {name: values[name] for name in listed}
 
 
 def as_markdown() -> str:

@@ -14,6 +14,7 @@ exists for every t > 0 and needs no series: with B(t) the solution of :math:`G(B
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,8 +47,8 @@ def moments(evals: Any, order: int, weights: Any = None) -> FloatArray:
     [2.0, 5.0, 14.0]
     """
     x, w = _atoms(evals, weights)
-    powers = np.arange(1, positive_integer("order", order) + 1)
-    return np.array([np.sum(w * x**power) for power in powers])
+    powers = itertools.accumulate(itertools.repeat(x, positive_integer("order", order)), np.multiply)
+    return np.array([np.dot(w, power) for power in powers])
 
 
 def free_cumulants(moments: Any) -> FloatArray:
@@ -184,12 +185,7 @@ def integrated_r(t: Any, evals: Any, weights: Any = None) -> Any:
     >>> float(integrated_r(3.0, [2.0, 2.0]))
     6.0
     """
-
-    def closed(t: FloatArray, x: FloatArray, w: FloatArray, g: FloatArray) -> FloatArray:
-        R = np.sum(w * x * g, axis=1) / np.sum(w * g, axis=1)
-        return t * R - np.sum(w * np.log1p(t[:, None] * (R[:, None] - x)), axis=1)
-
-    return _for_every_t(t, evals, weights, closed)
+    return _for_every_t(t, evals, weights, integral_from_resolvents)
 
 
 def r_derivative(t: Any, evals: Any, weights: Any = None) -> Any:
@@ -228,19 +224,27 @@ def _for_every_t(t: Any, evals: Any, weights: Any, formula: Any) -> Any:
     flat = points.reshape(-1)
     if not (np.isfinite(flat).all() and (flat > 0).all()):
         raise InvalidInput(f"t={t!r} was asked; accepted are positive finite numbers")
-    values = [formula(part, x, w, _resolvents(part, x, w)) for part in _blocks(flat, x.size)]
+    below = x.max() - x
+    values = [formula(part, x, w, 1 / (distances(part, x, w)[:, None] + below)) for part in _blocks(flat, x.size)]
     return np.concatenate([*values, np.empty(0)]).reshape(points.shape)[()]
 
 
-def _resolvents(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
-    """1/(B - x_j) with sum_j w_j/(B - x_j) = t: Newton on 1/G for the distance d of B above the largest atom.
+def integral_from_resolvents(t: FloatArray, x: FloatArray, w: FloatArray, g: FloatArray) -> FloatArray:
+    """H(t) from g_j = 1/(B - x_j), one row for each t."""
+    R = np.sum(w * x * g, axis=1) / np.sum(w * g, axis=1)
+    return t * R - np.sum(w * np.log1p(t[:, None] * (R[:, None] - x)), axis=1)
 
-    d lies in [w_max/t, 1/t]. 1/G is concave and rising in d, so Newton from the left end climbs to the root without
-    passing it; the bracket only catches rounding.
+
+def distances(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
+    """d = B - max(x) with sum_j w_j/(B - x_j) = t, one for each t, to full relative precision: Newton on 1/G.
+
+    d lies in [w_max/t, 1/t] and, because R is at least the mean, above 1/t less the distance of the mean from the
+    largest atom. 1/G is concave and rising in d, so Newton from the left end climbs to the root without passing it;
+    the bracket only catches rounding.
     """
     below = x.max() - x
     w_max = float(np.sum(w[below == 0]))
-    low, high = w_max / t, 1 / t
+    low, high = np.maximum(w_max / t, (1 - 1e-15) / t - np.sum(w * below)), 1 / t
     d = low.copy()
     for _ in range(MAX_ITERATIONS):
         g = 1 / (d[:, None] + below)
@@ -250,7 +254,7 @@ def _resolvents(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
         if np.all(np.abs(new - d) <= 4e-16 * d):
             break
         d = new
-    return 1 / (d[:, None] + below)
+    return d
 
 
 def _blocks(flat: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
@@ -261,12 +265,11 @@ def _blocks(flat: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
 
 def _power(coefficients: FloatArray, p: float) -> FloatArray:
     """Coefficients of (1 + sum_k a_k x^k)^p, by the recurrence of J. C. P. Miller."""
-    b = np.zeros(coefficients.size + 1)
-    b[0] = 1.0
-    for n in range(1, b.size):
-        k = np.arange(1, n + 1)
-        b[n] = np.sum((p * k - (n - k)) * coefficients[k - 1] * b[n - k]) / n
-    return b
+    # Python's own floats: at these lengths they are several times faster than arrays.
+    a, b = [0.0, *coefficients.tolist()], [1.0]
+    for n in range(1, len(a)):
+        b.append(sum((p * k - (n - k)) * a[k] * b[n - k] for k in range(1, n + 1)) / n)
+    return np.array(b)
 
 
 def _cumulants(m: FloatArray) -> FloatArray:

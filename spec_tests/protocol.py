@@ -139,6 +139,14 @@ class Implementation:
         """q2_series5: Eq. 163 to the letter."""
         raise Untested("quality_series")
 
+    def quality_norm(self, x: np.ndarray) -> float:
+        """q2_norm: sum over the ECS eigenvalues x of the integrated R of the ECS by itself at x / k."""
+        raise Untested("quality_norm")
+
+    def quality_paper(self, raw: np.ndarray, tail_rank: int) -> float:
+        """q2_paper, in percent, of a spectrum whose power-law tail has `tail_rank` eigenvalues."""
+        raise Untested("quality_paper")
+
     def traps(self, W: np.ndarray, seed: int) -> Traps:
         """Correlation traps found by randomising W."""
         raise Untested("traps")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import table
-from ..analysis import LayerResult
+from ..analysis import LayerResult, Settings
 from ..sources import Entry
 from ..spectrum import EPS_FLOAT32
 
@@ -78,6 +78,7 @@ class Run:
     entries: list[Entry]
     engine: str
     detX: bool
+    settings: Settings
     limits: dict[str, int]
     layers: Any
     progress: bool | None
@@ -96,7 +97,8 @@ class Run:
             known |= {*THEIR_COLUMNS, *(THEIR_DETX_COLUMNS if self.detX else [])}
         lead = ["layer_id", "name"]
         theirs = theirs.reindex(columns=[*lead, *sorted(known - set(lead))])
-        ours = pd.DataFrame([record.row for record in self.records], columns=[*IDENTITY, *table.names(self.detX)])
+        names = [*IDENTITY, *table.names(self.detX, self.settings.quality)]
+        ours = pd.DataFrame([record.row for record in self.records], columns=names)
         frame = pd.concat([theirs, ours], axis=1)
         frame["status"] = frame["status"].astype(object)
         for position, record in enumerate(self.records):

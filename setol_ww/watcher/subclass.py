@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis import analyze_spectrum
+from ..analysis import Settings, analyze_spectrum
 from ..contracts import InvalidInput, one_of
 from ..guest import quiet
 from .given import Given, adapt, asked
@@ -25,6 +25,8 @@ LIMITS = ("min_evals", "max_evals", "max_N")
 SUMMARY_OF_FITS = ("alpha", "alpha_weighted", "log_alpha_norm")
 SUMMARY = ("log_norm", "alpha", "alpha_weighted", "log_alpha_norm", "log_spectral_norm", "stable_rank", "mp_softrank")
 SUMMARY_OURS = ("tail_alpha", "erg_fraction", "delta_lambda_min", "erg_metric", "alpha_erg")
+# A product over layers by its definition, log prod Q = sum log Q: the mean is geometric.
+SUMMARY_GEOMETRIC = ("q2", "q2_norm", "q2_series5", "q2_paper", "q2_bs", "q2_fc", "q2_imp", "q2_lw")
 SOUND_MIN_EVALS = 8
 # Modes in which eigenvalues are not those of W^T W, or are compared with eigenvalues of weightwatcher's own.
 OTHER_SPECTRA = ("intra", "inverse", "peft", "vectors", "conv2d_fft", "fft")
@@ -128,7 +130,7 @@ class WeightWatcher(package.WeightWatcher):
             Its limits `min_evals`, `max_evals` and `max_N` bind us only where they are given: by default a
             layer beyond weightwatcher's own limits still gets a row, after weightwatcher's.
         quality : bool
-            Reserved for the quality columns, which this version does not compute.
+            The quality columns `q2*` and `kappa1` to `kappa5` (`setol_ww.quality`).
         seed : int
             Seed of weightwatcher's shuffles (`randomize=True`); the host's generators are left as they were.
         engine : {"fast", "reference"}
@@ -167,6 +169,7 @@ class WeightWatcher(package.WeightWatcher):
             entries=self._given.entries,
             engine=engine,
             detX=bool(options.get("detX") or options.get("ERG")),
+            settings=Settings(quality=quality),
             limits={name: options[name] for name in LIMITS if name in options},
             layers=options.get("layers", []),
             progress=progress,
@@ -187,7 +190,8 @@ class WeightWatcher(package.WeightWatcher):
         """Means over layers: weightwatcher's keys and ours.
 
         A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
-        finite enters any; weightwatcher averages its -1 for a failed fit.
+        finite enters any; weightwatcher averages its -1 for a failed fit. The means of the quality columns are
+        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5).
         """
         details = self.details if details is None else details
         if details is None or not len(details):
@@ -201,6 +205,10 @@ class WeightWatcher(package.WeightWatcher):
                 continue
             values = details[name].where(fitted if name in SUMMARY_OF_FITS else enough).astype(float)
             summary[name] = float(values.where(np.isfinite(values)).mean())
+        for name in SUMMARY_GEOMETRIC:
+            if name in details:
+                values = details[name].where(enough).astype(float)
+                summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values > 0))).mean()))
         return summary
 
     def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
@@ -281,8 +289,8 @@ class WeightWatcher(package.WeightWatcher):
         """weightwatcher's last step for a layer, and ours: everything SETOL says of the same eigenvalues."""
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
-        if record is not None:
-            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision))
+        if self._run is not None and record is not None:
+            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
         return ww_layer
 
     def _engine(self) -> str:

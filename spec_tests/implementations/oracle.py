@@ -77,6 +77,12 @@ class Oracle(Implementation):
     def quality_series(self, x: np.ndarray) -> float:
         return float(free_probability.q2_series5(x))
 
+    def quality_norm(self, x: np.ndarray) -> float:
+        return free_probability.quality_by_roots(x, divisor=len(x))
+
+    def quality_paper(self, raw: np.ndarray, tail_rank: int) -> float:
+        return free_probability.figure_24(raw, tail_rank)
+
     def traps(self, W: np.ndarray, seed: int) -> Traps:
         shuffled = trap_oracle.shuffle(W, seed)
         return Traps(trap_oracle.count_traps(W, seed), float(oracles.singular_value_squares(shuffled)[-1]))

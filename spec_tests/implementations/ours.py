@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import setol_ww as ww
-from setol_ww import transforms
+from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
 
 from ..protocol import Cut, Implementation, Meeting, Tail
@@ -31,6 +31,10 @@ class SetolWW(Implementation):
             "moments_from_cumulants",
             "r_transform",
             "integrated_r",
+            "quality",
+            "quality_series",
+            "quality_norm",
+            "quality_paper",
         }
     )
 
@@ -76,6 +80,19 @@ class SetolWW(Implementation):
 
     def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
         return float(transforms.integrated_r(t, atoms, weights))
+
+    def quality(self, x: np.ndarray, N: int) -> float:
+        return readings.padded_quality(x, N)
+
+    def quality_series(self, x: np.ndarray) -> float:
+        return readings.series_quality(x)
+
+    def quality_norm(self, x: np.ndarray) -> float:
+        return readings.normed_quality(x)
+
+    def quality_paper(self, raw: np.ndarray, tail_rank: int) -> float:
+        spectrum = ww.Spectrum.from_eigenvalues(raw)
+        return readings.figure_24(spectrum, tail_rank)
 
 
 def implementation() -> SetolWW:

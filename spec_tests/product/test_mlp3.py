@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 
 mlp3 = load_script("mlp3")
@@ -80,3 +83,16 @@ def test_the_grid_is_the_study_with_three_seeds_before_five():
     assert len(grid) == len(set(grid)) == 12 * 3 * 5
     rates = [recipe for recipe in grid if recipe.train == "fc1" and recipe.lr_scale > 1]
     assert [recipe.seed for recipe in rates] == sorted(recipe.seed for recipe in rates)
+
+
+def test_the_command_runs_and_resumes(data, tmp_path):
+    """Two epochs on a tenth of MNIST, taken from the cache the second time."""
+    command = [sys.executable, str(ROOT / "scripts" / "mlp3.py"), "--quick", "--cache", str(tmp_path)]
+    first = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "mlp3_lr1_bs32_seed0: 2 epochs" in first.stderr
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "is there" in again.stderr
+    assert "epochs" not in again.stderr
+    with np.load(tmp_path / "quick" / "mlp3_lr1_bs32_seed0.npz") as net:
+        assert net["fc1.weight"].shape == (300, 784)
+        assert json.loads(str(net["meta"]))["epochs"] == 2

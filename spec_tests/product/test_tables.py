@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
@@ -188,8 +187,8 @@ def test_demo_nets_are_the_recipes(data):
         assert alphas[f"fc1 @ x{rate}"] == pytest.approx(paper, abs=0.15)
         assert records[rate]["lr_scale"] == rate
         assert records[rate]["batch_size"] == 32
-    mnist = load_script("mlp3").load_mnist(data / "mnist")
-    images, labels = mnist.x_test.numpy(), mnist.y_test.numpy()
+    mnist = load_script("mlp3").load_idx(data / "mnist")
+    images, labels = mnist.x_test, mnist.y_test
     for rate, (weights, record) in demo_nets().items():
         x = images
         for depth in (1, 2, 3):
@@ -197,30 +196,3 @@ def test_demo_nets_are_the_recipes(data):
             x = np.maximum(x, 0) if depth < 3 else x
         # The training ran on another BLAS order: one image may fall on the other side.
         assert np.mean(x.argmax(1) != labels) == pytest.approx(record["test_error"], abs=1.5e-4), rate
-
-
-def test_trainer_runs(data, tmp_path):
-    """Two epochs on a tenth of MNIST, resumed from the cache the second time."""
-    command = [sys.executable, str(ROOT / "scripts" / "mlp3.py"), "--quick", "--cache", str(tmp_path)]
-    first = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "training mlp3_lr1_bs32_seed0_quick.npz" in first.stderr
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "is there" in again.stderr
-    assert "training" not in again.stderr
-    with np.load(tmp_path / "mlp3_lr1_bs32_seed0_quick.npz") as net:
-        assert net["fc1.weight"].shape == (300, 784)
-        assert json.loads(str(net["meta"]))["epochs"] == 2
-
-
-def test_trainers_step_is_autograds():
-    script = load_script("mlp3")
-    rng = torch.Generator().manual_seed(0)
-    net = script.initial_net(rng)
-    x, y = torch.rand(32, 784, generator=rng), torch.randint(0, 10, (32,), generator=rng)
-    twin = [(weight.clone().requires_grad_(), bias.clone().requires_grad_()) for weight, bias in net]
-    loss = nn.functional.cross_entropy(script.forward(twin, x)[-1], y)
-    loss.backward()
-    assert script.sgd_step(net, x, y, 0.1) == pytest.approx(float(loss.detach()), rel=1e-6)
-    for (weight, bias), (old_weight, old_bias) in zip(net, twin):
-        torch.testing.assert_close(weight, (old_weight - 0.1 * old_weight.grad).detach())
-        torch.testing.assert_close(bias, (old_bias - 0.1 * old_bias.grad).detach())
