@@ -97,7 +97,7 @@ def _fit(values: FloatArray) -> FloatArray:
 
 def _chebyshev(x: FloatArray, count: int) -> FloatArray:
     """Chebyshev polynomials 0 ... count - 1 at points in [-1, 1], which rounding may have left."""
-    return chebyshev.chebvander(np.clip(x, -1.0, 1.0), count - 1)
+    return np.asarray(chebyshev.chebvander(np.clip(x, -1.0, 1.0), count - 1), dtype=np.float64)
 
 
 def _integral(coefficients: FloatArray) -> FloatArray:
