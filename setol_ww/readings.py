@@ -23,6 +23,7 @@ Of a model, `get_summary` gives the geometric mean over layers (errata E5).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, fields
 
@@ -128,7 +129,7 @@ def quality(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Quality:
     return Quality(
         q2=padded_quality(x, spectrum.N * spectrum.slices),
         q2_norm=normed_quality(x),
-        q2_series5=series_quality(x) if rho < SERIES_DOMAIN else math.nan,
+        q2_series5=_series(x, kappa) if rho < SERIES_DOMAIN else math.nan,
         q2_rho=rho,
         q2_series_ok=rho < SERIES_DOMAIN,
         q2_paper=figure_24(spectrum, tail.rank) if tail.rank else math.nan,
@@ -189,9 +190,7 @@ def series_quality(x: FloatArray, order: int = SERIES_ORDER) -> float:
     >>> round(series_quality(np.ones(4)), 12)
     1.0
     """
-    kappa = free_cumulants_of(x, order)
-    z = x / x.size
-    return float(sum(kappa[j - 1] * np.sum(z**j) / j for j in range(1, order + 1)))
+    return _series(x, free_cumulants_of(x, order).tolist())
 
 
 def figure_24(spectrum: Spectrum, tail_rank: int, order: int = PAPER_ORDER) -> float:
@@ -209,8 +208,14 @@ def figure_24(spectrum: Spectrum, tail_rank: int, order: int = PAPER_ORDER) -> f
     leading = spectrum.unit_mean[spectrum.num_evals - tail_rank :]
     y = (leading - leading.mean()) / leading.std()
     kappa = free_cumulants([np.sum(y**j) for j in range(1, order + 1)])
-    z = leading / spectrum.num_evals
-    return 100 * float(sum(kappa[j - 1] * np.sum(z**j) / j for j in range(1, order + 1)))
+    return 100 * _series(leading, kappa.tolist(), spectrum.num_evals)
+
+
+def _series(x: FloatArray, kappa: list[float], divisor: int | None = None) -> float:
+    """Sum over i and j of kappa_j z_i^j / j, z = x / divisor, by default over their number."""
+    z = x / (divisor or x.size)
+    powers = itertools.accumulate(itertools.repeat(z, len(kappa)), np.multiply)
+    return float(sum(value * power.sum() / j for j, (value, power) in enumerate(zip(kappa, powers), start=1)))
 
 
 def _undefined(reason: str) -> Quality:

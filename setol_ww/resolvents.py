@@ -19,12 +19,12 @@ from .contracts import FloatArray
 from .transforms import distances, integral_from_resolvents, integrated_r
 
 DIRECT_POINTS = 24
-DIGITS = 14
+DIGITS = 12
 # Share of the half-width pi of the strip that the Bernstein ellipse may take: at its rim G has poles.
 STRIP = 0.9
 BLOCK_ELEMENTS = 2**20
 # H is expanded to second order around the points found, so its error is about the third power of this.
-CLOSE_ENOUGH = 1e-5
+CLOSE_ENOUGH = 3e-5
 MAX_NEWTON = 5
 
 
