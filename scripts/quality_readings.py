@@ -28,7 +28,7 @@ from setol_ww.readings import series_quality
 
 # The checkout's own ensembles; the folder is not on the path of a script.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from fixtures import ensembles, laws, matrices  # noqa: E402
+from fixtures import ensembles, laws, matrices
 
 SIDE = 300
 READINGS = ("q2", "q2_norm", "q2_series5", "q2_paper", "q2_bs", "q2_fc", "q2_imp", "q2_lw")
