@@ -131,7 +131,8 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         found.append(
             Claim(
                 f"{layer} against batch size: K = 3 within 2 sd of the published mean at "
-                f"{(off.abs() <= allowed).sum()} of {len(part)}, mean gap {off.abs().mean():.1f} points, largest {off[worst]:+.1f} at batch size "
+                f"{(off.abs() <= allowed).sum()} of {len(part)}, mean gap {off.abs().mean():.1f} points, "
+                f"largest {off[worst]:+.1f} at batch size "
                 f"{part['batch_size'][worst]:g}",
                 bool((off.abs() <= allowed).all()),
             )

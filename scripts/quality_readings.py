@@ -151,8 +151,8 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
     sharpest = frame.loc[frame["q2_norm"].idxmax()]
     return [
         Claim(
-            f"below rho = 0.5 five terms are right to {off[inside].max():.0e} ({inside.sum()} layers); above 2 they are "
-            f"off by {off[outside].min():.0e} to {off[outside].max():.0e} ({outside.sum()} layers)",
+            f"below rho = 0.5 five terms are right to {off[inside].max():.0e} ({inside.sum()} layers); above 2 they "
+            f"are off by {off[outside].min():.0e} to {off[outside].max():.0e} ({outside.sum()} layers)",
             bool((off[inside] < 1e-2).all() and (off[outside] > 0.05).all()),
         ),
         Claim(
