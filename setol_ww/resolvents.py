@@ -56,9 +56,10 @@ def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -
         return float(np.sum(integrated_r(t, evals, weights)))
     top = float(evals.max())
     ends = np.array([largest, smallest])
-    reach = distances(ends, evals, weights)
-    H_smallest = integral_from_resolvents(ends[1:], evals, weights, 1 / (reach[1:, None] + (top - evals)))
-    first, last = np.log(reach)
+    scaled = distances(ends, evals, weights)
+    resolvents = 1 / (scaled[1:, None] + ends[1:, None] * (top - evals))
+    H_smallest = integral_from_resolvents(ends[1:], evals, weights, resolvents)
+    first, last = np.log(scaled / ends)
     half = (last - first) / 2
     nodes = _nodes(half)
     G, R, dG, dR = _at_nodes(top, top - evals, weights, np.exp(first + half * (1 + nodes)))
