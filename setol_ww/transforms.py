@@ -268,8 +268,8 @@ def distances(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
     return d
 
 
-def _distance(t: FloatArray, x: FloatArray, R: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """t (R - x_j), which is 1/h_j - 1, and where it has more digits than that difference has."""
+def _distance(t: FloatArray, x: FloatArray, R: FloatArray) -> tuple[Any, FloatArray]:
+    """Where t (R - x_j) has more digits than 1/h_j - 1, which it equals, and its values."""
     digits = t[:, None] * np.maximum(np.abs(R)[:, None], np.abs(x)) < 1
     return digits, t[:, None] * (R[:, None] - x)
 
