@@ -62,6 +62,51 @@ class Traps:
     lambda_max: float
 
 
+class Law:
+    """What `Implementation.law` returns: any object that has these, each of a single number.
+
+    R and its integral are those of a large spectrum of the law. A quantity that the law does not have, and parameters
+    outside its range, raise `ValueError` with the reason.
+    """
+
+    support: tuple[float, float]
+    mean: float
+    erg_fraction: float
+    erg_lambda_min: float
+
+    def pdf(self, x: float) -> float:
+        """Density."""
+        raise Untested("pdf")
+
+    def cdf(self, x: float) -> float:
+        """Distribution function."""
+        raise Untested("cdf")
+
+    def moment(self, k: int) -> float:
+        """Mean of x^k."""
+        raise Untested("moment")
+
+    def stieltjes(self, z: complex) -> complex:
+        """G(z) off the support."""
+        raise Untested("stieltjes")
+
+    def r_transform(self, t: float) -> complex:
+        """R(t), t > 0."""
+        raise Untested("r_transform")
+
+    def integrated_r(self, t: float) -> complex:
+        """Integral of R from 0 to t."""
+        raise Untested("integrated_r")
+
+    def formal_integrated_r(self, t: float) -> float:
+        """Of inverse Marchenko-Pastur: real part of the closed form continued past kappa/2, as in Eq. 152."""
+        raise Untested("formal_integrated_r")
+
+    def free_cumulants(self, n: int) -> list[float]:
+        """kappa_1 ... kappa_n."""
+        raise Untested("free_cumulants")
+
+
 class Implementation:
     """Base of all implementations. Eigenvalues are those of W^T W, ascending, without any factor.
 
@@ -130,6 +175,14 @@ class Implementation:
     def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Integral of R from 0 to t."""
         raise Untested("integrated_r")
+
+    def law(self, name: str, *parameters: float) -> Any:
+        """A closed law with what `Law` lists.
+
+        MarchenkoPastur (q, sigma2), InverseMarchenkoPastur (kappa), TruncatedPowerLaw (alpha, lower, upper),
+        FreeCauchy (a, gamma), LevyWigner (alpha) or MultiplicativeWishart (epsilon, phi).
+        """
+        raise Untested("law")
 
     def quality(self, x: np.ndarray, N: int) -> float:
         """q2: sum over the ECS eigenvalues x (unit mean) of the integrated R of the N x N spectrum."""

@@ -125,12 +125,15 @@ class TruncatedPowerLaw(Continuous):
     def _mean_over_distance(self, log_d: float, function: OverDistance) -> float:
         """Mean of function(x, B - x) for B = upper + exp(log_d), however near B lies to the end.
 
-        The lower half is integrated in ln x, the upper in ln(B - x), where a pole at B is smooth. Nearer to the end
-        than NEAREST of it the density is constant and the integral a difference of logarithms.
+        Far from the end it is an integral in ln x. Nearer only the lower half is, and the upper one in ln(B - x), where
+        a pole at B is smooth; within NEAREST of the end the density is constant and the integral one of 1/(B - x).
         """
-        d, split, nearest = math.exp(log_d), max(self.lower, self.upper / 2), math.log(NEAREST * self.upper)
+        d, nearest = math.exp(log_d), math.log(NEAREST * self.upper)
+        split = self.upper if d > self.upper else max(self.lower, self.upper / 2)
         x, weights = self._nodes(self.lower, split)
         total = np.sum(weights * function(x, self.upper - x + d)) if split > self.lower else 0.0
+        if split == self.upper:
+            return float(total)
         distance, weights = _in_logarithm(math.exp(max(log_d, nearest)), self.upper - split + d)
         near = np.clip(self.upper + d - distance, split, self.upper)
         total += np.sum(weights * self.pdf(near) * function(near, distance))

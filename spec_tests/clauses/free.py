@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fixtures import free_probability, laws
 from fixtures import matrices as ensembles
+from fixtures.ensembles import marchenko_pastur_quantiles
 from spec_tests.runner import checks
 from spec_tests.strategies import ARGUMENTS, SEEDS, SpectrumCase, spectra
 
@@ -144,8 +145,6 @@ def weights_are_repetitions(impl, watch, case: SpectrumCase, zeros: int, t: floa
 
 @checks.add("FREE-12", q=st.sampled_from([0.25, 0.5, 1.0]), share=0.1)
 def marchenko_pastur_r(impl, watch, q: float):
-    from fixtures.ensembles import marchenko_pastur_quantiles
-
     x = marchenko_pastur_quantiles(300, q)
     edge = 1 / (np.sqrt(q) * (1 + np.sqrt(q)))
     watch.near("R inside the edge", impl.r_transform(0.5 * edge, x), 1 / (1 - q * 0.5 * edge), rel=5e-3)
@@ -219,3 +218,128 @@ def unequal_weights(impl, watch, case: SpectrumCase, t: float, seed: int):
         ("integral of R", impl.integrated_r, free_probability.integrated_r_closed),
     ):
         watch.near(what, got(t, unit(case), weights), float(truth(t, unit(case), weights)), rel=1e-9)
+
+
+SPREAD_OUT = {
+    "uniform": lambda n, rng: rng.random(n),
+    "exponential": lambda n, rng: rng.exponential(size=n),
+    "Marchenko-Pastur": lambda n, rng: marchenko_pastur_quantiles(n, 0.5),
+    "inverse Marchenko-Pastur": lambda n, rng: laws.inverse_marchenko_pastur_quantiles(n, 0.5),
+    "power law": lambda n, rng: laws.truncated_power_law_quantiles(n, 2.0, 0.2, 20.0),
+    "two signs": lambda n, rng: np.linspace(-1.0, 2.0, n),
+}
+
+
+@checks.add(
+    "FREE-20", one=st.sampled_from(sorted(SPREAD_OUT)), other=st.sampled_from(sorted(SPREAD_OUT)), seed=SEEDS, share=0.5
+)
+def three_cumulants_and_r_add(impl, watch, one: str, other: str, seed: int):
+    n, rng = 100, np.random.default_rng(seed)
+    a, b = SPREAD_OUT[one](n, rng), SPREAD_OUT[other](n, rng)
+    rotation = ensembles.haar(n, seed)
+    total = np.linalg.eigvalsh(np.diag(a) + (rotation * b) @ rotation.T)
+    kappa = np.array([impl.free_cumulants(moments_of(x, 3)) for x in (a, b, total)])
+    defect = kappa[2] - kappa[0] - kappa[1]
+    spread = free_probability.additivity_spread(a, b)
+    size = np.max(np.abs(a)) + np.max(np.abs(b))
+    watch.close("kappa_1 over size", defect[0] / size, 0.0, tol=1e-11)
+    watch.close("kappa_2", defect[1], 0.0, tol=6 * spread[0])
+    watch.close("kappa_3", defect[2], 0.0, tol=6 * spread[1])
+    t = 0.05 / size  # the series of R: what is left of its higher terms is below a tenth of those two
+    R = [impl.r_transform(t, x) for x in (a, b, total)]
+    watch.close("R", R[2] - R[0] - R[1], 0.0, tol=7 * (spread[0] * t + spread[1] * t * t))
+
+
+@checks.add("FREE-21", case=SMALL, part=st.sampled_from([1e-12, 1e-9, 1e6, 1e9]))
+def ends_of_r_and_the_blue_function(impl, watch, case: SpectrumCase, part: float):
+    x = unit(case)
+    t = part / x.max() if part < 1 else part / (x.max() - np.partition(x, -2)[-2]) if case.n > 1 else part
+    R = impl.r_transform(t, x)
+    want = x.mean() + x.var() * t if part < 1 else x.max() - (1 - 1 / x.size) / t
+    watch.near("R near 0 or infinity", R, want, rel=1e-9)
+    watch.near("order of atoms", impl.r_transform(t, x[::-1].copy()), R, rel=1e-10)
+    t = 0.3 / x.mean()
+    B = impl.r_transform(t, x) + 1 / t
+    watch.that(B > x.max(), f"B = {B} is not above the largest atom {x.max()}")
+    watch.near("G(B)", np.mean(1 / (B - x)), t, rel=1e-7)
+
+
+@checks.add("FREE-22", case=SMALL, t=ARGUMENTS, down=st.floats(0.1, 3))
+def atoms_below_zero(impl, watch, case: SpectrumCase, t: float, down: float):
+    x = unit(case) - down
+    size = float(np.max(np.abs(x)))
+    R, H = (float(f(t, x)) for f in (free_probability.r_transform_bisection, free_probability.integrated_r_closed))
+    watch.close("R over the largest atom", impl.r_transform(t, x) / size, R / size, tol=1e-10)
+    watch.close("integral of R over t times it", impl.integrated_r(t, x) / t / size, H / t / size, tol=1e-10)
+    watch.close("R of X + c - c", (impl.r_transform(t, x + down) - down) / size, R / size, tol=1e-10)
+
+
+@checks.add("FREE-23", case=SMALL, t=ARGUMENTS, zeros=st.integers(1, 20), flat=st.floats(0, 1))
+def convex_order(impl, watch, case: SpectrumCase, t: float, zeros: int, flat: float):
+    x = unit(case)
+    nearer = (1 - flat) * x + flat * x.mean()
+    slack = 1e-9 * x.max()
+    watch.at_most("a majorised spectrum has more R by", impl.r_transform(t, nearer) - impl.r_transform(t, x), slack)
+    padded = np.append(x, np.zeros(zeros))
+    watch.at_most("padding raises R by", impl.r_transform(t, padded) - impl.r_transform(t, x), slack)
+    watch.at_most("mean of the padded - R", padded.mean() - impl.r_transform(t, padded), slack)
+
+
+@checks.add("FREE-24", seed=SEEDS, t=ARGUMENTS, low=st.integers(-12, 0), padded=st.booleans())
+def twelve_decades(impl, watch, seed: int, t: float, low: int, padded: bool):
+    x = 10.0 ** (low + 12 * np.random.default_rng(seed).random(12))
+    x[0], x[-1] = 10.0**low, 10.0 ** (low + 12)
+    weights = np.full(12, 1 / 12)
+    if padded:
+        x, weights = np.append(x, 0.0), np.append(weights / 100, 0.99)
+    watch.near(
+        "R", impl.r_transform(t, x, weights), float(free_probability.r_transform_bisection(t, x, weights)), rel=1e-10
+    )
+    watch.near(
+        "integral of R",
+        impl.integrated_r(t, x, weights),
+        float(free_probability.integrated_r_closed(t, x, weights)),
+        rel=1e-10,
+    )
+
+
+@checks.add("FREE-25")
+def rank_one_spherical_integral(impl, watch):
+    N, level = 120, 0.5
+    x = marchenko_pastur_quantiles(N, 0.6)
+    for beta in (1, 2, 5):
+        exact = float(free_probability.rank_one_spherical_integral(beta * level, x, 8))
+        H = impl.integrated_r(beta * level, x) - free_probability.spherical_correction([beta * level], x)
+        watch.near(f"integral of R to {beta} lambda, against the sphere", H, exact, rel=2e-3)
+        if beta > 1:
+            as_printed = beta * impl.integrated_r(level, x)
+            watch.at_most("n beta times the integral to lambda, as printed", as_printed, 0.85 * exact)
+
+
+@checks.add("FREE-26")
+def spherical_integral_by_monte_carlo(impl, watch):
+    x, level = marchenko_pastur_quantiles(60, 0.6), 0.1
+    for beta in (1, 2, 5):
+        thetas = [beta * level, 0.6 * beta * level]
+        drawn, error = free_probability.low_rank_spherical_monte_carlo(thetas, x, 20_000, seed=26)
+        total = sum(impl.integrated_r(theta, x) for theta in thetas)
+        correction = free_probability.spherical_correction(thetas, x)
+        watch.close(f"sum of integrals at n beta = {beta}", total - correction, drawn, tol=5 * error + correction / 5)
+        if beta == 5:
+            as_printed = beta * sum(impl.integrated_r(theta / beta, x) for theta in thetas)
+            watch.at_most("as printed", as_printed, 0.92 * drawn)
+
+
+@checks.add("FREE-27")
+def normalisation_of_the_larger_side(impl, watch):
+    N, M = 60, 30
+    inner = marchenko_pastur_quantiles(M, 0.5)
+    outer = np.append(inner, np.zeros(N - M))
+    atoms, weights = np.append(inner, 0.0), np.append(np.full(M, 1 / N), 1 - M / N)
+    for t in (0.05, 0.5):
+        exact = float(free_probability.rank_one_spherical_integral(t, outer, 8))
+        correction = free_probability.spherical_correction([t], outer)
+        watch.near("N x N side", impl.integrated_r(t, atoms, weights) - correction, exact, rel=5e-3)
+        watch.at_most("1.6 of it, against the M x M side", 1.6 * exact, impl.integrated_r(t, inner))
+    small = 1e-7
+    watch.near("kappa_1 of the N x N side", impl.r_transform(small, atoms, weights), inner.mean() * M / N, rel=1e-5)

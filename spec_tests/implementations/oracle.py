@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from fixtures import free_probability, oracles
 from fixtures import traps as trap_oracle
 
 from ..protocol import Cut, Implementation, Meeting, Tail, Traps
+from .oracle_laws import LAWS
 
 
 class Oracle(Implementation):
@@ -70,6 +72,9 @@ class Oracle(Implementation):
 
     def integrated_r(self, t: float, atoms: np.ndarray, weights: np.ndarray | None = None) -> float:
         return float(free_probability.integrated_r_closed(t, atoms, weights))
+
+    def law(self, name: str, *parameters: float) -> Any:
+        return LAWS[name](*parameters)
 
     def quality(self, x: np.ndarray, N: int) -> float:
         return float(free_probability.quality_exact(x, N))

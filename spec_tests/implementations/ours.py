@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import setol_ww as ww
@@ -35,6 +37,7 @@ class SetolWW(Implementation):
             "quality_series",
             "quality_norm",
             "quality_paper",
+            "law",
         }
     )
 
@@ -93,6 +96,9 @@ class SetolWW(Implementation):
     def quality_paper(self, raw: np.ndarray, tail_rank: int) -> float:
         spectrum = ww.Spectrum.from_eigenvalues(raw)
         return readings.figure_24(spectrum, tail_rank)
+
+    def law(self, name: str, *parameters: float) -> Any:
+        return getattr(ww.laws, name)(*parameters)
 
 
 def implementation() -> SetolWW:
