@@ -695,7 +695,7 @@ LAW = (
         "The Levy-Wigner power is R at -t of the free stable law on the positive half-line.",
         "Bercovici and Pata 1999; theory E28",
         ("law", "r_transform", "integrated_r"),
-        "3e-3 of 4000 atoms; 2e-2 in the integral",
+        "5e-3 of 2000 atoms; 3e-2 in the integral",
     ),
     Clause(
         "LAW-20",
