@@ -117,7 +117,8 @@ class TruncatedPowerLaw(Continuous):
             return complex(u ** (1 - self.alpha) / (z - self.lower * u))
 
         total, end = self._power_integral(-self.alpha), math.log(self.upper / self.lower)
-        enough = 1e-13 * total / (abs(z) + self.upper)  # |G| is at least 1/(|z| + upper)
+        # Rounding of the integrand, which is as large as 1 over the distance of z from the support, can do no better.
+        enough = 1e-13 * total / abs(z - min(max(np.real(z), self.lower), self.upper))
         value = scipy.integrate.quad(weighted, 0.0, end, epsabs=enough, epsrel=1e-11, limit=400, complex_func=True)[0]
         value /= total
         return value if np.iscomplexobj(z) else value.real

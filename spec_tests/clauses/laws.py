@@ -66,8 +66,12 @@ POWER_LAW = st.tuples(
     st.integers(2, 20).map(lambda quarters: quarters / 4), POWERS, st.sampled_from([1.5, 10.0, 300.0])
 ).map(lambda drawn: LawCase("TruncatedPowerLaw", (drawn[0], drawn[1], drawn[1] * drawn[2])))
 LAWS = st.one_of(MARCHENKO_PASTUR, INVERSE, POWER_LAW)
-#: Without those whose variance is that of a few atoms.
-MILD = LAWS.filter(lambda case: case.name != "InverseMarchenkoPastur" or case.parameters[0] >= 0.5)
+#: Without those whose variance, or largest values, are those of a few atoms.
+MILD = st.one_of(
+    MARCHENKO_PASTUR,
+    INVERSE.filter(lambda case: case.parameters[0] >= 0.5),
+    POWER_LAW.filter(lambda case: case.parameters[2] < 100 * case.parameters[1]),
+)
 
 
 def quantiles(case: LawCase, n: int) -> np.ndarray:
@@ -205,12 +209,13 @@ def known_erg_cuts(impl, watch):
 @checks.add("LAW-10", case=MILD, share=0.3, part=st.sampled_from([0.1, 0.4, 0.8]))
 def atoms_follow_their_law(impl, watch, case: LawCase, part: float):
     law, n = case.of(impl), 400
-    x, t = quantiles(case, n), part * case.edge
+    # Nearer to a hard end than 1/upper, R is that of the last few atoms.
+    x, t = quantiles(case, n), part * min(case.edge, 1.5 / case.ends[1])
     watch.close("distribution function at the atoms", [law.cdf(float(v)) for v in x[::25]],
                 (np.arange(n)[::25] + 0.5) / n, tol=1e-4)  # fmt: skip
     watch.near("R of the law", law.r_transform(t), impl.r_transform(t, x), rel=2e-2)
     watch.near("integral of R of the law", law.integrated_r(t), impl.integrated_r(t, x), rel=1e-2)
-    watch.near("kappa_2 of the law", law.free_cumulants(2)[1], np.var(x), rel=3e-2)
+    watch.near("kappa_2 of the law", law.free_cumulants(2)[1], np.var(x), rel=5e-2)
     start = law.erg_lambda_min * law.mean
     watch.close("share of atoms in the ERG tail", law.erg_fraction, np.mean(x >= start), tol=2 / n)
     logs = np.log(x / x.mean())[x >= start]
