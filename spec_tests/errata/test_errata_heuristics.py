@@ -131,6 +131,26 @@ def test_E28_no_value_at_zero():
     assert sp.limit(z ** sp.Rational(1, 2), z, 0, "+") == 0
 
 
+def test_E28_sign_of_the_factor():
+    """z^(-1/2)/2 has Im > 0 below the axis, which no R of a law has; as R(-z) it gives a density of mass one."""
+    z = 0.3 - 0.1j
+    assert (z**-0.5 / 2).imag > 0
+    values = np.array([0.2, 1.0, 5.0])
+    for point in (40 + 3j, 9 + 30j):
+        G = np.mean(1 / (point - values))
+        assert G.imag < 0
+        assert (point - 1 / G).imag < 0
+    # With u = sqrt(-G) the equation x = R(G) + 1/G is x u^2 - u/2 + 1 = 0.
+    density = lambda x: mp.sqrt(x - mp.mpf(1) / 16) / (2 * mp.pi * x**2)  # noqa: E731
+    for x in (0.1, 0.7, 6.0):
+        u = (0.5 + 1j * np.sqrt(4 * x - 0.25)) / (2 * x)
+        G = -u * u
+        assert x * u * u - u / 2 + 1 == pytest.approx(0, abs=1e-12)
+        assert abs(G.imag) / np.pi == pytest.approx(float(density(mp.mpf(x))))
+        assert (-G) ** -0.5 / 2 + 1 / G == pytest.approx(x)
+    assert float(mp.quad(density, [mp.mpf(1) / 16, 1, 10, mp.inf])) == pytest.approx(1)
+
+
 def test_E29():
     """The printed series has mean and variance 0 and a third cumulant; with z above, the integral is a logarithm."""
     z, e, f = sp.symbols("z epsilon phi", positive=True)
@@ -146,6 +166,9 @@ def test_E29():
     assert whole.subs(z, 0) == 0
     assert sp.simplify(sp.diff(whole, z) - right) == 0
     values = {e: 0.8, f: 0.5}
+    # Two free Marchenko-Pastur matrices, one subtracted: jumps c at the rate 1/(2 phi), and -c.
+    c = f * sp.sqrt(e / 2)
+    assert sp.simplify(right - (c / (1 - c * z) - c / (1 + c * z)) / (2 * f)) == 0
     assert float(mp.quad(lambda t: right.subs(values).subs(z, t), [0, 1.2])) == pytest.approx(
         float(whole.subs(values).subs(z, 1.2))
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import kstest
 
@@ -924,3 +925,68 @@ def test_trap_outliers_lie_where_the_signal_spike_does() -> None:
         largest = [covariance_eigenvalues(trap(600, 200, 2.5, seed)[0])[-1] for seed in range(6)]
         truth = matrices.signal_spike_truth(1 / 3, trap(600, 200, 2.5, 0)[1].theta)
         assert np.mean(largest) == pytest.approx(truth.location, abs=0.3)
+
+
+# What the chapter LAW leans on
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "second"),
+    [
+        ("MarchenkoPastur", (0.5, 3.0), 9 * 1.5),
+        ("MarchenkoPastur", (1.0, 1.0), 2.0),
+        ("InverseMarchenkoPastur", (0.1,), 6.0),
+        ("InverseMarchenkoPastur", (3.0,), 1 + 1 / 6),
+        ("TruncatedPowerLaw", (2.0, 1.0, 10.0), 10.0),
+        ("TruncatedPowerLaw", (1.0, 1.0, 10.0), 49.5 / math.log(10)),
+    ],
+)
+def test_expectation_over_a_law(name, parameters, second) -> None:
+    assert laws.expectation(name, parameters, lambda x: 1.0) == pytest.approx(1, rel=1e-12)
+    assert laws.expectation(name, parameters, lambda x: x * x) == pytest.approx(second, rel=1e-11)
+    middle = sum(laws.law_ends(name, parameters)) / 2
+    above = laws.expectation(name, parameters, lambda x: x, middle)
+    below = laws.expectation(name, parameters, lambda x: x if x < middle else 0.0)
+    assert above + below == pytest.approx(laws.expectation(name, parameters, lambda x: x), rel=1e-5)
+    value = laws.expectation(name, parameters, lambda x: 1 / (1 + 1j - x))
+    assert value.imag < 0
+    assert abs(value) < 1
+
+
+def test_positive_free_stable_quantiles() -> None:
+    values = laws.positive_free_stable_quantiles(2000)
+    density = lambda x: np.sqrt(x - 1 / 16) / (2 * np.pi * x**2)  # noqa: E731
+    for part in (0.2, 0.5, 0.8):
+        mass = quad(density, 1 / 16, np.quantile(values, part))[0]
+        assert mass == pytest.approx(part, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_spread_of_cumulants_under_free_convolution(n) -> None:
+    """400 rotations: standard deviations within 5 standard errors, 1/sqrt(2 * 400) each, of the exact ones."""
+    rng = np.random.default_rng(n)
+    a, b = rng.random(n), rng.exponential(size=n)
+    defects = []
+    for seed in range(400):
+        H = matrices.haar(n, seed)
+        total = np.linalg.eigvalsh(np.diag(a) + (H * b) @ H.T)
+        central = [[float(np.mean((x - x.mean()) ** k)) for k in (2, 3)] for x in (a, b, total)]
+        defects.append(np.subtract(central[2], np.add(central[0], central[1])))
+    ratio = np.std(defects, axis=0) / fp.additivity_spread(a, b)
+    assert ratio == pytest.approx([1, 1], abs=5 / math.sqrt(800))
+    assert (np.abs(np.mean(defects, axis=0)) < 5 * np.std(defects, axis=0) / 20).all()
+
+
+@pytest.mark.parametrize("thetas", [(0.3,), (0.3, 0.2), (0.3, 0.2, 0.1)])
+def test_low_rank_spherical_integral_and_its_first_correction(thetas) -> None:
+    """The sum of integrals is off by several standard errors, and by a tenth of that after the first correction."""
+    atoms = marchenko_pastur_quantiles(30, 0.6)
+    value, error = fp.low_rank_spherical_monte_carlo(thetas, atoms, 40_000, seed=1)
+    total = float(sum(fp.integrated_r_closed(theta, atoms) for theta in thetas))
+    correction = fp.spherical_correction(thetas, atoms)
+    assert correction > 6 * error
+    assert value == pytest.approx(total - correction, abs=5 * error + 0.1 * correction)
+    if len(thetas) == 1:
+        assert fp.rank_one_spherical_monte_carlo(0.3, atoms, 40_000, 2)[0] == pytest.approx(value, abs=7 * error)
+        exact = float(fp.rank_one_spherical_integral(0.3, atoms, 8))
+        assert exact == pytest.approx(total - correction, abs=0.2 * correction)

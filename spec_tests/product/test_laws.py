@@ -12,6 +12,7 @@ import scipy.integrate
 import setol_ww as ww
 from fixtures import laws as truth
 from fixtures.ensembles import marchenko_pastur_quantiles
+from spec_tests.product.test_transforms import by_inversion
 
 LAWS = {
     "MP 1": ww.laws.MarchenkoPastur(1.0),
@@ -126,6 +127,99 @@ def test_truncated_power_law_known_points():
     np.testing.assert_allclose(law.r_transform([0.05, 0.3, 3.0]), [2.768, 6.667, 9.667], atol=6e-4)
 
 
+@pytest.mark.parametrize("law", [ww.laws.InverseMarchenkoPastur(0.5), ww.laws.MarchenkoPastur(0.3, 2.0)])
+@pytest.mark.parametrize("factor", [0.3, 0.99, 1.5, 20.0])
+def test_saturated_r_is_that_of_a_spectrum(law, factor):
+    if isinstance(law, ww.laws.MarchenkoPastur):
+        atoms = 2 * marchenko_pastur_quantiles(6000, 0.3)
+    else:
+        atoms = truth.inverse_marchenko_pastur_quantiles(6000, 0.5)
+    t = factor * law.r_limit
+    gap = law.support[1] - atoms.max()  # the last atom's distance from the edge
+    got, want = law.saturated_r(t), ww.transforms.r_transform(t, atoms)
+    assert got == pytest.approx(want, abs=gap + 1e-3 * want)
+    got, want = law.saturated_integrated_r(t), ww.transforms.integrated_r(t, atoms)
+    assert got == pytest.approx(want, abs=gap * t + 1e-3 * want)
+
+
+def test_the_formal_continuation_is_not_the_spectrum():
+    law, t = ww.laws.InverseMarchenkoPastur(0.5), np.array([0.25, 0.7, 4.0])
+    formal = law.formal_r(t)
+    np.testing.assert_allclose(formal.real, 0.5 / t)
+    np.testing.assert_allclose(t * formal**2 - 2 * 0.5 * (formal - 1), 0, atol=1e-12)  # the quadratic of R
+    assert law.formal_r(0.25) == pytest.approx(law.r_transform(0.25))
+    rise = scipy.integrate.quad(lambda z: law.formal_r(z).real, 0.3, 2.0)[0]
+    assert law.formal_integrated_r(2.0) - law.formal_integrated_r(0.3) == pytest.approx(rise)
+    assert (law.saturated_r(t[1:]) > 2 * formal.real[1:]).all()
+
+
+@pytest.mark.parametrize("kappa", [1e-4, 0.5, 1e4])
+@pytest.mark.parametrize("u", [1e-12, 1e-5, 2e-3, 0.3, 1.0])
+def test_inverse_marchenko_pastur_integral_keeps_its_digits(kappa, u):
+    with mpmath.workdps(40):
+        want = truth.inverse_marchenko_pastur_integrated_r(mpmath.mpf(u * kappa / 2), kappa)
+    assert ww.laws.InverseMarchenkoPastur(kappa).integrated_r(u * kappa / 2) == pytest.approx(float(want), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_moments_by_quadrature(name):
+    law = LAWS[name]
+    assert law.moment(0) == pytest.approx(1)
+    for k in (1, 2, 5, 9):
+        want = truth.expectation(
+            type(law).__name__, tuple(vars(law)[key] for key in law.__match_args__), lambda x, k=k: x**k
+        )
+        assert law.moment(k) == pytest.approx(want, rel=1e-10)
+
+
+def test_cumulants_of_a_power_law_keep_their_digits():
+    for parameters in ((2.0, 1.0, 10.0), (3.0, 1e-8, 1e-6), (1.5, 1.0, 1.01)):
+        got = ww.laws.TruncatedPowerLaw(*parameters).free_cumulants(16)
+        with mpmath.workdps(80):
+            m = [truth.truncated_power_law_moment(k, *parameters) for k in range(1, 17)]
+            want = np.array([float(value) for value in by_inversion(m)])
+        # Relative to what a law of that width can have: kappa_n is at most of the order of half the width to the n.
+        scale = ((parameters[2] - parameters[1]) / 2) ** np.arange(1, 17)
+        np.testing.assert_allclose(got[1:] / scale[1:], want[1:] / scale[1:], rtol=0, atol=3e-11)
+        assert got[0] == pytest.approx(want[0], rel=1e-14)
+
+
+EXTREME = [
+    ww.laws.MarchenkoPastur(0.9999),
+    ww.laws.MarchenkoPastur(1e-6),
+    ww.laws.MarchenkoPastur(0.5, 1e-9),
+    ww.laws.InverseMarchenkoPastur(1e-3),
+    ww.laws.InverseMarchenkoPastur(1e3),
+    ww.laws.TruncatedPowerLaw(1.3, 1.0, 1e12),
+    ww.laws.TruncatedPowerLaw(2.0, 1e-9, 1e3),
+    ww.laws.TruncatedPowerLaw(-2.0, 1.0, 5.0),
+    ww.laws.TruncatedPowerLaw(4.0, 1.0, 1.00001),
+]
+
+
+@pytest.mark.parametrize("law", EXTREME, ids=repr)
+def test_narrow_wide_and_tiny_laws(law):
+    name, parameters = type(law).__name__, tuple(vars(law)[key] for key in law.__match_args__)
+    start, mean = law.erg_lambda_min * law.mean, law.mean
+    assert law.cdf(law.support[1]) == pytest.approx(1, abs=1e-11)
+    assert law.cdf(mean) == pytest.approx(1 - truth.expectation(name, parameters, lambda x: 1.0, mean), abs=1e-9)
+    assert truth.expectation(name, parameters, lambda x: math.log(x / mean), start) == pytest.approx(0, abs=1e-9)
+    for z in (law.support[1] * 1.5, law.support[1] * 1e7, -law.support[1]):
+        want = truth.expectation(name, parameters, lambda x, z=z: 1 / (z - x))
+        assert law.stieltjes(z) == pytest.approx(want, rel=1e-11)
+
+
+@pytest.mark.parametrize("t", [1e-9, 1e-3, 1.0, 100.0])
+def test_power_law_integral_is_that_of_its_atoms(t):
+    """Cells even in ln x of alpha = 2 on [1, 10], weighted by their mass."""
+    ends = np.geomspace(1, 10, 200_001)
+    atoms = (ends[1:] * ends[:-1]) ** 0.5
+    law = ww.laws.TruncatedPowerLaw(2.0, 1.0, 10.0)
+    weights = -np.diff(1 / ends)
+    assert law.integrated_r(t) == pytest.approx(ww.transforms.integrated_r(t, atoms, weights), rel=2e-5)
+    assert law.r_transform(t) == pytest.approx(ww.transforms.r_transform(t, atoms, weights), rel=2e-5)
+
+
 def test_free_cauchy():
     law = ww.laws.FreeCauchy(1.0, 0.5)
     z = 2.0 + 0.3j
@@ -150,6 +244,12 @@ def test_levy_wigner_and_multiplicative_wishart_integrate():
     ("call", "reason"),
     [
         (lambda: ww.laws.FreeCauchy(0, 1).mean, "no mean"),
+        (lambda: ww.laws.FreeCauchy(0, 1).moment(2), "no moments"),
+        (lambda: ww.laws.LevyWigner(1.5).moment(1), "singular at 0"),
+        (lambda: ww.laws.MarchenkoPastur(1.0).moment(1.5), "k=1.5"),
+        (lambda: ww.laws.MarchenkoPastur(1.0).stieltjes(0.0), "inside the support"),
+        (lambda: ww.laws.InverseMarchenkoPastur(0.5).r_transform(1.0), "saturated_r"),
+        (lambda: ww.laws.InverseMarchenkoPastur(0.5).formal_r(0.2), "t >= kappa/2"),
         (lambda: ww.laws.FreeCauchy(0, 1).free_cumulants(2), "no moments"),
         (lambda: ww.laws.FreeCauchy(0, 1).erg_fraction, "below zero"),
         (lambda: ww.laws.LevyWigner(1.5).pdf(1.0), "no closed form"),

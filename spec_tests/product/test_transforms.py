@@ -26,6 +26,32 @@ def test_r_and_its_integral_over_twelve_decades(t):
         )
 
 
+@pytest.mark.parametrize("decades", [(0, 12), (-12, 0), (-6, 6)])
+@pytest.mark.parametrize("t", [1e-12, 1e-6, 1e-3, 1.0, 1e3, 1e9])
+def test_twelve_decades_anywhere_and_an_atom_at_zero(decades, t):
+    """At the largest eigenvalue 1 + t (R - lambda) is the weight of that atom, which the difference has lost."""
+    x = np.append(10.0 ** np.linspace(*decades, 25), 0.0)
+    weights = np.append(np.full(25, 1 / 400), 1 - 25 / 400)
+    for atoms, w in ((x[:-1], None), (x, weights)):
+        R, H = r_transform_bisection(t, atoms, w, 60), integrated_r_closed(t, atoms, w, 60)
+        assert ww.transforms.r_transform(t, atoms, w) == pytest.approx(float(R), rel=1e-12)
+        assert ww.transforms.integrated_r(t, atoms, w) == pytest.approx(float(H), rel=1e-12)
+        with mpmath.workdps(60):
+            mass = [mpmath.mpf(1) / len(atoms)] * len(atoms) if w is None else [mpmath.mpf(float(v)) for v in w]
+            h = [1 / (1 + mpmath.mpf(t) * (R - mpmath.mpf(float(v)))) for v in atoms]
+            over = mpmath.fsum(m * a * a for m, a in zip(mass, h))
+            slope = mpmath.fsum(m * (a * (R - mpmath.mpf(float(v)))) ** 2 for m, a, v in zip(mass, h, atoms)) / over
+        assert ww.transforms.r_derivative(t, atoms, w) == pytest.approx(float(slope), rel=1e-12)
+
+
+@pytest.mark.parametrize("t", [1e-300, 1e-200, 1e200])
+def test_t_neither_over_nor_underflows(t):
+    R, H = ww.transforms.r_transform(t, [1.0, 3.0]), ww.transforms.integrated_r(t, [1.0, 3.0])
+    assert R == (2.0 if t < 1 else 3.0)
+    assert pytest.approx(R * t, rel=1e-12) == H
+    assert ww.transforms.r_derivative(t, [1.0, 3.0]) == (pytest.approx(1.0) if t < 1 else 0.0)
+
+
 def test_padding_with_zeros_is_a_weighted_atom():
     x, N = pareto_eigenvalues(30, 2.0, seed=0), 100
     atoms, weights = np.append(x, 0.0), np.append(np.full(30, 1 / N), 1 - 30 / N)
