@@ -652,7 +652,7 @@ LAW = (
         "R of inverse Marchenko-Pastur ends at kappa/2, above G of the edge; what lies past it is formal.",
         "paper Eqs. 151-152, 354-360; theory E23, E24, E40, E46",
         ("law", "r_transform"),
-        "1e-9; 2e-2 of 1000 atoms",
+        "1e-9; 2e-2 of 400 atoms",
     ),
     Clause(
         "LAW-13",
@@ -695,7 +695,7 @@ LAW = (
         "The Levy-Wigner power is R at -t of the free stable law on the positive half-line.",
         "Bercovici and Pata 1999; theory E28",
         ("law", "r_transform", "integrated_r"),
-        "5e-3 of 2000 atoms; 3e-2 in the integral",
+        "5e-3 of 500 atoms; 3e-2 in the integral",
     ),
     Clause(
         "LAW-20",
