@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .bulk import BulkFit, fit_bulk
+from .classes import Universality, UniversalityClass, universality
 from .contracts import InvalidInput
 from .ecs import Ecs, ecs
 from .erg import ErgCut, erg_cut, first_product_below_one
@@ -36,8 +38,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class LayerResult:
-    """Everything one spectrum says: `W -> Spectrum -> TailFit | ErgCut -> Ecs -> Verdict, Quality`.
+    """Everything one spectrum says.
 
+    `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
     `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
     settings leave it out.
     """
@@ -49,6 +52,8 @@ class LayerResult:
     verdict: Verdict
     quality: Quality | None
     detX_num_exact: int
+    bulk: BulkFit
+    universality: Universality
 
 
 def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
@@ -59,9 +64,13 @@ def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> La
     tail = fit_tail(spectrum)
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)
-    verdict = judge(tail, erg, both, sigmas=settings.sigmas)
+    bulk = fit_bulk(spectrum)
+    kind = universality(spectrum, tail, bulk)
+    random_like = kind.universality_class is UniversalityClass.RANDOM_LIKE
+    verdict = judge(tail, erg, both, sigmas=settings.sigmas, random_like=random_like)
     readings = quality(spectrum, tail, erg) if settings.quality else None
-    return LayerResult(spectrum, tail, erg, both, verdict, readings, first_product_below_one(spectrum))
+    exact = first_product_below_one(spectrum)
+    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind)
 
 
 def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:

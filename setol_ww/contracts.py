@@ -39,6 +39,7 @@ class Outcome(str, Enum):
     TOO_FEW = "too_few", "fewer than two distinct positive eigenvalues, so there is no tail to fit"
     SMALL_SAMPLE = "small_sample", "fewer than 20 positive eigenvalues: the fit is the usual one but says little"
     POOR_FIT = "poor_fit", "the tail is no power law: its KS distance is above the 1 % critical value"
+    NO_BULK = "no_bulk", "the eigenvalues below the edge of the noise do not follow a Marchenko-Pastur law"
 
     def __new__(cls, word: str, sentence: str) -> Outcome:
         member = str.__new__(cls, word)

@@ -18,7 +18,7 @@ class Column:
     Attributes
     ----------
     name, group : str
-        Group `ERG`, `tail`, `quality` or `class` as in the documentation.
+        Group `ERG`, `tail`, `quality`, `bulk` or `class` as in the documentation.
     unit : str
         `unit mean`, `raw`, or the word for a number without scale.
     meaning : str
@@ -231,6 +231,62 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _quality("q2_reason", "sentence", "which readings are NaN and why; empty when none is", ""),
     Column(
+        "bulk_sigma",
+        "bulk",
+        "unit mean",
+        "square root of the mean eigenvalue of the Marchenko-Pastur bulk: 1 for noise, less where spikes carry norm",
+        "trace without the spikes, Kritchman & Nadler 2009",
+        lambda r: r.bulk.sigma,
+    ),
+    Column(
+        "bulk_lambda_plus",
+        "bulk",
+        "unit mean",
+        "upper edge of the bulk",
+        "bulk_sigma^2 (1 + sqrt q)^2",
+        lambda r: r.bulk.lambda_plus,
+    ),
+    Column(
+        "bulk_lambda_minus",
+        "bulk",
+        "unit mean",
+        "lower edge of the bulk",
+        "bulk_sigma^2 (1 - sqrt q)^2",
+        lambda r: r.bulk.lambda_minus,
+    ),
+    Column(
+        "bulk_softrank",
+        "bulk",
+        "share",
+        "upper edge over the largest eigenvalue: about 1 for noise, near 0 for a heavy tail",
+        "bulk_lambda_plus / lambda_max",
+        lambda r: r.bulk.softrank,
+    ),
+    Column(
+        "bulk_spikes",
+        "bulk",
+        "count",
+        "eigenvalues above the Tracy-Widom edge of the noise at level .01",
+        "Johnstone 2001, Nadler 2011",
+        lambda r: r.bulk.spikes if r.bulk.ks == r.bulk.ks else math.nan,
+    ),
+    Column(
+        "bulk_ks",
+        "bulk",
+        "distance",
+        "Kolmogorov-Smirnov distance of the other eigenvalues to the Marchenko-Pastur law",
+        "",
+        lambda r: r.bulk.ks,
+    ),
+    Column(
+        "universality_class",
+        "class",
+        "word",
+        "random-like, bulk+spikes, weakly heavy-tailed, heavy-tailed, very heavy-tailed, rank collapse or undetermined",
+        f"{PAPER} Table 1, by edge test and likelihood ratios; alpha chooses among the heavy tails only",
+        lambda r: r.universality.universality_class.value,
+    ),
+    Column(
         "setol_state",
         "class",
         "word",
@@ -238,7 +294,14 @@ COLUMNS: tuple[Column, ...] = (
         "alpha = 2 and det X = 1 within the fit's standard error",
         lambda r: r.verdict.state.value,
     ),
-    Column("setol_reason", "class", "sentence", "the numbers the state rests on", "", lambda r: r.verdict.reason),
+    Column(
+        "setol_reason",
+        "class",
+        "sentence",
+        "the numbers the state and the class rest on",
+        "",
+        lambda r: f"{r.verdict.reason} {r.universality.evidence}",
+    ),
 )
 
 #: Columns that hold WeightWatcher's answer against the exact one, filled where WeightWatcher ran.
@@ -254,7 +317,7 @@ DETX_ERROR = Column(
 
 def names(detX: bool = True, quality: bool = True) -> list[str]:
     """Names of our columns in their order; without `detX` none of the ERG and class groups."""
-    groups = {"tail"} | ({"ERG", "class"} if detX else set()) | ({"quality"} if quality else set())
+    groups = {"tail", "bulk"} | ({"ERG", "class"} if detX else set()) | ({"quality"} if quality else set())
     listed = [column.name for column in COLUMNS if column.group in groups]
     if detX:
         listed.insert(listed.index("detX_num_exact") + 1, DETX_ERROR.name)

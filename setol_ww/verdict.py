@@ -4,12 +4,12 @@
 |---|---|
 | ideal | alpha = 2 and det X = 1 on the power-law tail, both within one standard error of the fit |
 | over-regularized | alpha < 2 and the power-law tail starts below the ERG tail |
-| under-trained | alpha > 6 |
+| under-trained | alpha > 6, or a random-like spectrum, whose alpha is that of the edge of noise |
 | short-of-ideal | alpha up to 6, above 2 or equal to it within the error, and not ideal |
 | undetermined | no fit, a poor fit, a tail of fewer than 8 eigenvalues, or two criteria that contradict each other |
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
-ideal point only: whether a spectrum is heavy-tailed at all, or that of a random matrix, is another question.
+ideal point only: what else a spectrum is like, its universality class says.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Verdict:
     reason: str
 
 
-def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0) -> Verdict:
+def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0, random_like: bool = False) -> Verdict:
     """The SETOL state of a layer.
 
     Parameters
@@ -55,6 +55,8 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0) -> Verdi
         Of one spectrum.
     sigmas : float
         Width of the band around the ideal point, in standard errors of the fit.
+    random_like : bool
+        The universality class: a layer without a heavy tail is under-trained whatever its alpha.
 
     Returns
     -------
@@ -76,6 +78,8 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0) -> Verdi
         f"alpha = {tail.alpha:.2f} ± {tail.sigma:.2f}, mean ln x of the tail = "
         f"{ecs.erg_metric:+.3f} ± {ecs.erg_metric_sigma:.3f}, delta_lambda_min = {ecs.delta_lambda_min:+.3f}"
     )
+    if random_like:
+        return Verdict(State.UNDER_TRAINED, f"{numbers}: no heavy tail, this is the edge of a random-like bulk.")
     alpha_holds = abs(tail.alpha - IDEAL_ALPHA) <= sigmas * tail.sigma
     erg_holds = abs(ecs.erg_metric) <= sigmas * ecs.erg_metric_sigma
     if alpha_holds and erg_holds:

@@ -55,6 +55,16 @@ class Meeting:
 
 
 @dataclass(frozen=True)
+class Bulk:
+    """A Marchenko-Pastur bulk: standard deviation of the entries, edges in the units of the eigenvalues, spikes."""
+
+    sigma: float
+    lambda_minus: float
+    lambda_plus: float
+    spikes: int
+
+
+@dataclass(frozen=True)
 class Traps:
     """Number of correlation traps and the largest eigenvalue of the randomised matrix (on any fixed scale)."""
 
@@ -159,6 +169,14 @@ class Implementation:
     def state(self, raw: np.ndarray) -> str:
         """SETOL state of a layer."""
         raise Untested("state")
+
+    def bulk(self, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk | None:
+        """Marchenko-Pastur bulk of a spectrum; `shape` of W, of one slice where slices are pooled. None without one."""
+        raise Untested("bulk")
+
+    def universality(self, raw: np.ndarray, shape: tuple[int, int]) -> str:
+        """Universality class, a word of docs/columns.md, or undetermined."""
+        raise Untested("universality")
 
     def free_cumulants(self, moments: list[float]) -> list[float]:
         """kappa_1 ... kappa_n from m_1 ... m_n."""

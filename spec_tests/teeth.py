@@ -15,7 +15,7 @@ import numpy as np
 from fixtures import free_probability, oracles
 from fixtures import traps as trap_oracle
 
-from .protocol import Cut, Implementation, Meeting, Tail, Traps, chosen
+from .protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps, chosen
 
 
 @dataclass(frozen=True)
@@ -290,6 +290,104 @@ def every_layer_is_ideal(self: Implementation, raw: np.ndarray) -> str:
 def ideal_by_alpha_alone(self: Implementation, raw: np.ndarray) -> str:
     fit = chosen("setol_ww").tail_fit(raw)
     return "ideal" if fit is None or fit.alpha < 2.2 else chosen("setol_ww").state(raw)
+
+
+def _bulk_with(change: Callable[[Bulk, np.ndarray, tuple[int, int]], dict[str, float]]) -> Callable[..., Bulk | None]:
+    def broken(self: Implementation, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk | None:
+        fit = chosen("setol_ww").bulk(raw, shape, slices)
+        return None if fit is None else Bulk(**{**vars(fit), **change(fit, raw, shape)})
+
+    return broken
+
+
+def _beyond(raw: np.ndarray, edge: float) -> int:
+    return int(np.count_nonzero(raw > edge))
+
+
+def variance_of_all_entries(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    """Spikes inflate the noise they are judged by."""
+    variance = raw.sum() / math.prod(shape)
+    edge = variance * (math.sqrt(shape[0]) + math.sqrt(shape[1])) ** 2
+    return {"sigma": math.sqrt(variance), "lambda_plus": edge, "spikes": _beyond(raw, 1.05 * edge)}
+
+
+def spikes_above_the_bare_edge(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    return {"spikes": _beyond(raw, fit.lambda_plus)}
+
+
+def quarter_circle_edge(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    """The lower edge of a square layer for every layer."""
+    return {"lambda_minus": 0.0}
+
+
+def edge_without_sigma(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    return {"lambda_plus": (math.sqrt(shape[0]) + math.sqrt(shape[1])) ** 2}
+
+
+def sigma_over_the_columns(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    return {"sigma": fit.sigma * math.sqrt(max(shape) / min(shape))}
+
+
+def all_columns_alive(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    return {"sigma": math.sqrt(raw.sum() / math.prod(shape))}
+
+
+def subcritical_spikes(fit: Bulk, raw: np.ndarray, shape: tuple[int, int]) -> dict[str, float]:
+    return {"spikes": _beyond(raw, 0.9 * fit.lambda_plus)}
+
+
+def one_slice_of_all(self: Implementation, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk | None:
+    return chosen("setol_ww").bulk(raw[:: slices or 1][: min(shape)], shape)
+
+
+def bulk_of_everything(self: Implementation, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk:
+    fit = chosen("setol_ww").bulk(raw, shape, slices)
+    return Bulk(0.0, 0.0, 0.0, 0) if fit is None else fit
+
+
+def _alpha_of(raw: np.ndarray) -> float:
+    fit = chosen("setol_ww").tail_fit(raw)
+    return math.nan if fit is None else fit.alpha
+
+
+def class_by_alpha_alone(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    alpha = _alpha_of(raw)
+    if math.isnan(alpha):
+        return chosen("setol_ww").universality(raw, shape)
+    return "very heavy-tailed" if alpha < 2 else "heavy-tailed" if alpha <= 6 else "weakly heavy-tailed"
+
+
+def _class_with(change: dict[str, str]) -> Callable[..., str]:
+    def broken(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+        word = chosen("setol_ww").universality(raw, shape)
+        return change.get(word, word)
+
+    return broken
+
+
+def classes_of_the_entries(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    """alpha -> mu by Table 1 as printed, mu below 2 from alpha below 2.5 on."""
+    word, alpha = chosen("setol_ww").universality(raw, shape), _alpha_of(raw)
+    return "very heavy-tailed" if word == "heavy-tailed" and alpha < 3.5 else word
+
+
+def heavy_once_it_leaves_the_bulk(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    word = chosen("setol_ww").universality(raw, shape)
+    return "heavy-tailed" if word == "bulk+spikes" else word
+
+
+def spikes_where_the_tail_is_heavy(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    word = chosen("setol_ww").universality(raw, shape)
+    return "bulk+spikes" if "heavy" in word else word
+
+
+def flat_is_undetermined(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    return "undetermined" if np.ptp(raw) <= 1e-10 * raw.max() else chosen("setol_ww").universality(raw, shape)
+
+
+def class_of_unscaled_eigenvalues(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    kept = raw[raw > 1e-5]
+    return chosen("setol_ww").universality(kept, (max(shape), kept.size)) if kept.size else "undetermined"
 
 
 def kappa4_of_all_partitions(self: Implementation, moments: list[float]) -> list[float]:
@@ -638,6 +736,26 @@ BUGS: tuple[Bug, ...] = (
     Bug("alpha_erg of the power-law tail", "MEET-06", "meeting", _meeting_with(alpha_of_the_power_law)),
     Bug("every layer is ideal", "MEET-08", "state", every_layer_is_ideal),
     Bug("ideal by alpha alone", "MEET-08", "state", ideal_by_alpha_alone),
+    Bug("sigma of the bulk from the variance of all entries", "BULK-04", "bulk", _bulk_with(variance_of_all_entries)),
+    Bug("spikes masked by the variance they inflate", "BULK-03", "bulk", _bulk_with(variance_of_all_entries)),
+    Bug("no Tracy-Widom fluctuation at the edge", "BULK-02", "bulk", _bulk_with(spikes_above_the_bare_edge)),
+    Bug("lower edge 0 for rectangular layers", "BULK-04", "bulk", _bulk_with(quarter_circle_edge)),
+    Bug("edge of unit variance", "BULK-05", "bulk", _bulk_with(edge_without_sigma)),
+    Bug("sigma by the smaller side", "BULK-01", "bulk", _bulk_with(sigma_over_the_columns)),
+    Bug("dead columns in the variance", "BULK-07", "bulk", _bulk_with(all_columns_alive)),
+    Bug("one slice for all", "BULK-08", "bulk", one_slice_of_all),
+    Bug("a bulk of zeros for a zero layer", "BULK-06", "bulk", bulk_of_everything),
+    Bug("signals below the threshold counted", "BULK-09", "bulk", _bulk_with(subcritical_spikes)),
+    Bug("the class by alpha alone", "CLASS-01", "universality", class_by_alpha_alone),
+    Bug("the class of noise by alpha alone", "CLASS-06", "universality", class_by_alpha_alone),
+    Bug("an orthogonal layer without a class", "CLASS-02", "universality", flat_is_undetermined),
+    Bug("a spike is a heavy tail", "CLASS-03", "universality", heavy_once_it_leaves_the_bulk),
+    Bug("a heavy tail is many spikes", "CLASS-04", "universality", spikes_where_the_tail_is_heavy),
+    Bug("mu read off alpha", "CLASS-05", "universality", classes_of_the_entries),
+    Bug("rank collapse is bulk and spikes", "CLASS-07", "universality",
+        _class_with({"rank collapse": "bulk+spikes"})),
+    Bug("the class after an absolute threshold", "CLASS-08", "universality", class_of_unscaled_eigenvalues),
+    Bug("noise where nothing is known", "CLASS-09", "universality", _class_with({"undetermined": "random-like"})),
     Bug("kappa_4 coefficient: -3 for -2", "FREE-01", "free_cumulants", kappa4_of_all_partitions, "oracle"),
     Bug("all partitions instead of non-crossing ones", "FREE-05", "free_cumulants", classical_cumulants, "oracle"),
     Bug("moments centred first", "FREE-03", "free_cumulants", centred_moments, "oracle"),

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fixtures import bulk as bulk_oracle
 from fixtures import free_probability, oracles
 from fixtures import traps as trap_oracle
 
-from ..protocol import Cut, Implementation, Meeting, Tail, Traps
+from ..protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps
 from .oracle_laws import LAWS
 
 
@@ -60,6 +61,14 @@ class Oracle(Implementation):
             float(np.mean(np.log(x[: tail.rank]))),
             1 + cut.rank / spread if spread > 0 else math.nan,
         )
+
+    def bulk(self, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk | None:
+        largest = np.max(raw, initial=0)
+        positive = raw[raw > 1e-24 * largest]
+        if positive.size < 4 or positive.max() <= positive.min() * (1 + 1e-12):
+            return None
+        fit = bulk_oracle.bulk_by_distance(raw, max(shape), min(shape), slices)
+        return Bulk(fit.sigma, fit.lambda_minus, fit.lambda_plus, fit.spikes)
 
     def free_cumulants(self, moments: list[float]) -> list[float]:
         return free_probability.free_cumulants_by_enumeration(moments)

@@ -10,7 +10,7 @@ import setol_ww as ww
 from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
 
-from ..protocol import Cut, Implementation, Meeting, Tail
+from ..protocol import Bulk, Cut, Implementation, Meeting, Tail
 
 
 class SetolWW(Implementation):
@@ -29,6 +29,8 @@ class SetolWW(Implementation):
             "erg_status",
             "meeting",
             "state",
+            "bulk",
+            "universality",
             "free_cumulants",
             "moments_from_cumulants",
             "r_transform",
@@ -71,6 +73,18 @@ class SetolWW(Implementation):
 
     def state(self, raw: np.ndarray) -> str:
         return analyze_spectrum(ww.Spectrum.from_eigenvalues(raw)).verdict.state.value
+
+    def bulk(self, raw: np.ndarray, shape: tuple[int, int], slices: int = 1) -> Bulk | None:
+        spectrum = ww.Spectrum.from_eigenvalues(raw, shape, slices=slices)
+        fit = ww.fit_bulk(spectrum)
+        if not fit.N > 0:
+            return None
+        unit = float(np.mean(raw))
+        return Bulk(fit.sigma_raw, fit.lambda_minus * unit, fit.lambda_plus * unit, fit.spikes)
+
+    def universality(self, raw: np.ndarray, shape: tuple[int, int]) -> str:
+        result = analyze_spectrum(ww.Spectrum.from_eigenvalues(raw, shape))
+        return result.universality.universality_class.value
 
     def free_cumulants(self, moments: list[float]) -> list[float]:
         return transforms.free_cumulants(moments).tolist()
