@@ -35,6 +35,9 @@ _ROOM_OF = {
     "Settings": "analysis",
     "LayerResult": "analysis",
     "analyze_matrix": "analysis",
+    "TrapReport": "traps",
+    "find_traps": "traps",
+    "remove_traps": "trap_removal",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .bulk import BulkFit, fit_bulk
@@ -13,7 +13,8 @@ from .erg import ErgCut, erg_cut, first_product_below_one
 from .readings import Quality, quality
 from .spectrum import Spectrum
 from .tails import TailFit, fit_tail
-from .verdict import Verdict, judge
+from .traps import TrapReport
+from .verdict import Verdict, judge, trapped
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LayerResult:
 
     `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
     `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
-    settings leave it out.
+    settings leave it out, `traps` is there where the entries were shuffled too.
     """
 
     spectrum: Spectrum
@@ -54,6 +55,11 @@ class LayerResult:
     detX_num_exact: int
     bulk: BulkFit
     universality: Universality
+    traps: TrapReport | None = None
+
+    def with_traps(self, traps: TrapReport) -> LayerResult:
+        """The same with what `find_traps` says of the matrix; a trap is in the verdict."""
+        return replace(self, traps=traps, verdict=trapped(self.verdict, traps))
 
 
 def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:

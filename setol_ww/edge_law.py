@@ -20,7 +20,7 @@ from scipy.special import airy
 
 from .contracts import FloatArray
 
-NODES = 60
+NODES = 40
 REACH = 16.0
 # Below, the survival function is 1 to 9 digits; above, it is smaller than any level.
 LOWEST, HIGHEST = -9.0, 100.0

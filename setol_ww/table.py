@@ -9,6 +9,7 @@ from typing import Any
 
 from .analysis import LayerResult
 from .contracts import Outcome
+from .traps import row_of as trap_row_of
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Column:
     Attributes
     ----------
     name, group : str
-        Group `ERG`, `tail`, `quality`, `bulk` or `class` as in the documentation.
+        Group `ERG`, `tail`, `quality`, `bulk`, `traps` or `class` as in the documentation.
     unit : str
         `unit mean`, `raw`, or the word for a number without scale.
     meaning : str
@@ -287,10 +288,50 @@ COLUMNS: tuple[Column, ...] = (
         lambda r: r.universality.universality_class.value,
     ),
     Column(
+        "trap_count",
+        "traps",
+        "count",
+        "eigenvalues of the shuffled matrix that noise does not explain, at level .01",
+        f"{PAPER} section 3.3.1; setol_ww.find_traps",
+        lambda r: trap_row_of(r.traps)["trap_count"],
+    ),
+    Column(
+        "trap_lambda_max",
+        "traps",
+        "raw",
+        "largest eigenvalue of the shuffled matrix",
+        f"{PAPER} section 3.3.1",
+        lambda r: trap_row_of(r.traps)["trap_lambda_max"],
+    ),
+    Column(
+        "trap_edge",
+        "traps",
+        "raw",
+        "end of the bulk of the shuffled matrix",
+        "Johnstone 2001, moved by the cumulants of the entries",
+        lambda r: trap_row_of(r.traps)["trap_edge"],
+    ),
+    Column(
+        "trap_strength",
+        "traps",
+        "theta",
+        "strength of the strongest trap; visible above (M/N)^(1/4), 0 without a trap",
+        "lambda = N sigma^2 (1 + theta^2)(M/N + theta^2) / theta^2",
+        lambda r: trap_row_of(r.traps)["trap_strength"],
+    ),
+    Column(
+        "trap_pvalue",
+        "traps",
+        "probability",
+        "chance of an eigenvalue as large in noise whose elements have the tail of this layer's",
+        "Tracy-Widom law of order 1",
+        lambda r: trap_row_of(r.traps)["trap_pvalue"],
+    ),
+    Column(
         "setol_state",
         "class",
         "word",
-        "ideal, over-regularized, under-trained, short-of-ideal or undetermined",
+        "ideal, over-regularized, under-trained, short-of-ideal, trapped or undetermined",
         "alpha = 2 and det X = 1 within the fit's standard error",
         lambda r: r.verdict.state.value,
     ),
@@ -315,16 +356,19 @@ DETX_ERROR = Column(
 )
 
 
-def names(detX: bool = True, quality: bool = True) -> list[str]:
-    """Names of our columns in their order; without `detX` none of the ERG and class groups."""
+def names(detX: bool = True, quality: bool = True, randomize: bool = False) -> list[str]:
+    """Names of our columns in their order; without `detX` none of ERG and class, those of traps with `randomize`."""
     groups = {"tail", "bulk"} | ({"ERG", "class"} if detX else set()) | ({"quality"} if quality else set())
+    groups |= {"traps"} if randomize else set()
     listed = [column.name for column in COLUMNS if column.group in groups]
     if detX:
         listed.insert(listed.index("detX_num_exact") + 1, DETX_ERROR.name)
     return listed
 
 
-def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None) -> dict[str, Any]:
+def row(
+    result: LayerResult, *, detX: bool = True, detX_num: float | None = None, randomize: bool = False
+) -> dict[str, Any]:
     """Our columns for one result.
 
     Parameters
@@ -334,6 +378,8 @@ def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None
         Leave the ERG and class columns out when false. The quality columns are there when the result has them.
     detX_num : int, optional
         WeightWatcher's own count, for `detX_num_error`; NaN without it.
+    randomize : bool
+        Add the columns of traps.
 
     Examples
     --------
@@ -341,7 +387,7 @@ def row(result: LayerResult, *, detX: bool = True, detX_num: float | None = None
     >>> row(ww.analyze_matrix([[3.0, 0.0], [0.0, 1.0]]))["erg_rank"]
     1
     """
-    listed = names(detX, result.quality is not None)
+    listed = names(detX, result.quality is not None, randomize)
     values = {column.name: column.read(result) for column in COLUMNS if column.name in listed}
     values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
     return {name: values[name] for name in listed}
@@ -351,7 +397,7 @@ def as_markdown() -> str:
     """The documentation page of the columns."""
     lines = ["| column | group | unit | meaning | formula or source |", "|---|---|---|---|---|"]
     listed = {column.name: column for column in (*COLUMNS, DETX_ERROR)}
-    for name in names():
+    for name in names(randomize=True):
         column = listed[name]
         lines.append(f"| `{name}` | {column.group} | {column.unit} | {column.meaning} | {column.source} |")
     return "\n".join(lines) + "\n"

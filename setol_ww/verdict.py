@@ -6,6 +6,7 @@
 | over-regularized | alpha < 2 and the power-law tail starts below the ERG tail |
 | under-trained | alpha > 6, or a random-like spectrum, whose alpha is that of the edge of noise |
 | short-of-ideal | alpha up to 6, above 2 or equal to it within the error, and not ideal |
+| trapped | the shuffled matrix has an outlier (`find_traps`, asked for by `randomize`), whatever the others say |
 | undetermined | no fit, a poor fit, a tail of fewer than 8 eigenvalues, or two criteria that contradict each other |
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
@@ -22,6 +23,7 @@ from .contracts import Outcome
 from .ecs import Ecs
 from .erg import ErgCut
 from .tails import TailFit
+from .traps import TrapReport
 
 IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
@@ -35,6 +37,7 @@ class State(str, Enum):
     OVER_REGULARIZED = "over-regularized"
     UNDER_TRAINED = "under-trained"
     SHORT_OF_IDEAL = "short-of-ideal"
+    TRAPPED = "trapped"
     UNDETERMINED = "undetermined"
 
 
@@ -111,6 +114,13 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0, random_l
         f"{numbers}: alpha is below 2 but the power-law tail does not start below the ERG tail; "
         "the two criteria contradict each other.",
     )
+
+
+def trapped(verdict: Verdict, traps: TrapReport) -> Verdict:
+    """`trapped` with where the traps are and what would be said without them; the verdict itself without a trap."""
+    if not traps.count:
+        return verdict
+    return Verdict(State.TRAPPED, f"{traps.sentence} Without regard to that, {verdict.state.value}: {verdict.reason}")
 
 
 def _doubt(tail: TailFit, erg: ErgCut) -> str:

@@ -222,6 +222,18 @@ class Implementation:
         """Correlation traps found by randomising W."""
         raise Untested("traps")
 
+    def trap_pvalue(self, W: np.ndarray, seed: int) -> float:
+        """Chance that noise has an eigenvalue as large as the largest of the shuffled W; NaN where undefined."""
+        raise Untested("trap_pvalue")
+
+    def trap_elements(self, W: np.ndarray, seed: int) -> list[tuple[int, int]]:
+        """(row, column) of the elements that carry correlation traps, the strongest first."""
+        raise Untested("trap_elements")
+
+    def remove_traps(self, W: np.ndarray, seed: int) -> np.ndarray:
+        """A new matrix without correlation traps."""
+        raise Untested("remove_traps")
+
     def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
         """W on its leading `rank` singular directions."""
         raise Untested("truncate")

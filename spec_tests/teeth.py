@@ -521,6 +521,59 @@ def unit_noise_assumed(self: Implementation, W: np.ndarray, seed: int) -> Traps:
     return Traps(int(np.count_nonzero(values * np.var(W) >= 1.1 * edge)), float(values[-1]))
 
 
+def _plain_pvalue(W: np.ndarray, seed: int) -> float:
+    """Of normal noise, by the oracle, from the variance of all entries."""
+    centre, scale = trap_oracle.johnstone(*W.shape)
+    largest = oracles.singular_value_squares(trap_oracle.shuffle(W, seed))[-1] / np.var(W)
+    return 1 - trap_oracle.tracy_widom_1_cdf(float((largest - centre) / scale))
+
+
+def certain_beyond_the_edge(self: Implementation, W: np.ndarray, seed: int) -> float:
+    values, edge = _scaled_spectrum(W, seed)
+    return 0.0 if values[-1] > edge else 1.0
+
+
+def nothing_is_improbable(self: Implementation, W: np.ndarray, seed: int) -> float:
+    return 1.0
+
+
+def normal_entries_assumed(self: Implementation, W: np.ndarray, seed: int) -> float:
+    return _plain_pvalue(W, seed)
+
+
+def shuffled_as_it_lies(self: Implementation, W: np.ndarray, seed: int) -> float:
+    return _plain_pvalue(W, seed)
+
+
+def one_without_noise(self: Implementation, W: np.ndarray, seed: int) -> float:
+    pvalue = chosen("setol_ww").trap_pvalue(W, seed)
+    return 1.0 if math.isnan(pvalue) else pvalue
+
+
+def removed_in_place(self: Implementation, W: np.ndarray, seed: int) -> np.ndarray:
+    W[...] = chosen("setol_ww").remove_traps(W, seed)
+    return W
+
+
+def all_clipped(self: Implementation, W: np.ndarray, seed: int) -> np.ndarray:
+    return np.clip(W - W.mean(), -3, 3)
+
+
+def leading_part_subtracted(self: Implementation, W: np.ndarray, seed: int) -> np.ndarray:
+    return _truncated(W, lambda sigma: np.where(np.arange(sigma.size) >= 1, sigma, 0))
+
+
+def column_before_row(self: Implementation, W: np.ndarray, seed: int) -> list[tuple[int, int]]:
+    return [(column, row) for row, column in chosen("setol_ww").trap_elements(W, seed)]
+
+
+def counted_from_three_thresholds(self: Implementation, W: np.ndarray, seed: int) -> Traps:
+    values, _ = _scaled_spectrum(W, seed)
+    q = min(W.shape) / max(W.shape)
+    theta = 9 * math.sqrt(q)
+    return Traps(int(np.count_nonzero(values > (1 + theta) * (q + theta) / theta)), float(values[-1]))
+
+
 def counted_in_five_shuffles(self: Implementation, W: np.ndarray, seed: int) -> Traps:
     replicas = 5 if min(W.shape) < 100 else 1
     found = sum(trap_oracle.count_traps(W, seed + replica) for replica in range(replicas))
@@ -766,7 +819,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("R of a mixture as a sum of R's", "FREE-12", "r_transform", sum_of_atomic_r, "oracle"),
     Bug("weights ignored", "FREE-11", "r_transform", weights_ignored, "oracle"),
     Bug("only the first weight heeded", "FREE-19", "r_transform", first_weight_only, "oracle"),
-    Bug("at most one trap counted", "TRAP-09", "traps", at_most_one_trap, "oracle"),
+    Bug("at most one trap counted", "TRAP-09", "traps", at_most_one_trap),
     Bug("lower limit of the integral not 0", "FREE-13", "integrated_r", lower_limit_at_lambda_min, "oracle"),
     Bug("t R(t) for the integral of R", "FREE-14", "integrated_r", t_times_r, "oracle"),
     Bug("three cumulants by the letter of Eq. 161", "FREE-20", "free_cumulants", literal_third_cumulant, "oracle"),
@@ -822,12 +875,22 @@ BUGS: tuple[Bug, ...] = (
     Bug("quality per ECS eigenvalue", "QUAL-09", "quality", grows_with_padding, "oracle"),
     Bug("Eq. 163 with its argument divided twice", "QUAL-05", "quality_series", argument_divided_twice, "oracle"),
     Bug("Eq. 163 with argument lambda, not lambda/M", "QUAL-04", "quality_series", argument_not_divided, "oracle"),
-    Bug("biased permutation: rows only", "TRAP-08", "traps", rows_shuffled_only, "oracle"),
-    Bug("seed ignored", "TRAP-05", "traps", seed_ignored, "oracle"),
-    Bug("spikes counted below the edge", "TRAP-01", "traps", counted_in_the_bulk, "oracle"),
-    Bug("spikes counted at three times the edge", "TRAP-02", "traps", counted_far_out, "oracle"),
-    Bug("noise of variance one assumed", "TRAP-06", "traps", unit_noise_assumed, "oracle"),
-    Bug("the trap counted in each of five shuffles", "TRAP-07", "traps", counted_in_five_shuffles, "oracle"),
+    Bug("biased permutation: rows only", "TRAP-08", "traps", rows_shuffled_only),
+    Bug("seed ignored", "TRAP-05", "traps", seed_ignored),
+    Bug("spikes counted below the edge", "TRAP-01", "traps", counted_in_the_bulk),
+    Bug("spikes counted at three times the edge", "TRAP-02", "traps", counted_far_out),
+    Bug("noise of variance one assumed", "TRAP-06", "traps", unit_noise_assumed),
+    Bug("the trap counted in each of five shuffles", "TRAP-07", "traps", counted_in_five_shuffles),
+    Bug("everything beyond the edge is certain", "TRAP-10", "trap_pvalue", certain_beyond_the_edge),
+    Bug("nothing is ever improbable", "TRAP-10", "trap_pvalue", nothing_is_improbable),
+    Bug("normal entries assumed", "TRAP-11", "trap_pvalue", normal_entries_assumed),
+    Bug("traps removed in place", "TRAP-12", "remove_traps", removed_in_place),
+    Bug("all entries clipped at 3 sigma", "TRAP-12", "remove_traps", all_clipped),
+    Bug("the outlier subtracted from the original", "TRAP-12", "remove_traps", leading_part_subtracted),
+    Bug("row and column of the element exchanged", "TRAP-13", "trap_elements", column_before_row),
+    Bug("traps from three times the threshold on", "TRAP-14", "traps", counted_from_three_thresholds),
+    Bug("shuffled as it lies in memory", "TRAP-15", "trap_pvalue", shuffled_as_it_lies),
+    Bug("a p-value of 1 without noise", "TRAP-16", "trap_pvalue", one_without_noise),
     Bug("the smallest singular values kept", "TRUNC-01", "truncate", keeps_the_smallest, "oracle"),
     Bug("off by one in the rank", "TRUNC-01", "truncate", one_too_many, "oracle"),
     Bug("truncation rescaled to the old norm", "TRUNC-03", "truncate", keeps_the_norm, "oracle"),

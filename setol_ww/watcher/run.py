@@ -57,12 +57,12 @@ class Record:
         """True when weightwatcher gives the layer a row; it walks past others in some modes."""
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
-    def close(self, detX: bool, release: bool) -> None:
+    def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
         self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure}
         if self.result is not None:
             detX_num = getattr(self.ww_layer, "detX_num", None)
-            self.row.update(table.row(self.result, detX=detX, detX_num=detX_num))
+            self.row.update(table.row(self.result, detX=detX, detX_num=detX_num, randomize=randomize))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
         self.ww_layer = self.result = None
@@ -72,7 +72,8 @@ class Record:
 class Run:
     """One call of analyze.
 
-    `limits` are those that the user gave; `status` holds the status and reason of every tensor seen so far.
+    `limits` are those that the user gave, `seed` is that of the shuffles; `status` holds the status and reason of
+    every tensor seen so far.
     """
 
     entries: list[Entry]
@@ -82,6 +83,8 @@ class Run:
     limits: dict[str, int]
     layers: Any
     progress: bool | None
+    randomize: bool = False
+    seed: int = 0
     records: list[Record] = field(default_factory=list)
     status: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -97,7 +100,7 @@ class Run:
             known |= {*THEIR_COLUMNS, *(THEIR_DETX_COLUMNS if self.detX else [])}
         lead = ["layer_id", "name"]
         theirs = theirs.reindex(columns=[*lead, *sorted(known - set(lead))])
-        names = [*IDENTITY, *table.names(self.detX, self.settings.quality)]
+        names = [*IDENTITY, *table.names(self.detX, self.settings.quality, self.randomize)]
         ours = pd.DataFrame([record.row for record in self.records], columns=names)
         frame = pd.concat([theirs, ours], axis=1)
         frame["status"] = frame["status"].astype(object)

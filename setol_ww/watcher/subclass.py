@@ -12,6 +12,7 @@ import pandas as pd
 from ..analysis import Settings, analyze_spectrum
 from ..contracts import InvalidInput, one_of
 from ..guest import quiet
+from ..traps import find_traps_of
 from .given import Given, adapt, asked
 from .numerics import bad_entries, default_fit, pooled_eigenvalues, shuffled_eigenvalues, spectrum_of
 from .run import COVERAGE_COLUMNS, Record, Run
@@ -132,7 +133,8 @@ class WeightWatcher(package.WeightWatcher):
         quality : bool
             The quality columns `q2*` and `kappa1` to `kappa5` (`setol_ww.quality`).
         seed : int
-            Seed of weightwatcher's shuffles (`randomize=True`); the host's generators are left as they were.
+            Seed of the shuffles of `randomize=True`, weightwatcher's and those of the `trap_*` columns; the
+            host's generators are left as they were.
         engine : {"fast", "reference"}
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
@@ -173,6 +175,8 @@ class WeightWatcher(package.WeightWatcher):
             limits={name: options[name] for name in LIMITS if name in options},
             layers=options.get("layers", []),
             progress=progress,
+            randomize=bool(options.get("randomize")),
+            seed=int(seed),
         )
         self._run = run
         try:
@@ -291,6 +295,8 @@ class WeightWatcher(package.WeightWatcher):
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
             record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+            if self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA):
+                record.result = record.result.with_traps(find_traps_of(ww_layer.Wmats, seed=self._run.seed))
         return ww_layer
 
     def _engine(self) -> str:

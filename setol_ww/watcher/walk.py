@@ -52,7 +52,7 @@ class Walk:
                     continue
                 self.run.records.append(record)
                 yield record.ww_layer
-                record.close(self.run.detX, release=not self.own_only)
+                record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
                 if isinstance(self.given.model, LazyStateDict):
                     self.given.model.forget()
                 bar.update()

@@ -10,7 +10,10 @@ import setol_ww as ww
 from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
 
-from ..protocol import Bulk, Cut, Implementation, Meeting, Tail
+from ..protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps
+
+# A clause on noise is to fail for a reason, not once in a hundred examples.
+TRAP_LEVEL = 1e-4
 
 
 class SetolWW(Implementation):
@@ -40,6 +43,10 @@ class SetolWW(Implementation):
             "quality_norm",
             "quality_paper",
             "law",
+            "traps",
+            "trap_pvalue",
+            "trap_elements",
+            "remove_traps",
         }
     )
 
@@ -113,6 +120,19 @@ class SetolWW(Implementation):
 
     def law(self, name: str, *parameters: float) -> Any:
         return getattr(ww.laws, name)(*parameters)
+
+    def traps(self, W: np.ndarray, seed: int) -> Traps:
+        report = ww.find_traps(W, seed=seed, level=TRAP_LEVEL)
+        return Traps(report.count, report.lambda_max)
+
+    def trap_pvalue(self, W: np.ndarray, seed: int) -> float:
+        return ww.find_traps(W, seed=seed).pvalue
+
+    def trap_elements(self, W: np.ndarray, seed: int) -> list[tuple[int, int]]:
+        return [(int(row), int(column)) for row, column in ww.find_traps(W, seed=seed, level=TRAP_LEVEL).indices]
+
+    def remove_traps(self, W: np.ndarray, seed: int) -> np.ndarray:
+        return ww.remove_traps(W, ww.find_traps(W, seed=seed, level=TRAP_LEVEL))
 
 
 def implementation() -> SetolWW:

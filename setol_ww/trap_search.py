@@ -1,0 +1,206 @@
+"""One matrix: its shuffle, the leading eigenvalues of that, and which of them are traps."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from .contracts import FloatArray
+from .edge_law import centre_and_scale, edge, edge_pvalue, strength
+from .entries import Entries, read_entries
+from .spectrum import SMALLEST_RAW, gram
+from .trap_location import Place, is_shift, locate
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_SIDE = 3
+SMALLEST_SIZE = 21
+FIRST_LOOK = 4
+# Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
+DENSE_SIDE = 1500
+LANCZOS_TOLERANCE = 1e-8
+# The sixth power of larger entries is not finite.
+LARGEST_VARIANCE = 1e90
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One shuffled matrix and its outliers. `positions` map the flattened shuffled matrix to that of `tall`."""
+
+    entries: Entries
+    N: int
+    M: int
+    values: FloatArray
+    pvalues_edge: FloatArray
+    pvalues: FloatArray
+    count: int
+    place: Place
+    sources: np.ndarray
+    transposed: bool
+    left: FloatArray = field(repr=False)
+    right: FloatArray = field(repr=False)
+
+    @property
+    def excess(self) -> float:
+        """Largest eigenvalue in Tracy-Widom scales beyond the edge."""
+        return (self.values[0] / self.entries.variance - self.edge) / centre_and_scale(self.N, self.M)[1]
+
+    @property
+    def edge(self) -> float:
+        """End of the bulk in units of the variance."""
+        return edge(self.N, self.M, self.entries.k4, self.entries.k6)
+
+    def index(self, position: int) -> tuple[int, int]:
+        """Row and column in the matrix as it was given of an element of the tall one."""
+        row, column = divmod(int(position), self.M)
+        return (column, row) if self.transposed else (row, column)
+
+
+def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None, str]:
+    """The outliers of one shuffled matrix at `level`, or None and why there are none to look for."""
+    tall, transposed = tall_entries(matrix)
+    N, M = tall.shape
+    reason = _why_not(tall)
+    if reason:
+        return None, reason
+    entries = read_entries(tall.reshape(-1))
+    if not SMALLEST_RAW < entries.variance < LARGEST_VARIANCE:
+        return None, f"the noise of its entries has variance {entries.variance:g}, which leaves nothing to compare with"
+    shuffled = shuffle(tall, seed)
+    matrix_gram = gram(shuffled)
+    number = min(FIRST_LOOK, M)
+    while True:
+        values, right = leading(matrix_gram, number)
+        edges, pvalues, left = _judge(values, right, shuffled, entries, level)
+        above = int(np.argmax(np.append(pvalues > level, True)))
+        if above < number or number == M:
+            break
+        number = min(2 * number, M)
+    right = right[:, :above]
+    left = left[:, :above]
+    place = locate(shuffled, left, right, entries)
+    sources = sources_of(place.positions, shuffled.size, seed)
+    return Slice(entries, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
+
+
+def _judge(
+    values: FloatArray, right: FloatArray, shuffled: np.ndarray, entries: Entries, level: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
+
+    Further ones are 1. The left vectors of those that were judged come with them.
+    """
+    N, M = shuffled.shape
+    by_edge, pvalues, left = np.ones(values.size), np.ones(values.size), np.zeros((N, values.size))
+    shifts = 0
+    for rank, value in enumerate(values / entries.variance):
+        by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
+        product = shuffled @ right[:, rank].astype(shuffled.dtype)
+        left[:, rank] = product / (np.linalg.norm(product) or 1.0)
+        if is_shift(left[:, rank], right[:, rank]):
+            shifts += 1
+            by_tail = 0.0
+        else:
+            size = strength(value, N, M) * np.sqrt(N * entries.variance)
+            by_tail = entries.tail_pvalue(size, rank + 1 - shifts)
+        pvalues[rank] = by_edge[rank] + by_tail - by_edge[rank] * by_tail
+        if pvalues[rank] > level:
+            break
+    return by_edge, pvalues, left
+
+
+def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
+    """Excess of the largest eigenvalue of a shuffle without the mean and without elements that stand apart."""
+    tall, _ = tall_entries(matrix)
+    rng = np.random.default_rng(seed)
+    flat = tall.reshape(-1).astype(np.float64)
+    if seen.entries.apart.size:
+        out = np.abs(flat - seen.entries.centre) >= 0.999 * seen.entries.apart[-1]
+        flat[out] = rng.choice(flat[~out], int(np.count_nonzero(out)))
+    flat -= flat.mean()
+    rng.shuffle(flat)
+    values, _ = leading(gram(flat.reshape(tall.shape)), 1)
+    return (values[0] / np.mean(flat**2) - seen.edge) / centre_and_scale(seen.N, seen.M)[1]
+
+
+def tall_entries(matrix: Any) -> tuple[np.ndarray, bool]:
+    """The entries in memory, at least as many rows as columns, and whether that is the transpose.
+
+    Of a square matrix and its transpose the same one is taken, so that both are shuffled alike.
+    """
+    if hasattr(matrix, "detach"):
+        import torch
+
+        matrix = matrix.detach().cpu()
+        matrix = matrix.to(torch.float64 if matrix.dtype in (torch.float64, torch.int64) else torch.float32).numpy()
+    if matrix.dtype not in (np.float32, np.float64):
+        matrix = matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
+    rows, columns = matrix.shape
+    transposed = rows < columns or (rows == columns and _transpose_first(matrix))
+    return np.ascontiguousarray(matrix.T if transposed else matrix), transposed
+
+
+def _transpose_first(square: np.ndarray) -> bool:
+    """True when |w_ij| < |w_ji| at the first pair that differs."""
+    for row in range(square.shape[0]):
+        above, below = np.abs(square[row, row + 1 :]), np.abs(square[row + 1 :, row])
+        differ = np.flatnonzero(above != below)
+        if differ.size:
+            return bool(above[differ[0]] < below[differ[0]])
+    return False
+
+
+def _why_not(tall: np.ndarray) -> str:
+    N, M = tall.shape
+    if M < SMALLEST_SIDE or tall.size < SMALLEST_SIZE:
+        return (
+            f"{N} x {M} entries are too few for a bulk; {SMALLEST_SIDE} rows and columns and {SMALLEST_SIZE} are needed"
+        )
+    total = np.sum(tall, dtype=np.float64)
+    if not np.isfinite(total):
+        nan, infinite = int(np.isnan(tall).sum()), int(np.isinf(tall).sum())
+        if nan or infinite:
+            return f"{nan} NaN and {infinite} Inf among its {tall.size} entries"
+    if tall.min() == tall.max():
+        return (
+            "all entries are zero" if tall[0, 0] == 0 else "all entries are equal, so there is no noise to compare with"
+        )
+    return ""
+
+
+def shuffle(tall: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+    """All entries in random order, by a local generator."""
+    flat = tall.reshape(-1).copy()
+    np.random.default_rng(seed).shuffle(flat)
+    return flat.reshape(tall.shape)
+
+
+def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.ndarray:
+    """Where in the flattened matrix the elements at these positions of the shuffled one come from."""
+    if not positions.size:
+        return np.empty(0, dtype=int)
+    order = np.arange(size)
+    np.random.default_rng(seed).shuffle(order)
+    return order[positions]
+
+
+def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
+    """The `number` largest eigenvalues, descending, and their vectors, from the lower triangle; deterministic."""
+    M = matrix_gram.shape[0]
+    if M <= DENSE_SIDE or 4 * number >= M:
+        values, vectors = scipy.linalg.eigh(
+            matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False
+        )
+    else:
+        product = LinearOperator(
+            (M, M), dtype=np.float64, matvec=lambda v: scipy.linalg.blas.dsymv(1.0, matrix_gram, v.ravel(), lower=1)
+        )
+        start = np.random.default_rng(0).normal(size=M)
+        values, vectors = eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+    order = np.argsort(-values, kind="stable")
+    return values[order], vectors[:, order]

@@ -1,0 +1,304 @@
+"""Correlation traps: the law of the edge, the sample of entries, place, removal, columns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from scipy.special import airy
+
+import setol_ww as ww
+from fixtures import ensembles, matrices
+from setol_ww import edge_law
+from setol_ww.entries import read_entries
+from setol_ww.trap_search import leading, shuffle, sources_of, tall_entries
+from setol_ww.traps import find_traps_of, trap_row
+
+
+def painleve_survival(points: np.ndarray) -> np.ndarray:
+    """1 - F_1 from the Hastings-McLeod solution of Painlevé II: another road than the determinant."""
+
+    start = 9.0
+    value, slope = airy(start)[:2]
+
+    def whole(s, y):
+        q, p, _, _, inner = y
+        return [p, s * q + 2 * q**3, -q, -inner, -(q**2)]
+
+    down = solve_ivp(
+        whole, (start, points.min()), [value, slope, 0.0, 0.0, 0.0], rtol=1e-12, atol=1e-16, dense_output=True
+    )
+    _, _, first, outer, _ = down.sol(points)
+    return -np.expm1(-(first + outer) / 2)
+
+
+def test_tracy_widom_against_painleve_and_the_published_quantiles():
+    points = np.array([-2.0, -1.0, 0.0, 0.979, 2.023, 3.272, 4.5, 6.0])
+    ours = np.array([edge_law.tracy_widom_sf(x) for x in points])
+    np.testing.assert_allclose(ours, painleve_survival(points), rtol=1e-5)
+    np.testing.assert_allclose(ours[[3, 4, 5]], [0.05, 0.01, 0.001], rtol=1e-3)
+
+
+def test_tracy_widom_keeps_its_digits_in_the_far_tail():
+    """Against the leading terms of the right tail (Borot and Nadal 2012); they are off by the next term, s^(-3/2)."""
+    for s in (15.0, 40.0, 70.0):
+        leading_term = math.exp(-2 / 3 * s**1.5) / (4 * math.sqrt(math.pi) * s**0.75)
+        assert edge_law.tracy_widom_sf(s) == pytest.approx(leading_term, rel=s**-1.5)
+    assert edge_law.tracy_widom_sf(-20.0) == 1.0
+    assert edge_law.tracy_widom_sf(1e6) == 0.0
+
+
+@pytest.mark.parametrize("N,M,theta", [(600, 300, 1.2), (300, 300, 3.0), (4096, 11008 // 4, 5.0)])
+def test_strength_inverts_the_position_of_the_outlier(N, M, theta):
+    q = M / N
+    value = N * (1 + theta**2) * (q + theta**2) / theta**2
+    assert edge_law.strength(value, N, M) == pytest.approx(theta, rel=1e-9)
+    assert edge_law.strength(0.99 * N * (1 + math.sqrt(q)) ** 2, N, M) == 0.0
+
+
+def test_edge_moves_with_the_cumulants_of_the_entries():
+    """Mean of the largest eigenvalue over 200 matrices of Laplace entries, beside the Gaussian edge and ours."""
+    rng = np.random.default_rng(0)
+    N = M = 60
+    centre, scale = edge_law.centre_and_scale(N, M)
+    gaussian, ours = [], []
+    for _ in range(200):
+        V = rng.laplace(size=(N, M))
+        entries = read_entries(V.ravel())
+        largest = np.linalg.svd(V, compute_uv=False)[0] ** 2 / np.var(V)
+        gaussian.append((largest - centre) / scale)
+        ours.append((largest - edge_law.edge(N, M, entries.k4, entries.k6)) / scale)
+    # The law has mean -1.207 and standard deviation 1.268: .09 for the mean of 200.
+    assert np.mean(ours) == pytest.approx(-1.207, abs=0.3)
+    assert np.mean(gaussian) > -0.6
+
+
+def test_pvalue_of_exact_noise_is_calibrated():
+    """Bidiagonal form of normal noise (Dumitriu and Edelman 2002) at 300 x 300, 400 draws, level .05."""
+    from scipy.linalg import eigh_tridiagonal
+
+    rng = np.random.default_rng(1)
+    N = M = 300
+    found = 0
+    for _ in range(400):
+        diagonal, below = np.sqrt(rng.chisquare(N - np.arange(M))), np.sqrt(rng.chisquare(M - 1 - np.arange(M - 1)))
+        squares = diagonal**2
+        squares[1:] += below**2
+        pair = {"select": "i", "select_range": (M - 1, M - 1), "eigvals_only": True}
+        largest = eigh_tridiagonal(squares, diagonal[:-1] * below, **pair)[0]
+        found += edge_law.edge_pvalue(largest * N * M / squares.sum(), N, M) <= 0.05
+    # 20 expected, standard deviation 4.4; both bounds have a chance of about 1e-3.
+    assert 8 <= found <= 35
+
+
+def test_entries_that_stand_apart_do_not_inflate_the_noise():
+    W = np.random.default_rng(0).normal(size=(200, 100))
+    W[0, 0], W[5, 5] = 1e8, -400.0
+    entries = read_entries(W.ravel())
+    assert entries.apart.tolist() == pytest.approx([1e8, 400], rel=1e-3)
+    assert math.sqrt(entries.variance) == pytest.approx(1, abs=0.02)
+    assert abs(entries.mean) < 0.03
+    assert abs(entries.k4) < 0.2
+
+
+def test_a_heavy_tail_is_its_own_explanation():
+    """Student's t of 3 degrees: the edge alone calls a quarter of the matrices trapped."""
+    rng = np.random.default_rng(2)
+    reports = [ww.find_traps(rng.standard_t(3, size=(100, 100)), seed=number) for number in range(40)]
+    by_edge = sum(report.pvalue_edge <= 0.01 for report in reports)
+    assert sum(report.count > 0 for report in reports) <= 4
+    assert by_edge >= 3 * max(1, sum(report.count > 0 for report in reports))
+
+
+def test_report_says_where():
+    W = np.random.default_rng(3).normal(size=(300, 200))
+    W[132, 17] = 40.0
+    report = ww.find_traps(W)
+    assert report.count == 1
+    assert report.indices.tolist() == [[132, 17]]
+    assert 0.5 < report.leverage[0] <= 1
+    assert "element (132, 17) = +40" in report.sentence
+    assert report.strength == pytest.approx(40 / math.sqrt(300), rel=0.05)
+    assert report.strength > report.threshold
+    assert report.lambda_max > report.edge
+
+
+def test_report_names_a_row_a_column_and_a_shift():
+    W = np.random.default_rng(3).normal(size=(300, 200))
+    row, column = W.copy(), W.copy()
+    row[12, ::40] += 50
+    column[::60, 5] += 50
+    assert "elements in row 12" in ww.find_traps(row).sentence
+    assert "elements in column 5" in ww.find_traps(column).sentence
+    shifted = ww.find_traps(W + 0.8)
+    assert "mean shift +0.8" in shifted.sentence
+    assert shifted.indices.shape == (0, 2)
+    assert shifted.strength == pytest.approx(0.8 * math.sqrt(200), rel=0.05)
+
+
+def test_transpose_is_shuffled_alike_even_when_square():
+    W, truth = matrices.element_trap(80, 80, 2.5, 1)
+    one, other = ww.find_traps(W), ww.find_traps(W.T)
+    assert one.lambda_max == other.lambda_max
+    assert other.indices.tolist() == [list(truth.element[::-1])]
+
+
+def test_the_shuffle_can_be_undone():
+    tall = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
+    shuffled = shuffle(tall, (4, 0))
+    sources = sources_of(np.arange(600), 600, (4, 0))
+    np.testing.assert_array_equal(tall.reshape(-1)[sources], shuffled.reshape(-1))
+    assert not np.array_equal(tall, shuffled)
+
+
+def test_leading_eigenvalues_of_large_matrices_agree_with_lapack():
+    gram = np.cov(np.random.default_rng(0).normal(size=(1600, 1800)))
+    values, vectors = leading(np.tril(gram), 3)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(gram)[::-1][:3], rtol=1e-9)
+    np.testing.assert_allclose(gram @ vectors, vectors * values, atol=1e-6)
+    again, _ = leading(np.tril(gram), 3)
+    assert again.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_torch_tensors_keep_their_type(dtype):
+    W = torch.randn(200, 120, generator=torch.Generator().manual_seed(0)).to(dtype)
+    W[5, 6] = 40.0
+    before = W.clone()
+    cleaned = ww.remove_traps(W)
+    assert isinstance(cleaned, torch.Tensor)
+    assert cleaned.dtype == dtype
+    assert torch.equal(W, before)
+    assert int((cleaned != W).sum()) == 1
+    assert ww.find_traps(cleaned).count == 0
+    assert ww.find_traps(W).indices.tolist() == [[5, 6]]
+
+
+def test_removal_of_many_keeps_the_rest():
+    W = np.random.default_rng(5).normal(size=(300, 200)).astype(np.float32)
+    planted = W.copy()
+    for place in range(6):
+        planted[17 * place, 31 * place] = 30 + 10 * place
+    cleaned = ww.remove_traps(planted + np.float32(0.4))
+    assert cleaned.dtype == np.float32
+    assert ww.find_traps(cleaned).count == 0
+    np.testing.assert_array_equal(ww.remove_traps(cleaned), cleaned)
+    untouched = planted == W
+    moved = (planted + np.float32(0.4) - cleaned)[untouched]
+    assert np.ptp(moved) < 1e-6
+    assert moved.mean() == pytest.approx(0.4, abs=0.02)
+
+
+def test_an_outlier_that_nothing_carries_is_shrunk():
+    """Noise that a strict level calls trapped: every entry moves by far less than its noise."""
+    found = None
+    for number in range(60):
+        W = np.random.default_rng(number).normal(size=(40, 40))
+        report = ww.find_traps(W, level=0.2)
+        if report.count and all(trap.carrier == "spread" for trap in report.traps):
+            found = W, report
+            break
+    assert found is not None
+    W, report = found
+    cleaned = ww.remove_traps(W, report)
+    assert ww.find_traps(cleaned, level=0.2).count == 0
+    assert np.abs(cleaned - W).max() < 0.5
+    assert "no element and no shift" in report.sentence
+
+
+def test_permutation_pvalue_counts_shuffles_of_the_other_entries():
+    W = np.random.default_rng(7).normal(size=(120, 80))
+    plain = ww.find_traps(W, n_permutations=19)
+    assert 0.05 <= plain.pvalue_permutation <= 1
+    assert math.isnan(ww.find_traps(W).pvalue_permutation)
+    W[3, 4] = 40
+    assert ww.find_traps(W, n_permutations=19).pvalue_permutation == pytest.approx(0.05)
+    assert ww.find_traps(W + 1, n_permutations=19).pvalue_permutation == pytest.approx(0.05)
+
+
+def test_kernel_slices_are_judged_together():
+    K = np.random.default_rng(0).normal(size=(32, 16, 3, 3))
+    assert ww.find_traps(K).count == 0
+    K[4, 5, 1, 2] = 20
+    report = ww.find_traps(K)
+    assert report.count == 1
+    assert report.indices.tolist() == [[4, 5, 1, 2]]
+    cleaned = ww.remove_traps(K, report)
+    assert np.argwhere(cleaned != K).tolist() == [[4, 5, 1, 2]]
+    slices = [K[:, :, i, j] for i in range(3) for j in range(3)]
+    pooled = find_traps_of(slices)
+    assert (pooled.count, pooled.pvalue) == (report.count, report.pvalue)
+    assert trap_row(slices)["trap_count"] == 1
+
+
+@pytest.mark.parametrize(
+    "W,why",
+    [
+        (np.zeros((40, 30)), "zero"),
+        (np.full((40, 30), 0.25), "equal"),
+        (np.full((30, 30), np.nan), "900 NaN and 0 Inf"),
+        (np.where(np.eye(30) > 0, np.inf, 1.0), "0 NaN and 30 Inf"),
+        (np.ones((1, 50)), "too few"),
+        (np.empty((0, 5)), "too few"),
+        (1e300 * np.random.default_rng(0).normal(size=(30, 30)), "variance"),
+    ],
+)
+def test_without_noise_there_is_a_reason_and_no_number(W, why):
+    report = ww.find_traps(W)
+    assert why in report.reason
+    assert report.count == 0
+    assert not report.is_defined
+    for number in (report.lambda_max, report.edge, report.strength, report.pvalue, report.sigma):
+        assert math.isnan(number)
+    assert report.reason in report.sentence
+    np.testing.assert_array_equal(ww.remove_traps(W), W)
+    assert all(math.isnan(value) for value in trap_row([W]).values())
+
+
+def test_misuse_is_refused():
+    W = np.random.default_rng(0).normal(size=(30, 20))
+    for options in ({"seed": -1}, {"seed": 0.5}, {"level": 0}, {"level": 1.5}, {"n_permutations": 0}):
+        with pytest.raises(ww.InvalidInput, match="was asked"):
+            ww.find_traps(W, **options)
+    with pytest.raises(ww.InvalidInput):
+        ww.find_traps(np.arange(5.0))
+    with pytest.raises(ww.InvalidInput, match="floats"):
+        ww.remove_traps(np.arange(600).reshape(30, 20))
+    with pytest.raises(ww.InvalidInput, match="shape"):
+        ww.remove_traps(W, ww.find_traps(W.T))
+    with pytest.raises(ww.InvalidInput):
+        find_traps_of([])
+
+
+def test_host_generator_is_left_alone():
+    state = np.random.get_state()[1].tolist()
+    ww.find_traps(ensembles.gaussian_matrix(60, 40, 0), n_permutations=3)
+    assert np.random.get_state()[1].tolist() == state
+
+
+def test_columns_and_state_of_a_trapped_layer():
+    weights = {
+        "plain.weight": ensembles.gaussian_matrix(120, 100, 0),
+        "trapped.weight": ensembles.gaussian_matrix(120, 100, 1),
+    }
+    weights["trapped.weight"][7, 9] = 40
+    weights["zero.weight"] = np.zeros((60, 50))
+    frame = ww.analyze(weights, randomize=True, seed=3, progress=False).set_index("longname")
+    assert frame.loc["plain", "trap_count"] == 0
+    assert frame.loc["trapped", "trap_count"] == 1
+    assert frame.loc["trapped", "setol_state"] == "trapped"
+    assert "element (7, 9)" in frame.loc["trapped", "setol_reason"]
+    assert frame.loc["plain", "setol_state"] != "trapped"
+    assert frame.loc["zero", [name for name in frame if name.startswith("trap_")]].isna().all()
+    direct = ww.find_traps(weights["trapped.weight"].astype(np.float32), seed=3)
+    assert frame.loc["trapped", "trap_lambda_max"] == pytest.approx(direct.lambda_max, rel=1e-6)
+    assert not [name for name in ww.analyze(weights, progress=False) if name.startswith("trap_")]
+
+
+def test_tall_entries_take_the_same_orientation_of_a_square_matrix():
+    W = np.random.default_rng(0).normal(size=(20, 20))
+    np.testing.assert_array_equal(tall_entries(W)[0], tall_entries(W.T)[0])
+    np.testing.assert_array_equal(tall_entries(-W)[0], -tall_entries(W)[0])
