@@ -35,6 +35,12 @@ _ROOM_OF = {
     "Settings": "analysis",
     "LayerResult": "analysis",
     "analyze_matrix": "analysis",
+    "truncate": "truncation",
+    "truncated": "truncation",
+    "evaluate_truncation": "truncation",
+    "LayerCut": "truncation",
+    "classification_metrics": "metrics",
+    "perplexity": "metrics",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }
