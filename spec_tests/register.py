@@ -854,7 +854,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-02",
@@ -862,7 +861,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-03",
@@ -870,7 +868,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-04",
@@ -878,18 +875,28 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-10",
-        pending=True,
     ),
-    Clause(
-        "TRUNC-05", "Truncation commutes with transposition.", "theory §8, I18", ("truncate",), "1e-9", pending=True
-    ),
+    Clause("TRUNC-05", "Truncation commutes with transposition.", "theory §8, I18", ("truncate",), "1e-9"),
     Clause(
         "TRUNC-06",
         "Kept and lost parts are orthogonal: a projection.",
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
+    ),
+    Clause(
+        "TRUNC-07",
+        "Kernel slices are cut at one singular value: their ranks add up, and no slices of that rank are nearer.",
+        "theory §8",
+        ("truncate_slices",),
+        "1e-12",
+    ),
+    Clause(
+        "TRUNC-08",
+        "The hard threshold for unknown noise is that of the median of the Marchenko-Pastur law.",
+        "arXiv 1305.5870, Eqs. 11 and 13",
+        ("optimal_threshold",),
+        "1e-9",
     ),
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 import setol_ww as ww
 from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
+from setol_ww.cuts import optimal_threshold
 
 from ..protocol import Bulk, Cut, Implementation, Meeting, Tail
 
@@ -40,6 +41,9 @@ class SetolWW(Implementation):
             "quality_norm",
             "quality_paper",
             "law",
+            "truncate",
+            "truncate_slices",
+            "optimal_threshold",
         }
     )
 
@@ -113,6 +117,17 @@ class SetolWW(Implementation):
 
     def law(self, name: str, *parameters: float) -> Any:
         return getattr(ww.laws, name)(*parameters)
+
+    def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
+        return ww.truncate({"weight": W}, f"rank:{rank}")["weight"]
+
+    def truncate_slices(self, matrices: list[np.ndarray], rank: int) -> list[np.ndarray]:
+        kernel = np.stack(matrices, axis=-1)[..., None]
+        cut = ww.truncate({"conv.weight": kernel}, f"rank:{rank}")["conv.weight"]
+        return [cut[:, :, position, 0] for position in range(len(matrices))]
+
+    def optimal_threshold(self, beta: float) -> float:
+        return optimal_threshold(beta)
 
 
 def implementation() -> SetolWW:
