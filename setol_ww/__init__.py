@@ -39,6 +39,8 @@ _ROOM_OF = {
     "truncated": "truncation",
     "evaluate_truncation": "truncation",
     "LayerCut": "truncation",
+    "truncation_curve": "curves",
+    "plot_truncation_curve": "plots",
     "classification_metrics": "metrics",
     "perplexity": "metrics",
     "analyze": "watcher",

@@ -47,15 +47,6 @@ class Piece:
         """Views into the tensor that bypass autograd and its version counter."""
         return self.part.matrices(self.tensor.data) if self.part is not None else []
 
-    def saved(self) -> list[Any]:
-        """Copies of the matrices."""
-        return [matrix.clone() for matrix in self.matrices()]
-
-    def put_back(self, saved: Sequence[Any]) -> None:
-        """The copies back in their places, bit for bit."""
-        for matrix, before in zip(self.matrices(), saved, strict=True):
-            matrix.copy_(before)
-
     def bad_entries(self) -> str:
         """How many entries are not finite."""
         bad = sum(int((~matrix.isfinite()).sum()) for matrix in self.matrices())

@@ -138,7 +138,8 @@ class Bench:
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
-                        stack.callback(piece.put_back, piece.saved())
+                        for matrix in piece.matrices():
+                            stack.callback(matrix.copy_, matrix.clone())
                         self.write(piece, kept)
                     if not keep:
                         self.forget(piece)
