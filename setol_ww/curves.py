@@ -14,6 +14,7 @@ import pandas as pd
 
 from .contracts import InvalidInput
 from .cuts import NAMED, Rule, as_rule, fraction_rule
+from .selection import pieces_of
 from .truncation import Bench, Evaluate, evaluated
 
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -70,7 +71,7 @@ def truncation_curve(
     ['top', 'random', 'bottom', 'erg', 'random:erg', 'bottom:erg', 'bulk']
     """
     asked = _asked(list(fractions), list(rules), list(energies))
-    bench = Bench(model, layers, seed)
+    bench = Bench(pieces_of(model, layers), seed)
     tasks = [("all", bench.pieces, [rule for _, rule in asked])]
     if per_layer and len(bench.pieces) > 1:
         tasks += [(piece.title, [piece], [rule for _, rule in asked]) for piece in bench.pieces if not piece.reason]

@@ -133,6 +133,19 @@ def projected_blocks(matrix: Any, vectors: FloatArray, kept: np.ndarray) -> Iter
         yield part if few else block - part
 
 
+def factors(matrix: Any, found: Directions, kept: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Float64 matrices left (rows, k) and right (k, columns), whose product is the projection, of balanced size.
+
+    Each carries the root of the singular values: left = U_k sqrt(Sigma_k), right = sqrt(Sigma_k) V_k^T.
+    """
+    basis = np.ascontiguousarray(found.vectors[:, kept])
+    root = np.sqrt(found.sigma[kept])
+    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+    tall = np.concatenate([np.empty((0, kept.size)), *((block @ basis) * inverse for block in row_blocks(matrix))])
+    short = (basis * root).T
+    return (tall, short) if matrix.shape[0] >= matrix.shape[1] else (short.T, tall.T)
+
+
 def project(W: Any, rank: int) -> FloatArray:
     r"""W on its leading singular directions, :math:`W_k = \sum_{i \le k} \sigma_i u_i v_i^T`, in float64.
 

@@ -53,6 +53,32 @@ class Piece:
         return f"{bad} of {sum(matrix.numel() for matrix in self.matrices())} entries are not finite"
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A part of a tensor that is not loaded: a piece to be, and all it may be asked for by.
+
+    Attributes
+    ----------
+    entry : Entry
+    part : Part, optional
+    title : str
+    known_as : frozenset
+        Names, types and layer ids.
+    """
+
+    entry: Entry
+    part: Part | None
+    title: str
+    known_as: frozenset
+
+    def piece(self, tensor: Any, reason: str = "") -> Piece:
+        """The piece in a loaded tensor."""
+        reason = reason or self.entry.unfit or (COMPUTED if self.entry.effective else "")
+        if not reason and self.part is None:
+            reason = f"a vector in the shape {' x '.join(map(str, self.entry.shape))}"
+        return Piece(self.title, tensor, self.part, reason)
+
+
 def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     """The pieces of the layers that were asked for, in the order of the model.
 
@@ -62,27 +88,41 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
         No module or mapping of tensors, no weights in it, or `layers` names none of them.
     """
     entries, aliases = _entries(model)
-    shapes = {entry.name: entry.shape for entry in entries}
+    listed = candidates(entries, aliases)
+    if not listed:
+        raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
+    chosen = {id(candidate) for candidate in selected(listed, layers)}
     taken: list[tuple[int, int, str]] = []
-    everything: list[tuple[Piece, set[Any]]] = []
+    pieces = []
+    tensors: dict[str, tuple[Any, str]] = {}
+    for candidate in listed:
+        entry = candidate.entry
+        if entry.name not in tensors:
+            tensor = as_torch(entry)
+            reason = "" if entry.unfit or entry.effective else why_not_written(tensor)
+            if not (entry.unfit or entry.effective or reason):
+                reason = _shared_with(tensor, taken, entry.name)
+            tensors[entry.name] = tensor, reason
+        if id(candidate) in chosen:
+            pieces.append(candidate.piece(*tensors[entry.name]))
+    return pieces
+
+
+def candidates(entries: Sequence[Entry], aliases: Mapping[str, Sequence[str]]) -> list[Candidate]:
+    """Every part of every tensor of two or more dimensions, tied ones once."""
+    shapes = {entry.name: entry.shape for entry in entries}
+    listed = []
     for entry, number in numbered(entries):
         if not entry.is_candidate or entry.same_as:
             continue
-        tensor = _as_torch(entry)
-        reason = entry.unfit or (COMPUTED if entry.effective else "") or _why_not_written(tensor)
-        if not reason:
-            reason = _shared_with(tensor, taken, entry.name)
+        longname = entry.name.removesuffix(".weight")
         for part in _parts_of(entry, shapes) or [None]:
-            reason_of_part = reason or ("" if part else f"a vector in the shape {' x '.join(map(str, entry.shape))}")
-            longname = entry.name.removesuffix(".weight")
             title = f"{longname} [{part.label}]" if part and part.label else longname
             known_as = {number, title, part.layer_type if part else "", entry.owner}
             for name in (entry.name, *aliases.get(entry.name, ())):
                 known_as |= {name, name.removesuffix(".weight"), name.removesuffix(".weight").rsplit(".", 1)[-1]}
-            everything.append((Piece(title, tensor, part, reason_of_part), known_as - {""}))
-    if not everything:
-        raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
-    return _selected(everything, layers)
+            listed.append(Candidate(entry, part, title, frozenset(known_as - {""})))
+    return listed
 
 
 def numbered(entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
@@ -124,7 +164,7 @@ def _parts_of(entry: Entry, shapes: Mapping[str, Sequence[int]]) -> list[Part | 
     return list(parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))))
 
 
-def _as_torch(entry: Entry) -> Any:
+def as_torch(entry: Entry) -> Any:
     """The tensor itself; a numpy array as a tensor in the same memory."""
     tensor = entry.load()
     if hasattr(tensor, "detach") or entry.unfit:
@@ -137,7 +177,7 @@ def _as_torch(entry: Entry) -> Any:
         raise InvalidInput(f"{entry.name}: a numpy array that torch cannot hold was given ({error})") from None
 
 
-def _why_not_written(tensor: Any) -> str:
+def why_not_written(tensor: Any) -> str:
     """Why a value cannot be written into a tensor; empty when it can."""
     if tensor.is_inference():
         return "it was made in inference mode and cannot be changed"
@@ -162,32 +202,30 @@ def _shared_with(tensor: Any, taken: list[tuple[int, int, str]], name: str) -> s
     return ""
 
 
-def _selected(everything: list[tuple[Piece, set[Any]]], layers: Any) -> list[Piece]:
-    if layers is None:
-        return [piece for piece, _ in everything]
+def selected(listed: list[Candidate], layers: Any) -> list[Candidate]:
+    """Those that `layers` asks for: named ones, or all but those with a minus."""
     asked = [layers] if isinstance(layers, (str, int, type)) or not isinstance(layers, Iterable) else list(layers)
-    if not asked:
-        return [piece for piece, _ in everything]
+    if layers is None or not asked:
+        return listed
     wanted: set[Any] = set()
     unwanted: set[Any] = set()
     for which in asked:
         key = which.__name__ if isinstance(which, type) else which
         if not isinstance(key, (str, int, np.integer)) or isinstance(key, bool):
-            raise _no_such_layers(layers, everything)
+            raise _no_such_layers(layers, listed)
         excluded = key.startswith("-") if isinstance(key, str) else key < 0
         key = (key[1:] if isinstance(key, str) else -key) if excluded else key
-        if not any(key in known_as for _, known_as in everything):
-            raise _no_such_layers(layers, everything, which)
+        if not any(key in candidate.known_as for candidate in listed):
+            raise _no_such_layers(layers, listed, which)
         (unwanted if excluded else wanted).add(key)
-    chosen = [piece for piece, known_as in everything if (not wanted or wanted & known_as) and not unwanted & known_as]
+    chosen = [one for one in listed if (not wanted or wanted & one.known_as) and not unwanted & one.known_as]
     if not chosen:
-        raise _no_such_layers(layers, everything)
+        raise _no_such_layers(layers, listed)
     return chosen
 
 
-def _no_such_layers(layers: Any, everything: list[tuple[Piece, set[Any]]], which: Any = None) -> InvalidInput:
-    titles = [piece.title for piece, _ in everything]
-    some = ", ".join(titles[:8]) + (f" and {len(titles) - 8} more" if len(titles) > 8 else "")
+def _no_such_layers(layers: Any, listed: list[Candidate], which: Any = None) -> InvalidInput:
+    some = ", ".join(one.title for one in listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
     no_such = f"{which!r} is none of the model's" if which is not None else "they select nothing"
     return InvalidInput(
         f"layers={layers!r} was asked; {no_such}. Accepted are names ({some}), types (dense, conv2d, Linear) and "

@@ -78,10 +78,10 @@ class Components:
 
 
 class Bench:
-    """The pieces of a model with their components, each computed once, on the weights as they were."""
+    """Pieces of a model with their components, each computed once, on the weights as they were."""
 
-    def __init__(self, model: Any, layers: Any, seed: int) -> None:
-        self.pieces = pieces_of(model, layers)
+    def __init__(self, pieces: list[Piece], seed: int) -> None:
+        self.pieces = pieces
         self.seed = seed
         self._components: dict[int, Components] = {}
 
@@ -185,7 +185,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     """
     chosen = as_rule(rule)
     copied = copy.deepcopy(model)
-    bench = Bench(copied, layers, seed)
+    bench = Bench(pieces_of(copied, layers), seed)
     for piece in bench.pieces:
         line, kept = bench.cut(piece, chosen)
         if kept is not None:
@@ -223,7 +223,7 @@ def truncated(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 
     ('weight', 40, True)
     """
     chosen = as_rule(rule)
-    bench = Bench(model, layers, seed)
+    bench = Bench(pieces_of(model, layers), seed)
     with bench.applied(bench.pieces, chosen, keep=False) as plan:
         yield plan
 
@@ -283,7 +283,7 @@ def evaluate_truncation(
     chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
-    bench = Bench(model, layers, seed)
+    bench = Bench(pieces_of(model, layers), seed)
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
     return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 
