@@ -16,6 +16,7 @@ lossy JPEG copies of CIFAR-10's test images: look at changes, not at levels.
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from mlp3 import CACHE, load_data
 from torch import nn
 
 import setol_ww as ww
+
+logger = logging.getLogger("truncation_curves")
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "truncation_curves"
 RATES, SEEDS, BATCH_SIZE = (1, 16, 32), (0, 1, 2), 32
@@ -62,6 +65,7 @@ def mlp3_table(cache: Path) -> pd.DataFrame:
                 net, ww.classification_metrics(splits), layers=["fc1", "fc2"], fractions=FRACTIONS, seed=seed
             )
             frames.append(frame.assign(lr_scale=rate, seed=seed))
+            logger.info("rate x%d, seed %d", rate, seed)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -141,6 +145,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--images", type=int, default=2000, help="test images for ResNet-20")
     args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     FOLDER.mkdir(parents=True, exist_ok=True)
     if "mlp3" in args.what:
         mlp3_table(args.cache).to_csv(FOLDER / "mlp3.csv", index=False, float_format="%.6g")
