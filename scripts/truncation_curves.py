@@ -9,7 +9,7 @@ Output     docs/figures/truncation_curves/{mlp3,resnet20}.csv, mlp3.png, resnet2
            compares with the nearest rank at which the test error has risen by less than one standard error)
 
 Needs the nets of `scripts/mlp3.py` in the cache and the data of `SETOL_DATA`. Errors of MLP3 are on MNIST's 10 000 test
-images and 10 000 of the training images; the training images held out are not told apart. ResNet-20 is measured on
+images and 4000 of the training images; the training images held out are not told apart. ResNet-20 is measured on
 lossy JPEG copies of CIFAR-10's test images: look at changes, not at levels.
 """
 
@@ -32,7 +32,8 @@ logger = logging.getLogger("truncation_curves")
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "truncation_curves"
 RATES, SEEDS, BATCH_SIZE = (1, 16, 32), (0, 1, 2), 32
-FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.9)
+TRAINED_ON = 4000
 MARKED = ("erg", "powerlaw", "mp", "gavish-donoho")
 
 
@@ -55,7 +56,7 @@ def mlp3_table(cache: Path) -> pd.DataFrame:
     data = load_data()
     splits = {
         "test": [(torch.from_numpy(data.x_test), torch.from_numpy(data.y_test))],
-        "train": [(torch.from_numpy(data.x[:10000]), torch.from_numpy(data.y[:10000]))],
+        "train": [(torch.from_numpy(data.x[:TRAINED_ON]), torch.from_numpy(data.y[:TRAINED_ON]))],
     }
     frames = []
     for rate in RATES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -197,16 +198,24 @@ def _effective_weight(prefix: str, module: Any) -> str:
 
 
 def _as_it_acts(module: Any) -> Any:
-    """The weight that a module computes; in training a spectral norm would step its power iteration at each access."""
-    factors = module.parametrizations["weight"].modules() if "weight" in getattr(module, "parametrizations", {}) else ()
-    training = [factor for factor in factors if factor.training]
-    try:
-        for factor in training:
-            factor.training = False
+    """The weight that a module computes from its parameters; None where it has none."""
+    with steady(module):
         return getattr(module, "weight", None)
+
+
+@contextlib.contextmanager
+def steady(model: Any) -> Iterator[None]:
+    """Parametrised weights can be read: in training a spectral norm steps its power iteration at each access."""
+    modules = model.modules() if hasattr(model, "modules") else ()
+    factors = [factor for module in modules for factor in getattr(module, "parametrizations", {}).values()]
+    training = [part for factor in factors for part in factor.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
     finally:
-        for factor in training:
-            factor.training = True
+        for part in training:
+            part.training = True
 
 
 def _memory(tensor: Any) -> Any:
