@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .checkpoints import inner_mapping
 from .contracts import InvalidInput
 from .layouts import Part, fused_parts, hidden_name, parts
 from .sources import Entry, mapping_entries, module_entries
@@ -49,7 +50,7 @@ class Piece:
 
     def bad_entries(self) -> str:
         """How many entries are not finite."""
-        bad = sum(int((~matrix.isfinite()).sum()) for matrix in self.matrices())
+        bad = sum(int((~matrix.double().isfinite()).sum()) for matrix in self.matrices())
         return f"{bad} of {sum(matrix.numel() for matrix in self.matrices())} entries are not finite"
 
 
@@ -98,11 +99,7 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     for candidate in listed:
         entry = candidate.entry
         if entry.name not in tensors:
-            tensor = as_torch(entry)
-            reason = "" if entry.unfit or entry.effective else why_not_written(tensor)
-            if not (entry.unfit or entry.effective or reason):
-                reason = _shared_with(tensor, taken, entry.name)
-            tensors[entry.name] = tensor, reason
+            tensors[entry.name] = _opened(entry, taken)
         if id(candidate) in chosen:
             pieces.append(candidate.piece(*tensors[entry.name]))
     return pieces
@@ -144,7 +141,7 @@ def _entries(model: Any) -> tuple[list[Entry], dict[str, list[str]]]:
             aliases.setdefault(leader, []).append(name)
         return module_entries(model), aliases
     if isinstance(model, Mapping):
-        entries = mapping_entries(model)
+        entries = mapping_entries(inner_mapping(model))
         aliases = {}
         for entry in entries:
             aliases.setdefault(entry.same_as or entry.name, []).append(entry.name)
@@ -164,20 +161,24 @@ def _parts_of(entry: Entry, shapes: Mapping[str, Sequence[int]]) -> list[Part | 
     return list(parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))))
 
 
-def as_torch(entry: Entry) -> Any:
-    """The tensor itself; a numpy array as a tensor in the same memory."""
+def _opened(entry: Entry, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
+    """The tensor itself (a numpy array as a tensor in the same memory), and why it cannot be written into."""
     tensor = entry.load()
-    if hasattr(tensor, "detach") or entry.unfit:
-        return tensor
-    import torch
+    if entry.unfit or entry.effective:
+        return tensor, ""
+    if not hasattr(tensor, "detach"):
+        if not tensor.flags.writeable:
+            return tensor, "its array is read-only"
+        import torch
 
-    try:
-        return torch.from_numpy(tensor)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{entry.name}: a numpy array that torch cannot hold was given ({error})") from None
+        try:
+            tensor = torch.from_numpy(tensor)
+        except (TypeError, ValueError) as error:
+            return tensor, f"an array that torch cannot hold in place: {error}"
+    return tensor, _why_not_written(tensor) or _shared_with(tensor, taken, entry.name)
 
 
-def why_not_written(tensor: Any) -> str:
+def _why_not_written(tensor: Any) -> str:
     """Why a value cannot be written into a tensor; empty when it can."""
     if tensor.is_inference():
         return "it was made in inference mode and cannot be changed"

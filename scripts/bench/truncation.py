@@ -37,6 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     weight = torch.randn(args.rows, args.columns, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     layer = {"fc.weight": weight}
+    ww.truncate({"warm.weight": weight[:9, :8].clone()}, "erg")
     times = {
         "eigenvalues": seconds(lambda: ww.Spectrum.from_matrix(weight)),
         "truncate, erg": seconds(lambda: ww.truncate(layer, "erg")),

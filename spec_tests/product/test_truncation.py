@@ -292,6 +292,39 @@ def test_a_layer_without_a_cut_stays_whole_and_says_why(weight, rule, says):
         assert torch.equal(cut["odd.weight"].nan_to_num(), weight.nan_to_num())
 
 
+def test_arrays_that_cannot_be_written_into_stay_and_say_why():
+    W = np.random.default_rng(0).normal(size=(9, 7))
+    fixed = W.copy()
+    fixed.flags.writeable = False
+    arrays = {"fixed.weight": fixed, "turned.weight": W[::-1], "foreign.weight": W.astype(">f8"), "fc.weight": W.copy()}
+    with torch.inference_mode():
+        arrays["inferred.weight"] = torch.randn(9, 7)
+    with ww.truncated(arrays, "rank:2") as plan:
+        reasons = {line.layer: line.reason for line in plan}
+        assert np.linalg.matrix_rank(arrays["fc.weight"]) == 2
+    assert reasons["fixed"] == "its array is read-only"
+    assert "negative" in reasons["turned"]
+    assert "byte order" in reasons["foreign"]
+    assert "inference mode" in reasons["inferred"]
+    assert reasons["fc"] == ""
+    assert np.array_equal(arrays["fc.weight"], W)
+
+
+def test_a_state_dict_inside_a_training_checkpoint():
+    state = nn.Linear(8, 6).state_dict()
+    cut = ww.truncate({"epoch": 3, "state_dict": state}, "rank:2")
+    assert cut["epoch"] == 3
+    assert np.linalg.matrix_rank(cut["state_dict"]["weight"]) == 2
+    assert np.linalg.matrix_rank(state["weight"]) == 6
+
+
+def test_eight_bits_that_are_no_number():
+    weight = torch.randn(6, 5).to(torch.float8_e4m3fn)
+    weight[0, 0] = float("nan")
+    with ww.truncated({"fc.weight": weight}) as plan:
+        assert plan[0].reason == "1 of 30 entries are not finite"
+
+
 def test_flat_and_rank_limited_spectra_lose_nothing():
     for weight in (torch.eye(6, dtype=torch.float64), torch.ones(6, 5, dtype=torch.float64)):
         cut = ww.truncate({"fc.weight": weight}, "erg")["fc.weight"]
