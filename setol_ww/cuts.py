@@ -178,7 +178,7 @@ def gavish_donoho(spectrum: Spectrum) -> int:
 
     :math:`\omega(\beta) = \lambda_*(\beta) / \sqrt{\mu_\beta}` with
     :math:`\lambda_*^2 = 2(\beta + 1) + 8\beta / (\beta + 1 + \sqrt{\beta^2 + 14\beta + 1})` and the median
-    :math:`\mu_\beta` of the Marchenko-Pastur law, by quadrature (arXiv 1305.5870, Eqs. 11 and 13).
+    :math:`\mu_\beta` of the Marchenko-Pastur law, by quadrature (Gavish and Donoho, arXiv 1305.5870).
     """
     threshold = optimal_threshold(1 / spectrum.Q) ** 2 * _median_level(spectrum)
     return int(np.count_nonzero(spectrum.raw > threshold))

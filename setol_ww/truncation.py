@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from .contracts import InvalidInput
 from .cuts import Rule, Undefined, as_rule, layer_seed
@@ -126,7 +127,9 @@ class Bench:
                 start += len(block)
 
     @contextlib.contextmanager
-    def applied(self, pieces: Sequence[Piece], rule: Rule, *, keep: bool = True) -> Iterator[list[LayerCut]]:
+    def applied(
+        self, pieces: Sequence[Piece], rule: Rule, *, keep: bool = True, progress: bool | None = False
+    ) -> Iterator[list[LayerCut]]:
         """The pieces truncated in place, put back on the way out whatever happens.
 
         `keep` holds on to the directions for the next rule.
@@ -134,7 +137,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             try:
                 plan = []
-                for piece in pieces:
+                for piece in with_bar(pieces, progress):
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
@@ -149,7 +152,7 @@ class Bench:
                     stack.close()
 
 
-def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0) -> Any:
+def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None) -> Any:
     r"""A copy of a model with every layer on the singular directions that a rule keeps.
 
     :math:`W_{ecs} = W P`, :math:`P = V_k V_k^T`, k = k* of `erg_cut` for the default rule.
@@ -165,6 +168,8 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
     seed : int
         Of `random:K`.
+    progress : bool, optional
+        A bar on the standard error; None shows it on a terminal once the work has taken two seconds.
 
     Returns
     -------
@@ -186,7 +191,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     chosen = as_rule(rule)
     copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers), seed)
-    for piece in bench.pieces:
+    for piece in with_bar(bench.pieces, progress):
         line, kept = bench.cut(piece, chosen)
         if kept is not None:
             bench.write(piece, kept)
@@ -197,7 +202,9 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
 
 
 @contextlib.contextmanager
-def truncated(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0) -> Iterator[list[LayerCut]]:
+def truncated(
+    model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+) -> Iterator[list[LayerCut]]:
     """A model truncated in place inside the `with` block, and the same bits as before after it.
 
     Values change in the memory of the same tensors: tied weights, optimisers, hooks, `requires_grad`, gradients and
@@ -205,7 +212,7 @@ def truncated(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 
 
     Parameters
     ----------
-    model, rule, layers, seed
+    model, rule, layers, seed, progress
         As in `truncate`.
 
     Yields
@@ -224,7 +231,7 @@ def truncated(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 
     """
     chosen = as_rule(rule)
     bench = Bench(pieces_of(model, layers), seed)
-    with bench.applied(bench.pieces, chosen, keep=False) as plan:
+    with bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
 
 
@@ -296,17 +303,16 @@ def evaluated(
     progress: bool | None,
 ) -> pd.DataFrame:
     """The table for groups of pieces, each under its own rules; directions go when a group of one piece is done."""
-    from tqdm import tqdm
-
     tasks = list(tasks)
     base = measured(evaluate, model)
     rows = []
-    disable = None if progress is None else not progress
     total = sum(len(rules) for _, _, rules in tasks)
-    with tqdm(total=total, desc="truncations", disable=disable, file=sys.stderr) as bar:
+    with tqdm(total=total, desc="truncations", disable=_hidden(progress), file=sys.stderr) as bar:
         for title, group, rules in tasks:
-            for rule in rules:
-                with bench.applied(group, rule) as plan:
+            for position, rule in enumerate(rules):
+                # The first rule waits for the directions of all layers, so their number is shown too.
+                first = position == 0 and len(group) > 1
+                with bench.applied(group, rule, progress=progress if first else False) as plan:
                     changed = any(line.rank < line.num_evals for line in plan)
                     metrics = measured(evaluate, model) if changed else base
                 rows.append(_row(rule, title, plan, metrics, base))
@@ -358,6 +364,17 @@ def pooled(title: str, plan: Sequence[LayerCut]) -> LayerCut:
     reason = "; ".join(f"{line.layer}: {line.reason}" for line in plan if line.reason)
     rule = plan[0].rule if plan else ""
     return LayerCut(rule, title, rank, rank / n if n else np.nan, energy / n if n else np.nan, n, reason)
+
+
+def with_bar(pieces: Sequence[Piece], progress: bool | None) -> Iterable[Piece]:
+    """The pieces behind a bar; on a terminal it appears when the work has taken two seconds."""
+    delay = 0 if progress else 2
+    return tqdm(pieces, desc="layers", disable=_hidden(progress), file=sys.stderr, delay=delay, leave=False)
+
+
+def _hidden(progress: bool | None) -> bool | None:
+    """What tqdm calls `disable`: None leaves it to whether there is a terminal."""
+    return None if progress is None else not progress
 
 
 @contextlib.contextmanager

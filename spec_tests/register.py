@@ -894,7 +894,7 @@ TRUNCATION = (
     Clause(
         "TRUNC-08",
         "The hard threshold for unknown noise is that of the median of the Marchenko-Pastur law.",
-        "arXiv 1305.5870, Eqs. 11 and 13",
+        "Gavish and Donoho, arXiv 1305.5870",
         ("optimal_threshold",),
         "1e-9",
     ),

@@ -714,6 +714,12 @@ def test_the_bar_is_on_standard_error_and_only_when_asked(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "2/2" in err
+    ww.truncate(model)
+    with ww.truncated(model):
+        pass
+    assert capsys.readouterr() == ("", "")
+    ww.truncate(model, progress=True)
+    assert "layers: " in capsys.readouterr().err
 
 
 def test_a_plan_makes_a_table():
