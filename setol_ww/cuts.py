@@ -4,7 +4,7 @@
 |---|---|
 | `erg` | the effective correlation space: the k* leading components whose eigenvalues multiply to 1 |
 | `powerlaw` | the components of the power-law tail |
-| `mp` | those above the Marchenko-Pastur bulk edge |
+| `mp` | those above the edge of the Marchenko-Pastur bulk (`setol_ww.fit_bulk`) |
 | `gavish-donoho` | those above the optimal hard threshold for unknown noise (arXiv 1305.5870) |
 | `rank:K` | the K leading ones of each layer |
 | `energy:F` | the fewest leading ones that carry the share F of the squared Frobenius norm |
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
+from .bulk import fit_bulk
 from .contracts import InvalidInput, Outcome
 from .erg import erg_cut
 from .laws import MarchenkoPastur
@@ -150,27 +151,15 @@ def powerlaw(spectrum: Spectrum) -> int:
 
 
 def mp(spectrum: Spectrum) -> int:
-    """Number of eigenvalues above the Marchenko-Pastur bulk edge."""
-    return int(np.count_nonzero(spectrum.raw > bulk_edge(spectrum)))
+    """Number of eigenvalues above the edge of the Marchenko-Pastur bulk, `fit_bulk`'s spikes.
 
-
-def bulk_edge(spectrum: Spectrum) -> float:
-    r"""Upper edge :math:`\sigma^2 N (1 + \sqrt{q})^2` of the bulk, raw scale.
-
-    The noise :math:`\sigma^2` is such that the median of the eigenvalues below the edge is that of the
-    Marchenko-Pastur law; edge and noise are found together by iteration from the median of all. No width of the edge
-    is added: the largest eigenvalue of pure noise lies above it about one time in six.
+    Also where what lies below the edge is no Marchenko-Pastur bulk (outcome `no_bulk`): the edge of the noise that
+    fits best is then all there is to cut at.
     """
-    median = _median_level(spectrum)
-    law_edge = MarchenkoPastur(1 / spectrum.Q).support[1] / marchenko_pastur_median(1 / spectrum.Q)
-    edge = median * law_edge
-    for _ in range(spectrum.num_evals):
-        below = spectrum.raw[spectrum.raw <= edge]
-        tighter = float(np.median(below)) * law_edge if below.size else edge
-        if not tighter < edge:
-            break
-        edge = tighter
-    return edge
+    bulk = fit_bulk(spectrum)
+    if bulk.outcome not in (Outcome.OK, Outcome.NO_BULK):
+        raise Undefined(f"no Marchenko-Pastur bulk: {bulk.outcome.sentence}")
+    return bulk.spikes
 
 
 def gavish_donoho(spectrum: Spectrum) -> int:
@@ -180,7 +169,9 @@ def gavish_donoho(spectrum: Spectrum) -> int:
     :math:`\lambda_*^2 = 2(\beta + 1) + 8\beta / (\beta + 1 + \sqrt{\beta^2 + 14\beta + 1})` and the median
     :math:`\mu_\beta` of the Marchenko-Pastur law, by quadrature (Gavish and Donoho, arXiv 1305.5870).
     """
-    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * _median_level(spectrum)
+    if 2 * spectrum.rank <= spectrum.num_evals:
+        raise Undefined("half of the eigenvalues or more are zero, so the noise level is not defined")
+    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * np.median(spectrum.raw)
     return int(np.count_nonzero(spectrum.raw > threshold))
 
 
@@ -215,13 +206,6 @@ NAMED: dict[str, Callable[[Spectrum], int]] = {
     "mp": mp,
     "gavish-donoho": gavish_donoho,
 }
-
-
-def _median_level(spectrum: Spectrum) -> float:
-    median = float(np.median(spectrum.raw))
-    if 2 * spectrum.rank <= spectrum.num_evals:
-        raise Undefined("half of the eigenvalues or more are zero, so the noise level is not defined")
-    return median
 
 
 def _fixed(number: int, spectrum: Spectrum) -> int:
