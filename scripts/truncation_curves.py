@@ -1,13 +1,13 @@
 """Test error against kept rank: is the ERG cut special, or just large?
 
 Claim      Just large, on these nets. The curve of the leading components has no feature at the ERG cut.
-           MLP3 (batch 32, rates x1, x16, x32, three seeds each): the ERG cut keeps 52 to 79 % of FC1 and 61 to 68 % of
+           MLP3 (batch 32, rates x1, x16, x32, three seeds each): the ERG cut keeps 52 to 79 % of FC1 and 61 to 69 % of
            FC2 (91 to 95 % of the energy) and moves the test error by -.0007 to +.0009, one layer at a time or both; but
-           already the leading 67, 28 and 17 % of FC1 cost nothing within one standard error (.0013). The same total
-           rank dealt out by one share of the energy costs the same to .0005.
+           already the leading 67, 28 and 17 % of FC1 (means over seeds, as all below) cost nothing within one standard
+           error (.0013). The same total rank dealt out by one share of the energy costs the same to .0005.
            What is special are the leading directions: as many random ones cost .25 to .51 in FC1, the complement .89.
            The power-law cut of FC1 costs .008 at x1, at most .0006 at x16 and .0002 at x32, where it meets the ERG cut.
-           Marchenko-Pastur edge and Gavish-Donoho keep 3 to 25 % and cut too deep at x1 (.08 and .31 in FC1).
+           Marchenko-Pastur edge and Gavish-Donoho keep 3 to 26 % and cut too deep at x1 (.08 and .31 in FC1).
            ResNet-20: the ERG cut of all layers (65 % of the components) is not free: +.034 of 2000 images, as one share
            of the energy at equal rank (+.029), less than one share of the components (+.083). The power-law cut leaves
            chance.

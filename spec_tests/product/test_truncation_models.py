@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -321,3 +322,32 @@ def test_loaders_that_cannot_be_measured(metric):
     else:
         with pytest.raises(ww.InvalidInput, match=r"\.logits or \.loss"):
             metric([torch.zeros(2, 3, dtype=torch.long)])(lambda ids: None)
+
+
+# The study of scripts/truncation_curves.py
+
+
+def test_the_tables_on_file_bear_out_the_finding():
+    mlp3_table, resnet_table, cuts = (
+        pd.read_csv(curves.FOLDER / f"{name}.csv") for name in ("mlp3", "resnet20", "cuts")
+    )
+    again = [
+        curves.without_loss(mlp3_table, ["lr_scale", "seed"], 10000).assign(net="MLP3"),
+        curves.without_loss(resnet_table, ["images"], 2000).assign(net="ResNet-20").drop(columns="images"),
+    ]
+    pd.testing.assert_frame_equal(pd.concat(again, ignore_index=True), cuts, rtol=1e-5, check_dtype=False)
+    erg = cuts[(cuts["rule"] == "erg") & (cuts["net"] == "MLP3")]
+    assert len(erg) == 27
+    assert erg["delta_test_error"].between(-0.00071, 0.00091).all()
+    assert erg["kept_energy"].between(0.90, 0.95).all()
+    together = erg[erg["layer"] == "all"]
+    assert (together["delta_test_error"] - together["delta_energy_of_equal_rank"]).abs().max() < 0.0005
+    assert (erg["free_fraction"] <= erg["rank_fraction"] + 0.1).all()
+    resnet = cuts[cuts["net"] == "ResNet-20"].set_index("rule")
+    assert resnet.loc["erg", "delta_test_error"] == pytest.approx(0.034)
+    for _, row in mlp3_table[mlp3_table["curve"] == "erg"].iterrows():
+        same = mlp3_table[(mlp3_table["lr_scale"] == row["lr_scale"]) & (mlp3_table["seed"] == row["seed"])]
+        bulk = same[(same["curve"] == "bulk") & (same["layer"] == row["layer"])].iloc[0]
+        assert row["rank"] + bulk["rank"] == row["num_evals"]
+        if row["layer"] != "all":
+            assert row["kept_energy"] + bulk["kept_energy"] == pytest.approx(1, abs=1e-5)
