@@ -10,7 +10,9 @@ matplotlib.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -38,6 +40,17 @@ _ROOM_OF = {
     "TrapReport": "traps",
     "find_traps": "traps",
     "remove_traps": "trap_removal",
+    "truncate": "truncation",
+    "truncated": "truncation",
+    "evaluate_truncation": "truncation",
+    "LayerCut": "truncation",
+    "truncate_checkpoint": "compression",
+    "load_factorised": "compression",
+    "install_factorised": "compression",
+    "truncation_curve": "curves",
+    "plot_truncation_curve": "plots",
+    "classification_metrics": "metrics",
+    "perplexity": "metrics",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }
@@ -50,12 +63,18 @@ __all__ = ["__version__", *_ROOMS, *_ROOM_OF]
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return import_module(f".{name}", __name__)
+        return _room(name)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
-    value = getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
+    value = getattr(_room(_ROOM_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def _room(name: str) -> ModuleType:
+    # Loading scipy and torch adds warning filters of theirs; the host's stay as they were.
+    with warnings.catch_warnings():
+        return import_module(f".{name}", __name__)
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,14 @@ ANALYZE_EXAMPLE = """example:
   setol-ww analyze model.safetensors --out layers.csv
   setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize
 """
+TRUNCATE_EXAMPLE = """examples:
+  setol-ww truncate model.safetensors --rule erg --out truncated/
+  setol-ww truncate checkpoints/llama/ --rule energy:0.9 --layers dense --out small/ --factorised
+
+rules: erg, powerlaw, mp, gavish-donoho, bulk, rank:K, energy:F, random:K, bottom:K
+In Python, setol_ww.load_factorised("small/") gives the tensors multiplied back, and
+setol_ww.install_factorised(model, "small/") a model that multiplies by the factors.
+"""
 SPEC_EXAMPLE = """examples:
   setol-ww spec
   setol-ww spec --implementation weightwatcher --out report.html
@@ -69,6 +77,22 @@ def parser() -> argparse.ArgumentParser:
     )
     analyze.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
 
+    truncate = _command(
+        commands, "truncate", "write a checkpoint on its leading directions", TRUNCATE_EXAMPLE, _truncate
+    )
+    truncate.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    truncate.add_argument("--rule", default="erg", metavar="RULE", help="which components stay, below (default erg)")
+    truncate.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that is new or empty")
+    truncate.add_argument("--factorised", action="store_true", help="two factors where they save parameters")
+    truncate.add_argument(
+        "--layers",
+        nargs="+",
+        default=[],
+        metavar="WHICH",
+        help="only these layers: ids, names or types (dense, conv2d, embedding)",
+    )
+    truncate.add_argument("--seed", type=int, default=0, help="seed of random:K (default 0)")
+
     spec = _command(commands, "spec", "hold an implementation against the clauses of the spec", SPEC_EXAMPLE, _spec)
     spec.add_argument(
         "--implementation",
@@ -104,9 +128,8 @@ def _analyze(options: argparse.Namespace) -> int:
     from .watcher import WeightWatcher
 
     watcher = WeightWatcher(options.path)
-    layers = [int(which) if which.lstrip("-").isdigit() else which for which in options.layers]
     frame = watcher.analyze(
-        layers=layers, detX=True, randomize=options.randomize, seed=options.seed, engine=options.engine
+        layers=_layers(options.layers), detX=True, randomize=options.randomize, seed=options.seed, engine=options.engine
     )
     blocks = (
         [text_table(frame), legend(), coverage_lines(watcher.coverage)]
@@ -123,6 +146,26 @@ def _analyze(options: argparse.Namespace) -> int:
         blocks.append(f"All {frame.shape[1]} columns of {len(frame)} rows are in {options.out}.")
     _say("\n\n".join(blocks) + "\n")
     return 0
+
+
+def _truncate(options: argparse.Namespace) -> int:
+    from .compression import truncate_checkpoint
+    from .report import truncation_text
+
+    manifest = truncate_checkpoint(
+        options.path,
+        options.out,
+        options.rule,
+        _layers(options.layers),
+        factorised=options.factorised,
+        seed=options.seed,
+    )
+    _say(truncation_text(manifest, str(options.out)) + "\n")
+    return 0
+
+
+def _layers(asked: list[str]) -> list[int | str]:
+    return [int(which) if which.lstrip("-").isdigit() else which for which in asked]
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:

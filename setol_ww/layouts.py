@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 GATES = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}
 FUSED_NAMES = ("in_proj_weight", "qkv", "qkv_proj", "c_attn", "Wqkv", "in_proj")
 INTERLEAVED_NAMES = ("query_key_value", "wqkv")
@@ -53,14 +55,13 @@ class Part:
         return min(self.rows, self.columns) * self.count
 
     def matrices(self, tensor: Any) -> list[Any]:
-        """The 2-D views of `tensor` (numpy or torch) that belong to this part."""
+        """The 2-D views of `tensor` (numpy or torch, of any strides) that belong to this part."""
         if self.kind == "whole":
-            return [tensor.reshape(self.rows, self.columns)]
+            return [tensor[(0,) * (len(tensor.shape) - 2)]]
         if self.kind == "kernel":
-            flat = tensor.reshape(self.rows, self.columns, self.count)
-            return [flat[:, :, position] for position in range(self.count)]
+            return [tensor[(slice(None), slice(None), *place)] for place in np.ndindex(*tensor.shape[2:])]
         if self.kind == "index":
-            return [tensor.reshape(-1, self.rows, self.columns)[self.start]]
+            return [tensor[tuple(int(axis) for axis in np.unravel_index(self.start, tensor.shape[:-2]))]]
         if self.kind == "rows":
             return [tensor[self.start : self.stop]]
         return [tensor[:, self.start : self.stop]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,11 @@ NAME_WIDTH = 34
 
 def layer_name(row: pd.Series) -> str:
     """Long name with the slice, shortened in the middle."""
-    name = str(row["longname"]) + (f" [{row['slice']}]" if row["slice"] else "")
+    return shortened(str(row["longname"]) + (f" [{row['slice']}]" if row["slice"] else ""))
+
+
+def shortened(name: str) -> str:
+    """A name of at most the width of its column, cut in the middle."""
     if len(name) <= NAME_WIDTH:
         return name
     half = (NAME_WIDTH - 2) // 2
@@ -72,6 +77,24 @@ def coverage_lines(coverage: pd.DataFrame) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def truncation_text(manifest: dict[str, Any], folder: str) -> str:
+    """A line for each layer of a truncated checkpoint, and what it came to."""
+    head = f"{'layer':<{NAME_WIDTH}} {'rank':>13} {'energy kept':>12} {'parameters':>12} {'after':>12}"
+    lines = [head, "-" * WIDTH]
+    for row in manifest["layers"]:
+        energy = "-" if row["kept_energy"] is None else f"{100 * row['kept_energy']:.2f} %"
+        lines.append(
+            f"{shortened(row['layer']):<{NAME_WIDTH}} {row['rank']:>6} /{row['num_evals']:>5} {energy:>12} "
+            f"{row['parameters_before']:>12} {row['parameters_after']:>12}"
+        )
+        if row["reason"]:
+            lines.append(textwrap.fill(row["reason"], WIDTH, initial_indent="    ", subsequent_indent="    "))
+    lines += [f"left out: {reason}" for reason in manifest["left_out"]]
+    before, after = manifest["parameters_before"], manifest["parameters_after"]
+    share = f" ({100 * after / before:.1f} %)" if before else ""
+    return "\n".join([*lines, "", f"{before} parameters before, {after} stored{share}, in {folder}."])
 
 
 def paragraph(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -120,7 +121,7 @@ def module_entries(model: Any) -> list[Entry]:
     for index, (prefix, module) in enumerate(model.named_modules()):
         made_of = _effective_weight(prefix, module)
         if made_of:
-            entries.append(_entry(made_of, module.weight, names, module, index, effective=True))
+            entries.append(_entry(made_of, _as_it_acts(module), names, module, index, effective=True))
         for tensor_name, tensor in _own_tensors(module):
             if tensor is None or id(tensor) in seen:
                 continue
@@ -151,7 +152,7 @@ def _entry(
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
-    load = (lambda: module.weight) if effective else (lambda: tensor)
+    load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
     return Entry(name, shape, dtype, load, owner, index, unfit, same_as, effective)
 
 
@@ -187,13 +188,34 @@ def _effective_weight(prefix: str, module: Any) -> str:
     if not (parametrised or hooked):
         return ""
     try:
-        weight = getattr(module, "weight", None)
+        weight = _as_it_acts(module)
     except RuntimeError as error:
         logger.debug("%s has a weight that cannot be computed: %s", prefix, error)
         return ""
     if not hasattr(weight, "dim"):
         return ""
     return f"{prefix}.weight" if prefix else "weight"
+
+
+def _as_it_acts(module: Any) -> Any:
+    """The weight that a module computes from its parameters; None where it has none."""
+    with steady(module):
+        return getattr(module, "weight", None)
+
+
+@contextlib.contextmanager
+def steady(model: Any) -> Iterator[None]:
+    """Parametrised weights can be read: in training a spectral norm steps its power iteration at each access."""
+    modules = model.modules() if hasattr(model, "modules") else ()
+    factors = [factor for module in modules for factor in getattr(module, "parametrizations", {}).values()]
+    training = [part for factor in factors for part in factor.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def _memory(tensor: Any) -> Any:

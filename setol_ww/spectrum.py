@@ -236,16 +236,21 @@ def gram(matrix: Any) -> FloatArray:
     return total
 
 
-def singular_values(matrix: Any) -> FloatArray:
-    """Singular values of a tall or square matrix, ascending: blocked QR, then the SVD of the triangle."""
-    triangle: FloatArray = np.empty((0, min(matrix.shape)))
+def triangle(matrix: Any) -> FloatArray:
+    """R of the blocked QR of the tall orientation: the same singular values and right singular vectors."""
+    total: FloatArray = np.empty((0, min(matrix.shape)))
     for block in row_blocks(matrix):
-        stacked = np.concatenate([triangle, block])
+        stacked = np.concatenate([total, block])
         if stacked.shape[0] > stacked.shape[1]:
             (stacked,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)
             stacked = stacked[: stacked.shape[1]]
-        triangle = stacked
-    return np.sort(scipy.linalg.svdvals(triangle, overwrite_a=True))
+        total = stacked
+    return total
+
+
+def singular_values(matrix: Any) -> FloatArray:
+    """Singular values, ascending: blocked QR, then the SVD of the triangle."""
+    return np.sort(scipy.linalg.svdvals(triangle(matrix), overwrite_a=True))
 
 
 def eigenvalues(matrix: Any) -> FloatArray:

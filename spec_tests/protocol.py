@@ -238,6 +238,14 @@ class Implementation:
         """W on its leading `rank` singular directions."""
         raise Untested("truncate")
 
+    def truncate_slices(self, matrices: list[np.ndarray], rank: int) -> list[np.ndarray]:
+        """Pooled kernel slices on the leading `rank` singular components of all of them."""
+        raise Untested("truncate_slices")
+
+    def optimal_threshold(self, beta: float) -> float:
+        """Gavish and Donoho's hard threshold for singular values in units of their median, beta = M / N."""
+        raise Untested("optimal_threshold")
+
     def answers(self) -> frozenset[str]:
         """Names of the methods it overrides."""
         return frozenset(name for name in METHODS if getattr(type(self), name) is not getattr(Implementation, name))

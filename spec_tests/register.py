@@ -906,7 +906,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-02",
@@ -914,7 +913,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-03",
@@ -922,7 +920,6 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
     ),
     Clause(
         "TRUNC-04",
@@ -930,18 +927,28 @@ TRUNCATION = (
         "theory §8, I18",
         ("truncate",),
         "1e-10",
-        pending=True,
     ),
-    Clause(
-        "TRUNC-05", "Truncation commutes with transposition.", "theory §8, I18", ("truncate",), "1e-9", pending=True
-    ),
+    Clause("TRUNC-05", "Truncation commutes with transposition.", "theory §8, I18", ("truncate",), "1e-9"),
     Clause(
         "TRUNC-06",
         "Kept and lost parts are orthogonal: a projection.",
         "theory §8, I18",
         ("truncate",),
         "1e-13",
-        pending=True,
+    ),
+    Clause(
+        "TRUNC-07",
+        "Kernel slices are cut at one singular value: their ranks add up, and no slices of that rank are nearer.",
+        "theory §8",
+        ("truncate_slices",),
+        "1e-12",
+    ),
+    Clause(
+        "TRUNC-08",
+        "The hard threshold for unknown noise is that of the median of the Marchenko-Pastur law.",
+        "Gavish and Donoho, arXiv 1305.5870",
+        ("optimal_threshold",),
+        "1e-9",
     ),
 )
 

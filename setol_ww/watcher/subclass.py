@@ -12,6 +12,7 @@ import pandas as pd
 from ..analysis import Settings, analyze_spectrum
 from ..contracts import InvalidInput, one_of
 from ..guest import quiet
+from ..sources import steady
 from ..traps import find_traps_of
 from .given import Given, adapt, asked
 from .numerics import bad_entries, default_fit, pooled_eigenvalues, shuffled_eigenvalues, spectrum_of
@@ -180,7 +181,7 @@ class WeightWatcher(package.WeightWatcher):
         )
         self._run = run
         try:
-            with quiet(seed):
+            with quiet(seed), steady(self._given.model):
                 details = super().analyze(**options)
         finally:
             self._run = None

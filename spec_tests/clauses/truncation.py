@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -78,3 +80,23 @@ def is_a_projection(impl, watch, case: MatrixCase, share_kept: float):
     kept = impl.truncate(case.W, rank_of(case, share_kept))
     overlap = np.abs(kept.T @ (case.W - kept)).max() / np.sum(case.W**2)
     watch.close("kept^T lost over |W|^2", overlap, 0.0, tol=1e-13)
+
+
+@checks.add("TRUNC-07", share=0.5, case=matrices(3, 12), count=st.integers(2, 5), share_kept=st.floats(0.05, 0.95))
+def cuts_kernel_slices_at_one_singular_value(impl, watch, case: MatrixCase, count: int, share_kept: float):
+    # Slices of different size of entries: a cut for each by itself would keep as many of each.
+    slices = [replace(case, seed=case.seed + i).W * 2.0**i for i in range(count)]
+    n = count * min(case.rows, case.columns)
+    rank = min(n - 1, max(1, round(share_kept * n)))
+    raw = np.sort(np.concatenate([oracles.singular_value_squares(one) for one in slices]))
+    kept = impl.truncate_slices(slices, rank)
+    found = np.sort(np.concatenate([oracles.singular_value_squares(one) for one in kept]))
+    watch.close("leading ones over the largest", found[-rank:] / raw[-1], raw[-rank:] / raw[-1], tol=1e-12)
+    watch.close("the others over the largest", found[:-rank] / raw[-1], 0 * found[:-rank], tol=1e-12)
+    lost = sum(float(np.sum((one - cut) ** 2)) for one, cut in zip(slices, kept, strict=True))
+    watch.close("squared error over |W|^2", lost / raw.sum(), raw[:-rank].sum() / raw.sum(), tol=1e-12)
+
+
+@checks.add("TRUNC-08", share=0.15, beta=st.floats(0.01, 1.0) | st.sampled_from([1.0, 0.5, 0.25]))
+def hard_threshold_is_exact(impl, watch, beta: float):
+    watch.near("omega(beta)", impl.optimal_threshold(beta), oracles.hard_threshold_mpmath(beta), rel=1e-9)

@@ -107,6 +107,14 @@ class Oracle(Implementation):
         left, sigma, right = np.linalg.svd(W, full_matrices=False)
         return (left[:, :rank] * sigma[:rank]) @ right[:rank]
 
+    def truncate_slices(self, matrices: list[np.ndarray], rank: int) -> list[np.ndarray]:
+        rows, columns = matrices[0].shape
+        whole = self.truncate(oracles.block_diagonal(matrices), rank)
+        return [whole[i * rows : (i + 1) * rows, i * columns : (i + 1) * columns].copy() for i in range(len(matrices))]
+
+    def optimal_threshold(self, beta: float) -> float:
+        return oracles.hard_threshold_mpmath(beta)
+
 
 def implementation() -> Oracle:
     """For `SETOL_SPEC_IMPL=oracle`."""

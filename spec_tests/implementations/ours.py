@@ -9,6 +9,7 @@ import numpy as np
 import setol_ww as ww
 from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
+from setol_ww.cuts import optimal_threshold
 
 from ..protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps
 
@@ -47,6 +48,9 @@ class SetolWW(Implementation):
             "trap_pvalue",
             "trap_elements",
             "remove_traps",
+            "truncate",
+            "truncate_slices",
+            "optimal_threshold",
         }
     )
 
@@ -133,6 +137,17 @@ class SetolWW(Implementation):
 
     def remove_traps(self, W: np.ndarray, seed: int) -> np.ndarray:
         return ww.remove_traps(W, ww.find_traps(W, seed=seed, level=TRAP_LEVEL))
+
+    def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
+        return ww.truncate({"weight": W}, f"rank:{rank}")["weight"]
+
+    def truncate_slices(self, matrices: list[np.ndarray], rank: int) -> list[np.ndarray]:
+        kernel = np.stack(matrices, axis=-1)[..., None]
+        cut = ww.truncate({"conv.weight": kernel}, f"rank:{rank}")["conv.weight"]
+        return [cut[:, :, position, 0] for position in range(len(matrices))]
+
+    def optimal_threshold(self, beta: float) -> float:
+        return optimal_threshold(beta)
 
 
 def implementation() -> SetolWW:

@@ -414,3 +414,16 @@ def test_layouts_from_names_and_shapes(name, shape, labels):
 )
 def test_what_is_not_fused(name, shape):
     assert fused_parts(name, shape)[0] == []
+
+
+def test_a_spectral_norm_in_training_is_not_stepped_by_reading_it():
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(40, 30)), nn.Linear(30, 40)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ww.analyze(model)
+    assert [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])] == []
+    assert all(module.training for module in model.modules())
+    # What the check would see if the weight were read as it is.
+    assert model[0].weight is not None
+    assert not torch.equal(
+        model.state_dict()["0.parametrizations.weight.0._u"], before["0.parametrizations.weight.0._u"]
+    )
