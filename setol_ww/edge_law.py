@@ -25,6 +25,7 @@ REACH = 16.0
 # Below, the survival function is 1 to 9 digits; above, it is smaller than any level.
 LOWEST, HIGHEST = -9.0, 100.0
 STEP = 0.05
+TRACY_WIDOM_MEAN = -1.2065
 
 
 @functools.cache

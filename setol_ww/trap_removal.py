@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .contracts import FloatArray, InvalidInput
-from .edge_law import edge
+from .edge_law import TRACY_WIDOM_MEAN, centre_and_scale
 from .spectrum import as_matrix
 from .trap_search import Slice, look, shuffle, tall_entries
 from .traps import TrapReport, _as_slices, find_traps
@@ -23,8 +23,8 @@ def remove_traps(W: Any, report: TrapReport | None = None, *, seed: int = 0) -> 
     """A new matrix in which `find_traps` finds nothing; W is untouched.
 
     Elements that carry a trap become the mean of the others; a mean shift that is a trap is subtracted; an outlier
-    that neither carries (chance, at the rate `level`) is shrunk to the end of the bulk. Nothing else moves. Without
-    traps, or where none can be looked for, the result is a copy.
+    that neither carries (chance, at the rate `level`) is shrunk to where noise has its largest on average. Nothing else
+    moves. Without traps, or where none can be looked for, the result is a copy.
 
     Parameters
     ----------
@@ -96,12 +96,11 @@ def _take_out(matrix: Any, found: Slice, seed: tuple[int, ...]) -> None:
 
 
 def _spread_part(matrix: Any, found: Slice, seed: tuple[int, ...]) -> FloatArray:
-    """What the outliers have beyond the end of the bulk, put back in order."""
+    """What the outliers have beyond the largest eigenvalue that noise has on average, put back in order."""
     tall, _ = tall_entries(matrix)
     shuffled = shuffle(tall, seed)
-    ends = found.entries.variance * np.array(
-        [edge(found.N - rank, found.M - rank, found.entries.k4, found.entries.k6) for rank in range(found.count)]
-    )
+    scale = centre_and_scale(found.N, found.M)[1]
+    ends = found.entries.variance * np.full(found.count, found.edge + TRACY_WIDOM_MEAN * scale)
     beyond = np.sqrt(found.values[: found.count]) - np.sqrt(ends)
     part = (found.left * beyond) @ found.right.T
     order = np.arange(shuffled.size)
