@@ -32,6 +32,7 @@ READING_ERROR = 0.006
 HOTTEST = {"batch_size": 1, "learning_rate": 32}
 BEST = {"batch_size": 2, "learning_rate": 16}
 MARKERS = {"test_error": "o", "train_error": "x"}
+THEIR_ERRORS = {error: f"published_{error}" for error in MARKERS}
 
 
 def net_row(setting: dict, net) -> dict:
@@ -49,7 +50,11 @@ def table(cache: Path, knob: str) -> pd.DataFrame:
         index=["knob", "value"], columns="layer", values=["alpha_mean", "alpha_bar"]
     )
     theirs.columns = [f"published_{name}_{layer}" for name, layer in theirs.columns]
-    return rows.merge(theirs.reset_index(), on=["knob", "value"], how="left")
+    errors = published("plot_fig14_errors")[["knob", "value", *MARKERS]].rename(
+        columns=lambda c: THEIR_ERRORS.get(c, c)
+    )
+    theirs = theirs.reset_index().merge(errors, on=["knob", "value"])
+    return rows.merge(theirs, on=["knob", "value"], how="left")
 
 
 def draw(frame: pd.DataFrame):
@@ -72,13 +77,19 @@ def draw(frame: pd.DataFrame):
                     capsize=2,
                     label=f"{row['value']:g}  (n = {row['n']:g})" if error == "test_error" else None,
                 )
-        theirs = frame.groupby("value")[f"published_alpha_mean_{layer}"].first().dropna()
-        for value, alpha in theirs.items():
+        theirs = frame.groupby("value").first().dropna()
+        for error in MARKERS:
             axis.plot(
-                alpha, -0.05, "^", color=setting_colour(knob, value), mec="k", mew=0.5, ms=7, clip_on=False, zorder=5
+                theirs[f"published_alpha_mean_{layer}"],
+                100 * theirs[THEIR_ERRORS[error]],
+                "s",
+                color="0.35",
+                mfc="none",
+                ms=8,
+                label="published" if error == "train_error" else None,
             )
         axis.axvline(2, color="r", lw=1)
-        axis.set(xlabel=f"alpha of {layer}", title=f"{layer}: test (o) and training (x) error; ▲ published alpha")
+        axis.set(xlabel=f"alpha of {layer}", title=f"{layer}: test (o) and training (x) error")
     axes[0].set_ylabel("error at the last epoch [%], mean ± sd over seeds")
     axes[1].legend(title=KNOB_LABELS[knob])
     return figure

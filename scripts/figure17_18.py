@@ -124,7 +124,7 @@ def powerlaw_ends(last: pd.DataFrame, train: pd.Series, test: pd.Series) -> list
             bool((train > test).all()),
         ),
     ]
-    if HOTTEST in last.index:
+    if {HOTTEST, BEST} <= set(last.index):
         row, best = last.loc[HOTTEST], last.loc[BEST]
         wider = row["delta_train_sd"] / best["delta_train_sd"]
         found.append(

@@ -51,7 +51,7 @@ def draw(frame: pd.DataFrame):
     import matplotlib.pyplot as plt
 
     groups = list(frame.groupby("lr"))
-    figure, axes = plt.subplots(1, len(groups), figsize=(3.8 * len(groups), 3.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(groups), figsize=(3.8 * len(groups), 3.8), sharey=True, squeeze=False)
     for axis, (rate, rows) in zip(axes[0], groups, strict=True):
         row = rows.iloc[0]
         axis.stairs(rows["eigenvalues"], [*rows["log10_low"], rows["log10_high"].iloc[-1]], fill=True, color="0.75")
@@ -63,10 +63,10 @@ def draw(frame: pd.DataFrame):
         axis.set(
             xlabel="log10 of the eigenvalue (unit mean)",
             title=f"learning rate x{rate:g}, alpha {row['alpha_mean']:.2f} (n = {row['n']:g})",
-            xlim=(-2.5, 2),
+            xlim=(-1.6, 1.6),
         )
     axes[0][0].set_ylabel("eigenvalues of FC1 in a bin")
-    axes[0][0].legend(loc="upper right", fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

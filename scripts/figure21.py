@@ -88,7 +88,7 @@ def draw(frame: pd.DataFrame):
             axis.axhline(0, color="r", lw=1)
             axis.set(xlabel=f"alpha of {layer}", ylabel="delta lambda_min (unit mean)", title=layer)
             if layer == "FC2":
-                axis.legend(title=KNOB_LABELS[knob])
+                axis.legend(title=KNOB_LABELS[knob], loc="lower right", ncols=2)
     figure.suptitle("each net with the standard error of its fit; squares: published means and bars", fontsize=9)
     return figure
 

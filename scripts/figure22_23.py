@@ -25,6 +25,7 @@ NETS = {"ResNet-20": "resnet20", "ResNet-32": "resnet32"}
 RANGE = (2, 6)
 NEAR = (2, 2.75)
 FAR = (3.5, 6)
+MIN_LAYERS = 15
 
 
 def published_table(model: str) -> pd.DataFrame:
@@ -59,6 +60,17 @@ def line_of(rows: pd.DataFrame) -> tuple[float, float, float, float]:
     return slope, covariance[0, 0] ** 0.5, at_two, np.corrcoef(x, y)[0, 1] ** 2
 
 
+def within_kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each kind of layer with MIN_LAYERS layers in RANGE: their number, rank correlation, value of a line at 2."""
+    found = []
+    for kind, part in inside(rows, RANGE).groupby("kind"):
+        if len(part) >= MIN_LAYERS:
+            rank_correlation = part["alpha"].rank().corr(part["delta_lambda_min"].rank())
+            _, _, at_two, _ = line_of(part)
+            found.append({"kind": kind, "n": len(part), "rank_correlation": rank_correlation, "at_two": at_two})
+    return pd.DataFrame(found)
+
+
 def inside(rows: pd.DataFrame, bounds: tuple[float, float]) -> pd.DataFrame:
     return rows[(rows["alpha"] > bounds[0]) & (rows["alpha"] < bounds[1])]
 
@@ -75,12 +87,10 @@ def draw(frame: pd.DataFrame):
         axis.plot(ends, at_two + slope * (ends - 2), "k--", lw=1)
         axis.axvline(2, color="r", lw=1)
         axis.axhline(0, color="r", lw=1)
-        axis.set(
-            xlabel="alpha",
-            ylabel="delta lambda_min (unit mean)",
-            xlim=(1.4, 9),
-            ylim=(-0.5, 10),
-            title=f"{model}: slope {slope:+.2f} ± {error:.2f}, r² = {r2:.2f}, {at_two:.1f} at alpha = 2",
+        axis.set(xlabel="alpha", ylabel="delta lambda_min (unit mean)", xlim=(1.4, 9), ylim=(-0.5, 10))
+        axis.set_title(
+            f"{model}, line of 2 < alpha < 6: slope {slope:+.2f} ± {error:.2f},\n"
+            f"{at_two:.1f} at alpha = 2, r² = {r2:.2f}"
         )
         hidden = len(rows) - len(rows[(rows["delta_lambda_min"] < 10) & (rows["alpha"] < 9)])
         if hidden:
@@ -94,6 +104,7 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
     for model, rows in frame.groupby("model", sort=False):
         slope, error, at_two, r2 = line_of(inside(rows, RANGE))
         same = np.sign(rows["alpha"] - 2) == np.sign(rows["delta_lambda_min"])
+        kinds = within_kinds(rows)
         near, far = inside(rows, NEAR)["delta_lambda_min"], inside(rows, FAR)["delta_lambda_min"]
         found += [
             Claim(
@@ -111,6 +122,20 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
                 len(near) > 1 and near.median() < far.median() / 2,
             ),
         ]
+        if len(kinds):
+            rising = kinds["rank_correlation"] > 0
+            found += [
+                Claim(
+                    f"{model}: within a kind of layer delta rises: rank correlation above 0 in {rising.sum()} "
+                    f"of {len(kinds)} kinds, median {kinds['rank_correlation'].median():.2f}",
+                    bool(rising.all()),
+                ),
+                Claim(
+                    f"{model}: and goes to 0 at 2: lines of the kinds say {kinds['at_two'].min():.1f} to "
+                    f"{kinds['at_two'].max():.1f} there, median {kinds['at_two'].median():.1f}",
+                    abs(kinds["at_two"].median()) < 0.3,
+                ),
+            ]
     return found
 
 

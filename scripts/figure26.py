@@ -86,19 +86,17 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
             for error in ERRORS
             if rows["alpha"].nunique() > 2
         }
-        rates = sorted({rate for rate, _ in fits})
-        texts = [
-            f"x{rate:g} {100 * fits[rate, 'train_error'][0]:.1f}/{100 * fits[rate, 'test_error'][0]:.1f}"
-            for rate in rates
-        ]
-        r2 = [fit[2] for fit in fits.values()]
-        found.append(
-            Claim(
-                f"{layer}: at every rate error falls with alpha, points to one of alpha (train/test): "
-                f"{', '.join(texts)}; r² {min(r2):.2f} to {max(r2):.2f}",
-                all(fit[0] > 0 for fit in fits.values()),
+        for error in ERRORS:
+            lines = {rate: fit for (rate, fitted), fit in fits.items() if fitted == error}
+            texts = ", ".join(f"x{rate:g} {100 * slope:.1f}" for rate, (slope, _, _) in lines.items())
+            r2 = [fit[2] for fit in lines.values()]
+            found.append(
+                Claim(
+                    f"{layer}: {error.replace('_', ' ')} falls with alpha, points to one of alpha: {texts}; "
+                    f"r² {min(r2):.2f} to {max(r2):.2f}",
+                    all(fit[0] > 0 for fit in lines.values()),
+                )
             )
-        )
     fc1, fc2 = (frame[frame["layer"] == layer] for layer in LAYERS)
     below = sorted(fc1[fc1["alpha"] < 2]["lr"].unique())
     which = ", ".join(f"x{rate:g}" for rate in below) or "no rate"

@@ -25,8 +25,7 @@ FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 LR_SCALES = (1, 2, 4, 8, 16, 32)
 SEEDS = range(5)
-SHAPES = {"FC1": (300, 784), "FC2": (100, 300)}
-LAYERS = tuple(SHAPES)
+LAYERS = ("FC1", "FC2")
 KNOBS = {"batch_size": BATCH_SIZES, "learning_rate": LR_SCALES}
 KNOB_LABELS = {"batch_size": "batch size", "learning_rate": "learning rate / 0.01"}
 # What our columns call a knob and what the published CSVs call it.
@@ -41,15 +40,12 @@ class Net:
     path: Path
     meta: dict
     history: dict[str, np.ndarray]
+    shapes: dict[str, tuple[int, int]]
 
     def spectrum(self, layer: str, epoch: int = -1) -> ww.Spectrum:
-        """Spectrum of a layer after an epoch of `history` (by index)."""
-        return layer_spectrum(layer, self.history[f"{layer.lower()}_spectrum"][epoch])
-
-
-def layer_spectrum(layer: str, raw: np.ndarray) -> ww.Spectrum:
-    """Eigenvalues kept in float64 of weights that are float32."""
-    return ww.Spectrum.from_eigenvalues(raw, SHAPES[layer], eps=EPS_FLOAT32)
+        """Spectrum of a layer after an epoch of `history` (by index): float64 eigenvalues of float32 weights."""
+        raw = self.history[f"{layer.lower()}_spectrum"][epoch]
+        return ww.Spectrum.from_eigenvalues(raw, self.shapes[layer], eps=EPS_FLOAT32)
 
 
 def net_name(knob: str, value: float, seed: int, train: str = "all") -> str:
@@ -73,7 +69,8 @@ def read_net(path: Path) -> Net:
     """The curves and last errors of a net; its weights stay on disk."""
     with np.load(path) as kept:
         history = {key.removeprefix("history."): kept[key] for key in kept.files if key.startswith("history.")}
-        return Net(path, json.loads(str(kept["meta"])), history)
+        shapes = {layer: kept[f"{layer.lower()}.weight"].shape for layer in LAYERS}
+        return Net(path, json.loads(str(kept["meta"])), history, shapes)
 
 
 def reading(spectrum: ww.Spectrum) -> dict[str, float]:
@@ -172,7 +169,7 @@ def write_csv(frame: pd.DataFrame, stem: str) -> Path:
 
 def read_csv(stem: str) -> pd.DataFrame:
     """The committed numbers of a figure."""
-    return pd.read_csv(FIGURES / f"{stem}.csv", float_precision="round_trip")
+    return pd.read_csv(FIGURES / f"{stem}.csv")
 
 
 def style() -> None:
