@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from mlp3_cache import Claim, Plot, over_seeds, run
+from mlp3_cache import LR_SCALES, Claim, Plot, over_seeds, run
 
 PARTS = ("train", "test")
 COLOURS = {"train": "C0", "test": "C1"}
@@ -47,8 +47,11 @@ def draw(frame: pd.DataFrame):
 
     rule = frame["rule"][0]
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), sharex=True, sharey="row" if rule == "powerlaw" else True)
-    for axis, (rate, rows) in zip(axes.flat, frame.groupby("lr")):
+    for axis, rate in zip(axes.flat, LR_SCALES, strict=True):
+        rows = frame[frame["lr"] == rate]
         rows = rows[(rows["n"] > 1) | (rows["when"] == "last")]
+        if rows.empty:
+            continue
         for part in PARTS:
             axis.errorbar(
                 rows["epoch"],

@@ -87,15 +87,15 @@ def draw(frame: pd.DataFrame):
         axis.plot(ends, at_two + slope * (ends - 2), "k--", lw=1)
         axis.axvline(2, color="r", lw=1)
         axis.axhline(0, color="r", lw=1)
-        axis.set(xlabel="alpha", ylabel="delta lambda_min (unit mean)", xlim=(1.4, 9), ylim=(-0.5, 10))
+        axis.set(xlabel="alpha", ylabel="delta lambda_min (unit mean)", xlim=(1.4, 9), ylim=(-0.5, 12.5))
         axis.set_title(
             f"{model}, line of 2 < alpha < 6: slope {slope:+.2f} ± {error:.2f},\n"
             f"{at_two:.1f} at alpha = 2, r² = {r2:.2f}"
         )
-        hidden = len(rows) - len(rows[(rows["delta_lambda_min"] < 10) & (rows["alpha"] < 9)])
+        hidden = len(rows) - len(rows[(rows["delta_lambda_min"] < 12.5) & (rows["alpha"] < 9)])
         if hidden:
             axis.text(0.98, 0.02, f"{hidden} layers outside", transform=axis.transAxes, ha="right", fontsize=7)
-        axis.legend(fontsize=6.5, ncols=2)
+        axis.legend(fontsize=6.5, ncols=3, loc="upper right")
     return figure
 
 

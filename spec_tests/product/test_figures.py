@@ -19,15 +19,15 @@ from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 
 FIGURES = ROOT / "docs" / "figures"
-SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("figure*.py"))
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if "\nPLOTS = {" in path.read_text("utf-8"))
 SHAPES = {"FC1": (300, 784), "FC2": (100, 300)}
 READ = ("alpha", "alpha_sigma", "delta_lambda_min", "pl_lambda_min", "erg_lambda_min", "pl_rank", "erg_rank")
 
 
 def ours() -> dict[str, ModuleType]:
-    """The figure scripts that keep their figures in `PLOTS`, by figure."""
+    """The scripts that keep their figures in `PLOTS`, by figure."""
     modules = [load_script(name) for name in SCRIPTS]
-    return {stem: module for module in modules for stem in getattr(module, "PLOTS", {})}
+    return {stem: module for module in modules for stem in module.PLOTS}
 
 
 PLOTTED = ours()
@@ -41,20 +41,19 @@ def test_the_figures_of_section_6_are_all_there():
 @pytest.mark.parametrize("picture", sorted(path.stem for path in FIGURES.glob("*.png")))
 def test_every_picture_has_its_numbers_and_a_script(picture):
     assert list(FIGURES.glob(f"{picture}*.csv"))
+    assert (FIGURES / f"{picture}.png").stat().st_size > 5000
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py")]
     assert picture in PLOTTED or any(f"{picture}.png" in text for text in texts)
 
 
-@pytest.mark.parametrize("stem", sorted(PLOTTED))
-def test_every_figure_has_its_picture_and_the_verdict_of_its_numbers(stem):
+@pytest.mark.parametrize("stem", sorted(stem for stem in PLOTTED if stem.startswith("figure")))
+def test_the_page_tells_the_verdict_of_the_committed_numbers(stem):
     cache = load_script("mlp3_cache")
-    assert (FIGURES / f"{stem}.png").stat().st_size > 5000
     claims = PLOTTED[stem].PLOTS[stem].claims(cache.read_csv(stem))
-    assert claims
     page = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
-    (row,) = re.findall(rf"^\|[^|]*\| {stem.removeprefix('figure').replace('_', ', ')} \|.*$", page, flags=re.M)
+    (row,) = re.findall(rf"^\|[^|]*\| Figs?\. {stem.removeprefix('figure').replace('_', ', ')}:.*$", page, flags=re.M)
     held = sum(claim.holds for claim in claims)
-    assert f"**{cache.verdict(claims)}** ({held} of {len(claims)})" in row
+    assert f"**{cache.verdict(claims)}** ({held} of {len(claims)} claims)" in row
 
 
 def final_spectra() -> dict[str, dict[str, ww.Spectrum]]:
