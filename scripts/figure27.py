@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mlp3_cache import Claim, Plot, binned, nets, over_seeds, run, setting_colour, trajectory
+from mlp3_cache import Claim, Plot, binned, mean_sd, nets, over_seeds, run, setting_colour, trajectory
 
 FIRST_EPOCH = 5
 BIN = 0.05
@@ -81,7 +81,7 @@ def draw(frame: pd.DataFrame):
             )
         above = frame[(frame["alpha"] > 2) & (frame["alpha"] < LARGEST_ALPHA)]
         slope, offset = np.polyfit(above["alpha"], above[error], 1)
-        ends = np.array([frame["alpha"].min(), LARGEST_ALPHA])
+        ends = np.array([frame["alpha"].min(), above["alpha"].max()])
         axis.plot(ends, 100 * (slope * ends + offset), "k--", lw=1, label="line through alpha > 2")
         axis.axvline(2, color="r", lw=1)
         axis.set(xlabel=f"alpha of FC1 (bins of {BIN})", ylabel=f"{error.replace('_', ' ')} [%]", ylim=(0, None))
@@ -97,10 +97,9 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
     last = frame.loc[frame.groupby(["lr", "seed"])["last_epoch"].idxmax()]
     ends = last.groupby("lr")["alpha"].mean()
     knees = knees_of(frame)
-    knee, sd = knees["knee"].mean(), knees["knee"].std()
     part = frame[frame["alpha"] < LARGEST_ALPHA]
     means = part.groupby(["alpha", "lr"])["test_error"].mean().unstack()
-    between = (means.max(axis=1) - means.min(axis=1))[means.count(axis=1) > 2]
+    between = (means.max(axis=1) - means.min(axis=1))[means.count(axis=1) > 1]
     total = part["test_error"].max() - part["test_error"].min()
     above = part[part["alpha"] > 2]
     r2 = np.corrcoef(above["alpha"], above["test_error"])[0, 1] ** 2
@@ -117,8 +116,8 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         ),
         Claim(f"test error is linear in alpha above 2: r² = {r2:.2f}", r2 > 0.9),
         Claim(
-            f"test error bends at alpha = {knee:.2f} ± {sd:.2f} (n = {len(knees)} seeds), published 2",
-            abs(knee - 2) < NEAR_TWO,
+            f"test error bends at alpha = {mean_sd(knees['knee'])}, published 2",
+            abs(knees["knee"].mean() - 2) < NEAR_TWO,
         ),
         Claim(
             f"below the knee it falls by {100 * knees['below'].mean():.2f} points to one of alpha, above by "
@@ -126,7 +125,7 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
             bool((knees["below"] < knees["above"]).all()) and knees["left"].mean() < 0.8,
         ),
         Claim(
-            f"training error reaches 0.1 % at alpha = {done.mean():.2f} ± {done.std():.2f} in {len(done)} of "
+            f"training error reaches 0.1 % at alpha = {mean_sd(done)} in {len(done)} of "
             f"{len(last)} nets, published {END_OF_TRAINING_ERROR}",
             len(done) > 0 and abs(done.mean() - END_OF_TRAINING_ERROR) < NEAR_TWO,
         ),

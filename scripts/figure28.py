@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from mlp3_cache import Claim, Plot, nets, run, trajectory
+from mlp3_cache import Claim, Plot, mean_sd, nets, run, trajectory
 
 FIRST_EPOCH = 5
 RATES = (16, 32)
@@ -80,17 +80,16 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         error = rows["least_test_error"].mean()
         found += [
             Claim(
-                f"x{rate:g}: alpha falls to {rows['least_alpha'].mean():.2f} ± {rows['least_alpha'].std():.2f} "
-                f"(n = {n}), published {PUBLISHED['turning alpha']}",
+                f"x{rate:g}: alpha falls to {mean_sd(rows['least_alpha'])}, published {PUBLISHED['turning alpha']}",
                 abs(rows["least_alpha"].mean() - PUBLISHED["turning alpha"]) < TOLERANCE,
             ),
             Claim(
-                f"x{rate:g}: it rebounds by {rebound.mean():.2f} ± {rebound.std():.2f} while training error falls, in "
+                f"x{rate:g}: it rebounds by {mean_sd(rebound)} while training error falls, in "
                 f"{((rebound > REBOUND) & rows['error_fell']).sum()} of {n} nets",
                 bool(((rebound > REBOUND) & rows["error_fell"]).all()),
             ),
             Claim(
-                f"x{rate:g}: least test error {100 * error:.2f} ± {100 * rows['least_test_error'].std():.2f} %, "
+                f"x{rate:g}: least test error in % {mean_sd(100 * rows['least_test_error'])}, "
                 f"published a little above 3, during the rebound in {later.sum()} of {n} nets",
                 abs(error - PUBLISHED["least test error"]) < 0.003 and bool(later.all()),
             ),

@@ -127,6 +127,14 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -
     return pd.concat(parts, axis=1).reset_index()
 
 
+def mean_sd(values, digits: int = 2) -> str:
+    """`2.05 ± 0.03 (n = 3)`; no sd of one value."""
+    values = np.asarray(values, dtype=float)
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if values.size > 1 else ""
+    mean = f"{values.mean():.{digits}f}" if values.size else "none"
+    return f"{mean}{spread} (n = {values.size})"
+
+
 def published(name: str) -> pd.DataFrame:
     """A CSV of the paper's numbers; of no rows where the shared data are not at hand."""
     named = os.environ.get("SETOL_DATA")

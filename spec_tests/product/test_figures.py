@@ -56,6 +56,12 @@ def test_the_page_tells_the_verdict_of_the_committed_numbers(stem):
     assert f"**{cache.verdict(claims)}** ({held} of {len(claims)} claims)" in row
 
 
+def test_the_findings_point_to_numbers_that_are_there():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "docs" / "findings.md").read_text(encoding="utf-8"))
+    assert len([link for link in links if link.endswith(".csv")]) > 10
+    assert not [link for link in links if not (ROOT / "docs" / link).exists()]
+
+
 def final_spectra() -> dict[str, dict[str, ww.Spectrum]]:
     """Spectra by net and layer from the committed eigenvalues."""
     with np.load(ROOT / "fixtures" / "mlp3_final_spectra.npz") as kept:
