@@ -49,7 +49,7 @@ def draw(frame: pd.DataFrame):
                 title=f"{layer}, {knob.replace('_', ' ')} varied (violet: hottest), {len(part)} nets",
             )
         row_of_axes[0].set_ylabel("points")
-    axes[0][0].legend(loc="upper left")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -30,7 +30,7 @@ def table(cache: Path) -> pd.DataFrame:
         trajectory(net, "FC2", FIRST_EPOCH).assign(lr=setting["value"], seed=setting["seed"])
         for setting, net in nets("learning_rate", "fc2", cache=cache, values=RATES)
     ]
-    return pd.concat(parts, ignore_index=True)[["lr", "seed", "epoch", "alpha", *ERRORS]]
+    return pd.concat(parts, ignore_index=True)[["lr", "seed", "epoch", "alpha", "pl_rank", *ERRORS]]
 
 
 def draw(frame: pd.DataFrame):
@@ -46,7 +46,7 @@ def draw(frame: pd.DataFrame):
             axis.set(
                 xlabel="alpha of FC2", ylabel=f"{error.replace('_', ' ')} [%]", title=f"learning rate x{rate}; dot: end"
             )
-    axes[0][0].legend()
+    axes[-1][0].legend()
     return figure
 
 
@@ -54,6 +54,7 @@ def turns(frame: pd.DataFrame) -> pd.DataFrame:
     """Of each seed: the least alpha, where it ends, the least test error and when both are reached."""
     rows = []
     for (rate, seed), part in frame.groupby(["lr", "seed"]):
+        jump = int(part["alpha"].diff().abs().fillna(0).to_numpy().argmax())
         turn, best = part.loc[part["alpha"].idxmin()], part.loc[part["test_error"].idxmin()]
         rows.append(
             {
@@ -64,6 +65,9 @@ def turns(frame: pd.DataFrame) -> pd.DataFrame:
                 "end_alpha": part["alpha"].iloc[-1],
                 "least_test_error": best["test_error"],
                 "best_epoch": best["epoch"],
+                "jump": part["alpha"].diff().abs().max(),
+                "rank_before": part["pl_rank"].iloc[jump - 1],
+                "rank_after": part["pl_rank"].iloc[jump],
                 "epochs": part["epoch"].iloc[-1],
                 "error_fell": part["train_error"].iloc[-1] < turn["train_error"],
             }
@@ -92,6 +96,11 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
                 f"x{rate:g}: least test error in % {mean_sd(100 * rows['least_test_error'])}, "
                 f"published a little above 3, during the rebound in {later.sum()} of {n} nets",
                 abs(error - PUBLISHED["least test error"]) < 0.003 and bool(later.all()),
+            ),
+            Claim(
+                f"x{rate:g}: the rebound is gradual: largest step of alpha in one epoch {mean_sd(rows['jump'])}, the "
+                f"tail going from {rows['rank_before'].mean():.0f} to {rows['rank_after'].mean():.0f} eigenvalues",
+                rows["jump"].mean() < rebound.mean() / 3,
             ),
             Claim(
                 f"x{rate:g}: the seeds end at {rows['end_alpha'].min():.2f} to {rows['end_alpha'].max():.2f}, "

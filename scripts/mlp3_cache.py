@@ -88,16 +88,18 @@ def reading(spectrum: ww.Spectrum) -> dict[str, float]:
 
 
 def trajectory(net: Net, layer: str, first: int) -> pd.DataFrame:
-    """alpha of a layer and both errors after each epoch from `first` on.
+    """alpha and rank of the tail of a layer and both errors after each epoch from `first` on.
 
     The training error is the running one: the share of wrong answers as they came up during the epoch.
     """
     epochs = net.history["epoch"]
     rows = range(int(np.searchsorted(epochs, first)), len(epochs))
+    tails = [ww.fit_tail(net.spectrum(layer, row)) for row in rows]
     return pd.DataFrame(
         {
             "epoch": epochs[rows.start :],
-            "alpha": [ww.fit_tail(net.spectrum(layer, row)).alpha for row in rows],
+            "alpha": [tail.alpha for tail in tails],
+            "pl_rank": [tail.rank for tail in tails],
             "train_error": net.history["running_error"][rows.start :],
             "test_error": net.history["test_error"][rows.start :],
         }
