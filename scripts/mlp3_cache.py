@@ -25,8 +25,7 @@ FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 LR_SCALES = (1, 2, 4, 8, 16, 32)
 SEEDS = range(5)
-SHAPES = {"FC1": (300, 784), "FC2": (100, 300)}
-LAYERS = tuple(SHAPES)
+LAYERS = ("FC1", "FC2")
 KNOBS = {"batch_size": BATCH_SIZES, "learning_rate": LR_SCALES}
 KNOB_LABELS = {"batch_size": "batch size", "learning_rate": "learning rate / 0.01"}
 # What our columns call a knob and what the published CSVs call it.
@@ -41,15 +40,12 @@ class Net:
     path: Path
     meta: dict
     history: dict[str, np.ndarray]
+    shapes: dict[str, tuple[int, int]]
 
     def spectrum(self, layer: str, epoch: int = -1) -> ww.Spectrum:
-        """Spectrum of a layer after an epoch of `history` (by index)."""
-        return layer_spectrum(layer, self.history[f"{layer.lower()}_spectrum"][epoch])
-
-
-def layer_spectrum(layer: str, raw: np.ndarray) -> ww.Spectrum:
-    """Eigenvalues kept in float64 of weights that are float32."""
-    return ww.Spectrum.from_eigenvalues(raw, SHAPES[layer], eps=EPS_FLOAT32)
+        """Spectrum of a layer after an epoch of `history` (by index): float64 eigenvalues of float32 weights."""
+        raw = self.history[f"{layer.lower()}_spectrum"][epoch]
+        return ww.Spectrum.from_eigenvalues(raw, self.shapes[layer], eps=EPS_FLOAT32)
 
 
 def net_name(knob: str, value: float, seed: int, train: str = "all") -> str:
@@ -73,7 +69,8 @@ def read_net(path: Path) -> Net:
     """The curves and last errors of a net; its weights stay on disk."""
     with np.load(path) as kept:
         history = {key.removeprefix("history."): kept[key] for key in kept.files if key.startswith("history.")}
-        return Net(path, json.loads(str(kept["meta"])), history)
+        shapes = {layer: kept[f"{layer.lower()}.weight"].shape for layer in LAYERS}
+        return Net(path, json.loads(str(kept["meta"])), history, shapes)
 
 
 def reading(spectrum: ww.Spectrum) -> dict[str, float]:
@@ -91,16 +88,18 @@ def reading(spectrum: ww.Spectrum) -> dict[str, float]:
 
 
 def trajectory(net: Net, layer: str, first: int) -> pd.DataFrame:
-    """alpha of a layer and both errors after each epoch from `first` on.
+    """alpha and rank of the tail of a layer and both errors after each epoch from `first` on.
 
     The training error is the running one: the share of wrong answers as they came up during the epoch.
     """
     epochs = net.history["epoch"]
     rows = range(int(np.searchsorted(epochs, first)), len(epochs))
+    tails = [ww.fit_tail(net.spectrum(layer, row)) for row in rows]
     return pd.DataFrame(
         {
             "epoch": epochs[rows.start :],
-            "alpha": [ww.fit_tail(net.spectrum(layer, row)).alpha for row in rows],
+            "alpha": [tail.alpha for tail in tails],
+            "pl_rank": [tail.rank for tail in tails],
             "train_error": net.history["running_error"][rows.start :],
             "test_error": net.history["test_error"][rows.start :],
         }
@@ -128,6 +127,14 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -
     for column in columns:
         parts += [groups[column].mean().rename(f"{column}_mean"), groups[column].std().rename(f"{column}_sd")]
     return pd.concat(parts, axis=1).reset_index()
+
+
+def mean_sd(values, digits: int = 2) -> str:
+    """`2.05 ± 0.03 (n = 3)`; no sd of one value."""
+    values = np.asarray(values, dtype=float)
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if values.size > 1 else ""
+    mean = f"{values.mean():.{digits}f}" if values.size else "none"
+    return f"{mean}{spread} (n = {values.size})"
 
 
 def published(name: str) -> pd.DataFrame:
@@ -172,7 +179,7 @@ def write_csv(frame: pd.DataFrame, stem: str) -> Path:
 
 def read_csv(stem: str) -> pd.DataFrame:
     """The committed numbers of a figure."""
-    return pd.read_csv(FIGURES / f"{stem}.csv", float_precision="round_trip")
+    return pd.read_csv(FIGURES / f"{stem}.csv")
 
 
 def style() -> None:

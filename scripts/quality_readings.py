@@ -21,7 +21,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pandas as pd
-from mlp3_cache import Claim, Plot, layer_spectrum, nets, run
+from mlp3_cache import Claim, Plot, nets, run
 
 import setol_ww as ww
 from setol_ww.readings import series_quality
@@ -75,7 +75,7 @@ def squares(W: np.ndarray) -> np.ndarray:
 def trained(cache: Path) -> list[tuple[str, float, ww.Spectrum]]:
     """FC1 and FC2 of every batch size, seed 0."""
     return [
-        (f"{layer} trained", setting["value"], layer_spectrum(layer, net.history[f"{layer.lower()}_spectrum"][-1]))
+        (f"{layer} trained", setting["value"], net.spectrum(layer))
         for setting, net in nets("batch_size", cache=cache)
         if setting["seed"] == 0
         for layer in ("FC1", "FC2")
