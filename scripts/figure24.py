@@ -27,9 +27,8 @@ READING_ERROR = {"FC1": 0.3, "FC2": 0.5}
 PANELS = (("FC1", "bs"), ("FC1", "alpha"), ("FC2", "bs"), ("FC2", "alpha"))
 
 
-def layer_row(layer: str, net) -> dict:
+def readings(layer: str, spectrum: ww.Spectrum) -> dict:
     """alpha, delta and every reading of one layer."""
-    spectrum = net.spectrum(layer)
     tail, cut = ww.fit_tail(spectrum), ww.erg_cut(spectrum)
     found = dataclasses.asdict(ww.quality(spectrum, tail, cut))
     found.pop("q2_reason")
@@ -39,7 +38,7 @@ def layer_row(layer: str, net) -> dict:
 
 def table(cache: Path) -> pd.DataFrame:
     rows = [
-        {"batch_size": setting["value"], "seed": setting["seed"], **layer_row(layer, net)}
+        {"batch_size": setting["value"], "seed": setting["seed"], **readings(layer, net.spectrum(layer))}
         for setting, net in nets("batch_size", cache=cache)
         for layer in LAYERS
     ]

@@ -97,6 +97,22 @@ def test_the_alphas_of_figures_15_and_16_follow_from_the_eigenvalues(stem):
         np.testing.assert_allclose(frame[f"alpha_{layer}"], again, rtol=1e-8)
 
 
+def test_figure_24_follows_from_the_eigenvalues():
+    """Every reading of the quality of all 70 layers, five seeds at seven batch sizes."""
+    cache, figure = load_script("mlp3_cache"), load_script("figure24")
+    frame, spectra = cache.read_csv("figure24"), final_spectra()
+    assert len(frame) == 70
+    rows = frame[["batch_size", "seed", "layer"]].itertuples(index=False)
+    again = [
+        figure.readings(layer, spectra[cache.net_name("batch_size", size, seed)][layer]) for size, seed, layer in rows
+    ]
+    for column in again[0]:
+        if column != "layer":
+            np.testing.assert_allclose(
+                frame[column].astype(float), [float(row[column]) for row in again], rtol=1e-8, atol=1e-8, err_msg=column
+            )
+
+
 def test_a_verdict_is_what_the_claims_make_it():
     cache = load_script("mlp3_cache")
     yes, no = cache.Claim("a", True), cache.Claim("b", False)
