@@ -113,7 +113,7 @@ class TrapReport:
         >>> W = np.random.default_rng(0).normal(size=(300, 200))
         >>> W[132, 17] = 40
         >>> find_traps(W).sentence
-        '1 trap: element (132, 17) = +40.2 sigma (p = 8e-77).'
+        '1 trap: element (132, 17) = +40.0 sigma (p = 3e-45).'
         """
         if self.reason:
             return f"No statement on traps: {self.reason}."
@@ -162,7 +162,7 @@ def find_traps(W: Any, *, seed: int = 0, n_permutations: int = 1, level: float =
     >>> import numpy as np
     >>> noise = np.random.default_rng(0).normal(size=(300, 200))
     >>> find_traps(noise).count, find_traps(noise + 0.2).sentence
-    (0, '1 trap: mean shift +0.2 sigma (p = 2e-81).')
+    (0, '1 trap: mean shift +0.2 sigma (p < 1e-300).')
     """
     matrices, kernel = _as_slices(W)
     return find_traps_of(matrices, seed=seed, n_permutations=n_permutations, level=level, kernel=kernel)
