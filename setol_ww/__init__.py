@@ -51,6 +51,8 @@ _ROOM_OF = {
     "plot_truncation_curve": "plots",
     "classification_metrics": "metrics",
     "perplexity": "metrics",
+    "scan": "streaming",
+    "merge_scans": "streaming",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,15 @@ def _indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
 
 def file_entries(file: Path) -> list[Entry]:
     """Entries of one file."""
+    return [replace(entry, file=file) for entry in _entries_of(file)]
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
+    return directory_files(path)[0] if path.is_dir() else [path]
+
+
+def _entries_of(file: Path) -> list[Entry]:
     if file.suffix in SAFETENSORS:
         return _safetensors_entries(file)
     if file.suffix in TORCH:
@@ -211,6 +221,13 @@ def _safetensors_entries(file: Path) -> list[Entry]:
 
         return load
 
+    def part_loader(name: str) -> Callable[[tuple], Any]:
+        def load_part(index: tuple) -> Any:
+            with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
+                return opened.get_slice(name)[index]
+
+        return load_part
+
     entries = []
     with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
         names = frozenset(opened.keys())
@@ -218,7 +235,8 @@ def _safetensors_entries(file: Path) -> list[Entry]:
             part = opened.get_slice(name)
             shape, code = tuple(part.get_shape()), part.get_dtype()
             dtype = SAFETENSORS_DTYPES.get(code, code.lower())
-            entries.append(Entry(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype, names)))
+            unfit = why_unfit(name, shape, dtype, names)
+            entries.append(Entry(name, shape, dtype, loader(name), unfit=unfit, load_part=part_loader(name)))
     return entries
 
 
