@@ -5,7 +5,7 @@
 | `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
 | `rows` | one row: read one part of one tensor, compute, let it go |
 | `classic` | WeightWatcher's definitions without WeightWatcher |
-| `workers` | who does it: this process, local processes, the active joblib backend |
+| `crews`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
 | `store` | rows on disk, each once, whenever the writer dies |
 | `cost` | shards of equal work, and the estimate of the time |
 """
@@ -26,11 +26,12 @@ from . import __version__
 from .checkpoints import checkpoint_files
 from .contracts import InvalidInput, one_of
 from .cost import Pace, in_words
+from .crews import crew_maker
 from .exports import WRITERS, export, refuse_unwritable
 from .jobs import Job, plan, shard_of
 from .rows import Options, columns
 from .store import ENDINGS, FORMAT, SUFFIX, Store, store_path
-from .workers import chosen_backend, finished, number_of_workers
+from .workers import finished
 
 DEVICES = ("cpu",)
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
@@ -110,7 +111,7 @@ def scan(
     """
     path = Path(path)
     options = _checked(device, randomize, seed)
-    chosen_backend(n_jobs)
+    crew_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
     mine = shard_of(plan(path, wanted), part)
     about = _about(path, options, wanted, part, mine)
@@ -171,22 +172,29 @@ def merge_scans(results: Iterable[str | Path], out: str | Path | None = None, *,
 def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, progress: bool | None) -> None:
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
-    by_position = {job.position: job for job in jobs}
-    with _bar(jobs, there, n_jobs, progress) as advance:
-        for done in finished([job for job in jobs if job.position not in there], options, n_jobs):
-            store.add(done.position, done.row, done.seconds, done.gave_up)
-            advance(by_position[done.position], done.seconds)
+    left = {job.position: job for job in jobs if job.position not in there}
+    make = crew_maker(n_jobs)
+    heavy = sum(not job.skipped for job in left.values())
+    crew = make(heavy) if make is not None and heavy else None
+    try:
+        with _bar(jobs, there, crew.size if crew else 1, progress) as advance:
+            for done in finished(list(left.values()), options, crew):
+                store.add(done.position, done.row, done.seconds, done.gave_up)
+                advance(left[done.position], done.seconds)
+    finally:
+        if crew is not None:
+            crew.close()
 
 
 @contextmanager
 def _bar(
-    jobs: list[Job], there: set[int], n_jobs: int, progress: bool | None
+    jobs: list[Job], there: set[int], workers: int, progress: bool | None
 ) -> Iterator[Callable[[Job, float], None]]:
     """A bar over work units; the function it gives moves it on by a finished job."""
     costly = [job for job in jobs if job.cost]
     left = sum(job.cost for job in costly if job.position not in there)
     number = sum(job.position in there for job in costly)
-    pace, workers = Pace(), number_of_workers(n_jobs)
+    pace = Pace()
     total = sum(job.cost for job in costly)
     disable = None if progress is None else not progress
     with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
