@@ -177,7 +177,7 @@ def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, prog
     heavy = sum(not job.skipped for job in left.values())
     crew = make(heavy) if make is not None and heavy else None
     try:
-        with _bar(jobs, there, crew.size if crew else 1, progress) as advance:
+        with _bar(jobs, there, crew.size() if crew else 1, progress) as advance:
             for done in finished(list(left.values()), options, crew):
                 store.add(done.position, done.row, done.seconds, done.gave_up)
                 advance(left[done.position], done.seconds)

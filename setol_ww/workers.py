@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
 from .crews import Crew
 from .jobs import Job
@@ -38,25 +38,24 @@ def finished(jobs: Sequence[Job], options: Options, crew: Crew | None = None, wo
         yield work(waiting.popleft() if crew is None else waiting.pop(), options)
     if crew is None:
         return
-    running: dict[Future, Job] = {}
+    running: dict[Any, Job] = {}
     deaths: Counter[int] = Counter()
     while waiting or running:
-        while waiting and crew.has_room:
+        for _ in range(min(len(waiting), crew.size() - len(running))):
             job = waiting.popleft()
             running[crew.submit(work, job, options)] = job
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            job = running.pop(future)
-            error = future.exception()
-            crew.release(future)
-            if not isinstance(error, crew.death):
-                yield future.result()
-                continue
-            deaths[job.position] += crew.deaths(error)
-            logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
-            if deaths[job.position] >= DEATHS:
-                yield given_up(job, _why(job, deaths[job.position], error))
-            else:
-                waiting.append(job)
+        for handle in crew.wait(list(running)):
+            job = running.pop(handle)
+            try:
+                done = crew.result(handle)
+            except crew.death as error:
+                deaths[job.position] += crew.deaths(error)
+                logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
+                if deaths[job.position] < DEATHS:
+                    waiting.append(job)
+                    continue
+                done = given_up(job, _why(job, deaths[job.position], error))
+            yield done
 
 
 def _why(job: Job, deaths: int, error: BaseException) -> str:
