@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 import time
 import zipfile
@@ -51,8 +50,7 @@ class Done:
 
 def columns(options: Options) -> list[str]:
     """The columns of a scan's table."""
-    ours = [name for name in table.names() if name not in VERDICT]
-    return [*IDENTITY, *FIT, *NORMS, *ours, *trap_names(options), *VERDICT, *ADDED]
+    return [*IDENTITY, *FIT, *NORMS, *our_names(options), *VERDICT, *ADDED]
 
 
 def work(job: Job, options: Options) -> Done:
@@ -88,8 +86,17 @@ def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     spectrum = pooled_spectrum(matrices, eps, options.device)
     if not np.isfinite(spectrum.raw).all():
         return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    values = {**classic_row(spectrum), **table.row(analyze_spectrum(spectrum))}
-    return {**values, **trap_values(matrices, job, options)}, ""
+    return {**classic_row(spectrum), **our_row(spectrum, matrices, options)}, ""
+
+
+def our_names(options: Options) -> list[str]:
+    """The columns of `our_row`; with `options.randomize` those of traps belong to them."""
+    return table.names()
+
+
+def our_row(spectrum: Spectrum, matrices: list[Any], options: Options) -> dict[str, Any]:
+    """Everything of ours about one layer; with `options.randomize` traps are searched in its matrices here."""
+    return table.row(analyze_spectrum(spectrum))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:
@@ -129,25 +136,6 @@ def bad_entries(matrices: list[Any]) -> str:
     if nan or infinite:
         return f"{nan} NaN and {infinite} Inf among its {size} entries"
     return "its entries are finite but their squares are not"
-
-
-# Correlation traps, with `randomize=True`: columns of `trap_names`, values of `trap_values`, nothing elsewhere.
-
-
-def trap_names(options: Options) -> list[str]:
-    """The trap columns of a table."""
-    return []
-
-
-def trap_values(matrices: list[Any], job: Job, options: Options) -> dict[str, Any]:
-    """The trap columns of one row."""
-    return {}
-
-
-def seed_of(job: Job, seed: int) -> int:
-    """A seed of the layer's own, so that its row depends neither on the order nor on the worker."""
-    digest = hashlib.sha256(f"{seed}\0{job.tensor}\0{job.part.label if job.part else ''}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")
 
 
 def _entry(job: Job) -> Entry:

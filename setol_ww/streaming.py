@@ -77,9 +77,9 @@ def scan(
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
     randomize : bool
-        Add the columns of correlation traps.
+        Reserved for the columns of correlation traps.
     seed : int
-        Seed of the randomisation; each layer draws its own from it, whichever worker has it.
+        Seed of the randomisation.
     progress : bool, optional
         A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
 
@@ -248,7 +248,7 @@ def _about(
 
 def _checked(device: str, randomize: bool, seed: int) -> Options:
     one_of("device", device, DEVICES)
-    one_of("randomize", randomize, (True, False))
+    one_of("randomize", randomize, (False,))
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
     return Options(device, bool(randomize), seed)
