@@ -7,6 +7,9 @@ under way than there are workers, so that a death has one layer to it.
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -58,7 +61,7 @@ class LocalCrew:
     def _executor() -> Any:
         from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(max_workers=1)
+        return ProcessPoolExecutor(max_workers=1, initializer=end_with, initargs=(os.getpid(),))
 
     def size(self) -> int:
         return len(self.idle) + len(self.busy)
@@ -86,6 +89,17 @@ class LocalCrew:
     def close(self) -> None:
         for executor in (*self.idle, *self.busy.values()):
             executor.shutdown(wait=True, kill_workers=True)
+
+
+def end_with(parent: int) -> None:
+    """In a worker: end within a second of the process that began it, which may have been killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class DaskCrew:

@@ -64,5 +64,5 @@ def _why(job: Job, deaths: int, error: BaseException) -> str:
     gram = 8 * min(job.part.rows, job.part.columns) ** 2
     return (
         f"given up, {deaths} workers died of it ({type(error).__name__}). Beside its weights it takes about "
-        f"{2 * gram / 2**30:.2g} GiB; the next scan with the same results file tries it again"
+        f"{2 * gram / 2**20:.0f} MiB; the next scan with the same results file tries it again"
     )
