@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import threading
 import time
 import zipfile
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from . import table
 from .analysis import analyze_spectrum
-from .checkpoints import TORCH, file_entries
+from .checkpoints import SAFETENSORS, TORCH, file_entries
 from .classic import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
 from .contracts import UnreadableCheckpoint
 from .jobs import Job
@@ -58,10 +59,13 @@ def work(job: Job, options: Options) -> Done:
 
     One BLAS thread, so that the numbers do not depend on how many workers there are.
     """
-    started = time.perf_counter()
     row = job.identity()
     if job.part is None or job.skipped:
         return Done(job.position, {**row, "status": "skipped", "reason": job.note}, 0.0)
+    if Path(job.file).suffix in (*SAFETENSORS, *TORCH):
+        # The import that a worker begins with is not the time of its first layer.
+        importlib.import_module("torch")
+    started = time.perf_counter()
     with one_blas_thread():
         try:
             values, reason = _values(job, options)
