@@ -128,7 +128,8 @@ def main() -> int:
         while kills < args.kills:
             pid = begin(path, out, args.jobs, args.fresh)
             # Mostly early, so that many a kill meets one table; sometimes long enough to meet its export.
-            time.sleep(rng.uniform(0, whole * rng.choice([0.2, 1.2], p=[0.8, 0.2])))
+            longest = 1.2 if args.fresh else rng.choice([0.2, 1.2], p=[0.8, 0.2])
+            time.sleep(rng.uniform(0, whole * longest))
             os.kill(pid, signal.SIGKILL)
             if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
                 kills += 1

@@ -15,6 +15,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
+import joblib
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
+
 from .contracts import InvalidInput
 
 
@@ -59,8 +63,6 @@ class LocalCrew:
 
     @staticmethod
     def _executor() -> Any:
-        from joblib.externals.loky.process_executor import ProcessPoolExecutor
-
         return ProcessPoolExecutor(max_workers=1, initializer=end_with, initargs=(os.getpid(),))
 
     def size(self) -> int:
@@ -183,9 +185,6 @@ def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
 
     The argument of what is returned is the number of jobs, beyond which no process is started.
     """
-    import joblib
-    from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
-
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
         raise InvalidInput(f"n_jobs={n_jobs!r} was asked; accepted is an integer other than 0, -1 for every core")
     backend, configured = get_active_backend()
