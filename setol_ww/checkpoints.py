@@ -147,6 +147,15 @@ def file_entries(file: Path) -> list[Entry]:
     return [replace(entry, file=file) for entry in _entries_of(file)]
 
 
+def entry_named(file: Path, name: str) -> Entry:
+    """One entry of a file, without a look at the others where the format allows it."""
+    entries = _safetensors_entries(file, name) if file.suffix in SAFETENSORS else file_entries(file)
+    for entry in entries:
+        if entry.name == name:
+            return replace(entry, file=file)
+    raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
+
+
 def checkpoint_files(path: Path) -> list[Path]:
     """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
     return directory_files(path)[0] if path.is_dir() else [path]
@@ -211,7 +220,7 @@ def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return mapping
 
 
-def _safetensors_entries(file: Path) -> list[Entry]:
+def _safetensors_entries(file: Path, only: str | None = None) -> list[Entry]:
     from safetensors import safe_open
 
     def loader(name: str) -> Callable[[], Any]:
@@ -231,7 +240,7 @@ def _safetensors_entries(file: Path) -> list[Entry]:
     entries = []
     with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
         names = frozenset(opened.keys())
-        for name in sorted(names, key=natural_key):
+        for name in sorted(names, key=natural_key) if only is None else names & {only}:
             part = opened.get_slice(name)
             shape, code = tuple(part.get_shape()), part.get_dtype()
             dtype = SAFETENSORS_DTYPES.get(code, code.lower())

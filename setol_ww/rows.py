@@ -7,7 +7,7 @@ import importlib
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from . import table
 from .analysis import analyze_spectrum
-from .checkpoints import SAFETENSORS, TORCH, file_entries
+from .checkpoints import SAFETENSORS, TORCH, entry_named, file_entries
 from .classic import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
 from .contracts import UnreadableCheckpoint
 from .jobs import Job
@@ -149,18 +149,27 @@ def _entry(job: Job) -> Entry:
         stat = file.stat()
     except OSError as error:
         raise UnreadableCheckpoint(f"{file}: {error}") from error
-    whole_in_memory = file.suffix in TORCH and not zipfile.is_zipfile(file)
-    entries: Callable[[Path], Any] = functools.partial(_kept, stat.st_mtime_ns) if whole_in_memory else file_entries
-    for entry in entries(file):
-        if entry.name == job.tensor:
-            return entry
-    raise UnreadableCheckpoint(f"{file}: {job.tensor!r} is not in it any more")
+    if file.suffix in TORCH and not zipfile.is_zipfile(file):
+        return _kept(file, job.tensor, stat.st_mtime_ns)
+    return entry_named(file, job.tensor)
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(mtime_ns: int, file: Path) -> list[Entry]:
+def _whole(file: Path, mtime_ns: int) -> dict[str, Entry]:
     """Torch's old format cannot be mapped; the file read last stays, so that it is not read for every layer."""
-    return file_entries(file)
+    return {entry.name: entry for entry in file_entries(file)}
+
+
+def _kept(file: Path, name: str, mtime_ns: int) -> Entry:
+    entries = _whole(file, mtime_ns)
+    if name not in entries:
+        raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
+    return entries[name]
+
+
+def forget() -> None:
+    """Let go of a file that was kept."""
+    _whole.cache_clear()
 
 
 class _OneThread:

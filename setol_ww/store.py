@@ -59,10 +59,13 @@ class Store:
         None keeps everything in memory.
     about : dict
         What the rows belong to: checkpoint, options, shard.
+    count : int
+        Number of rows.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None, about: dict[str, Any]) -> None:
         self.connection, self.path, self.about = connection, path, about
+        self.count = self._ask("SELECT count(*) FROM rows")
 
     @classmethod
     def open(cls, path: Path | None, about: dict[str, Any], *, resume: bool = True) -> Store:
@@ -111,21 +114,18 @@ class Store:
                 "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (position, row["tensor"], row["slice"], row["status"], seconds, int(gave_up), encode(row)),
             )
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return self.connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+        self.count += 1
 
     @property
     def gave_up(self) -> int:
         """Number of rows whose worker died."""
-        return self.connection.execute("SELECT count(*) FROM rows WHERE gave_up").fetchone()[0]
+        return self._ask("SELECT count(*) FROM rows WHERE gave_up")
 
     def forget_given_up(self) -> None:
         """Make room for another try of the layers whose workers died."""
         with _explained(self.path, self.count), self.connection:
             self.connection.execute("DELETE FROM rows WHERE gave_up")
+        self.count = self._ask("SELECT count(*) FROM rows")
 
     def positions(self) -> set[int]:
         """Positions of the rows that are there."""
@@ -135,6 +135,9 @@ class Store:
         """Position, row, seconds, in the order of the table."""
         found = self.connection.execute("SELECT position, cells, seconds FROM rows ORDER BY position")
         return [(position, decode(cells), seconds) for position, cells, seconds in found]
+
+    def _ask(self, query: str) -> int:
+        return self.connection.execute(query).fetchone()[0]
 
     def close(self) -> None:
         """Fold the log into the file and let go of it."""

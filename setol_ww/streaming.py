@@ -29,7 +29,7 @@ from .cost import Pace, in_words
 from .crews import crew_maker
 from .exports import WRITERS, export, refuse_unwritable
 from .jobs import Job, plan, shard_of
-from .rows import Options, columns
+from .rows import Options, columns, forget
 from .store import ENDINGS, FORMAT, SUFFIX, Store, store_path
 from .workers import finished
 
@@ -182,6 +182,7 @@ def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, prog
                 store.add(done.position, done.row, done.seconds, done.gave_up)
                 advance(left[done.position], done.seconds)
     finally:
+        forget()
         if crew is not None:
             crew.close()
 

@@ -251,7 +251,7 @@ def test_norms_of_a_known_spectrum():
     raw = np.array([1.0, 2.0, 5.0])
     norms = classic.classic_norms(Spectrum.from_eigenvalues(raw))
     p = raw / 8
-    assert norms["lambda_max"], norms["norm"] == (5.0, 8.0)
+    assert (norms["lambda_max"], norms["norm"]) == (5.0, 8.0)
     assert norms["stable_rank"] == 8 / 5
     assert norms["entropy"] == pytest.approx(-(p * np.log(p)).sum() / np.log(3), rel=1e-8)
 
@@ -277,6 +277,17 @@ def test_one_tensor_is_resident(tmp_path, monkeypatch, ending):
     monkeypatch.setattr(rows, "read_matrices", watched)
     assert len(ww.scan(path)) == len(alive) == 9
     assert most == 1
+
+
+def test_the_old_torch_format_is_read_once_and_let_go(tmp_path, monkeypatch):
+    """It cannot be mapped, so it is in memory while it is scanned, and not after."""
+    path = written(tmp_path / "model.th", {f"{n}.weight": torch.randn(30, 20) for n in range(4)})
+    read = []
+    original = rows.file_entries
+    monkeypatch.setattr(rows, "file_entries", lambda file: (read.append(file), original(file))[1])
+    assert (ww.scan(path)["status"] == "analyzed").all()
+    assert read == [path]
+    assert rows._whole.cache_info().currsize == 0
 
 
 def test_slices_are_read_by_themselves(checkpoint, monkeypatch):
@@ -457,7 +468,7 @@ def test_killed_at_random_moments_and_resumed():
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "kill_and_resume.py"), "--kills", "10"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *sys.path]))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,
         capture_output=True,
         timeout=300,
@@ -711,6 +722,24 @@ def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
     assert_same_table(ww.scan(dying, out), reference)
     assert computed == ["dies_99"]
     assert not store_path(out).exists()
+
+
+PARENT = """
+import os, subprocess, sys, time
+child = "import sys, time; from setol_ww.crews import end_with; end_with(int(sys.argv[1])); print('up', flush=True);"
+child += "time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", child, str(os.getpid())])
+time.sleep(600)
+"""
+
+
+def test_workers_end_with_the_process_that_began_them():
+    """Their end closes the pipe that they inherited."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout.readline() == "up\n"
+    parent.send_signal(signal.SIGKILL)
+    assert parent.communicate(timeout=60) == ("", None)
 
 
 @pytest.mark.parametrize("dying", [("dies_99",)], indirect=True)
