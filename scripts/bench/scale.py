@@ -12,7 +12,7 @@ Output     scale.csv (a line for each number of workers and each extrapolation),
 Resident memory is sampled over the calling process and its workers. `rss_holder_mib` is what the calling process grows
 by, or with several workers the whole of the largest one, of which Python and torch are about 250. CPU seconds are of
 all of them, so that a busy machine changes them little; wall seconds and the speed-up are of a quiet one or nothing.
-The extrapolation multiplies the work units of `setol_ww.cost` (N M^2 + 4 M^3 for each matrix) with the rate measured
+The extrapolation multiplies the work units of `setol_ww.cost` (N M^2 + 2.5 M^3 for each matrix) with the rate measured
 here: it assumes that the rate of the widest layers measured holds for wider ones, and that every worker has a core and
 the memory it needs.
 """
