@@ -53,7 +53,7 @@ _ROOM_OF = {
     "classification_metrics": "metrics",
     "perplexity": "metrics",
     "scan": "streaming",
-    "merge_scans": "streaming",
+    "merge_scans": "merging",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }

@@ -243,7 +243,7 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from .streaming import merge_scans
+    from .merging import merge_scans
 
     frame = merge_scans(options.results, options.out, partial=options.partial)
     _say(f"{len(frame)} rows are in {options.out}.\n")

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 import joblib
+import numpy as np
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 
@@ -185,7 +186,7 @@ def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
 
     The argument of what is returned is the number of jobs, beyond which no process is started.
     """
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
         raise InvalidInput(f"n_jobs={n_jobs!r} was asked; accepted is an integer other than 0, -1 for every core")
     backend, configured = get_active_backend()
     name = type(backend).__name__
@@ -195,7 +196,7 @@ def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
         return lambda jobs: RayCrew()
     if not isinstance(backend, (LokyBackend, SequentialBackend)):
         raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
-    number = configured if n_jobs == 1 and isinstance(configured, int) else n_jobs
+    number = configured if n_jobs == 1 and isinstance(configured, int) else int(n_jobs)
     number = number if number > 0 else joblib.cpu_count() + 1 + number
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None

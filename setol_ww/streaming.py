@@ -6,7 +6,7 @@
 | `rows` | one row: read one part of one tensor, compute, let it go |
 | `classic` | WeightWatcher's definitions without WeightWatcher |
 | `crews`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
-| `store` | rows on disk, each once, whenever the writer dies |
+| `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
 | `cost` | shards of equal work, and the estimate of the time |
 """
 
@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -29,14 +30,13 @@ from .cost import Pace, in_words
 from .crews import crew_maker
 from .exports import WRITERS, export, refuse_unwritable
 from .jobs import Job, plan, shard_of
+from .merging import frame_of
 from .rows import Options, columns, forget
-from .store import ENDINGS, FORMAT, SUFFIX, Store, store_path
+from .store import ENDINGS, FORMAT, Store, store_path
 from .workers import finished
 
 DEVICES = ("cpu",)
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
-# What the same checkpoint may differ in when its shards were made on several machines, and must differ in.
-OF_ONE_SHARD = ("path", "files", "shard", "rows")
 
 
 def scan(
@@ -118,54 +118,11 @@ def scan(
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)
-        frame = _frame([store], options)
+        frame = frame_of([store])
         if target is not None and target.suffix in WRITERS:
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
-    return frame
-
-
-def merge_scans(results: Iterable[str | Path], out: str | Path | None = None, *, partial: bool = False) -> pd.DataFrame:
-    """One table from the stores of shards, or from what a killed scan has left.
-
-    Parameters
-    ----------
-    results : sequence of str or Path
-        As `out` was given to `scan`, or the stores beside them. They stay as they are.
-    out : str or Path, optional
-        As for `scan`; `.sqlite` and `.db` are not accepted.
-    partial : bool
-        Accept that rows are missing.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table of an unsharded scan.
-
-    Raises
-    ------
-    InvalidInput
-        The stores are of different checkpoints or options, one is given twice, or rows are missing.
-    """
-    target = None if out is None else Path(out)
-    if target is not None:
-        refuse_unwritable("out", target)
-    paths = [_existing_store(Path(result)) for result in results]
-    if len({path.resolve() for path in paths}) < len(paths) or not paths:
-        raise InvalidInput(f"merging {list(map(str, paths))} was asked; accepted are one or more files, each once")
-    stores: list[Store] = []
-    try:
-        for path in paths:
-            stores.append(Store.read(path))
-        _refuse_mixture(stores, partial)
-        first = stores[0].about
-        frame = _frame(stores, Options(first["device"], first["randomize"], first["seed"]))
-    finally:
-        for store in stores:
-            store.close()
-    if target is not None:
-        export(frame, target)
     return frame
 
 
@@ -209,7 +166,8 @@ def _bar(
             if not job.cost or bar.disable:
                 return
             left, number = left - job.cost, number + 1
-            pace.learn(job.cost, seconds)
+            if seconds:
+                pace.learn(job.cost, seconds)
             bar.update(job.cost)
             show()
 
@@ -217,14 +175,6 @@ def _bar(
             pace.probe()
             show()
         yield advance
-
-
-def _frame(stores: Sequence[Store], options: Options) -> pd.DataFrame:
-    """The table of the rows in some stores."""
-    rows = sorted((row for store in stores for row in store.rows()), key=lambda row: row[0])
-    frame = pd.DataFrame([cells for _, cells, _ in rows], columns=columns(options))
-    frame.attrs["seconds"] = [seconds for _, _, seconds in rows]
-    return frame
 
 
 def _about(
@@ -250,9 +200,9 @@ def _about(
 def _checked(device: str, randomize: bool, seed: int) -> Options:
     one_of("device", device, DEVICES)
     one_of("randomize", randomize, (False,))
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
-    return Options(device, bool(randomize), seed)
+    return Options(device, bool(randomize), int(seed))
 
 
 def _checked_shard(shard: Any) -> tuple[int, int] | None:
@@ -282,34 +232,3 @@ def _target(out: str | Path | None) -> Path | None:
     target = Path(out)
     refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
     return target
-
-
-def _existing_store(path: Path) -> Path:
-    return path if path.name.endswith(SUFFIX) else store_path(path)
-
-
-def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
-    """Refuse stores that are not shards of one scan, and incomplete ones."""
-    first = stores[0]
-    seen: set[int] = set()
-    for store in stores:
-        other = [what for what in first.about if what not in OF_ONE_SHARD and store.about[what] != first.about[what]]
-        if _names_and_sizes(store) != _names_and_sizes(first):
-            other.append("files")
-        if other:
-            raise InvalidInput(f"merging {first.path} and {store.path} was asked; they differ in {', '.join(other)}")
-        twice = seen & store.positions()
-        if twice:
-            raise InvalidInput(f"merging was asked; {len(twice)} rows of {store.path} are in another file already")
-        seen |= store.positions()
-        missing = set(store.about["rows"]) - store.positions()
-        if missing and not partial:
-            raise InvalidInput(f"merging was asked; {store.path} lacks {len(missing)} rows: run its scan to the end")
-    wanted = {tuple(store.about["shard"]) if store.about["shard"] else (0, 1) for store in stores}
-    absent = sorted(set(range(max(count for _, count in wanted))) - {number for number, _ in wanted})
-    if absent and not partial:
-        raise InvalidInput(f"merging was asked; the shards {absent} are missing")
-
-
-def _names_and_sizes(store: Store) -> list[list[Any]]:
-    return [file[:2] for file in store.about["files"]]

@@ -655,6 +655,10 @@ def test_shards_merged_are_the_whole(checkpoint, tmp_path, number):
     assert len(ww.merge_scans(outs[:-1], partial=True)) == len(whole) - len(parts[-1])
     with pytest.raises(ww.InvalidInput, match="each once"):
         ww.merge_scans([outs[0], *outs])
+    foreign = tmp_path / "foreign.sqlite"
+    ww.scan(checkpoint, foreign, shard=(number, number + 1))
+    with pytest.raises(ww.InvalidInput, match=r"are in another file already|accepted are shards of one number"):
+        ww.merge_scans([*outs, foreign])
     other = tmp_path / "other.sqlite"
     ww.scan(checkpoint, other, shard=(0, number), seed=3)
     with pytest.raises(ww.InvalidInput, match="they differ in seed"):
