@@ -24,6 +24,7 @@ from .contracts import UnreadableCheckpoint
 from .jobs import Job
 from .sources import Entry, to_numpy
 from .spectrum import EPS_FLOAT32, EPS_FLOAT64, Spectrum, eigenvalues
+from .traps import find_traps_of
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
 ADDED = ("tensor", "layer_id", "shape", "n_params")
@@ -51,7 +52,7 @@ class Done:
 
 def columns(options: Options) -> list[str]:
     """The columns of a scan's table."""
-    return [*IDENTITY, *FIT, *NORMS, *our_names(options), *VERDICT, *ADDED]
+    return [*IDENTITY, *FIT, *NORMS, *table.names(randomize=options.randomize), *VERDICT, *ADDED]
 
 
 def work(job: Job, options: Options) -> Done:
@@ -93,14 +94,12 @@ def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     return {**classic_row(spectrum), **our_row(spectrum, matrices, options)}, ""
 
 
-def our_names(options: Options) -> list[str]:
-    """The columns of `our_row`; with `options.randomize` those of traps belong to them."""
-    return table.names()
-
-
 def our_row(spectrum: Spectrum, matrices: list[Any], options: Options) -> dict[str, Any]:
-    """Everything of ours about one layer; with `options.randomize` traps are searched in its matrices here."""
-    return table.row(analyze_spectrum(spectrum))
+    """Everything of ours about one layer; with `options.randomize` traps are searched in its matrices."""
+    result = analyze_spectrum(spectrum)
+    if options.randomize:
+        result = result.with_traps(find_traps_of(matrices, seed=options.seed))
+    return table.row(result, randomize=options.randomize)
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:

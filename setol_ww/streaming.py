@@ -77,9 +77,9 @@ def scan(
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
     randomize : bool
-        Reserved for the columns of correlation traps.
+        Add the columns of correlation traps: about doubles the time.
     seed : int
-        Seed of the randomisation.
+        Seed of the shuffles, the same for every layer, as in `analyze`.
     progress : bool, optional
         A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
 
@@ -199,7 +199,7 @@ def _about(
 
 def _checked(device: str, randomize: bool, seed: int) -> Options:
     one_of("device", device, DEVICES)
-    one_of("randomize", randomize, (False,))
+    one_of("randomize", randomize, (True, False))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
     return Options(device, bool(randomize), int(seed))

@@ -52,7 +52,7 @@ def zoo() -> dict[str, torch.Tensor]:
         "conv1.weight": draw(20, 10, 5),
         "fc2.weight": draw(15, 200).half(),
         "fc10.weight": draw(60, 40).bfloat16(),
-        "double.weight": draw(50, 70).double(),
+        "double.weight": draw(50, 70).double() + 1e-9 * torch.linspace(0, 1, 3500, dtype=torch.float64).reshape(50, 70),
         "attn.qkv.weight": draw(96, 32),
         "attn.in_proj_weight": draw(96, 32),
         "experts.gate_up_proj": draw(4, 30, 50),
@@ -97,13 +97,13 @@ def assert_same_table(one: pd.DataFrame, other: pd.DataFrame) -> None:
             assert one[name].fillna("?").tolist() == other[name].fillna("?").tolist(), name
 
 
-def assert_as_analyze(scanned: pd.DataFrame, analysed: pd.DataFrame) -> None:
+def assert_as_analyze(scanned: pd.DataFrame, analysed: pd.DataFrame, randomize: bool = False) -> None:
     """Every row of analyze is one of scan, its numbers to 1e-9; where weightwatcher writes -1 ours are NaN."""
     scanned = scanned[scanned["status"] != "skipped"].set_index(["longname", "slice"]).sort_index()
     analysed = analysed.set_index(["longname", "slice"]).sort_index()
     assert scanned.index.tolist() == analysed.index.tolist()
     assert scanned["layer_type"].tolist() == analysed["layer_type"].tolist()
-    ours = [name for name in table.names() if name != "detX_num_error"]
+    ours = [name for name in table.names(randomize=randomize) if name != "detX_num_error"]
     for name in [*SIZES, *NUMBERS, *ours]:
         mine, yours = scanned[name], analysed[name]
         if not pd.api.types.is_numeric_dtype(yours):
@@ -123,6 +123,27 @@ def assert_as_analyze(scanned: pd.DataFrame, analysed: pd.DataFrame) -> None:
 
 def test_equal_to_analyze(checkpoint):
     assert_as_analyze(ww.scan(checkpoint), ww.analyze(checkpoint))
+
+
+def test_traps_equal_to_analyze(tmp_path):
+    """Planted in one slice of a convolution and in a dense layer; no trap in a third."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = {
+        "conv.weight": torch.randn(64, 32, 2, 2, generator=generator),
+        "fc.weight": torch.randn(90, 60, generator=generator).bfloat16(),
+        "clean.weight": torch.randn(70, 50, generator=generator),
+        "nan.weight": torch.full((20, 20), float("nan")),
+    }
+    tensors["conv.weight"][3, 4, 1, 0] = tensors["fc.weight"][7, 8] = 40
+    path = written(tmp_path / "model.safetensors", tensors)
+    for seed in (0, 5):
+        frame = ww.scan(path, randomize=True, seed=seed)
+        assert_as_analyze(frame, ww.analyze(path, randomize=True, seed=seed), randomize=True)
+    assert frame.set_index("longname")["trap_count"].to_dict() == pytest.approx(
+        {"conv": 1, "fc": 1, "clean": 0, "nan": np.nan}, nan_ok=True
+    )
+    assert not any(name.startswith("trap_") for name in ww.scan(path))
+    assert_same_table(frame, ww.scan(path, randomize=True, seed=5))
 
 
 @pytest.mark.parametrize("ending", [".pt", ".th", ".npz"])
