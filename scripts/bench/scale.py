@@ -183,12 +183,14 @@ def main() -> None:
     torch.set_num_threads(1)
     wanted = shapes(args.hidden, args.ffn, args.hidden, args.vocabulary, args.blocks)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = args.folder or Path(scratch)
+        folder = args.folder or Path(scratch) / "model"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "model.safetensors.index.json").exists():
             print(f"written: {generate(folder, wanted) / 1e9:.2f} GB in {args.blocks + 1} shards")
         units = sum(job.cost for job in plan(folder))
-        rows = []
+        save_file({"warm.weight": torch.randn(60, 40)}, Path(scratch) / "warm.safetensors")
+        ww.scan(Path(scratch) / "warm.safetensors")
+        rows: list[dict[str, Any]] = []
         for workers in args.workers:
             rows.append(measure(folder, workers, units))
             print(rows[-1])
