@@ -10,6 +10,7 @@ matplotlib.
 
 from __future__ import annotations
 
+import os
 import warnings
 from importlib import import_module
 from types import ModuleType
@@ -51,6 +52,8 @@ _ROOM_OF = {
     "plot_truncation_curve": "plots",
     "classification_metrics": "metrics",
     "perplexity": "metrics",
+    "scan": "streaming",
+    "merge_scans": "merging",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }
@@ -72,9 +75,14 @@ def __getattr__(name: str) -> Any:
 
 
 def _room(name: str) -> ModuleType:
-    # Loading scipy and torch adds warning filters of theirs; the host's stay as they were.
+    # Loading scipy and torch adds warning filters of theirs, joblib and threadpoolctl variables of the OpenMP runtime;
+    # the host's stay as they were.
+    environment = set(os.environ)
     with warnings.catch_warnings():
-        return import_module(f".{name}", __name__)
+        room = import_module(f".{name}", __name__)
+    for added in set(os.environ) - environment:
+        del os.environ[added]
+    return room
 
 
 def __dir__() -> list[str]:

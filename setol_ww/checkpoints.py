@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,24 @@ def _indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
 
 def file_entries(file: Path) -> list[Entry]:
     """Entries of one file."""
+    return [replace(entry, file=file) for entry in _entries_of(file)]
+
+
+def entry_named(file: Path, name: str) -> Entry:
+    """One entry of a file, without a look at the others where the format allows it."""
+    entries = _safetensors_entries(file, name) if file.suffix in SAFETENSORS else file_entries(file)
+    for entry in entries:
+        if entry.name == name:
+            return replace(entry, file=file)
+    raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
+    return directory_files(path)[0] if path.is_dir() else [path]
+
+
+def _entries_of(file: Path) -> list[Entry]:
     if file.suffix in SAFETENSORS:
         return _safetensors_entries(file)
     if file.suffix in TORCH:
@@ -201,7 +220,7 @@ def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return mapping
 
 
-def _safetensors_entries(file: Path) -> list[Entry]:
+def _safetensors_entries(file: Path, only: str | None = None) -> list[Entry]:
     from safetensors import safe_open
 
     def loader(name: str) -> Callable[[], Any]:
@@ -211,14 +230,22 @@ def _safetensors_entries(file: Path) -> list[Entry]:
 
         return load
 
+    def part_loader(name: str) -> Callable[[tuple], Any]:
+        def load_part(index: tuple) -> Any:
+            with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
+                return opened.get_slice(name)[index]
+
+        return load_part
+
     entries = []
     with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
         names = frozenset(opened.keys())
-        for name in sorted(names, key=natural_key):
+        for name in sorted(names, key=natural_key) if only is None else names & {only}:
             part = opened.get_slice(name)
             shape, code = tuple(part.get_shape()), part.get_dtype()
             dtype = SAFETENSORS_DTYPES.get(code, code.lower())
-            entries.append(Entry(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype, names)))
+            unfit = why_unfit(name, shape, dtype, names)
+            entries.append(Entry(name, shape, dtype, loader(name), unfit=unfit, load_part=part_loader(name)))
     return entries
 
 

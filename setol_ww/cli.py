@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .contracts import InvalidInput, UnreadableCheckpoint, writable_file
+from .contracts import InvalidInput, writable_file
+from .exports import WRITERS, export
 
 ANALYZE_EXAMPLE = """example:
   setol-ww analyze model.safetensors --out layers.csv
@@ -24,6 +24,17 @@ rules: erg, powerlaw, mp, gavish-donoho, bulk, rank:K, energy:F, random:K, botto
 In Python, setol_ww.load_factorised("small/") gives the tensors multiplied back, and
 setol_ww.install_factorised(model, "small/") a model that multiplies by the factors.
 """
+SCAN_EXAMPLE = """examples:
+  setol-ww scan checkpoints/llama-70b/ --out layers.parquet --jobs 8
+  setol-ww scan checkpoints/llama-70b/ --out shard-3.sqlite --shard 3/16
+  setol-ww scan model.safetensors --out layers.csv --layers "model.layers.0.*"
+
+Killed or interrupted, the same command goes on where it was.
+"""
+MERGE_EXAMPLE = """examples:
+  setol-ww merge shard-*.sqlite --out layers.parquet
+  setol-ww merge layers.csv --partial --out so-far.csv      # what a killed scan has left
+"""
 SPEC_EXAMPLE = """examples:
   setol-ww spec
   setol-ww spec --implementation weightwatcher --out report.html
@@ -32,21 +43,14 @@ SPEC_EXAMPLE = """examples:
 DEMO_EXAMPLE = """example:
   setol-ww demo
 """
-WRITERS = {
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    # pandas' own JSON keeps ten decimal places and its HTML seven digits: small eigenvalues would read 0.
-    ".json": lambda frame, path: path.write_text(json.dumps(_records(frame), indent=1), encoding="utf-8"),
-    ".html": lambda frame, path: frame.to_html(path, index=False, float_format=lambda number: repr(float(number))),
-    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 for what was asked wrongly or cannot be read."""
+    """Run the command line; returns the exit status: 0, or 2 for what was asked wrongly, cannot be read or written."""
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (InvalidInput, UnreadableCheckpoint) as error:
+    except (InvalidInput, OSError) as error:
         sys.stderr.write(f"setol-ww: {error}\n")
         return 2
 
@@ -93,6 +97,15 @@ def parser() -> argparse.ArgumentParser:
     )
     truncate.add_argument("--seed", type=int, default=0, help="seed of random:K (default 0)")
 
+    _scan_options(_command(commands, "scan", "analyse a checkpoint larger than memory", SCAN_EXAMPLE, _scan))
+
+    merge = _command(commands, "merge", "one table from the results of shards", MERGE_EXAMPLE, _merge)
+    merge.add_argument("results", metavar="FILE", nargs="+", help="--out of the scans")
+    merge.add_argument(
+        "--out", metavar="FILE", type=Path, required=True, help="the table: .csv, .json, .html, .parquet"
+    )
+    merge.add_argument("--partial", action="store_true", help="accept that rows are missing")
+
     spec = _command(commands, "spec", "hold an implementation against the clauses of the spec", SPEC_EXAMPLE, _spec)
     spec.add_argument(
         "--implementation",
@@ -107,6 +120,39 @@ def parser() -> argparse.ArgumentParser:
 
     _command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
     return root
+
+
+def _scan_options(scan: argparse.ArgumentParser) -> None:
+    scan.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    scan.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="the table: .csv, .json, .html, .parquet; or .sqlite, .db: the store of finished rows alone",
+    )
+    scan.add_argument("--shard", metavar="I/N", type=_shard, help="only shard I of N, I from 0 to N - 1")
+    scan.add_argument(
+        "--jobs", metavar="J", type=int, default=1, help="worker processes, -1 for every core (default 1)"
+    )
+    scan.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="WHICH",
+        help="only these layers: ids, names, patterns (model.layers.3.*) or types (dense, conv2d, expert, ...)",
+    )
+    scan.add_argument("--randomize", action="store_true", help="add the columns of correlation traps")
+    scan.add_argument("--seed", type=int, default=0, help="seed of the randomisation (default 0)")
+    scan.add_argument("--device", default="cpu", help="where spectra are computed (default cpu)")
+    scan.add_argument("--no-resume", action="store_true", help="start anew instead of going on")
+    scan.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form I/N, for instance 0/8")
+    return int(number), int(count)
 
 
 def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
@@ -164,19 +210,44 @@ def _truncate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _layers(asked: list[str]) -> list[int | str]:
-    return [int(which) if which.lstrip("-").isdigit() else which for which in asked]
+def _layers(words: Sequence[str]) -> list[str | int]:
+    return [int(which) if which.lstrip("-").isdigit() else which for which in words]
 
 
-def _records(frame: Any) -> list[dict[str, Any]]:
-    """Rows as JSON types, NaN as null, every digit kept."""
-    return [
-        {
-            name: None if value != value else getattr(value, "item", lambda value=value: value)()
-            for name, value in row.items()
-        }
-        for row in frame.to_dict("records")
-    ]
+def _scan(options: argparse.Namespace) -> int:
+    from .report import coverage_lines, legend, text_table
+    from .streaming import scan
+
+    try:
+        frame = scan(
+            options.path,
+            options.out,
+            resume=not options.no_resume,
+            shard=options.shard,
+            n_jobs=options.jobs,
+            device=options.device,
+            layers=None if options.layers is None else _layers(options.layers),
+            randomize=options.randomize,
+            seed=options.seed,
+            progress=False if options.quiet else None,
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write(f"setol-ww: interrupted; the same command goes on with what is in {options.out}\n")
+        return 130
+    if not options.quiet:
+        seen = frame[frame["status"] != "skipped"]
+        blocks = [text_table(seen), legend()] if len(seen) else []
+        blocks += [coverage_lines(frame), f"All {frame.shape[1]} columns of {len(frame)} rows are in {options.out}."]
+        _say("\n\n".join(blocks) + "\n")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from .merging import merge_scans
+
+    frame = merge_scans(options.results, options.out, partial=options.partial)
+    _say(f"{len(frame)} rows are in {options.out}.\n")
+    return 0
 
 
 def _say(text: str) -> None:
@@ -197,9 +268,8 @@ def _shows(encoding: str) -> bool:
 
 def _write(frame: Any, path: Path) -> None:
     """The table to a file; a missing parquet library or an unwritable place is said as what was asked wrongly."""
-    frame.attrs.clear()
     try:
-        WRITERS[path.suffix](frame, path)
+        export(frame, path)
     except ImportError as error:
         raise InvalidInput(f"--out {path} was asked; it needs another package: pip install pyarrow ({error})") from None
     except OSError as error:

@@ -54,6 +54,24 @@ class Part:
         """Eigenvalues of this part."""
         return min(self.rows, self.columns) * self.count
 
+    def index(self, shape: Sequence[int]) -> tuple:
+        """Where the part lies in a tensor of this shape, as an index of numpy's; empty when it needs all of it.
+
+        >>> Part("1,2", "expert", "index", 64, 32, start=5).index((4, 3, 64, 32))
+        (1, 2)
+        """
+        if self.kind == "index":
+            return _position(self.start, shape[:-2])
+        if self.kind == "rows":
+            return (slice(self.start, self.stop),)
+        if self.kind == "columns":
+            return (slice(None), slice(self.start, self.stop))
+        return ()
+
+    def matrices_of_cut(self, cut: Any) -> list[Any]:
+        """The 2-D views of what `index` has taken out of the tensor."""
+        return self.matrices(cut) if self.kind in ("whole", "kernel") else [cut]
+
     def matrices(self, tensor: Any) -> list[Any]:
         """The 2-D views of `tensor` (numpy or torch, of any strides) that belong to this part."""
         if self.kind == "whole":
@@ -175,8 +193,12 @@ def _is_convolution(name: str, shape: Sequence[int], owner: str) -> bool:
 
 
 def _index_label(position: int, leading: Sequence[int]) -> str:
+    return ",".join(map(str, _position(position, leading)))
+
+
+def _position(position: int, leading: Sequence[int]) -> tuple[int, ...]:
     indices = []
     for size in reversed(leading):
         indices.append(position % size)
         position //= size
-    return ",".join(map(str, reversed(indices)))
+    return tuple(reversed(indices))

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class Entry:
         this parameter is a factor of.
     effective : bool
         True for a weight computed from parameters (weight norm, spectral norm): analysed, but no parameter.
+    file : Path, optional
+        Where it lies on disk.
+    load_part : callable, optional
+        Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
+        out of the loaded tensor.
     """
 
     name: str
@@ -54,6 +60,14 @@ class Entry:
     unfit: str = ""
     same_as: str = ""
     effective: bool = False
+    file: Path | None = None
+    load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
+
+    def read(self, index: tuple = ()) -> Any:
+        """The tensor, or the part of it that `index` names."""
+        if not index:
+            return self.load()
+        return self.load()[index] if self.load_part is None else self.load_part(index)
 
     @property
     def n_params(self) -> int:

@@ -111,6 +111,28 @@ compare(before)
     )
 
 
+def test_a_scan_leaves_the_host_as_it_was(tmp_path):
+    """With two workers, and neither weightwatcher nor matplotlib loaded by it."""
+    check(
+        ANALYSE
+        + """
+import pandas, safetensors.torch
+safetensors.torch.save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, "m.safetensors")
+before = snapshot()
+import setol_ww as ww
+frame = ww.scan("m.safetensors", "layers.csv", n_jobs=2)
+assert len(frame) > 10 and set(frame["status"]) == {"analyzed", "failed"}
+assert "weightwatcher" not in sys.modules
+before["files"] += ["layers.csv"]
+before["files"].sort()
+compare(before)
+os.remove("layers.csv"), os.remove("m.safetensors")
+"""
+        + AFTER,
+        tmp_path,
+    )
+
+
 def test_a_host_with_its_own_logging_keeps_it(tmp_path):
     check(
         ANALYSE

@@ -1,0 +1,23 @@
+"""Work that kills its worker, for tests of what happens then; a module of its own so that workers find it by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from setol_ww import rows
+from setol_ww.jobs import Job
+from setol_ww.rows import Done, Options
+
+
+def work(job: Job, options: Options) -> Done:
+    """As `rows.work`; a layer called `dies_N` kills its worker the first N times it is tried."""
+    if job.longname.startswith("dies_"):
+        tries = Path(job.file).parent / f"{job.longname}.tries"
+        tries.open("a").write("x")
+        if len(tries.read_text()) <= int(job.longname.removeprefix("dies_")):
+            os.kill(os.getpid(), signal.SIGKILL)
+    done = rows.work(job, options)
+    done.row["pid"] = os.getpid()
+    return done

@@ -1,0 +1,859 @@
+"""Chapter 10: checkpoints larger than memory."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import threadpoolctl
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+import setol_ww as ww
+from fixtures.oracles import singular_value_squares
+from setol_ww import classic, exports, jobs, rows, streaming, table
+from setol_ww.checkpoints import checkpoint_entries
+from setol_ww.cli import main
+from setol_ww.cost import cost, shares
+from setol_ww.spectrum import Spectrum
+from setol_ww.store import Store, decode, encode, store_path
+from spec_tests.conftest import ROOT
+from spec_tests.plain import plain_fit
+from spec_tests.product.test_checkpoints import Malicious
+
+NUMBERS = ["alpha", "xmin", "D", "sigma", "num_pl_spikes", "lambda_max", "norm", "stable_rank", "entropy"]
+SIZES = ["N", "M", "Q", "rf", "num_evals"]
+
+
+def zoo() -> dict[str, torch.Tensor]:
+    """Every layout and type, and what goes wrong."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) ** 3 / 10
+
+    return {
+        "conv.weight": draw(16, 8, 3, 3),
+        "conv1.weight": draw(20, 10, 5),
+        "fc2.weight": draw(15, 200).half(),
+        "fc10.weight": draw(60, 40).bfloat16(),
+        "double.weight": draw(50, 70).double() + 1e-9 * torch.linspace(0, 1, 3500, dtype=torch.float64).reshape(50, 70),
+        "attn.qkv.weight": draw(96, 32),
+        "attn.in_proj_weight": draw(96, 32),
+        "experts.gate_up_proj": draw(4, 30, 50),
+        "lstm.weight_ih_l0": draw(64, 20),
+        "lstm.weight_hh_l0": draw(64, 16),
+        "tiny.weight": draw(5, 9),
+        "small.weight": draw(40, 30) * 1e-3,
+        "one.weight": torch.outer(torch.linspace(1, 2, 30), torch.linspace(1, 3, 25)),
+        "zero.weight": torch.zeros(30, 20),
+        "nan.weight": torch.full((20, 20), float("nan")),
+        "packed.weight": torch.ones(8, 8, dtype=torch.int8),
+        "vector.weight": draw(1, 1, 7),
+        "norm.weight": draw(32),
+    }
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file(zoo(), folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def written(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    elif path.suffix == ".safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=path.suffix == ".pt")
+    return path
+
+
+def assert_same_table(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Numbers byte for byte."""
+    assert list(one) == list(other)
+    for name in one:
+        if pd.api.types.is_numeric_dtype(one[name]):
+            assert one[name].to_numpy().tobytes() == other[name].to_numpy().tobytes(), name
+        else:
+            assert one[name].fillna("?").tolist() == other[name].fillna("?").tolist(), name
+
+
+def assert_as_analyze(scanned: pd.DataFrame, analysed: pd.DataFrame, randomize: bool = False) -> None:
+    """Every row of analyze is one of scan, its numbers to 1e-9; where weightwatcher writes -1 ours are NaN."""
+    scanned = scanned[scanned["status"] != "skipped"].set_index(["longname", "slice"]).sort_index()
+    analysed = analysed.set_index(["longname", "slice"]).sort_index()
+    assert scanned.index.tolist() == analysed.index.tolist()
+    assert scanned["layer_type"].tolist() == analysed["layer_type"].tolist()
+    ours = [name for name in table.names(randomize=randomize) if name != "detX_num_error"]
+    for name in [*SIZES, *NUMBERS, *ours]:
+        mine, yours = scanned[name], analysed[name]
+        if not pd.api.types.is_numeric_dtype(yours):
+            assert mine.fillna("?").tolist() == yours.fillna("?").tolist(), name
+            continue
+        if name == "sigma":
+            # weightwatcher's is negative with fewer than 8 eigenvalues.
+            yours = yours.where(yours > 0, (analysed["alpha"] - 1) / np.sqrt(analysed["num_pl_spikes"].clip(1)))
+        if name in classic.FIT:
+            yours = yours.where(analysed["status"] == "success")
+        if name == "entropy":
+            yours = yours.where(analysed["num_evals"] > 1)
+        if name in SIZES:
+            yours = yours.where(analysed["status"] != "failed", mine)
+        np.testing.assert_allclose(mine.to_numpy(float), yours.to_numpy(float), rtol=1e-9, atol=1e-300, err_msg=name)
+
+
+def test_equal_to_analyze(checkpoint):
+    assert_as_analyze(ww.scan(checkpoint), ww.analyze(checkpoint))
+
+
+def test_traps_equal_to_analyze(tmp_path):
+    """Planted in one slice of a convolution and in a dense layer; no trap in a third."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = {
+        "conv.weight": torch.randn(64, 32, 2, 2, generator=generator),
+        "fc.weight": torch.randn(90, 60, generator=generator).bfloat16(),
+        "clean.weight": torch.randn(70, 50, generator=generator),
+        "nan.weight": torch.full((20, 20), float("nan")),
+    }
+    tensors["conv.weight"][3, 4, 1, 0] = tensors["fc.weight"][7, 8] = 40
+    path = written(tmp_path / "model.safetensors", tensors)
+    for seed in (0, 5):
+        frame = ww.scan(path, randomize=True, seed=seed)
+        assert_as_analyze(frame, ww.analyze(path, randomize=True, seed=seed), randomize=True)
+    assert frame.set_index("longname")["trap_count"].to_dict() == pytest.approx(
+        {"conv": 1, "fc": 1, "clean": 0, "nan": np.nan}, nan_ok=True
+    )
+    assert not any(name.startswith("trap_") for name in ww.scan(path))
+    assert_same_table(frame, ww.scan(path, randomize=True, seed=5))
+
+
+@pytest.mark.parametrize("ending", [".pt", ".th", ".npz"])
+def test_equal_to_analyze_from_other_files(tmp_path, ending):
+    tensors = {name: tensor for name, tensor in zoo().items() if tensor.dtype != torch.bfloat16}
+    path = written(tmp_path / f"model{ending}", tensors)
+    assert_as_analyze(ww.scan(path), ww.analyze(path))
+
+
+def test_equal_to_analyze_on_real_models(data):
+    for name in ("resnet_cifar10/resnet20-12fca82f.th", "transformers"):
+        path = data / name
+        paths = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix != ".md")
+        for file in paths:
+            assert_as_analyze(ww.scan(file), ww.analyze(file))
+
+
+def test_every_candidate_tensor_has_a_row(checkpoint):
+    frame = ww.scan(checkpoint)
+    assert list(frame)[:9] == ["longname", "slice", "layer_type", "N", "M", "Q", "rf", "num_evals", "dtype"]
+    assert list(frame)[9:18] == NUMBERS
+    assert set(table.names()) | {"status", "reason"} < set(frame)
+    assert set(frame["tensor"]) == {name for name, tensor in zoo().items() if tensor.dim() > 1}
+    by_tensor = frame.set_index("tensor")
+    assert by_tensor.loc["attn.qkv.weight", "slice"].tolist() == ["", "q", "k", "v"]
+    assert by_tensor.loc["attn.in_proj_weight", "slice"].tolist() == ["q", "k", "v"]
+    assert by_tensor.loc["nan.weight", "status"] == "failed"
+    assert by_tensor.loc["nan.weight", "reason"] == "layer nan: 400 NaN and 0 Inf among its 400 entries"
+    assert by_tensor.loc["packed.weight", "status"] == "skipped"
+    assert "int8" in by_tensor.loc["packed.weight", "reason"]
+    assert "vector" in by_tensor.loc["vector.weight", "reason"]
+    assert set(frame["status"]) == {"analyzed", "failed", "skipped"}
+    numbers = frame.select_dtypes("number")
+    assert not np.isinf(numbers.to_numpy()).any()
+    assert (frame["alpha"].dropna() > 1).all()
+
+
+def test_values_whose_squares_overflow(tmp_path):
+    np.savez(tmp_path / "large.npz", **{"fc.weight": np.full((20, 20), 1e200)})
+    row = ww.scan(tmp_path / "large.npz").iloc[0]
+    assert row["status"] == "failed"
+    assert "their squares are not" in row["reason"]
+
+
+def test_layers_chosen_by_name_pattern_type_and_id(checkpoint):
+    def chosen(layers):
+        frame = ww.scan(checkpoint, layers=layers)
+        left_out = frame[frame["reason"].str.startswith("not among layers=")]
+        assert (left_out["status"] == "skipped").all()
+        assert len(frame) == len(everything)
+        return sorted(set(frame.loc[frame["status"] != "skipped", "longname"]))
+
+    everything = ww.scan(checkpoint)
+    assert chosen(["fc10"]) == chosen("fc10.weight") == ["fc10"]
+    assert chosen(["fc*"]) == ["fc10", "fc2"]
+    assert chosen(["conv2d", "expert"]) == ["conv", "experts.gate_up_proj"]
+    number = int(everything.set_index("longname").loc["fc2", "layer_id"])
+    assert chosen([number]) == ["fc2"] == ww.analyze(checkpoint, layers=[number])["longname"].tolist()
+    assert "fc2" not in chosen([-number])
+    assert "fc10" in chosen([-number])
+    with pytest.raises(ww.InvalidInput, match=r"nothing here is called 'fc3'. Accepted are names .*attn.qkv"):
+        ww.scan(checkpoint, layers=["fc3"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": "layers.xlsx"}, "accepted endings are .csv"),
+        ({"out": "nowhere/layers.csv"}, "there is no such folder"),
+        ({"out": "model/model.safetensors/layers.csv"}, "there is no such folder"),
+        ({"out": "/proc/layers.csv"}, "cannot be written"),
+        ({"out": "/proc/layers.sqlite"}, "cannot be written"),
+        ({"shard": (2, 2)}, "0 <= i < n"),
+        ({"shard": (0.5, 2)}, "0 <= i < n"),
+        ({"shard": 3}, "0 <= i < n"),
+        ({"n_jobs": 0}, "an integer other than 0"),
+        ({"n_jobs": "two"}, "an integer other than 0"),
+        ({"device": "abacus"}, "device='abacus' was asked"),
+        ({"seed": -1}, "seed=-1 was asked"),
+        ({"layers": [1.5]}, r"layers=\[1.5\] was asked"),
+        ({"randomize": "yes"}, "randomize='yes' was asked"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(checkpoint, monkeypatch, options, message):
+    monkeypatch.chdir(checkpoint.parent.parent)
+    monkeypatch.setattr(streaming, "finished", lambda *_: pytest.fail("work was begun"))
+    before = sorted(checkpoint.parent.parent.rglob("*"))
+    with pytest.raises(ww.InvalidInput, match=message):
+        ww.scan(checkpoint, **options)
+    assert sorted(checkpoint.parent.parent.rglob("*")) == before
+
+
+def test_no_weights(tmp_path):
+    save_file({"a.bias": torch.ones(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(ww.InvalidInput, match="it holds no weight of two or more dimensions"):
+        ww.scan(tmp_path / "model.safetensors", tmp_path / "layers.csv")
+    assert not (tmp_path / "layers.csv.setol.sqlite").exists()
+
+
+# WeightWatcher's definitions without it.
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 8, 9, 15, 19, 20, 21, 60])
+@pytest.mark.parametrize("tied", [False, True])
+def test_fit_is_weightwatchers(size, tied):
+    for seed in range(8):
+        raw = np.sort(np.random.default_rng(seed).pareto(1.5, size) + 0.1)
+        if tied:
+            raw = np.sort(np.concatenate([raw, raw[: size // 2]]))
+        theirs = plain_fit(raw)
+        alpha, xmin, D, sigma, spikes = classic.classic_fit(raw)
+        np.testing.assert_allclose([alpha, xmin, D], [theirs.alpha, theirs.xmin, theirs.D], rtol=1e-9)
+        assert spikes == np.count_nonzero(raw >= theirs.xmin)
+        if raw.size >= 8:
+            assert sigma == pytest.approx(theirs.sigma, rel=1e-9)
+        else:
+            assert theirs.sigma < 0 < sigma
+
+
+@pytest.mark.parametrize("raw", [[], [0.0, 0.0], [1e-6] * 3, [4.0], [2.0] * 30, [np.nan] * 3])
+def test_nothing_to_fit_is_nan(raw):
+    assert np.isnan(classic.classic_fit(np.array(raw))).all()
+
+
+def test_norms_of_a_known_spectrum():
+    raw = np.array([1.0, 2.0, 5.0])
+    norms = classic.classic_norms(Spectrum.from_eigenvalues(raw))
+    p = raw / 8
+    assert (norms["lambda_max"], norms["norm"]) == (5.0, 8.0)
+    assert norms["stable_rank"] == 8 / 5
+    assert norms["entropy"] == pytest.approx(-(p * np.log(p)).sum() / np.log(3), rel=1e-8)
+
+
+# One tensor at a time.
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt", ".npz"])
+def test_one_tensor_is_resident(tmp_path, monkeypatch, ending):
+    tensors = {f"{n}.weight": torch.randn(60, 40) for n in range(6)} | {"experts.up": torch.randn(3, 50, 40)}
+    path = written(tmp_path / f"model{ending}", tensors)
+    alive: list[weakref.ref] = []
+    most = 0
+    original = rows.read_matrices
+
+    def watched(job):
+        nonlocal most
+        matrices, eps = original(job)
+        alive.extend(weakref.ref(matrix) for matrix in matrices)
+        most = max(most, sum(ref() is not None for ref in alive))
+        return matrices, eps
+
+    monkeypatch.setattr(rows, "read_matrices", watched)
+    assert len(ww.scan(path)) == len(alive) == 9
+    assert most == 1
+
+
+def test_the_old_torch_format_is_read_once_and_let_go(tmp_path, monkeypatch):
+    """It cannot be mapped, so it is in memory while it is scanned, and not after."""
+    path = written(tmp_path / "model.th", {f"{n}.weight": torch.randn(30, 20) for n in range(4)})
+    read = []
+    original = rows.file_entries
+    monkeypatch.setattr(rows, "file_entries", lambda file: (read.append(file), original(file))[1])
+    assert (ww.scan(path)["status"] == "analyzed").all()
+    assert read == [path]
+    assert rows._whole.cache_info().currsize == 0
+
+
+def test_slices_are_read_by_themselves(checkpoint, monkeypatch):
+    """Of a packed tensor in safetensors only the part is read, and it is the part."""
+    for entry in checkpoint_entries(checkpoint):
+        if entry.name in ("experts.gate_up_proj", "attn.in_proj_weight", "lstm.weight_hh_l0"):
+            mine = [job for job in jobs.plan(checkpoint) if job.tensor == entry.name]
+            assert len(mine) > 2
+            whole = zoo()[entry.name]
+            for job in mine:
+                part = entry.load_part(job.part.index(entry.shape))
+                assert part.shape == (job.part.rows, job.part.columns)
+                assert torch.equal(part, job.part.matrices(whole)[0])
+
+
+def test_a_row_is_that_of_the_matrix(tmp_path):
+    W = torch.randn(90, 60, generator=torch.Generator().manual_seed(1)) ** 3
+    save_file({"fc.weight": W}, tmp_path / "m.safetensors")
+    row = ww.scan(tmp_path / "m.safetensors").iloc[0]
+    truth = singular_value_squares(W.double().numpy())
+    assert row["norm"] == pytest.approx(truth.sum(), rel=1e-12)
+    assert row["lambda_max"] == pytest.approx(truth.max(), rel=1e-12)
+    result = ww.analyze_matrix(W)
+    assert row["erg_rank"] == result.erg.rank
+    assert row["tail_alpha"] == pytest.approx(result.tail.alpha, rel=1e-12)
+
+
+def test_one_blas_thread_while_it_works_and_the_old_number_after(checkpoint, monkeypatch):
+    def threads():
+        return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+
+    seen = []
+    original = rows.analyze_spectrum
+    monkeypatch.setattr(rows, "analyze_spectrum", lambda spectrum: (seen.append(threads()), original(spectrum))[1])
+    with threadpoolctl.threadpool_limits(2):
+        before = threads()
+        ww.scan(checkpoint)
+        assert threads() == before
+    assert set(before) == {2}
+    assert all(number == 1 for numbers in seen for number in numbers)
+
+
+# The store.
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(-(2**70), 2**70), st.text())
+def test_cells_come_back_bit_for_bit(bits, integer, text):
+    number = struct.unpack("<d", bits.to_bytes(8, "little"))[0]
+    row = {"f": np.float64(number), "i": np.int64(7), "big": integer, "none": None, "text": text, "b": np.bool_(True)}
+    back = decode(encode(row))
+    if number == number:
+        assert struct.pack("<d", back["f"]) == struct.pack("<d", number)
+    else:
+        assert back["f"] != back["f"]
+    assert (back["i"], back["big"], back["none"], back["text"], back["b"]) == (7, integer, None, text, True)
+    assert [type(back[name]) for name in ("f", "i", "b")] == [float, int, bool]
+
+
+def test_what_is_no_cell_is_refused():
+    with pytest.raises(TypeError, match="neither a number nor a word"):
+        encode({"a": object()})
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".json", ".html"])
+def test_table_by_ending_and_no_other_file(checkpoint, ending):
+    folder = checkpoint.parent.parent / "results"
+    folder.mkdir()
+    out = folder / f"layers{ending}"
+    frame = ww.scan(checkpoint, out)
+    assert [file.name for file in folder.iterdir()] == [out.name]
+    read = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".json": lambda path: pd.DataFrame(json.loads(path.read_text())),
+        ".html": lambda path: None,
+    }[ending](out)
+    for name in ("alpha", "norm", "erg_log_det"):
+        if read is None:
+            assert all(repr(float(number)).lower() in out.read_text().lower() for number in frame[name])
+        else:
+            assert read[name].to_numpy(float).tobytes() == frame[name].to_numpy(float).tobytes()
+
+
+@pytest.mark.parametrize("ending", [".sqlite", ".db"])
+def test_a_store_as_the_result(checkpoint, tmp_path, monkeypatch, ending):
+    out = tmp_path / f"layers{ending}"
+    frame = ww.scan(checkpoint, out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([out.name, "model"])
+    with sqlite3.connect(f"file:{out}?mode=ro", uri=True) as connection:
+        assert connection.execute("SELECT count(*) FROM rows WHERE status = 'failed'").fetchone() == (1,)
+        assert connection.execute("SELECT min(seconds) FROM rows WHERE status = 'analyzed'").fetchone()[0] > 0
+    connection.close()
+    monkeypatch.setattr(rows, "read_matrices", lambda job: pytest.fail("computed again"))
+    again = ww.scan(checkpoint, out)
+    assert_same_table(frame, again)
+    assert frame.attrs["seconds"] == again.attrs["seconds"]
+    assert_same_table(frame, ww.merge_scans([out]))
+
+
+def interrupted(checkpoint: Path, out: Path, after: int, monkeypatch, **options) -> None:
+    """A scan that stops after some rows."""
+    original = Store.add
+
+    def add(self, *row):
+        if self.count == after:
+            raise KeyboardInterrupt
+        original(self, *row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add", add)
+        with pytest.raises(KeyboardInterrupt):
+            ww.scan(checkpoint, out, **options)
+
+
+def test_resuming_computes_only_what_is_missing(checkpoint, tmp_path, monkeypatch):
+    reference = ww.scan(checkpoint)
+    out = tmp_path / "layers.csv"
+    interrupted(checkpoint, out, 20, monkeypatch)
+    assert not out.exists()
+    with pytest.raises(ww.InvalidInput, match="lacks"):
+        ww.merge_scans([out])
+    partial = ww.merge_scans([out], partial=True)
+    assert len(partial) == 20
+    computed = []
+    original = rows.read_matrices
+    monkeypatch.setattr(rows, "read_matrices", lambda job: (computed.append(job), original(job))[1])
+    assert_same_table(ww.scan(checkpoint, out), reference)
+    there = set(zip(partial["tensor"], partial["slice"]))
+    assert computed
+    assert not there & {(job.tensor, job.part.label) for job in computed}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"layers": ["fc2"]}, "layers was null"),
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"shard": (0, 2)}, "shard was null"),
+        ("touched", "files was"),
+        ("another", "path was"),
+    ],
+)
+def test_resuming_onto_something_else_is_refused(checkpoint, tmp_path, monkeypatch, change, what):
+    out = tmp_path / "layers.csv"
+    interrupted(checkpoint, out, 5, monkeypatch)
+    before = store_path(out).read_bytes()
+    path, options = checkpoint, change if isinstance(change, dict) else {}
+    if change == "touched":
+        os.utime(checkpoint, ns=(1, 1))
+    if change == "another":
+        path = checkpoint.parent
+    with pytest.raises(ww.InvalidInput, match=f"another checkpoint or other options .*{what}"):
+        ww.scan(path, out, **options)
+    with Store.read(store_path(out)) as store:
+        assert store.count == 5
+    assert before[:16] == store_path(out).read_bytes()[:16]
+    assert len(ww.scan(path, out, resume=False, **options)) > 5
+
+
+def test_files_that_are_no_store_are_left_alone(checkpoint, tmp_path):
+    text = tmp_path / "notes.db"
+    text.write_text("not a database, but long enough to look like a file of some kind")
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    for file, message in ((text, "it is no results file"), (foreign, "a database of something else")):
+        before = file.read_bytes()
+        for resume in (True, False):
+            with pytest.raises(ww.InvalidInput, match=message):
+                ww.scan(checkpoint, file, resume=resume)
+        assert file.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["foreign.db", "model", "notes.db"]
+
+
+def test_killed_at_random_moments_and_resumed():
+    """The kept script with ten kills; fifty by hand."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "kill_and_resume.py"), "--kills", "10"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("10 kills of a scan of 70 rows")
+    assert "columns that differ: none" in done.stdout
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+import setol_ww as ww
+from setol_ww import streaming
+def slow(*_):
+    print("begun", flush=True)
+    time.sleep(60)
+    yield
+streaming.finished = slow
+ww.scan(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_two_processes_on_one_file(checkpoint, tmp_path):
+    out = tmp_path / "layers.csv"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(checkpoint), str(out)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert holder.stdout.readline() == "begun\n"
+        for resume in (True, False):
+            with pytest.raises(ww.InvalidInput, match="another process is writing to it"):
+                ww.scan(checkpoint, out, resume=resume)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    assert_same_table(ww.scan(checkpoint, out), ww.scan(checkpoint))
+
+
+# Damage.
+
+
+def shards(folder: Path) -> list[Path]:
+    state = {f"{n}.weight": torch.randn(40, 30, generator=torch.Generator().manual_seed(n)) for n in range(6)}
+    files = [folder / f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    for number, file in enumerate(files):
+        save_file({name: state[name] for name in list(state)[3 * number : 3 * number + 3]}, file)
+    index = {"weight_map": {name: files[position // 3].name for position, name in enumerate(state)}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return files
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "header"])
+def test_damaged_shards_are_named_and_results_kept(tmp_path, monkeypatch, damage):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    _, second = shards(folder)
+    out = tmp_path / "layers.sqlite"
+    interrupted(folder, out, 3, monkeypatch)
+    content = second.read_bytes()
+    if damage == "missing":
+        second.unlink()
+    else:
+        second.write_bytes(content[:-100] if damage == "truncated" else b"\xff" * 20 + content[20:])
+    with pytest.raises(ww.UnreadableCheckpoint, match=second.name):
+        ww.scan(folder, out)
+    with Store.read(out) as store:
+        assert store.count == 3
+
+
+def test_a_shard_that_goes_bad_while_it_is_scanned(tmp_path, monkeypatch):
+    """Its layers fail by name, the others stand."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    _, second = shards(folder)
+    original = rows.read_matrices
+
+    def read(job):
+        if second.exists():
+            second.unlink()
+        return original(job)
+
+    monkeypatch.setattr(rows, "read_matrices", read)
+    frame = ww.scan(folder)
+    assert frame["status"].tolist() == ["analyzed"] * 3 + ["failed"] * 3
+    assert frame["reason"].str.contains(second.name).tolist() == [False] * 3 + [True] * 3
+
+
+def test_a_member_with_a_wrong_checksum_costs_its_row(tmp_path):
+    path = written(tmp_path / "weights.npz", {f"{n}.weight": torch.randn(40, 30) for n in range(3)})
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(bytes(damaged))
+    frame = ww.scan(path)
+    assert sorted(frame["status"]) == ["analyzed", "analyzed", "failed"]
+    assert "weights.npz: BadZipFile" in frame.loc[frame["status"] == "failed", "reason"].iloc[0]
+
+
+@pytest.mark.parametrize("ending", [".pt", ".bin"])
+def test_code_in_a_file_is_not_run(tmp_path, ending):
+    trap = tmp_path / "executed"
+    with (tmp_path / f"model{ending}").open("wb") as file:
+        pickle.dump({"fc.weight": Malicious(str(trap))}, file)
+    with pytest.raises(ww.UnreadableCheckpoint, match=f"model{ending}: refused"):
+        ww.scan(tmp_path / f"model{ending}", tmp_path / "layers.csv")
+    assert not trap.exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"model{ending}"]
+
+
+def test_a_full_disk_keeps_what_is_there(checkpoint, tmp_path, monkeypatch):
+    """SQLite's own refusal, by a limit on its pages."""
+    out = tmp_path / "layers.csv"
+    reference = ww.scan(checkpoint)
+    original = Store.open.__func__
+
+    def small(cls, *arguments, **options):
+        store = original(cls, *arguments, **options)
+        store.connection.execute("PRAGMA max_page_count = 10")
+        return store
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "open", classmethod(small))
+        with pytest.raises(OSError, match=r"disk is full.*finished rows in it are intact") as caught:
+            ww.scan(checkpoint, out)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(store_path(out))
+    left = ww.merge_scans([out], partial=True)
+    assert 0 < len(left) < len(reference)
+    assert_same_table(ww.scan(checkpoint, out), reference)
+
+
+def test_no_room_for_the_table_keeps_the_store_and_the_old_table(checkpoint, tmp_path, monkeypatch):
+    out = tmp_path / "layers.csv"
+    out.write_text("an older table")
+
+    def full(frame, path):
+        path.write_text("half a table")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setitem(exports.WRITERS, ".csv", full)
+        with pytest.raises(OSError, match="No space left"):
+            ww.scan(checkpoint, out)
+    assert out.read_text() == "an older table"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["layers.csv", "layers.csv.setol.sqlite", "model"]
+    monkeypatch.setattr(rows, "read_matrices", lambda job: pytest.fail("computed again"))
+    ww.scan(checkpoint, out)
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["layers.csv"]
+
+
+# Shards.
+
+
+@given(st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.integers(1, 7))
+def test_shares_are_a_partition_in_balance(costs, number):
+    owner = shares(costs, number)
+    assert len(owner) == len(costs)
+    assert owner == shares(costs, number)
+    loads = [sum(c for c, o in zip(costs, owner) if o == shard) for shard in range(number)]
+    # The heaviest shard took its last job when it was the lightest.
+    assert max(loads) <= sum(costs) / number + max(costs) * (1 + 1e-9)
+
+
+def test_cost_grows_with_the_cube():
+    assert cost(8192, 8192) / cost(4096, 4096) == pytest.approx(8, rel=0.02)
+    assert cost(4096, 1024) == cost(1024, 4096)
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_shards_merged_are_the_whole(checkpoint, tmp_path, number):
+    whole = ww.scan(checkpoint)
+    outs = [
+        tmp_path / f"shard{i}{ending}" for i, ending in zip(range(number), (".csv", ".sqlite", ".db", ".json", ".csv"))
+    ]
+    parts = [ww.scan(checkpoint, out, shard=(i, number)) for i, out in enumerate(outs)]
+    assert sum(map(len, parts)) == len(whole)
+    merged = ww.merge_scans(outs, tmp_path / "all.parquet")
+    assert_same_table(merged, whole)
+    assert_same_table(pd.read_parquet(tmp_path / "all.parquet"), whole)
+    with pytest.raises(ww.InvalidInput, match=rf"the shards \[{number - 1}\] are missing"):
+        ww.merge_scans(outs[:-1])
+    assert len(ww.merge_scans(outs[:-1], partial=True)) == len(whole) - len(parts[-1])
+    with pytest.raises(ww.InvalidInput, match="each once"):
+        ww.merge_scans([outs[0], *outs])
+    foreign = tmp_path / "foreign.sqlite"
+    ww.scan(checkpoint, foreign, shard=(number, number + 1))
+    with pytest.raises(ww.InvalidInput, match=r"are in another file already|accepted are shards of one number"):
+        ww.merge_scans([*outs, foreign])
+    other = tmp_path / "other.sqlite"
+    ww.scan(checkpoint, other, shard=(0, number), seed=3)
+    with pytest.raises(ww.InvalidInput, match="they differ in seed"):
+        ww.merge_scans([other, *outs[1:]])
+
+
+# Workers.
+
+
+def test_jobs_change_no_number(checkpoint, tmp_path):
+    out = tmp_path / "layers.parquet"
+    assert_same_table(ww.scan(checkpoint, out, n_jobs=2), ww.scan(checkpoint))
+    assert_same_table(pd.read_parquet(out), ww.scan(checkpoint))
+
+
+def test_jobs_are_small_and_hold_no_weights(tmp_path):
+    save_file({f"{n}.weight": torch.randn(300, 300) for n in range(2)}, tmp_path / "model.safetensors")
+    for job in jobs.plan(tmp_path / "model.safetensors"):
+        assert len(pickle.dumps(job)) < 1000
+
+
+@pytest.fixture
+def dying(request, tmp_path, monkeypatch):
+    """A checkpoint with layers `dies_N`, which kill their workers N times."""
+    from spec_tests.product import dying_work
+
+    folder = tmp_path / "dying"
+    folder.mkdir()
+    names = ("a", "b", *request.param, "c", "d")
+    save_file({f"{name}.weight": torch.randn(60, 40) for name in names}, folder / "model.safetensors")
+    original = streaming.finished
+    monkeypatch.setattr(
+        streaming, "finished", lambda left, options, crew: original(left, options, crew, dying_work.work)
+    )
+    return folder / "model.safetensors"
+
+
+def check_deaths(frame: pd.DataFrame, reference: pd.DataFrame) -> None:
+    status = frame.set_index("longname")["status"]
+    assert status.drop("dies_99").eq("analyzed").all()
+    assert status["dies_99"] == "failed"
+    reason = frame.set_index("longname").loc["dies_99", "reason"]
+    assert "given up" in reason
+    assert "workers died of it" in reason
+    sound = frame["longname"] != "dies_99"
+    # Counts are floats in a table with a row without them.
+    kept = [one[sound].reset_index(drop=True) for one in (frame, reference)]
+    assert_same_table(*(one.astype(dict.fromkeys(one.select_dtypes("number"), float)) for one in kept))
+
+
+@pytest.mark.parametrize("dying", [("dies_1", "dies_99")], indirect=True)
+def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
+    out = tmp_path / "layers.csv"
+    frame = ww.scan(dying, out, n_jobs=2)
+    assert (dying.parent / "dies_99.tries").read_text() == "xx"
+    assert (dying.parent / "dies_1.tries").read_text() == "xx"
+    assert store_path(out).exists()
+    monkeypatch.undo()
+    reference = ww.scan(dying)
+    check_deaths(frame, reference)
+    # The layer that was given up is tried again, and nothing else is.
+    computed = []
+    original = rows.read_matrices
+    monkeypatch.setattr(rows, "read_matrices", lambda job: (computed.append(job.longname), original(job))[1])
+    assert_same_table(ww.scan(dying, out), reference)
+    assert computed == ["dies_99"]
+    assert not store_path(out).exists()
+
+
+PARENT = """
+import os, subprocess, sys, time
+child = "import sys, time; from setol_ww.crews import end_with; end_with(int(sys.argv[1])); print('up', flush=True);"
+child += "time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", child, str(os.getpid())])
+time.sleep(600)
+"""
+
+
+def test_workers_end_with_the_process_that_began_them():
+    """Their end closes the pipe that they inherited."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout.readline() == "up\n"
+    parent.send_signal(signal.SIGKILL)
+    assert parent.communicate(timeout=60) == ("", None)
+
+
+@pytest.mark.parametrize("dying", [("dies_99",)], indirect=True)
+def test_dask(dying, checkpoint, monkeypatch):
+    """Two worker processes with their own memory limits: the same numbers; deaths as above."""
+    distributed = pytest.importorskip("distributed", reason="needs dask[distributed]")
+    import dask
+    import joblib
+
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.nanny.environ": environment}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit="1GiB", dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        frame = ww.scan(dying)
+        monkeypatch.undo()
+        many = ww.scan(checkpoint)
+    assert (dying.parent / "dies_99.tries").read_text() == "xx"
+    check_deaths(frame, ww.scan(dying))
+    assert_same_table(many, ww.scan(checkpoint))
+
+
+def test_other_backends_are_refused(checkpoint):
+    import joblib
+
+    with (
+        joblib.parallel_config(backend="threading", n_jobs=2),
+        pytest.raises(ww.InvalidInput, match="accepted are loky, dask and ray"),
+    ):
+        ww.scan(checkpoint)
+
+
+# Command line.
+
+
+def test_command_line(checkpoint, tmp_path, capsys):
+    out = tmp_path / "layers.csv"
+    assert main(["scan", str(checkpoint), "--out", str(out), "--layers", "fc*", "conv2d"]) == 0
+    said = capsys.readouterr().out
+    assert "fc10" in said
+    assert str(out) in said
+    frame = pd.read_csv(out)
+    assert sorted(frame.loc[frame["status"] == "analyzed", "longname"]) == ["conv", "fc10", "fc2"]
+    shard_files = [str(tmp_path / f"{i}.sqlite") for i in range(2)]
+    for i, file in enumerate(shard_files):
+        assert main(["scan", str(checkpoint), "--out", file, "--shard", f"{i}/2", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["merge", *shard_files, "--out", str(tmp_path / "all.csv")]) == 0
+    assert_same_table(pd.read_csv(tmp_path / "all.csv"), pd.read_csv(_written_whole(checkpoint, tmp_path)))
+    assert main(["scan", str(checkpoint), "--out", shard_files[0], "--quiet"]) == 2
+    assert "another checkpoint or other options" in capsys.readouterr().err
+    assert main(["scan", str(checkpoint), "--out", shard_files[0], "--no-resume", "--quiet"]) == 0
+    for wrong in (["--shard", "2"], ["--shard", "a/b"]):
+        with pytest.raises(SystemExit):
+            main(["scan", str(checkpoint), "--out", str(out), *wrong])
+        assert "is not of the form I/N" in capsys.readouterr().err
+
+
+def _written_whole(checkpoint: Path, tmp_path: Path) -> Path:
+    ww.scan(checkpoint, tmp_path / "whole.csv")
+    return tmp_path / "whole.csv"
+
+
+@pytest.mark.parametrize("command", ["scan", "merge"])
+def test_help_has_an_example(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert f"setol-ww {command} " in capsys.readouterr().out.split("example")[1]
+
+
+def test_progress_has_an_estimate_before_the_first_layer(checkpoint, capsys):
+    ww.scan(checkpoint, progress=True)
+    shown = capsys.readouterr().err.replace("\r", "\n").split("\n")
+    first = next(line for line in shown if "layers, about" in line)
+    assert "0 of " in first
+    assert "about ? left" not in first
+    ww.scan(checkpoint)
+    assert capsys.readouterr().err == ""
+
+
+def test_time_of_each_layer(checkpoint):
+    started = time.perf_counter()
+    frame = ww.scan(checkpoint)
+    spent = time.perf_counter() - started
+    seconds = np.array(frame.attrs["seconds"])
+    assert len(seconds) == len(frame)
+    assert (seconds[frame["status"] == "analyzed"] > 0).all()
+    assert seconds.sum() <= spent
