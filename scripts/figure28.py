@@ -113,12 +113,15 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
                 f"{leap_text(broken)}",
                 len(broken) > 0,
             ),
-            Claim(
-                f"x{rate:g}: the seeds end at {rows['end_alpha'].min():.2f} to {rows['end_alpha'].max():.2f}, "
-                f"sd {rows['end_alpha'].std():.2f}, {rows['least_alpha'].std():.3f} at the turn",
-                rows["end_alpha"].std() > 2 * rows["least_alpha"].std(),
-            ),
         ]
+        if n > 1:
+            found.append(
+                Claim(
+                    f"x{rate:g}: the seeds end at {rows['end_alpha'].min():.2f} to {rows['end_alpha'].max():.2f}, "
+                    f"sd {rows['end_alpha'].std():.2f}, {rows['least_alpha'].std():.3f} at the turn",
+                    rows["end_alpha"].std() > 2 * rows["least_alpha"].std(),
+                )
+            )
     return found
 
 
