@@ -137,36 +137,36 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
     plain = _without_a_test(spectrum, bulk)
     if plain is not None:
         return plain
-    raw = spectrum.raw
-    share = float(raw[raw.size - bulk.spikes :].sum() / raw.sum()) if bulk.spikes else 0.0
     found = Universality(
-        UniversalityClass.UNDETERMINED,
-        "",
+        UniversalityClass.RANDOM_LIKE,
+        f"Random-like: {_noise_in_words(spectrum, bulk)}.",
         spikes=bulk.spikes,
-        spike_share=share,
+        spike_share=_share(spectrum, bulk),
         edge_pvalue=bulk.pvalue,
         bulk_ks=bulk.ks,
         bulk_critical_ks=bulk.critical_ks,
         alpha=tail.alpha,
         alpha_sigma=tail.sigma,
     )
-    noise = _noise_in_words(spectrum, bulk, share)
     far = bulk.ks > max(FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES * bulk.critical_ks)
-    if not bulk.spikes and not far:
-        return replace(found, universality_class=UniversalityClass.RANDOM_LIKE, evidence=f"Random-like: {noise}.")
+    return _compared(spectrum, tail, bulk, found) if bulk.spikes or far else found
+
+
+def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universality) -> Universality:
+    """A heavy tail against Marchenko-Pastur with spikes, on the power-law tail."""
+    noise = _noise_in_words(spectrum, bulk)
     light = UniversalityClass.BULK_AND_SPIKES if bulk.spikes else UniversalityClass.UNDETERMINED
     if tail.rank < MIN_TAIL or spectrum.rank < SMALL_SAMPLE:
         said = f"{_title(light)}: {noise}; a tail of {tail.rank} of {spectrum.rank} is too short to be called heavy."
         return replace(found, universality_class=light, evidence=said)
     laws = _heavy_laws(spectrum, tail)
-    straight = laws["power law"].log_likelihood
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
-    light_law = bulk_and_spikes(raw[raw.size - tail.rank :], bulk, spectrum.slices)
+    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk, spectrum.slices)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
     few = bulk.spikes <= (FEW_ABOVE_A_BULK if bulk.is_marchenko_pastur else FEW_SPIKES) * spectrum.rank
     heavy = tested.z > (WINS if few else LOSES) and (bulk.spikes > 0 or tail.alpha <= WEAKLY_HEAVY_ALPHA)
     word = _by_alpha(tail.alpha) if heavy else light
-    gains = {name: law.log_likelihood - straight for name, law in laws.items()}
+    gains = {name: law.log_likelihood - laws["power law"].log_likelihood for name, law in laws.items()}
     said = (
         f"{_title(word)}: {noise}; on the tail of {tail.rank} the {best} against bulk + spikes has log-likelihood "
         f"ratio {tested.ratio:+.1f} (Vuong p = {tested.pvalue:.2g})"
@@ -205,7 +205,12 @@ def _title(word: UniversalityClass) -> str:
     return "No class" if word is UniversalityClass.UNDETERMINED else word.value.capitalize()
 
 
-def _noise_in_words(spectrum: Spectrum, bulk: BulkFit, share: float) -> str:
+def _share(spectrum: Spectrum, bulk: BulkFit) -> float:
+    """Share of the trace above the edge."""
+    return float(spectrum.raw[spectrum.num_evals - bulk.spikes :].sum() / spectrum.raw.sum())
+
+
+def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
     fits = "the rest is Marchenko-Pastur" if bulk.is_marchenko_pastur else "the rest is not Marchenko-Pastur"
     distance = f"{fits} (KS {bulk.ks:.3g}, 1 % critical value {bulk.critical_ks:.3g})"
     if not bulk.spikes:
@@ -213,10 +218,8 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit, share: float) -> str:
             f"none of {spectrum.rank} eigenvalues is above the Tracy-Widom edge (largest: p = {bulk.pvalue:.2g}), and "
             + distance.replace("the rest", "the bulk")
         )
-    return (
-        f"{bulk.spikes} of {spectrum.rank} eigenvalues with {100 * share:.0f} % of the trace lie above the "
-        f"Tracy-Widom edge, {distance}"
-    )
+    share = f"{100 * _share(spectrum, bulk):.0f} % of the trace"
+    return f"{bulk.spikes} of {spectrum.rank} eigenvalues with {share} lie above the Tracy-Widom edge, {distance}"
 
 
 def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:
