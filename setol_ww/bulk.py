@@ -108,7 +108,7 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
     Returns
     -------
     BulkFit
-        NaN and no spikes with outcome `flat`, `too_few` (fewer than 4 eigenvalues) or `degenerate`.
+        NaN and no spikes with outcome `flat`, `too_few` (fewer than 4 eigenvalues, or than one a slice) or `degenerate`.
 
     Notes
     -----
@@ -128,7 +128,7 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
         raise InvalidInput(f"level={level!r} was asked; accepted is a probability between 0 and 0.5")
     if not spectrum.is_defined:
         return _no_fit(Outcome.DEGENERATE)
-    if spectrum.rank < MIN_EVALS:
+    if spectrum.rank < max(MIN_EVALS, spectrum.slices):
         return _no_fit(Outcome.TOO_FEW)
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT)

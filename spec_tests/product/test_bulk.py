@@ -138,6 +138,15 @@ def test_slices_of_three_columns():
     assert fit.sigma_raw == pytest.approx(1.0, abs=0.15)
 
 
+def test_slices_that_are_nearly_all_dead():
+    slices = [np.zeros((16, 3)) for _ in range(9)]
+    slices[0], slices[1] = ensembles.gaussian_matrix(16, 3, 0), ensembles.gaussian_matrix(16, 3, 1)
+    made = ww.Spectrum.from_slices(slices)
+    assert ww.fit_bulk(made).outcome is ww.Outcome.TOO_FEW
+    slices[2] = ensembles.gaussian_matrix(16, 3, 2)
+    assert ww.fit_bulk(ww.Spectrum.from_slices(slices)).N > 0
+
+
 @pytest.fixture(scope="module")
 def tails():
     """Logarithms of tails: a power law, one cut off, a lognormal."""
