@@ -217,6 +217,7 @@ def page(table: pd.DataFrame, layers: pd.DataFrame) -> str:
     """The page of both tables."""
     lines = [
         *INTRODUCTION,
+        "",
         "## Ensembles of known truth",
         "",
         f"Draws of each ensemble at {table['M'].min()} to {table['M'].max()} eigenvalues, N/M of 1, 2, 8 (1 and 2 at "

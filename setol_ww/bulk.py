@@ -80,13 +80,17 @@ class BulkFit:
 
 @dataclass(frozen=True)
 class _Noise:
-    """Noise of standard deviation sqrt(variance) on N x M a slice, behind `spikes` eigenvalues."""
+    """Noise of standard deviation sqrt(variance) on N x M a slice, behind `spikes` eigenvalues.
+
+    `shift` is Nadler's correction for the trace, in Tracy-Widom units.
+    """
 
     variance: float
     edge_raw: float
     spikes: int
     N: float
     M: float
+    shift: float
 
 
 def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
@@ -108,7 +112,7 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
     Returns
     -------
     BulkFit
-        NaN and no spikes with outcome `flat`, `too_few` (fewer than 4 eigenvalues, or than one a slice) or `degenerate`.
+        NaN and no spikes with outcome `flat`, `too_few` (fewer than 4 eigenvalues or one a slice) or `degenerate`.
 
     Notes
     -----
@@ -144,7 +148,7 @@ def _fit(spectrum: Spectrum, positive: FloatArray, N: float, level: float) -> Bu
     q, unit = noise.M / noise.N, noise.variance * noise.N
     # The largest eigenvalue is judged by the noise as a whole, spikes or not.
     centre, scale = johnstone(N, positive.size / spectrum.slices)
-    tail = tracy_widom_sf((float(positive[-1]) / noise.variance - float(centre)) / float(scale))
+    tail = tracy_widom_sf((float(positive[-1]) / noise.variance - float(centre)) / float(scale) - noise.shift)
     bulk = positive[: positive.size - noise.spikes]
     ks = _ks(marchenko_pastur_cdf(bulk / unit, q))
     critical = (CRITICAL_COUNT[0] + CRITICAL_COUNT[1] * math.log(noise.M)) / (noise.M * math.sqrt(spectrum.slices))
@@ -191,6 +195,7 @@ def separate(positive: FloatArray, N: float, slices: int, level: float) -> _Nois
         spikes=spikes,
         N=float(sides[0][spikes]),
         M=float(sides[1][spikes]),
+        shift=slope * float(shrink[0]),
     )
 
 

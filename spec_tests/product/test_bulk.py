@@ -79,6 +79,16 @@ def test_noise_has_sigma_one_in_unit_mean_and_a_softrank_of_about_one():
     assert fit.edge > fit.lambda_plus
 
 
+def test_pvalue_and_spike_agree_at_the_level():
+    """Among 300 draws of noise: those with p below the level have the spike and no others."""
+    fits = [ww.fit_bulk(spectrum(ensembles.gaussian_matrix(40, 30, seed)), level=0.1) for seed in range(300)]
+    single = [fit for fit in fits if fit.spikes <= 1]
+    assert 10 < sum(fit.spikes for fit in single) < 50
+    # A spike is left out of the variance: what it leaves is a little less, and p a little smaller.
+    assert all(fit.pvalue >= 0.1 for fit in single if not fit.spikes)
+    assert all(fit.pvalue < 0.1 for fit in single if fit.spikes)
+
+
 def test_a_stricter_level_finds_fewer():
     W, _ = matrices.signal_spike(200, 100, 1.1, 5)
     counts = [ww.fit_bulk(spectrum(W), level=level).spikes for level in (0.3, 0.01, 1e-8)]
