@@ -398,8 +398,9 @@ def effect(table: pd.DataFrame) -> str:
     seen = table[table["trap_count"] > 0]
     clean = int((seen["trap_count_removed"] == 0).sum())
     said.append(
-        f"Found from {seen['planted'].min():g} thresholds on; no trap is left in {clean} of {len(seen)} treated layers. "
-        "The stronger the trap, the smaller alpha, while the error grows: a trapped layer looks better trained than it is."
+        f"Found from {seen['planted'].min():g} thresholds on; no trap is left in {clean} of {len(seen)} treated "
+        "layers. The stronger the trap, the smaller alpha, while the error grows: a trapped layer looks better trained "
+        "than it is."
     )
     return "\n".join(f"- {sentence}" for sentence in said)
 
@@ -439,8 +440,8 @@ def verdict(first: pd.DataFrame) -> str:
         said.append(
             f"So traps appear {'exactly' if hard['trap'].all() and not mild['trap'].any() else 'mostly'} at the "
             f"setting the paper names, but not exactly where accuracy degrades: {better} of the {len(trapped)} trapped "
-            f"nets are better than the mean of the setting before it, and {worse} of the {len(trapped)} become worse when "
-            "the trap is taken out: it goes with large steps and is not what costs accuracy."
+            f"nets are better than the mean of the setting before it, and {worse} of the {len(trapped)} become worse "
+            "when the trap is taken out: it goes with large steps and is not what costs accuracy."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
 
