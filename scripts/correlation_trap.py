@@ -227,7 +227,7 @@ def draw_figure25(spectra: pd.DataFrame, path: Path) -> None:
     plt = pyplot()
     labels = list(dict.fromkeys(spectra["net"]))
     figure, panels = plt.subplots(1, len(labels), figsize=(4.6 * len(labels), 4), constrained_layout=True, sharey=True)
-    bins = np.logspace(-3, math.log10(spectra["eigenvalue"].max() * 1.3), 70)
+    bins = np.logspace(-4, math.log10(spectra["eigenvalue"].max() * 1.3), 70)
     for axes, label in zip(panels, labels):
         rows = spectra[spectra["net"] == label]
         for what, color in (("trained", "tab:green"), ("shuffled", "tab:red")):
@@ -312,7 +312,9 @@ def draw_planted(tables: dict[str, pd.DataFrame], path: Path) -> None:
                     axes.plot(mean.index, mean, style, color=color, ms=4, lw=1.3, label=f"{carrier}, {state}")
             axes.axvline(1, color="0.6", lw=1, ls=":")
             axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(-0.1, 28)
             axes.set_xticks([0, 1, 2, 4, 8, 16], ["0", "1", "2", "4", "8", "16"])
+            axes.minorticks_off()
             axes.set(xlabel="strength planted, in thresholds", ylabel=label, title=name)
             tidy(axes)
     panels[0][0].legend(fontsize=8)
@@ -376,8 +378,31 @@ def summary(trained: pd.DataFrame, planted_tables: dict[str, pd.DataFrame]) -> s
                 f"{rows['delta_lambda_min'].mean():+.3f} | {rows['delta_lambda_min_removed'].mean():+.3f} | "
                 f"{rows['moved'].mean():.0f} |"
             )
-        lines.append("")
+        lines += ["", effect(table), ""]
     return "\n".join(lines)
+
+
+def effect(table: pd.DataFrame) -> str:
+    """What planting does to the readings, and what removal gives back, in words."""
+    plain = table[table["planted"] == 0].iloc[0]
+    said = []
+    for carrier in CARRIERS:
+        rows = table[(table["carrier"] == carrier) & (table["planted"] == 8)]
+        said.append(
+            f"{carrier.capitalize()} of 8 thresholds: test error {100 * plain['test_error']:.2f} to "
+            f"{100 * rows['test_error'].mean():.2f} %, alpha {plain['alpha']:.2f} to {rows['alpha'].mean():.2f}, "
+            f"delta_lambda_min {plain['delta_lambda_min']:+.2f} to {rows['delta_lambda_min'].mean():+.2f}; "
+            f"removal gives {100 * rows['test_error_removed'].mean():.2f} %, {rows['alpha_removed'].mean():.2f}, "
+            f"{rows['delta_lambda_min_removed'].mean():+.2f}."
+        )
+    seen = table[table["trap_count"] > 0]
+    clean = int((seen["trap_count_removed"] == 0).sum())
+    said.append(
+        f"Found from {seen['planted'].min():g} thresholds on; no trap is left in {clean} of {len(seen)} treated "
+        "layers. The stronger the trap, the smaller alpha, while the error grows: a trapped layer looks better trained "
+        "than it is."
+    )
+    return "\n".join(f"- {sentence}" for sentence in said)
 
 
 def heading(*names: str) -> list[str]:
@@ -410,11 +435,13 @@ def verdict(first: pd.DataFrame) -> str:
             f"Removing the trap changes the test error by {change.mean():+.3f} points on average "
             f"({change.min():+.2f} to {change.max():+.2f})."
         )
-        better = int((finished["test_error"] < best.mean()).sum())
+        better = int((trapped["test_error"] < best.mean()).sum())
+        worse = int((change > 0).sum())
         said.append(
             f"So traps appear {'exactly' if hard['trap'].all() and not mild['trap'].any() else 'mostly'} at the "
             f"setting the paper names, but not exactly where accuracy degrades: {better} of the {len(trapped)} trapped "
-            "nets are better than the mean of the setting before it, and the trap is not what costs the others."
+            f"nets are better than the mean of the setting before it, and {worse} of the {len(trapped)} become worse "
+            "when the trap is taken out: it goes with large steps and is not what costs accuracy."
         )
     return "\n".join(f"- {sentence}" for sentence in said)
 

@@ -163,7 +163,7 @@ def check_formula(folder: Path) -> None:
     import setol_ww as ww
 
     lines = []
-    for (N, M), ratio, seed in itertools.product(CHECKED, (0.0, 1.3, 1.6, 2.0), range(3)):
+    for (N, M), ratio, seed in itertools.product(CHECKED, (0.0, 1.3, 1.6, 2.0), range(2)):
         W = sample(Cell("planted", "element", N, M, ratio, 1), np.random.default_rng([seed, N, round(10 * ratio)]))
         row = ww.analyze(W, randomize=True, engine="reference", seed=seed, progress=False).iloc[0]
         by_formula = row["max_rand_eval"] * M / float(np.sum(W**2)) > ww_threshold(N, M)
@@ -212,11 +212,14 @@ def summary(table: pd.DataFrame, checked: pd.DataFrame | None) -> str:
     ]
     if checked is not None:
         agree = int(((checked["num_traps"] > 0) == (checked["formula"] > 0)).sum())
+        kinder = int(((checked["num_traps"] == 0) & (checked["formula"] > 0)).sum())
         lines += [
             "",
             f"WeightWatcher's answer is taken from its formula; on {len(checked)} matrices analysed by weightwatcher "
             f"itself the two agree in {agree} (weightwatcher_formula.csv; `num_traps` counts one trap up to "
-            f"{checked['num_traps'].max()} times below 100 eigenvalues).",
+            f"{checked['num_traps'].max()} times below 100 eigenvalues). In {kinder} of the {len(checked) - agree} others "
+            f"weightwatcher misses what the formula finds, because it fits a sigma of up to "
+            f"{checked['rand_sigma_mp'].max():.3f} to noise of 1: the formula is kind to it.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -271,7 +274,7 @@ def picture(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few draws into the folder trap_power_quick")
-    parser.add_argument("--check", action="store_true", help="hold the formula against weightwatcher (two minutes)")
+    parser.add_argument("--check", action="store_true", help="hold the formula against weightwatcher (a minute)")
     parser.add_argument("--out", type=Path, default=None, help=f"default {FOLDER}")
     args = parser.parse_args()
     folder = args.out or (FOLDER.with_name("trap_power_quick") if args.quick else FOLDER)
