@@ -74,7 +74,7 @@ def draw(frame: pd.DataFrame):
         axis.set_xlabel("epoch (the last point: mean last epoch)")
     for axis in axes[:, 0]:
         axis.set_ylabel("truncated - whole [points]")
-    axes[0][0].legend()
+    (axes[0][0] if rule == "erg" else axes[1][1]).legend()
     if rule == "powerlaw":
         axes[0][0].set_ylim(-1, 12)
         axes[1][0].set_ylim(-0.5, 4)
