@@ -331,6 +331,14 @@ def test_flat_and_rank_limited_spectra_lose_nothing():
         torch.testing.assert_close(cut, weight, rtol=0, atol=1e-14)
 
 
+def test_a_convolution_with_fewer_components_than_slices_can_still_be_analysed():
+    model = ww.truncate(nn.Sequential(nn.Conv2d(6, 8, 3), nn.Linear(12, 10)), "rank:4")
+    frame = ww.analyze(model, detX=True).set_index("longname")
+    assert frame.loc["0", "erg_rank"] == 4
+    with ww.truncated(model, "mp") as plan:
+        assert plan[0].reason.startswith("mp has no cut")
+
+
 # Which layers
 
 
