@@ -218,9 +218,8 @@ def summary(table: pd.DataFrame, checked: pd.DataFrame | None) -> str:
             f"WeightWatcher's answer is taken from its formula; on {len(checked)} matrices analysed by weightwatcher "
             f"itself the two agree in {agree} (weightwatcher_formula.csv; `num_traps` counts one trap up to "
             f"{checked['num_traps'].max()} times below 100 eigenvalues). In {kinder} of the "
-            f"{len(checked) - agree} others "
-            f"weightwatcher misses what the formula finds, because it fits a sigma of up to "
-            f"{checked['rand_sigma_mp'].max():.3f} to noise of 1: the formula is kind to it.",
+            f"{len(checked) - agree} others weightwatcher misses what the formula finds, because it fits a sigma of "
+            f"up to {checked['rand_sigma_mp'].max():.3f} to noise of 1: the formula is kind to it.",
         ]
     return "\n".join(lines) + "\n"
 
