@@ -15,7 +15,8 @@ import scipy.linalg
 
 from .contracts import FloatArray, InvalidInput, Outcome
 from .erg import ErgCut, partial_log_det
-from .spectrum import EPS_FLOAT64, Spectrum, as_matrix, gram, precision, row_blocks, triangle
+from .eigen import EPS_FLOAT64, gram, row_blocks, triangle
+from .spectrum import Spectrum, as_matrix, precision
 from .tails import TailFit
 
 
