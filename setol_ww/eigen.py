@@ -27,7 +27,7 @@ EPS_FLOAT64 = float(np.finfo(np.float64).eps)
 # Eigenvalues of a Gram matrix carry an absolute error of a few eps * lambda_max. Below this share of lambda_max
 # the error is no longer small beside the eigenvalue and the singular values are computed instead.
 GRAM_RESOLUTION = 100 * EPS_FLOAT64
-BLOCK_ELEMENTS = 2**21
+BLOCK_ELEMENTS = 2**18
 DEVICE_BLOCK_ELEMENTS = 2**25
 
 
@@ -43,8 +43,8 @@ def eigenvalues(matrix: Any, device: str = "cpu") -> FloatArray:
 
     Notes
     -----
-    Beyond the matrix itself the memory is that of its Gram matrix, 8 M^2 bytes, of one block of 16 MB and of the
-    eigensolver's workspace, about 105 M doubles.
+    Beyond the matrix itself the memory is that of its Gram matrix, 8 M^2 bytes, a tenth of that
+    (at least 2 MB) for a block of rows, and the eigensolver's workspace, about 105 M doubles.
     """
     side = min(matrix.shape)
     if not side:
@@ -104,16 +104,21 @@ _DEVICES = "accepted are 'cpu' and, where torch sees a GPU, 'cuda' or 'cuda:N'"
 
 
 def blocks(matrix: Any, axis: int) -> Iterator[FloatArray]:
-    """Float64 blocks of about 16 MB along one axis, contiguous row by row."""
+    """Float64 blocks along one axis, contiguous row by row, each written over the one before."""
     length, other = matrix.shape[axis], matrix.shape[1 - axis]
-    step = max(1, BLOCK_ELEMENTS // max(1, other))
+    # A tenth of the Gram matrix: small beside it, large enough for BLAS.
+    elements = max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
+    step = min(length, max(1, elements // max(1, other)))
+    buffer = np.empty(step * other)
     for start in range(0, length, step):
         part = slice(start, start + step)
-        block = matrix[part] if axis == 0 else matrix[:, part]
-        if hasattr(block, "detach"):
-            torch = sys.modules["torch"]
-            block = block.to(device="cpu", dtype=torch.float64, memory_format=torch.contiguous_format).numpy()
-        yield np.ascontiguousarray(block, dtype=np.float64)
+        source = matrix[part] if axis == 0 else matrix[:, part]
+        block = buffer[: source.shape[0] * source.shape[1]].reshape(tuple(source.shape))
+        if hasattr(source, "detach"):
+            sys.modules["torch"].from_numpy(block).copy_(source.detach())
+        else:
+            np.copyto(block, source)
+        yield block
 
 
 def gram(matrix: Any) -> FloatArray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import scipy.optimize
 
 from ..contracts import FloatArray
 from .upstream import rooms
@@ -42,6 +41,9 @@ def mp_columns(evals: FloatArray, N: int, M: int, rescale: bool) -> tuple[int, f
 
 def fit_sigma(scaled: FloatArray, Q: float) -> float:
     """The sigma whose law is nearest to the density of the eigenvalues: a grid, then a simplex from its best point."""
+    # Its import sets a warning filter; weightwatcher has loaded it quietly.
+    import scipy.optimize
+
     unit = rooms.calc_sigma(Q, scaled)
     grid = (slice(0.05 * unit, 2.0 * unit, 0.01 * unit),)
     residual = residual_of(np.sqrt(scaled) if Q == 1 else scaled, Q)
