@@ -161,4 +161,5 @@ def _resampled_spread(spectra: list[FloatArray], rows: int, columns: int, eps: f
     for _ in range(RESAMPLES):
         drawn = [spectra[position] for position in rng.integers(count, size=count)]
         alphas.append(_pooled_fit(drawn, rows, columns, eps).alpha)
-    return float(np.nanstd(alphas, ddof=1))
+    found = [alpha for alpha in alphas if math.isfinite(alpha)]
+    return float(np.std(found, ddof=1)) if len(found) > 1 else math.nan

@@ -13,6 +13,7 @@ graded signal of one eighth of the rank, which gives spectra with a bulk and a t
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import sys
@@ -20,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -136,32 +137,32 @@ def whole(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def stage_contenders(side: int) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+    """Ours and WeightWatcher's way through each stage of one square layer."""
+    W = with_signal(nn.Linear(side, side, bias=False)).weight.detach().numpy()
+    evals = eigenvalues(W)
+    unit_mean, sizeable = evals / evals.mean(), evals[evals > 1e-5]
+    plain = weightwatcher.WeightWatcher()
+    plain_mp = functools.partial(plain.mp_fit, evals, side, side, 1, "", "", 0, False, False, "", "b", 1, True, evals)
+    return {
+        "spectrum": (lambda: eigenvalues(W), lambda: np.linalg.svd(W.astype(float), compute_uv=False)),
+        "power-law fit": (lambda: default_fit(evals, (), {}), lambda: plain_fit(sizeable)),
+        "detX": (lambda: first_below_one(unit_mean), lambda: plain_detX(unit_mean)),
+        "MP fit": (lambda: mp_columns(evals, side, side, True), plain_mp),
+    }
+
+
 def stages(quick: bool) -> list[dict[str, Any]]:
     """Each stage of a square layer at several sizes, and the exponent of its growth over the last doubling."""
-    plain = weightwatcher.WeightWatcher()
     rows: list[dict[str, Any]] = []
-    for side in (*SIZES[:-2], *(() if quick else (*SIZES[-2:], LARGEST))):
-        layer = with_signal(nn.Linear(side, side, bias=False))
-        W = layer.weight.detach().numpy()
-        evals = eigenvalues(W)
-        once = side >= 4096
-        many = 1 if once else max(1, min(10, 512 // side * 3))
-        contenders = {
-            "spectrum": (lambda: eigenvalues(W), lambda: np.linalg.svd(W.astype(float), compute_uv=False)),
-            "power-law fit": (lambda: default_fit(evals, (), {}), lambda: plain_fit(evals[evals > 1e-5])),
-            "detX": (lambda: first_below_one(evals / evals.mean()), lambda: plain_detX(evals / evals.mean())),
-            "MP fit": (
-                lambda: mp_columns(evals, side, side, True),
-                lambda: plain.mp_fit(
-                    evals, side, side, 1, "", "", 0, False, False, "", "b", 1, True, evals, randomize=False
-                ),
-            ),
-        }
+    for side in SIZES[:-2] if quick else (*SIZES, LARGEST):
+        contenders = stage_contenders(side)
         if side == LARGEST:
+            # WeightWatcher's SVD alone would take minutes.
             del contenders["spectrum"]
         for stage, (ours, theirs) in contenders.items():
-            slow = 1 if stage in ("spectrum", "MP fit") else many
-            best = take_turns({"setol_ww": (ours, many), "weightwatcher": (theirs, slow)})
+            many = 1 if side >= 4096 else 5
+            best = take_turns({"setol_ww": (ours, many), "weightwatcher": (theirs, 1 if stage == "MP fit" else many)})
             rows.append(
                 {
                     "stage": stage,
@@ -179,24 +180,28 @@ def stages(quick: bool) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["stage"], row["side"]))
 
 
+def solver_contenders(side: int) -> dict[str, Callable[[], Any]]:
+    """Eigensolvers, eigenvalues only, that could be the engine's, on one Gram matrix."""
+    lower = gram(with_signal(nn.Linear(side, side, bias=False)).weight.detach())
+    full = np.tril(lower) + np.tril(lower, -1).T
+    as_tensor, routine = torch.from_numpy(full), two_stage_routine()
+    runs: dict[str, Callable[[], Any]] = {
+        "scipy evd": lambda: scipy.linalg.eigh(full, eigvals_only=True, driver="evd"),
+        "scipy evr": lambda: scipy.linalg.eigh(full, eigvals_only=True, driver="evr"),
+        "numpy": lambda: np.linalg.eigvalsh(full),
+        "torch": lambda: torch.linalg.eigvalsh(as_tensor),
+    }
+    if routine is not None:
+        runs["two-stage"] = lambda: two_stage_eigenvalues(full.copy(order="F"), routine)
+    return runs
+
+
 def solvers(quick: bool) -> list[dict[str, Any]]:
-    """Symmetric eigensolvers, eigenvalues only, that could be the engine's, on one Gram matrix each."""
-    routine = two_stage_routine()
+    """The eigensolvers at several sizes."""
     rows = []
     for side in (*SIZES[1:-2], *(() if quick else (2048, 2560, 3072, 4096))):
-        lower = gram(with_signal(nn.Linear(side, side, bias=False)).weight.detach())
-        full = np.tril(lower) + np.tril(lower, -1).T
-        as_tensor = torch.from_numpy(full)
         repeats = 1 if side >= 4096 else 3
-        runs: dict[str, tuple[Callable[[], Any], int]] = {
-            "scipy evd": (lambda: scipy.linalg.eigh(full, eigvals_only=True, driver="evd"), repeats),
-            "scipy evr": (lambda: scipy.linalg.eigh(full, eigvals_only=True, driver="evr"), repeats),
-            "numpy": (lambda: np.linalg.eigvalsh(full), repeats),
-            "torch": (lambda: torch.linalg.eigvalsh(as_tensor), repeats),
-        }
-        if routine is not None:
-            runs["two-stage"] = (lambda: two_stage_eigenvalues(full.copy(order="F"), routine), repeats)
-        best = take_turns(runs)
+        best = take_turns({name: (run, repeats) for name, run in solver_contenders(side).items()})
         rows.append({"side": side, **{f"{name} s": float(f"{seconds:.3g}") for name, seconds in best.items()}})
         print(rows[-1], flush=True)
     return rows

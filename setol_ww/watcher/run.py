@@ -127,9 +127,9 @@ class Run:
             elif record.origin == "setol_ww" and record.theirs.get("status") == "failed":
                 record.theirs.update(dict.fromkeys(SENTINELS, np.nan))
         rows = [record.theirs | record.row for record in self.records]
-        frame = pd.DataFrame({name: as_column([row.get(name, np.nan) for row in rows]) for name in columns})
-        frame["status"] = frame["status"].astype(object)
-        return frame
+        values = {name: as_column([row.get(name, np.nan) for row in rows]) for name in columns}
+        values["status"] = np.array(values["status"], dtype=object)
+        return pd.DataFrame(values)
 
     def coverage(self) -> list[dict[str, Any]]:
         """What became of every tensor of two or more dimensions."""
