@@ -3,7 +3,7 @@
 Claim      alpha of the whole matrix moves with the aspect ratio of W at one and the same law, that of square
            windows much less, and `farms_sigma` is of the size of what windows scatter.
 Command    python scripts/bench/submatrices.py [--quick] [--out docs/figures/bench]
-Run time   about six minutes on one core; --quick half a minute.
+Run time   about three minutes on one core; --quick half a minute.
 Output     submatrices.csv, submatrices.json (the machine).
 
 Two ensembles, `M = 256` columns and `Q * M` rows:
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=FIGURES)
     args = parser.parse_args()
-    draws = 4 if args.quick else 16
+    draws = 4 if args.quick else 8
     rows = []
     for ensemble in ("entries", "covariance"):
         for alpha in EXPONENTS[:1] if args.quick else EXPONENTS:

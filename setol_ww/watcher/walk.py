@@ -65,8 +65,9 @@ class Walk:
 
     def through(self, steps: Callable[[Any], None]) -> None:
         """Carry out `steps` on every layer and keep its row."""
-        if isinstance(self.given.model, LazyStateDict):
-            self.given.model.as_stored = self.as_stored
+        lazy = self.given.model if isinstance(self.given.model, LazyStateDict) else None
+        if lazy is not None:
+            lazy.as_stored = self.as_stored
         total = sum(entry.is_candidate for entry in self.given.entries)
         disable = None if self.run.progress is None else not self.run.progress
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
@@ -76,9 +77,11 @@ class Walk:
                 self.run.records.append(record)
                 steps(record.ww_layer)
                 record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
-                if isinstance(self.given.model, LazyStateDict):
-                    self.given.model.forget()
+                if lazy is not None:
+                    lazy.forget()
                 bar.update()
+        if lazy is not None:
+            lazy.as_stored = False
 
     def records(self) -> Iterator[Record]:
         """A record with its layer for every row."""
