@@ -49,6 +49,7 @@ QUICK = [0, 2, 4, 6]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of cases, in the order of CASES")
     parser.add_argument("--out", type=Path, default=FIGURES)
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -56,13 +57,13 @@ def main() -> None:
         print(json.dumps(measure(*CASES[args.case])))
         return
     rows = []
-    for number in QUICK if args.quick else range(len(CASES)):
+    for number in args.only or (QUICK if args.quick else range(len(CASES))):
         done = subprocess.run(
             [sys.executable, __file__, "--case", str(number)], capture_output=True, text=True, check=True
         )
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(" ".join(f"{key}={value}" for key, value in rows[-1].items()), flush=True)
-    print(keep("memory", rows, args.out))
+        keep("memory", rows, args.out)
 
 
 def measure(who: str, given: str, rows: int, columns: int, dtype: str, options: dict) -> dict:
