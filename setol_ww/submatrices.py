@@ -33,10 +33,9 @@ class SubmatrixFit:
     alpha : float
         Exponent of the pooled spectrum.
     sigma : float
-        Its standard error: the larger of the asymptotic one of the pooled fit, (alpha - 1) / sqrt(rank), and the
-        spread of alpha when windows are drawn anew with replacement. Overlapping windows and windows that share
-        rows or columns are not independent, so it is rather too small than too large: `docs/large-layers.md` has
-        measured coverages.
+        Its standard error: the larger of the asymptotic one, (alpha - 1) / sqrt(n), and the spread of alpha when
+        windows are drawn anew with replacement. Windows that share rows or columns are not independent: n counts
+        `rank` only in the share of windows that have none in common. `docs/large-layers.md` has measured coverages.
     windows : int
         Number of windows.
     rows, columns : int
@@ -110,16 +109,19 @@ def fit_submatrices(
     given = W if isinstance(W, list) and W and hasattr(W[0], "shape") else [W]
     matrices = [as_matrix(matrix) for matrix in given]
     spectra: list[FloatArray] = []
-    rows = columns = 0
+    rows = columns = apart = 0
     for matrix in matrices:
         tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
         rows, columns = window_shape(tall.shape, Q, side)
-        for top, left in window_corners(tall.shape, (rows, columns), max_windows):
+        corners = window_corners(tall.shape, (rows, columns), max_windows)
+        apart += min(len({top for top, _ in corners}), len({left for _, left in corners}))
+        for top, left in corners:
             spectra.append(eigenvalues(tall[top : top + rows, left : left + columns], device))
     eps = min(precision(matrix) for matrix in matrices)
     fit = _pooled_fit(spectra, rows, columns, eps)
     spread = _resampled_spread(spectra, rows, columns, eps, seed) if math.isfinite(fit.alpha) else math.nan
-    sigma = float(np.fmax(fit.sigma, spread))
+    asymptotic = fit.sigma * math.sqrt(len(spectra) / apart) if apart else math.nan
+    sigma = float(np.fmax(asymptotic, spread))
     return SubmatrixFit(fit.alpha, sigma, len(spectra), rows, columns, fit.rank, fit.outcome)
 
 

@@ -370,7 +370,8 @@ FARMS_COLUMNS: tuple[Column, ...] = (
         "farms_sigma",
         "farms",
         "exponent",
-        "its standard error: the larger of the asymptotic one and the spread over resampled windows",
+        "its standard error: the larger of the asymptotic one of windows with no row or column in common and the "
+        "spread over resampled windows",
         "",
         lambda f: f.sigma,
     ),
