@@ -14,8 +14,8 @@ import numpy as np
 import scipy.linalg
 
 from .contracts import FloatArray, InvalidInput, Outcome
-from .erg import ErgCut, partial_log_det
 from .eigen import EPS_FLOAT64, gram, row_blocks, triangle
+from .erg import ErgCut, partial_log_det
 from .spectrum import Spectrum, as_matrix, precision
 from .tails import TailFit
 
