@@ -362,7 +362,7 @@ FARMS_COLUMNS: tuple[Column, ...] = (
         "farms_alpha",
         "farms",
         "exponent",
-        "exponent of the pooled spectrum of square windows of W, which does not depend on the shape of W",
+        "exponent of the pooled spectrum of square windows of W: one aspect ratio whatever the shape of W",
         "setol_ww.fit_submatrices; arXiv 2506.06280",
         lambda f: f.alpha,
     ),

@@ -164,7 +164,7 @@ class WeightWatcher(package.WeightWatcher):
             `cpu`, or `cuda` (`cuda:N`) where torch sees a GPU: Gram matrices and eigenvalues in float64 there,
             equal to 1e-9; needs `engine="fast"`.
         farms : bool
-            Add `farms_*`: the exponent of square windows of each matrix, which does not depend on its shape, with
+            Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
             an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
 
         Returns
