@@ -31,7 +31,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom, binomtest
 
 from setol_ww.edge_law import edge, edge_pvalue
-from setol_ww.spectrum import gram
+from setol_ww.eigen import gram
 from setol_ww.trap_search import leading, shuffle, tall_entries
 from setol_ww.traps import find_traps
 

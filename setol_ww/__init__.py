@@ -34,6 +34,8 @@ _ROOM_OF = {
     "fit_bulk": "bulk",
     "Universality": "classes",
     "UniversalityClass": "classes",
+    "SubmatrixFit": "submatrices",
+    "fit_submatrices": "submatrices",
     "State": "verdict",
     "Settings": "analysis",
     "LayerResult": "analysis",

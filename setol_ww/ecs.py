@@ -14,8 +14,9 @@ import numpy as np
 import scipy.linalg
 
 from .contracts import FloatArray, InvalidInput, Outcome
+from .eigen import EPS_FLOAT64, gram, row_blocks, triangle
 from .erg import ErgCut, partial_log_det
-from .spectrum import EPS_FLOAT64, Spectrum, as_matrix, gram, precision, row_blocks, triangle
+from .spectrum import Spectrum, as_matrix, precision
 from .tails import TailFit
 
 

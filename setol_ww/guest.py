@@ -55,13 +55,17 @@ def quiet(seed: int | None = None) -> Iterator[None]:
         for handler in list(root.handlers):
             if handler not in handlers:
                 root.removeHandler(handler)
-        root.setLevel(level)
-        for name, before in levels.items():
-            logging.getLogger(name).setLevel(before)
+        for logger, before in ((root, level), *((logging.getLogger(name), kept) for name, kept in levels.items())):
+            # Setting a level clears the caches of all loggers of the process.
+            if logger.level != before:
+                logger.setLevel(before)
         # scikit-learn, which weightwatcher imports, sets variables of the OpenMP runtime.
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        os.environ.update(environment)
+        changed = set(environment.items()) ^ set(dict(os.environ).items())
+        for name in {name for name, _ in changed}:
+            if name in environment:
+                os.environ[name] = environment[name]
+            else:
+                del os.environ[name]
         for number in open_figures() - figures:
             sys.modules["matplotlib.pyplot"].close(number)
 

@@ -21,9 +21,10 @@ from .analysis import analyze_spectrum
 from .checkpoints import SAFETENSORS, TORCH, entry_named, file_entries
 from .classic import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
 from .contracts import UnreadableCheckpoint
+from .eigen import EPS_FLOAT64, eigenvalues
 from .jobs import Job
 from .sources import Entry, to_numpy
-from .spectrum import EPS_FLOAT32, EPS_FLOAT64, Spectrum, eigenvalues
+from .spectrum import EPS_FLOAT32, Spectrum
 from .traps import find_traps_of
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
@@ -127,7 +128,7 @@ def read_matrices(job: Job) -> tuple[list[Any], float]:
 def pooled_spectrum(matrices: list[Any], eps: float, device: str) -> Spectrum:
     """`Spectrum.from_slices` on a device."""
     rows, columns = matrices[0].shape
-    raw = np.sort(np.concatenate([eigenvalues(matrix) for matrix in matrices]))
+    raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in matrices]))
     return Spectrum(raw, max(rows, columns), min(rows, columns), len(matrices), eps)
 
 

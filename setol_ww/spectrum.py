@@ -6,27 +6,19 @@ which the trace-log condition of SETOL is stated (arXiv 2507.17912, Eq. 126; mea
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from .contracts import FloatArray, InvalidInput, positive_integer
+from .eigen import EPS_FLOAT64, check_device, eigenvalues
 
-logger = logging.getLogger(__name__)
-
-EPS_FLOAT64 = float(np.finfo(np.float64).eps)
 EPS_FLOAT32 = float(np.finfo(np.float32).eps)
 
-# Eigenvalues of a Gram matrix carry an absolute error of a few eps * lambda_max. Below this share of lambda_max
-# the error is no longer small beside the eigenvalue and the singular values are computed instead.
-GRAM_RESOLUTION = 100 * EPS_FLOAT64
-BLOCK_ELEMENTS = 2**21
 # The rank rule max(N, M) * eps reaches 1 for a table of millions of rows, although rounding errors of a column grow
 # with its square root at most: the size counts no further than this.
 LARGEST_SIDE_OF_ROUNDING = 2**14
@@ -105,7 +97,7 @@ class Spectrum:
         return self.is_defined and self.raw[0] >= self.raw[-1] * (1 - 2 * self.rounding)
 
     @classmethod
-    def from_matrix(cls, W: Any) -> Spectrum:
+    def from_matrix(cls, W: Any, *, device: str = "cpu") -> Spectrum:
         r"""Spectrum of one matrix: float64 Gram matrix by row blocks, then a symmetric eigensolver.
 
         Where the smallest eigenvalue is below 1e-14 of the largest (rank-deficient matrices) the singular
@@ -116,19 +108,22 @@ class Spectrum:
         W : array_like or torch.Tensor, shape (rows, columns)
             Any real dtype, bfloat16 and float8 among them; upcast block by block, never as a whole.
 
+        device : str
+            `cpu`, or `cuda` where torch sees a GPU: the same computation in float64 there.
+
         Raises
         ------
         InvalidInput
-            When W is not a two-dimensional array of real numbers.
+            When W is not a two-dimensional array of real numbers, or the device is not there.
 
         Notes
         -----
         An entry that is not finite gives NaN eigenvalues and rank 0; an empty matrix gives an empty spectrum.
         """
-        return cls.from_slices([W])
+        return cls.from_slices([W], device=device)
 
     @classmethod
-    def from_slices(cls, matrices: Iterable[Any]) -> Spectrum:
+    def from_slices(cls, matrices: Iterable[Any], *, device: str = "cpu") -> Spectrum:
         """Pooled spectrum of equal-sized matrices, as WeightWatcher pools the kernel slices of a convolution.
 
         Equal to the spectrum of their block-diagonal sum. Parameters and errors as `from_matrix`.
@@ -138,7 +133,8 @@ class Spectrum:
         if len(shapes) != 1:
             raise InvalidInput(f"slices of shapes {shapes} were asked to be pooled; accepted is one common shape")
         rows, columns = checked[0].shape
-        raw = np.sort(np.concatenate([eigenvalues(matrix) for matrix in checked]))
+        check_device(device)
+        raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in checked]))
         eps = min(precision(matrix) for matrix in checked)
         return cls(raw, max(rows, columns), min(rows, columns), len(checked), eps)
 
@@ -211,58 +207,3 @@ def as_matrix(W: Any) -> Any:
 def precision(matrix: Any) -> float:
     """Epsilon of the weights: float64's own, float32's for everything narrower."""
     return EPS_FLOAT64 if str(matrix.dtype).endswith(("float64", "int64")) else EPS_FLOAT32
-
-
-def row_blocks(matrix: Any) -> Iterator[FloatArray]:
-    """Float64 blocks of the tall orientation of `matrix`, about 16 MB each."""
-    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    step = max(1, BLOCK_ELEMENTS // max(1, tall.shape[1]))
-    for start in range(0, tall.shape[0], step):
-        block = tall[start : start + step]
-        if hasattr(block, "detach"):
-            import torch
-
-            yield np.ascontiguousarray(block.to(dtype=torch.float64, device="cpu").numpy())
-        else:
-            yield np.ascontiguousarray(block, dtype=np.float64)
-
-
-def gram(matrix: Any) -> FloatArray:
-    """Lower triangle of the smaller Gram matrix, accumulated by BLAS `syrk` over row blocks."""
-    side = min(matrix.shape)
-    total = np.zeros((side, side), order="F")
-    for block in row_blocks(matrix):
-        total = scipy.linalg.blas.dsyrk(1.0, block.T, beta=1.0, c=total, lower=1, overwrite_c=1)
-    return total
-
-
-def triangle(matrix: Any) -> FloatArray:
-    """R of the blocked QR of the tall orientation: the same singular values and right singular vectors."""
-    total: FloatArray = np.empty((0, min(matrix.shape)))
-    for block in row_blocks(matrix):
-        stacked = np.concatenate([total, block])
-        if stacked.shape[0] > stacked.shape[1]:
-            (stacked,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)
-            stacked = stacked[: stacked.shape[1]]
-        total = stacked
-    return total
-
-
-def singular_values(matrix: Any) -> FloatArray:
-    """Singular values, ascending: blocked QR, then the SVD of the triangle."""
-    return np.sort(scipy.linalg.svdvals(triangle(matrix), overwrite_a=True))
-
-
-def eigenvalues(matrix: Any) -> FloatArray:
-    """Eigenvalues of the smaller Gram matrix, ascending, min(shape) of them; NaN when an entry is not finite."""
-    side = min(matrix.shape)
-    if not side:
-        return np.empty(0)
-    total = gram(matrix)
-    if not np.isfinite(np.diagonal(total)).all():
-        return np.full(side, np.nan)
-    values = scipy.linalg.eigh(total, lower=True, eigvals_only=True, overwrite_a=True, driver="evd", check_finite=False)
-    if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
-        logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
-        return singular_values(matrix) ** 2
-    return np.maximum(values, 0.0)

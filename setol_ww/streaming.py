@@ -28,6 +28,7 @@ from .checkpoints import checkpoint_files
 from .contracts import InvalidInput, one_of
 from .cost import Pace, in_words
 from .crews import crew_maker
+from .eigen import check_device
 from .exports import WRITERS, export, refuse_unwritable
 from .jobs import Job, plan, shard_of
 from .merging import frame_of
@@ -35,7 +36,6 @@ from .rows import Options, columns, forget
 from .store import ENDINGS, FORMAT, Store, store_path
 from .workers import finished
 
-DEVICES = ("cpu",)
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
 
@@ -71,8 +71,8 @@ def scan(
         Local worker processes, largest layers first; -1 for every core. Each holds a tensor and its Gram matrix
         and works with one BLAS thread, so that the numbers do not depend on `n_jobs`. Within
         `joblib.parallel_config(backend="dask")` (or ray) the backend's workers do it.
-    device : {"cpu"}
-        Where spectra are computed.
+    device : str
+        `cpu`, or `cuda` where torch sees a GPU: spectra in float64 there.
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
@@ -198,7 +198,7 @@ def _about(
 
 
 def _checked(device: str, randomize: bool, seed: int) -> Options:
-    one_of("device", device, DEVICES)
+    check_device(device)
     one_of("randomize", randomize, (True, False))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")

@@ -9,6 +9,7 @@ from typing import Any
 
 from .analysis import LayerResult
 from .contracts import Outcome
+from .submatrices import SubmatrixFit
 from .traps import row_of as trap_row_of
 
 
@@ -26,7 +27,7 @@ class Column:
     source : str
         Where its formula stands.
     read : callable
-        `LayerResult -> value`.
+        `LayerResult -> value`; for `FARMS_COLUMNS` `SubmatrixFit -> value`.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Column:
     unit: str
     meaning: str
     source: str
-    read: Callable[[LayerResult], Any] = field(repr=False, compare=False)
+    read: Callable[[Any], Any] = field(repr=False, compare=False)
 
 
 def _erg_number(value: float, result: LayerResult) -> float:
@@ -355,6 +356,35 @@ DETX_ERROR = Column(
     lambda r: math.nan,
 )
 
+#: Columns of `analyze(..., farms=True)`: another estimate, never mixed with those of the whole matrix.
+FARMS_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "farms_alpha",
+        "farms",
+        "exponent",
+        "exponent of the pooled spectrum of square windows of W: one aspect ratio whatever the shape of W",
+        "setol_ww.fit_submatrices; arXiv 2506.06280",
+        lambda f: f.alpha,
+    ),
+    Column(
+        "farms_sigma",
+        "farms",
+        "exponent",
+        "its standard error: the larger of the asymptotic one of windows with no row or column in common and the "
+        "spread over resampled windows",
+        "",
+        lambda f: f.sigma,
+    ),
+    Column("farms_windows", "farms", "count", "number of windows", "", lambda f: f.windows),
+    Column("farms_side", "farms", "count", "rows and columns of a window", "", lambda f: f.columns),
+    Column("farms_outcome", "farms", "word", "as tail_outcome", "Outcome", lambda f: f.outcome.value),
+)
+
+
+def farms_row(fit: SubmatrixFit) -> dict[str, Any]:
+    """The columns of windows for one layer."""
+    return {column.name: column.read(fit) for column in FARMS_COLUMNS}
+
 
 def names(detX: bool = True, quality: bool = True, randomize: bool = False) -> list[str]:
     """Names of our columns in their order; without `detX` none of ERG and class, those of traps with `randomize`."""
@@ -400,4 +430,6 @@ def as_markdown() -> str:
     for name in names(randomize=True):
         column = listed[name]
         lines.append(f"| `{name}` | {column.group} | {column.unit} | {column.meaning} | {column.source} |")
+    for column in FARMS_COLUMNS:
+        lines.append(f"| `{column.name}` | {column.group} | {column.unit} | {column.meaning} | {column.source} |")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,8 @@ SMALL_SAMPLE = 20
 # Upper 1 % point of (D - 0.2/n)(sqrt(n) + 0.26 + 0.5/sqrt(n)) for an exponential law with estimated scale
 # (M. A. Stephens, J. Am. Stat. Assoc. 69, 730, 1974); ln(x / lambda_min) is exponential in a power-law tail.
 STEPHENS_1_PERCENT = 1.308
-SAMPLED_POINTS = 48
+# Points of a tail, as shares of its length, on which its distance is bounded from below.
+SHARES = np.linspace(0, 1, 48)[:, np.newaxis]
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,10 @@ def tail_rates(log_x: FloatArray, starts: np.ndarray) -> FloatArray:
 
 def _sampled_ks(log_x: FloatArray, starts: np.ndarray, rates: FloatArray) -> FloatArray:
     n = log_x.size - starts
-    bounds = np.zeros(starts.size)
-    for share in np.linspace(0, 1, SAMPLED_POINTS):
-        step = np.minimum((share * n).astype(np.int64), n - 1)
-        distance = np.abs(-np.expm1(-rates * (log_x[starts + step] - log_x[starts])) - step / n)
-        np.maximum(bounds, distance, out=bounds)
+    step = np.minimum((SHARES * n).astype(np.int64), n - 1)
+    law = -np.expm1(-rates * (log_x[starts + step] - log_x[starts]))
     # The full distance is computed from the same numbers in another order: leave room for its rounding.
-    return bounds - 1e-12
+    return np.abs(law - step / n).max(axis=0) - 1e-12
 
 
 def _ks_lower(tail: FloatArray, rate: float) -> float:

@@ -12,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .contracts import FloatArray
 from .edge_law import centre_and_scale, edge, edge_pvalue, strength
+from .eigen import gram
 from .entries import Entries, read_entries
-from .spectrum import SMALLEST_RAW, gram
+from .spectrum import SMALLEST_RAW
 from .trap_location import Place, is_shift, locate
 
 logger = logging.getLogger(__name__)

@@ -5,6 +5,7 @@
 | `upstream` | imports weightwatcher quietly; its names, its arguments, its refusals |
 | `given` | whatever the user gave, as weightwatcher takes it and as entries |
 | `numerics` | the same numbers as weightwatcher's, faster |
+| `mp` | its Marchenko-Pastur fit to the last bit, with one evaluation of the density |
 | `run` | one call of analyze: a record per row, the status of every tensor, the finished tables |
 | `walk` | which layers are walked: weightwatcher's, each readable, then what it passes over |
 | `subclass` | the class: what it overrides and why |

@@ -13,24 +13,38 @@ from ..sources import Entry, mapping_entries, module_entries, to_numpy
 
 
 class LazyStateDict(dict):
-    """A dict of tensors that are loaded when asked for; the last one stays, weightwatcher asks three times."""
+    """A dict of tensors that are loaded when asked for; the last one stays, weightwatcher asks three times.
+
+    `as_stored` gives tensors in the dtype they are stored in, else as numpy arrays, both cut as weightwatcher cuts.
+    """
 
     def __init__(self, entries: list[Entry]) -> None:
         super().__init__({entry.name: None for entry in entries})
         self._entries = {entry.name: entry for entry in entries}
         self._last: tuple[str, Any] = ("", None)
+        self.as_stored = False
 
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            # weightwatcher cuts torch tensors to float32 and leaves numpy arrays as they are.
-            tensor = self._entries[name].load()
-            self._last = (name, to_numpy(tensor.float() if hasattr(tensor, "detach") else tensor))
+            tensor = as_cut(self._entries[name].load())
+            self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
     def forget(self) -> None:
         """Drop the tensor that was loaded last."""
         self._last = ("", None)
+
+
+def as_cut(tensor: Any) -> Any:
+    """A tensor with weightwatcher's values: torch tensors wider than 32 bits are cut to float32, arrays are not."""
+    tensor = as_is(tensor)
+    return tensor.float() if hasattr(tensor, "detach") and tensor.element_size() > 4 else tensor
+
+
+def as_is(tensor: Any) -> Any:
+    """A tensor without its gradient, or an array in the byte order of this machine."""
+    return tensor.detach() if hasattr(tensor, "detach") else to_numpy(tensor)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from ..contracts import FloatArray
-from ..spectrum import Spectrum, eigenvalues
+from ..eigen import eigenvalues
+from ..sources import to_numpy
+from ..spectrum import Spectrum
 from ..tails import best_start
 from .upstream import rooms
 
 # weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.
 THRESHOLD = 1e-5
 FIT_MIN = 20
+# exp(+-709) is the range of float64.
+SAFE_LOGARITHM = 600.0
 PLAIN_FIT = {
     "xmin": (None, -1),
     "xmax": (None, False),
@@ -25,27 +30,79 @@ PLAIN_FIT = {
 }
 
 
-def pooled_eigenvalues(matrices: list[np.ndarray], N: int, n_comp: int) -> tuple[FloatArray, float, float, int]:
-    """What `combined_eigenvalues` returns: eigenvalues, largest and (as it counts) smallest sigma, rank loss."""
+def pooled_eigenvalues(
+    matrices: list[Any], N: int, n_comp: int, scale: float = 1.0, device: str = "cpu"
+) -> tuple[FloatArray, float, float, int]:
+    """What `combined_eigenvalues` returns: eigenvalues, largest and (as it counts) smallest sigma, rank loss.
+
+    `scale` is the square of the factor by which the matrices are still to be multiplied.
+    """
     pooled, largest, smallest, rank_loss = [], 0.0, 0.0, 0
     for matrix in matrices:
-        values = eigenvalues(matrix)[-n_comp:]
+        values = scale * eigenvalues(matrix, device)[-n_comp:]
         singular = np.sqrt(values)
         pooled.append(values)
-        largest, smallest = max(largest, singular[-1]), max(smallest, singular[0])
+        largest, smallest = np.maximum(largest, singular[-1]), np.maximum(smallest, singular[0])
         rank_loss += rooms.calc_rank_loss(singular, N)
     return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
 
 
-def shuffled_eigenvalues(matrices: list[np.ndarray], n_comp: int, num_replicas: int) -> FloatArray:
+def shuffled_eigenvalues(
+    matrices: list[Any], n_comp: int, num_replicas: int, scale: float = 1.0, device: str = "cpu"
+) -> FloatArray:
     """Eigenvalues of element-wise shuffles, drawn in the order in which weightwatcher draws them."""
     pooled = []
     for _ in range(num_replicas):
         for matrix in matrices:
-            shuffled = matrix.flatten()
-            np.random.shuffle(shuffled)
-            pooled.append(eigenvalues(shuffled.reshape(matrix.shape))[-n_comp:])
+            pooled.append(scale * eigenvalues(shuffled(matrix), device)[-n_comp:])
     return np.sort(np.concatenate(pooled))
+
+
+def shuffled(matrix: Any) -> Any:
+    """A shuffled copy, by numpy's global generator; in the dtype of the matrix, which changes no draw."""
+    if not hasattr(matrix, "detach"):
+        flat = matrix.flatten()
+        np.random.shuffle(flat)
+        return flat.reshape(matrix.shape)
+    torch = sys.modules["torch"]
+    copy = matrix.detach().cpu().clone(memory_format=torch.contiguous_format)
+    # numpy has no bfloat16 and no float8: their bits are shuffled.
+    bits = {1: torch.uint8, 2: torch.int16}.get(copy.element_size())
+    np.random.shuffle((copy.view(bits) if bits else copy).numpy().reshape(-1))
+    return copy
+
+
+def detX_columns(ww_layer: Any) -> dict[str, Any]:
+    """What `apply_detX` adds to a layer, in its order."""
+    scaled, scale = rooms.rescale_eigenvalues(ww_layer.evals)
+    count, first = first_below_one(scaled)
+    gap = count - ww_layer.num_pl_spikes if ww_layer.has_column("num_pl_spikes") else np.nan
+    return {
+        "detX_num": count,
+        "num_ERG_spikes": count,
+        "ERG_gap": gap,
+        # The names are weightwatcher's; the first one is on the scale of the weights.
+        "detX_val": rooms.un_rescale_eigenvalues(scaled, scale)[first],
+        "detX_val_unrescaled": scaled[first],
+    }
+
+
+def first_below_one(scaled: FloatArray) -> tuple[int, int]:
+    """`detX_constraint(scaled, rescale=False)`: the scan starts where the sum of logarithms comes near to 0.
+
+    Where a product could over- or underflow in any order of its factors, weightwatcher's own scan answers.
+    """
+    n = scaled.size
+    if n < 2 or not 0 < scaled[0] < scaled[-1]:
+        return rooms.detX_constraint(scaled, rescale=False)
+    logs = np.log(scaled[::-1])
+    if np.abs(logs).sum() > SAFE_LOGARITHM:
+        return rooms.detX_constraint(scaled, rescale=False)
+    near = np.flatnonzero(np.cumsum(logs) < 1e-9)
+    for first in range(n - 1 - near[0] if near.size else 0, 0, -1):
+        if np.prod(scaled[first:]) < 1.0:
+            return n - first, first
+    return n, 1
 
 
 def default_fit(evals: np.ndarray, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
@@ -70,14 +127,18 @@ def default_fit(evals: np.ndarray, args: tuple, kwargs: dict[str, Any]) -> tuple
     return alpha, -1, kept[start], kept[-1], distance, rate / np.sqrt(n), spikes, 0, -1, "success", warning
 
 
-def bad_entries(matrices: list[np.ndarray]) -> str:
+def bad_entries(matrices: list[Any]) -> str:
     """How many entries are NaN or infinite, as words; empty when none is."""
-    if all(np.isfinite(np.sum(matrix, dtype=np.float64)) for matrix in matrices):
-        return ""
-    nan = sum(int(np.isnan(matrix).sum()) for matrix in matrices)
-    infinite = sum(int(np.isinf(matrix).sum()) for matrix in matrices)
-    size = sum(matrix.size for matrix in matrices)
+    arrays = [to_numpy(matrix) for matrix in matrices]
+    nan = sum(int(np.isnan(array).sum()) for array in arrays)
+    infinite = sum(int(np.isinf(array).sum()) for array in arrays)
+    size = sum(array.size for array in arrays)
     return f"{nan} NaN and {infinite} Inf among its {size} entries" if nan or infinite else ""
+
+
+def all_finite(matrices: list[Any]) -> bool:
+    """False when an entry is NaN or infinite (or the sum of all overflows)."""
+    return all(np.isfinite(np.sum(matrix, dtype=np.float64)) for matrix in matrices)
 
 
 def spectrum_of(ww_layer: Any, eps: float) -> Spectrum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,9 @@ import pandas as pd
 
 from .. import table
 from ..analysis import LayerResult, Settings
-from ..sources import Entry
+from ..sources import Entry, to_numpy
 from ..spectrum import EPS_FLOAT32
+from ..submatrices import SubmatrixFit
 
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason"]
@@ -33,7 +35,7 @@ class Record:
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
-    weights.
+    weights, `scale` the square of the factor by which the matrices are still to be multiplied.
     """
 
     ww_layer: Any
@@ -44,7 +46,10 @@ class Record:
     is_kernel: bool = False
     failure: str = ""
     precision: float = EPS_FLOAT32
+    scale: float = 1.0
     result: LayerResult | None = None
+    farms: SubmatrixFit | None = None
+    theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,12 +62,21 @@ class Record:
         """True when weightwatcher gives the layer a row; it walks past others in some modes."""
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
+    def matrices(self) -> Iterator[np.ndarray]:
+        """The layer's matrices as arrays, scaled as weightwatcher scales them, one after the other."""
+        for matrix in self.ww_layer.Wmats:
+            array = to_numpy(matrix)
+            yield array if self.scale == 1 else array * np.sqrt(self.scale)
+
     def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
+        self.theirs = self.ww_layer.get_row()
         self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure}
         if self.result is not None:
             detX_num = getattr(self.ww_layer, "detX_num", None)
             self.row.update(table.row(self.result, detX=detX, detX_num=detX_num, randomize=randomize))
+        if self.farms is not None:
+            self.row.update(table.farms_row(self.farms))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
         self.ww_layer = self.result = None
@@ -78,6 +92,7 @@ class Run:
 
     entries: list[Entry]
     engine: str
+    device: str
     detX: bool
     settings: Settings
     limits: dict[str, int]
@@ -85,6 +100,7 @@ class Run:
     progress: bool | None
     randomize: bool = False
     seed: int = 0
+    farms: bool = False
     records: list[Record] = field(default_factory=list)
     status: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -92,26 +108,30 @@ class Run:
         """The record of the layer weightwatcher is working on."""
         return next(record for record in reversed(self.records) if record.ww_layer is ww_layer)
 
-    def frame(self, details: pd.DataFrame) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
         """weightwatcher's table with our columns behind it."""
-        theirs = details.reset_index(drop=True)
-        known = set(theirs)
+        known = {name for record in self.records for name in record.theirs}
         if "alpha" not in known:
             known |= {*THEIR_COLUMNS, *(THEIR_DETX_COLUMNS if self.detX else [])}
         lead = ["layer_id", "name"]
-        theirs = theirs.reindex(columns=[*lead, *sorted(known - set(lead))])
-        names = [*IDENTITY, *table.names(self.detX, self.settings.quality, self.randomize)]
-        ours = pd.DataFrame([record.row for record in self.records], columns=names)
-        frame = pd.concat([theirs, ours], axis=1)
-        frame["status"] = frame["status"].astype(object)
-        for position, record in enumerate(self.records):
+        columns = [
+            *lead,
+            *sorted(known - set(lead)),
+            *IDENTITY,
+            *table.names(self.detX, self.settings.quality, self.randomize),
+        ]
+        columns += [column.name for column in table.FARMS_COLUMNS if self.farms]
+        for record in self.records:
             if record.failure:
-                frame.loc[position, "status"] = "failed"
-            elif record.origin == "setol_ww" and frame.loc[position, "status"] == "failed":
-                frame.loc[position, SENTINELS] = np.nan
-        return frame
+                record.theirs["status"] = "failed"
+            elif record.origin == "setol_ww" and record.theirs.get("status") == "failed":
+                record.theirs.update(dict.fromkeys(SENTINELS, np.nan))
+        rows = [record.theirs | record.row for record in self.records]
+        values = {name: as_column([row.get(name, np.nan) for row in rows]) for name in columns}
+        values["status"] = np.array(values["status"], dtype=object)
+        return pd.DataFrame(values)
 
-    def coverage(self) -> pd.DataFrame:
+    def coverage(self) -> list[dict[str, Any]]:
         """What became of every tensor of two or more dimensions."""
         failures: dict[str, list[str]] = {}
         walked: dict[str, int] = {}
@@ -134,5 +154,13 @@ class Run:
                 role = "a factor of" if leader in computed else "tied to"
                 status = "analyzed" if leader in computed else "skipped"
                 reason = f"{role} {leader}, analysed there"
-            rows.append((entry.name, entry.shape, entry.dtype, entry.n_params, status, reason))
-        return pd.DataFrame(rows, columns=COVERAGE_COLUMNS)
+            facts = (entry.name, entry.shape, entry.dtype, entry.n_params, status, reason)
+            rows.append(dict(zip(COVERAGE_COLUMNS, facts)))
+        return rows
+
+
+def as_column(values: list[Any]) -> Any:
+    """A numeric array where all values are numbers, which pandas need not look at one by one; else the list."""
+    if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
+        return np.array(values)
+    return values

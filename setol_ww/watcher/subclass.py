@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +12,24 @@ import pandas as pd
 
 from ..analysis import Settings, analyze_spectrum
 from ..contracts import InvalidInput, one_of
+from ..eigen import check_device
 from ..guest import quiet
 from ..sources import steady
+from ..submatrices import fit_submatrices
 from ..traps import find_traps_of
 from .given import Given, adapt, asked
-from .numerics import bad_entries, default_fit, pooled_eigenvalues, shuffled_eigenvalues, spectrum_of
+from .mp import mp_columns
+from .numerics import (
+    all_finite,
+    bad_entries,
+    default_fit,
+    detX_columns,
+    pooled_eigenvalues,
+    shuffled_eigenvalues,
+    spectrum_of,
+)
 from .run import COVERAGE_COLUMNS, Record, Run
-from .upstream import LAYER_TYPE, arguments_by_name, package, refuse_invalid
+from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, refuse_invalid
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -32,6 +44,8 @@ SUMMARY_GEOMETRIC = ("q2", "q2_norm", "q2_series5", "q2_paper", "q2_bs", "q2_fc"
 SOUND_MIN_EVALS = 8
 # Modes in which eigenvalues are not those of W^T W, or are compared with eigenvalues of weightwatcher's own.
 OTHER_SPECTRA = ("intra", "inverse", "peft", "vectors", "conv2d_fft", "fft")
+# Modes in which weightwatcher's own code reads the weights as numpy arrays.
+READS_WEIGHTS = (*OTHER_SPECTRA, "plot", "deltaEs", "glorot_fit")
 
 
 def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
@@ -109,7 +123,8 @@ class WeightWatcher(package.WeightWatcher):
         self._run: Run | None = None
         self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
         if model is not None:
-            self._adopt(model)
+            with quiet():
+                self._adopt(model)
         self._own_base_model = None if base_model is None else adapt(base_model).model
         self.base_model = self._own_base_model
 
@@ -121,6 +136,8 @@ class WeightWatcher(package.WeightWatcher):
         engine: str = "fast",
         n_jobs: int = 1,
         progress: bool | None = None,
+        device: str = "cpu",
+        farms: bool = False,
         **kwargs: Any,
     ) -> pd.DataFrame:
         """Analyse the model; takes every argument of weightwatcher's `analyze` and these.
@@ -143,6 +160,12 @@ class WeightWatcher(package.WeightWatcher):
             1: this version works in one process.
         progress : bool, optional
             A progress bar over the tensors; by default only on a terminal.
+        device : str
+            `cpu`, or `cuda` (`cuda:N`) where torch sees a GPU: Gram matrices and eigenvalues in float64 there,
+            equal to 1e-9; needs `engine="fast"`.
+        farms : bool
+            Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
+            an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
 
         Returns
         -------
@@ -156,39 +179,47 @@ class WeightWatcher(package.WeightWatcher):
         """
         one_of("engine", engine, ENGINES)
         one_of("n_jobs", n_jobs, (1,))
+        if check_device(device) != "cpu" and engine != "fast":
+            raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
         one_of("quality", quality, (True, False))
+        one_of("farms", farms, (True, False))
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
             raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
-        refuse_invalid(options)
-        if given is not None:
-            self._adopt(given)
-        # A base model given here is for this call alone.
-        self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
-        if self._given is None:
-            raise InvalidInput(asked(None))
-        run = Run(
-            entries=self._given.entries,
-            engine=engine,
-            detX=bool(options.get("detX") or options.get("ERG")),
-            settings=Settings(quality=quality),
-            limits={name: options[name] for name in LIMITS if name in options},
-            layers=options.get("layers", []),
-            progress=progress,
-            randomize=bool(options.get("randomize")),
-            seed=int(seed),
-        )
-        self._run = run
+        with quiet(int(seed)):
+            refuse_invalid(options)
+            if given is not None:
+                self._adopt(given)
+            # A base model given here is for this call alone.
+            self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
+            if self._given is None:
+                raise InvalidInput(asked(None))
+            self._run = Run(
+                entries=self._given.entries,
+                engine=engine,
+                device=device,
+                detX=bool(options.get("detX") or options.get("ERG")),
+                settings=Settings(quality=quality),
+                limits={name: options[name] for name in LIMITS if name in options},
+                layers=options.get("layers", []),
+                progress=progress,
+                randomize=bool(options.get("randomize")),
+                seed=int(seed),
+                farms=farms,
+            )
+            return self._carry_out(self._run, options)
+
+    def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
         try:
-            with quiet(seed), steady(self._given.model):
-                details = super().analyze(**options)
+            with steady(self.model):
+                super().analyze(**options)
+            self.details = run.frame()
         finally:
             self._run = None
-        self.coverage = run.coverage()
-        with quiet():
-            self.details = run.frame(details)
-        self.details.attrs["coverage"] = self.coverage.to_dict("records")
+        told = run.coverage()
+        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
+        self.details.attrs["coverage"] = told
         return self.details
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
@@ -218,9 +249,9 @@ class WeightWatcher(package.WeightWatcher):
 
     def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
         """weightwatcher's own table of layers and sizes, without analysing them."""
-        if model is not None:
-            self._adopt(model)
         with quiet():
+            if model is not None:
+                self._adopt(model)
             return super().describe(None, *args, **kwargs)
 
     # What weightwatcher calls while it walks the layers.
@@ -228,21 +259,58 @@ class WeightWatcher(package.WeightWatcher):
     def make_layer_iterator(
         self, model: Any = None, layers: Any = (), params: Any = None, base_model: Any = None
     ) -> Iterator[Any]:
-        """weightwatcher's layers in its order, each readable, then the rest; its own iterator outside `analyze`."""
+        """Every layer analysed and its row kept; then nothing is left for weightwatcher's loop, nor its row tables.
+
+        weightwatcher's own iterator outside `analyze`.
+        """
         iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
         if self._run is None or self._given is None:
             return iterator
         combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
-        return iter(Walk(iterator, self._given, params, self._run, own_only=combines))
+        walk = Walk(iterator, self._given, params, self._run, combines, self._as_stored(params))
+        walk.through(lambda ww_layer: self._steps(ww_layer, params))
+        return iter(())
+
+    def _steps(self, ww_layer: Any, params: Any) -> None:
+        """What weightwatcher's loop does with a layer, in its order."""
+        self.apply_normalize_Wmats(ww_layer, params)
+        self.apply_esd(ww_layer, params)
+        record = self._record(ww_layer)
+        if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
+            record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
+        if ww_layer.evals is None:
+            return
+        draws_deltas = params[DELTA_ES] and params["plot"]
+        self.apply_powerlaw(ww_layer, params)
+        if params["mp_fit"]:
+            self.apply_mp_fit(ww_layer, random=False, params=params)
+        if draws_deltas:
+            self.apply_plot_deltaEs(ww_layer, random=False, params=params)
+        if params["vectors"]:
+            self.apply_analyze_eigenvectors(ww_layer, params=params)
+        if params["randomize"]:
+            self.apply_random_esd(ww_layer, params)
+            self.apply_mp_fit(ww_layer, random=True, params=params)
+            if draws_deltas:
+                self.apply_plot_deltaEs(ww_layer, random=True, params=params)
+        if params["detX"]:
+            self.apply_detX(ww_layer, params=params)
+        self.apply_norm_metrics(ww_layer, params)
 
     def apply_normalize_Wmats(self, ww_layer: Any, params: Any = None) -> Any:
-        """Scale a convolution by weightwatcher's factor, ours included, and copy nothing that is not scaled."""
+        """Scale a convolution by weightwatcher's factor, ours included, and copy nothing that is not scaled.
+
+        Where only our own numerics read the weights, their eigenvalues are scaled instead.
+        """
         record = self._record(ww_layer)
         if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
             return super().apply_normalize_Wmats(ww_layer, params)
         if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
-            ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
+            if self._as_stored(params):
+                record.scale = ww_layer.conv2d_count / 2.0
+            else:
+                ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
 
     def apply_esd(self, ww_layer: Any, params: Any = None) -> Any:
@@ -250,16 +318,21 @@ class WeightWatcher(package.WeightWatcher):
         record = self._record(ww_layer)
         if record is None:
             return super().apply_esd(ww_layer, params)
-        bad = "" if record.failure else bad_entries(ww_layer.Wmats)
-        if bad:
-            record.failure = f"layer {record.title}: {bad}"
+        if not record.failure and not (self._as_stored(params) or all_finite(ww_layer.Wmats)):
+            record.failure = self._why_undefined(record)
         if not record.failure:
             try:
-                return super().apply_esd(ww_layer, params)
+                super().apply_esd(ww_layer, params)
             except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
                 record.failure = f"layer {record.title}: no spectrum, {type(error).__name__}: {error}"
-        logger.info("%s", record.failure)
-        ww_layer.evals = None
+        # A Gram matrix tells by itself that an entry is not finite.
+        if not record.failure and not np.isfinite(ww_layer.sv_max):
+            record.failure = self._why_undefined(record)
+            if record.failure:
+                ww_layer.columns = []
+        if record.failure:
+            logger.info("%s", record.failure)
+            ww_layer.evals = None
         return ww_layer
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
@@ -275,20 +348,39 @@ class WeightWatcher(package.WeightWatcher):
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
         special = params is None or any(params[mode] for mode in OTHER_SPECTRA)
-        if special or n_comp < M or self._engine() != "fast":
+        if special or n_comp < M or self._run is None or self._engine() != "fast":
             return super().combined_eigenvalues(Wmats, N, M, n_comp, params)
-        return pooled_eigenvalues(Wmats if isinstance(Wmats, list) else [Wmats], N, n_comp)
+        matrices = Wmats if isinstance(Wmats, list) else [Wmats]
+        return pooled_eigenvalues(matrices, N, n_comp, self._run.records[-1].scale, self._run.device)
 
     def random_eigenvalues(self, Wmats: Any, n_comp: int, num_replicas: int = 1, params: Any = None) -> Any:
         """Eigenvalues of element-wise shuffles, drawn as weightwatcher draws them."""
-        if params is None or params["intra"] or params["inverse"] or params["conv2d_fft"] or self._engine() != "fast":
+        special = params is None or params["intra"] or params["inverse"] or params["conv2d_fft"]
+        if special or self._run is None or self._engine() != "fast":
             return super().random_eigenvalues(Wmats, n_comp, num_replicas, params)
-        return shuffled_eigenvalues(Wmats, n_comp, num_replicas)
+        return shuffled_eigenvalues(Wmats, n_comp, num_replicas, self._run.records[-1].scale, self._run.device)
 
     def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
         fit = default_fit(evals, args, kwargs) if self._engine() == "fast" else None
         return super().fit_powerlaw(evals, *args, **kwargs) if fit is None else fit
+
+    def mp_fit(self, evals: Any, N: int, M: int, *args: Any, **kwargs: Any) -> Any:
+        """weightwatcher's fit of the Marchenko-Pastur law, to the last bit, with one evaluation of the density."""
+        asked = inspect.signature(super().mp_fit).bind(evals, N, M, *args, **kwargs).arguments
+        if self._engine() != "fast" or asked["plot"]:
+            return super().mp_fit(evals, N, M, *args, **kwargs)
+        fit = mp_columns(evals, N, M, asked["rescale"])
+        # Of a sigma that is not finite weightwatcher tries to draw the law.
+        return fit if np.isfinite(fit[1]) else super().mp_fit(evals, N, M, *args, **kwargs)
+
+    def apply_detX(self, ww_layer: Any, params: Any = None) -> Any:
+        """weightwatcher's detX columns, its scan started near the crossing."""
+        if self._engine() != "fast" or params is None or params["plot"]:
+            return super().apply_detX(ww_layer, params)
+        for name, value in detX_columns(ww_layer).items():
+            ww_layer.add_column(name, value)
+        return ww_layer
 
     def apply_norm_metrics(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's last step for a layer, and ours: everything SETOL says of the same eigenvalues."""
@@ -297,11 +389,19 @@ class WeightWatcher(package.WeightWatcher):
         if self._run is not None and record is not None:
             record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
             if self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA):
-                record.result = record.result.with_traps(find_traps_of(ww_layer.Wmats, seed=self._run.seed))
+                record.result = record.result.with_traps(find_traps_of(list(record.matrices()), seed=self._run.seed))
         return ww_layer
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"
+
+    def _as_stored(self, params: Any) -> bool:
+        """True when nothing but our own numerics reads the weights, which then stay as they are stored."""
+        return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
+
+    def _why_undefined(self, record: Record) -> str:
+        bad = bad_entries(record.ww_layer.Wmats)
+        return f"layer {record.title}: {bad}" if bad else ""
 
     def _record(self, ww_layer: Any) -> Record | None:
         return self._run.record_of(ww_layer) if self._run else None
@@ -309,6 +409,5 @@ class WeightWatcher(package.WeightWatcher):
     def _adopt(self, model: Any) -> None:
         self._given = adapt(model)
         self.model, self.framework = self._given.model, None
-        with quiet():
-            self.set_model_(None)
-            self.load_framework_imports(self.framework)
+        self.set_model_(None)
+        self.load_framework_imports(self.framework)

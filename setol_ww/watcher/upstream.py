@@ -12,12 +12,21 @@ from ..guest import quiet
 with quiet():
     import weightwatcher as package
     from weightwatcher import weightwatcher as rooms
-    from weightwatcher.constants import DEFAULT_PARAMS, LAYER_TYPE, START_IDS
+    from weightwatcher.constants import DEFAULT_PARAMS, DELTA_ES, LAYER_TYPE, START_IDS
 
-__all__ = ["DEFAULT_PARAMS", "LAYER_TYPE", "START_IDS", "arguments_by_name", "package", "refuse_invalid", "rooms"]
+__all__ = [
+    "DEFAULT_PARAMS",
+    "DELTA_ES",
+    "LAYER_TYPE",
+    "START_IDS",
+    "arguments_by_name",
+    "package",
+    "refuse_invalid",
+    "rooms",
+]
 
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
-OURS = ("quality", "seed", "engine", "n_jobs", "progress")
+OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
     "deltas": "deltaEs",

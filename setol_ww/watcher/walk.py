@@ -14,16 +14,32 @@ from tqdm import tqdm
 from ..contracts import UnreadableCheckpoint
 from ..layouts import Part, fused_parts, hidden_name, parts
 from ..sources import Entry, to_numpy
-from ..spectrum import EPS_FLOAT32, EPS_FLOAT64
-from .given import Given, LazyStateDict
+from ..spectrum import EPS_FLOAT64, precision
+from .given import Given, LazyStateDict, as_cut, as_is
 from .run import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
 
 UNREADABLE = (UnreadableCheckpoint, MemoryError)
 
 
+class StoredModuleLayer(rooms.PyTorchLayer):
+    """A module's weight in the dtype it is stored in; weightwatcher's own class makes a float32 copy of all of it."""
+
+    def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
+        """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
+        return True, as_cut(self.layer.weight), False, None
+
+
+class StoredMappingLayer(rooms.PyStateDictLayer):
+    """An entry of a state dict in the dtype it is stored in."""
+
+    def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
+        """As `StoredModuleLayer`."""
+        return True, self.model[f"{self.layer}.weight"], False, None
+
+
 class Walk:
-    """An iteration over layers for weightwatcher's loop, which works on each while it is yielded.
+    """Takes every layer through weightwatcher's steps, one after the other, with one layer's weights in memory.
 
     Parameters
     ----------
@@ -36,26 +52,36 @@ class Walk:
         Filled on the way.
     own_only : bool
         True in modes that combine layers (stacked, intra, peft, base_model): weightwatcher's walk stays as it is.
+    as_stored : bool
+        True where nothing but our own numerics reads the weights: no copy of a layer is made in another dtype.
     """
 
-    def __init__(self, iterator: Any, given: Given, params: Any, run: Run, own_only: bool) -> None:
+    def __init__(
+        self, iterator: Any, given: Given, params: Any, run: Run, own_only: bool, as_stored: bool = False
+    ) -> None:
         self.iterator, self.given, self.params, self.run = iterator, given, params, run
         self.own_only = own_only or given.is_foreign
+        self.as_stored = as_stored and not self.own_only
 
-    def __iter__(self) -> Iterator[Any]:
+    def through(self, steps: Callable[[Any], None]) -> None:
+        """Carry out `steps` on every layer and keep its row."""
+        lazy = self.given.model if isinstance(self.given.model, LazyStateDict) else None
+        if lazy is not None:
+            lazy.as_stored = self.as_stored
         total = sum(entry.is_candidate for entry in self.given.entries)
         disable = None if self.run.progress is None else not self.run.progress
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
             for record in self.records():
                 if not record.has_row:
-                    yield record.ww_layer
                     continue
                 self.run.records.append(record)
-                yield record.ww_layer
+                steps(record.ww_layer)
                 record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
-                if isinstance(self.given.model, LazyStateDict):
-                    self.given.model.forget()
+                if lazy is not None:
+                    lazy.forget()
                 bar.update()
+        if lazy is not None:
+            lazy.as_stored = False
 
     def records(self) -> Iterator[Record]:
         """A record with its layer for every row."""
@@ -75,23 +101,25 @@ class Walk:
     def module_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
         fit = {(entry.owner_index, entry.name) for entry in self.given.entries if not entry.unfit and not entry.same_as}
+        kind = StoredModuleLayer if self.as_stored else rooms.PyTorchLayer
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
             if (index, _weight_of(prefix)) not in fit:
                 continue
-            layer = rooms.PyTorchLayer(module, index + (self.params[START_IDS] or 0), longname=prefix)
+            layer = kind(module, index + (self.params[START_IDS] or 0), longname=prefix)
             dimensions = 4 if layer.the_type == LAYER_TYPE.CONV2D else 2
             if module.weight.dim() == dimensions and layer.the_type not in (LAYER_TYPE.NORM, LAYER_TYPE.UNKNOWN):
                 yield layer
 
     def mapping_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a state dict: 2-D and 4-D tensors named `*.weight`, numbered as it numbers them."""
+        kind = StoredMappingLayer if self.as_stored else rooms.PyStateDictLayer
         for entry, layer_id in self.numbered():
             readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
             if not readable or not entry.name.endswith(".weight"):
                 continue
             # What cannot be read here is left to `passed_over`, which gives it a failed row.
             with contextlib.suppress(*UNREADABLE):
-                yield rooms.PyStateDictLayer(self.given.model, layer_id, entry.name.removesuffix(".weight"))
+                yield kind(self.given.model, layer_id, entry.name.removesuffix(".weight"))
 
     def tensor_of(self, ww_layer: Any) -> str:
         """Name of the tensor a layer of weightwatcher's stands for."""
@@ -155,8 +183,9 @@ class Walk:
             return
         record = Record(layer, longname, "setol_ww", entry.name, part.label, part.kind == "kernel")
         try:
-            layer.Wmats = [to_numpy(matrix) for matrix in part.matrices(tensor())]
-            record.precision = EPS_FLOAT64 if layer.Wmats[0].dtype == np.float64 else EPS_FLOAT32
+            convert = as_is if self.as_stored else to_numpy
+            layer.Wmats = [convert(matrix) for matrix in part.matrices(tensor())]
+            record.precision = precision(layer.Wmats[0])
         except UNREADABLE as error:
             record.failure = f"layer {record.title}: not loaded, {error}"
         self.run.status[entry.name] = ("analyzed", self.run.status.get(entry.name, ("", ""))[1])

@@ -213,10 +213,10 @@ def test_denormal_scales_are_degenerate_and_not_wrong():
 def test_a_layer_too_large_for_memory_fails_alone(monkeypatch):
     real = room.eigenvalues
 
-    def scarce(matrix):
+    def scarce(matrix, device):
         if 30 in matrix.shape:
             raise MemoryError("cannot allocate 7 GiB")
-        return real(matrix)
+        return real(matrix, device)
 
     monkeypatch.setattr(room, "eigenvalues", scarce)
     frame = ww.analyze(model_with("")).set_index("longname")
@@ -225,7 +225,7 @@ def test_a_layer_too_large_for_memory_fails_alone(monkeypatch):
 
 
 def test_a_programming_error_is_not_swallowed(monkeypatch):
-    def broken(matrix):
+    def broken(matrix, device):
         raise AttributeError("a bug")
 
     monkeypatch.setattr(room, "eigenvalues", broken)

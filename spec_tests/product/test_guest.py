@@ -182,7 +182,7 @@ def test_a_failing_analysis_puts_everything_back_too(tmp_path):
 import setol_ww as ww
 from setol_ww.watcher import numerics as watcher
 before = snapshot()
-def broken(matrix):
+def broken(matrix, device):
     np.random.random()
     raise AttributeError("a bug")
 watcher.eigenvalues = broken

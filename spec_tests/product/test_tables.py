@@ -69,7 +69,7 @@ def test_weightwatchers_error_is_in_the_table():
 
 
 def test_wide_bfloat16_layer():
-    """The widest layer of a 7B model. Peak memory beyond the weights: scripts/bench/large_layer.py."""
+    """The widest layer of a 7B model. Peak memory beyond the weights: scripts/bench/memory.py."""
     weight = torch.randn(4096, 11008, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
     layer = nn.Linear(1, 1, bias=False)
     layer.weight = nn.Parameter(weight)

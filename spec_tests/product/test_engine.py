@@ -1,0 +1,216 @@
+"""The fast engine: its eigensolvers, its weightwatcher fits to the last bit, its weights as they are stored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import setol_ww as ww
+from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
+from fixtures.oracles import singular_value_squares
+from setol_ww import eigen, lapack
+from setol_ww.guest import quiet
+from setol_ww.watcher import given
+from setol_ww.watcher.mp import mp_columns
+from setol_ww.watcher.numerics import first_below_one, shuffled
+from spec_tests.plain import assert_same_columns, plain_analyze, plain_detX, weightwatcher
+
+
+def lower_gram(side: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The lower triangle of a Gram matrix with rubbish above, and its eigenvalues by the SVD."""
+    W = gaussian_matrix(side + 20, side, seed=side)
+    if kind == "heavy":
+        W = signed_pareto_matrix(side + 20, side, 1.5, seed=side)
+    gram = np.asfortranarray(W.T @ W)
+    gram[np.triu_indices(side, 1)] = 1e9
+    return gram, singular_value_squares(W)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "heavy"])
+@pytest.mark.parametrize("side", [1, 2, 3, 31, 32, 33, 64, 65, 200])
+def test_two_stage_solver_agrees_with_the_svd(side, kind):
+    routine = lapack.two_stage_routine()
+    if routine is None:
+        pytest.skip("the BLAS that is loaded has no dsyevd_2stage")
+    lower, truth = lower_gram(side, kind)
+    values = lapack.two_stage_eigenvalues(lower, routine)
+    np.testing.assert_allclose(values, truth, rtol=1e-10, atol=200 * np.finfo(float).eps * truth[-1])
+
+
+def test_the_solver_is_the_same_whichever_routine_is_there(monkeypatch):
+    monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 50)
+    values = []
+    for routine in (lapack.two_stage_routine(), None):
+        monkeypatch.setattr(lapack, "two_stage_routine", lambda routine=routine: routine)
+        values.append(lapack.symmetric_eigenvalues(lower_gram(120, "gaussian")[0]))
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-11)
+
+
+def test_a_solver_that_does_not_converge_says_so():
+    def failing(*arguments):
+        # The status is the third last argument, before the lengths of the two strings.
+        arguments[10]._obj.value = 3
+
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+        lapack.two_stage_eigenvalues(np.eye(4, order="F"), failing)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("shape", [(90, 40), (40, 90), (50, 50)])
+def test_the_devices_path_gives_the_same_numbers(shape, dtype, monkeypatch):
+    """The code that runs on a GPU, on the CPU device of the same torch functions."""
+    monkeypatch.setattr(eigen, "DEVICE_BLOCK_ELEMENTS", 7 * 40)
+    W = torch.from_numpy(signed_pareto_matrix(*shape, 2.0, seed=1)).to(getattr(torch, dtype))
+    on_device = eigen.device_eigenvalues(W, "cpu")
+    np.testing.assert_allclose(on_device, eigen.eigenvalues(W), rtol=1e-9)
+    if dtype in ("float64", "float32"):
+        np.testing.assert_allclose(eigen.device_eigenvalues(W.numpy(), "cpu"), on_device, rtol=1e-12)
+    W[3, 5] = float("nan")
+    assert np.isnan(eigen.device_eigenvalues(W, "cpu")).all()
+
+
+def test_a_device_reaches_every_spectrum(monkeypatch):
+    """Both spectra of a layer and its windows; rank deficiency is told apart on a device too."""
+    asked = []
+
+    def device_eigenvalues(matrix, device):
+        asked.append(device)
+        return computed(matrix, "cpu")
+
+    computed = eigen.device_eigenvalues
+    monkeypatch.setattr(eigen, "device_eigenvalues", device_eigenvalues)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    weights = {"a.weight": torch.from_numpy(gaussian_matrix(160, 120, seed=0)).float()}
+    frame = ww.analyze(weights, randomize=True, farms=True, device="cuda:0")
+    # The layer, its two windows, its two shuffles.
+    assert asked == ["cuda:0"] * 5
+    assert_same_columns(frame, plain_analyze({name: value.clone() for name, value in weights.items()}, randomize=True))
+    deficient = np.outer(np.arange(1.0, 41), np.arange(1.0, 13))
+    assert ww.Spectrum.from_matrix(deficient, device="cuda").rank == 1
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "meta", "nonsense", 3])
+def test_a_device_that_is_not_there_is_refused(device):
+    if torch.cuda.is_available() and str(device).startswith("cuda"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(ww.InvalidInput, match="accepted are 'cpu'"):
+        ww.analyze(np.eye(5), device=device)
+    with pytest.raises(ww.InvalidInput, match="accepted are 'cpu'"):
+        ww.Spectrum.from_matrix(np.eye(5), device=device)
+
+
+def test_a_device_needs_the_fast_engine(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ww.InvalidInput, match="engine='fast'"):
+        ww.analyze(np.eye(5), device="cuda", engine="reference")
+
+
+SPECTRA = [("gaussian", 60, 60), ("heavy", 60, 60), ("heavy", 90, 30), ("gaussian", 90, 30), ("half zero", 70, 35)]
+
+
+@pytest.mark.parametrize(("kind", "N", "M"), SPECTRA)
+def test_mp_fit_is_weightwatchers_to_the_last_bit(kind, N, M):
+    W = signed_pareto_matrix(N, M, 1.5, seed=2) if kind == "heavy" else gaussian_matrix(N, M, seed=3)
+    if kind == "half zero":
+        W[:, : M // 2] = 0
+    evals = singular_value_squares(0.1 * W)
+    with quiet():
+        theirs = weightwatcher.WeightWatcher().mp_fit(
+            evals, N, M, 1, "", "", 0, False, False, "", "b", 1, True, evals, randomize=False
+        )
+        ours = mp_columns(evals, N, M, True)
+    assert ours == theirs
+
+
+def test_mp_fit_fails_where_weightwatchers_does():
+    with quiet():
+        plain = weightwatcher.WeightWatcher()
+        for evals in (np.zeros(30), np.full(30, np.nan)):
+            with pytest.raises(ValueError):  # noqa: PT011
+                plain.mp_fit(evals, 60, 30, 1, "", "", 0, False, False, "", "b", 1, True, evals)
+            with pytest.raises(ValueError):  # noqa: PT011
+                mp_columns(evals, 60, 30, True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [2, 3, 40, 900])
+def test_detX_scan_is_weightwatchers(n, seed):
+    rng = np.random.default_rng(seed)
+    spectra = [rng.exponential(size=n), rng.pareto(0.7, n), np.ones(n), np.arange(n), np.full(n, 2.0)]
+    spectra += [np.exp(rng.normal(size=n) * 20), np.repeat(rng.exponential(size=n // 2 + 1), 2)[:n]]
+    for spectrum in spectra:
+        scaled = np.sort(spectrum) / spectrum.mean()
+        with quiet():
+            count = weightwatcher.RMT_Util.detX_constraint(scaled, rescale=False)
+        assert first_below_one(scaled) == count
+        assert count[0] == plain_detX(scaled) or not np.isclose(scaled.sum(), n)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float8_e4m3fn"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_shuffle_draws_the_same_in_every_dtype(dtype, transposed):
+    stored = torch.arange(60.0).reshape(5, 12).to(getattr(torch, dtype))
+    stored = stored.T if transposed else stored
+    with quiet(7):
+        wide = stored.float().numpy().flatten()
+        np.random.shuffle(wide)
+        state = np.random.get_state()[2]
+    with quiet(7):
+        drawn = shuffled(stored)
+        assert np.random.get_state()[2] == state
+    assert drawn.dtype == stored.dtype
+    assert drawn.shape == stored.shape
+    np.testing.assert_array_equal(drawn.float().numpy().flatten(), wide)
+    assert torch.equal(stored.float().sort().values, stored.float().sort().values)
+
+
+def test_nothing_converts_a_whole_layer(monkeypatch):
+    """bfloat16 stays bfloat16: a module, a mapping, a convolution, a tensor weightwatcher passes over."""
+    monkeypatch.setattr(given, "to_numpy", None)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(40, 30), torch.nn.Conv2d(8, 8, 3), torch.nn.Conv1d(8, 12, 3), torch.nn.Embedding(60, 20)
+    ).bfloat16()
+    seen = set()
+    real = eigen.blocks
+
+    def watched(matrix, axis):
+        seen.add(matrix.dtype)
+        return real(matrix, axis)
+
+    monkeypatch.setattr(eigen, "blocks", watched)
+    assert len(ww.analyze(model)) == 4
+    assert len(ww.analyze(model.state_dict())) == 4
+    assert seen == {torch.bfloat16}
+
+
+def test_a_file_in_half_precision_has_weightwatchers_columns(tmp_path):
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        "a.weight": torch.randn(50, 120, generator=generator).bfloat16(),
+        "b.weight": (torch.randn(16, 16, 3, 3, generator=generator) ** 3).half(),
+        "c.weight": torch.randn(40, 40, generator=generator).double(),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    options = {"detX": True, "randomize": True}
+    theirs = plain_analyze(tensors, **options)
+    assert_same_columns(ww.analyze(tmp_path / "model.safetensors", **options), theirs)
+    assert_same_columns(ww.analyze(tensors, **options), theirs)
+
+
+def test_blocks_of_a_wide_and_a_tall_matrix_make_the_same_gram(monkeypatch):
+    monkeypatch.setattr(eigen, "BLOCK_ELEMENTS", 64)
+    W = np.asfortranarray(gaussian_matrix(301, 12, seed=5)[::-1])
+    truth = np.tril(W.T @ W)
+    for matrix in (W, W.T, torch.from_numpy(W.copy()), torch.from_numpy(W.copy()).T):
+        np.testing.assert_allclose(np.tril(eigen.gram(matrix)), truth, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_layer_goes_through_the_two_stage_solver(monkeypatch):
+    """At a lowered threshold the whole analysis keeps weightwatcher's numbers."""
+    monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 30)
+    raw = np.random.default_rng(0).pareto(1.5, 100) + 0.01
+    weights = {"a.weight": torch.from_numpy(matrix_with_eigenvalues(raw, 150, seed=0)).float()}
+    assert_same_columns(ww.analyze(weights), plain_analyze(dict(weights), detX=True))
