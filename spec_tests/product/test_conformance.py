@@ -219,6 +219,9 @@ def test_committed_pages_are_of_this_register():
     kills = (ROOT / "docs" / "teeth.md").read_text(encoding="utf-8")
     for bug in teeth.BUGS:
         assert f"| {bug.name} | {bug.base}.{bug.method} | {bug.killer} |" in kills.replace("\\|", "|")
+    for page in ("README.md", "CHANGELOG.md"):
+        (counted,) = re.findall(r"(\d+) (?:numbered )?clauses", (ROOT / page).read_text(encoding="utf-8"))
+        assert int(counted) == len(BY_ID), page
 
 
 def test_oracle_answers_everything_but_the_state():
