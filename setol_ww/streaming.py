@@ -102,11 +102,11 @@ def scan(
 
     Examples
     --------
-    >>> import numpy as np, os, tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = os.path.join(folder.name, "fc.npy")
-    >>> np.save(path, np.random.default_rng(0).normal(size=(60, 40)))
-    >>> scan(path)[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/fc.npy", np.random.default_rng(0).normal(size=(60, 40)))
+    ...     frame = scan(f"{folder}/fc.npy")
+    >>> frame[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = Path(path)
