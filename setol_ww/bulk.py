@@ -16,7 +16,7 @@ import numpy as np
 import scipy.optimize
 
 from .contracts import FloatArray, InvalidInput, Outcome
-from .edge_law import tracy_widom_sf
+from .edge_law import quick_tracy_widom_sf, tracy_widom_sf
 from .spectrum import Spectrum
 
 LEVEL = 0.01
@@ -148,7 +148,7 @@ def _fit(spectrum: Spectrum, positive: FloatArray, N: float, level: float) -> Bu
     q, unit = noise.M / noise.N, noise.variance * noise.N
     # The largest eigenvalue is judged by the noise as a whole, spikes or not.
     centre, scale = johnstone(N, positive.size / spectrum.slices)
-    tail = tracy_widom_sf((float(positive[-1]) / noise.variance - float(centre)) / float(scale) - noise.shift)
+    tail = quick_tracy_widom_sf((float(positive[-1]) / noise.variance - float(centre)) / float(scale) - noise.shift)
     bulk = positive[: positive.size - noise.spikes]
     ks = _ks(marchenko_pastur_cdf(bulk / unit, q))
     critical = (CRITICAL_COUNT[0] + CRITICAL_COUNT[1] * math.log(noise.M)) / (noise.M * math.sqrt(spectrum.slices))

@@ -51,6 +51,11 @@ def test_tracy_widom_keeps_its_digits_in_the_far_tail():
     assert edge_law.tracy_widom_sf(1e6) == 0.0
 
 
+def test_the_quick_law_is_the_law():
+    for x in (*np.linspace(-12, 30, 200), edge_law.INTERPOLATED[0], edge_law.INTERPOLATED[1]):
+        assert edge_law.quick_tracy_widom_sf(x) == pytest.approx(edge_law.tracy_widom_sf(x), rel=1e-7)
+
+
 @pytest.mark.parametrize("N,M,theta", [(600, 300, 1.2), (300, 300, 3.0), (4096, 11008 // 4, 5.0)])
 def test_strength_inverts_the_position_of_the_outlier(N, M, theta):
     q = M / N
