@@ -58,18 +58,19 @@ def test_one_broken_layer_costs_only_itself(bad, said, engine):
 
 
 @pytest.mark.parametrize(
-    ("bad", "erg_status", "tail_outcome"),
+    ("bad", "erg_status", "tail_outcome", "state"),
     [
-        ("zero", "degenerate", "degenerate"),
-        ("rank one", "rank_limited", "too_few"),
-        ("constant", "rank_limited", "too_few"),
-        ("orthogonal", "flat", "flat"),
+        ("zero", "degenerate", "degenerate", "undetermined"),
+        # All its entries are positive: shuffled, their mean stands out, which is what a trap is.
+        ("rank one", "rank_limited", "too_few", "trapped"),
+        ("constant", "rank_limited", "too_few", "undetermined"),
+        ("orthogonal", "flat", "flat", "undetermined"),
     ],
 )
-def test_degenerate_layers_have_a_row_that_says_so(bad, erg_status, tail_outcome):
+def test_degenerate_layers_have_a_row_that_says_so(bad, erg_status, tail_outcome, state):
     frame = ww.analyze(model_with(bad), randomize=True).set_index("longname")
     row = frame.loc["bad"]
-    assert (row["erg_status"], row["tail_outcome"], row["setol_state"]) == (erg_status, tail_outcome, "undetermined")
+    assert (row["erg_status"], row["tail_outcome"], row["setol_state"]) == (erg_status, tail_outcome, state)
     numbers = row[
         [
             "tail_alpha",
@@ -85,7 +86,9 @@ def test_degenerate_layers_have_a_row_that_says_so(bad, erg_status, tail_outcome
     ].astype(float)
     assert numbers.isna().all()
     assert not np.isinf(row[["erg_rank", "erg_log_det", "erg_lambda_min", "erg_lambda_min_raw"]].astype(float)).any()
-    assert row["setol_reason"].startswith("No power-law tail: ")
+    reason = row["setol_reason"]
+    assert reason.startswith("1 trap: mean shift" if state == "trapped" else "No power-law tail: ")
+    assert "No power-law tail: " in reason
     assert frame.loc["good", "tail_outcome"] == "ok"
 
 
