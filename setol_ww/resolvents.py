@@ -16,7 +16,7 @@ import scipy.fft
 from numpy.polynomial import chebyshev
 
 from .contracts import FloatArray
-from .transforms import distances, integral_from_resolvents, integrated_r
+from .transforms import integrated_r
 
 DIRECT_POINTS = 24
 DIGITS = 12
@@ -26,6 +26,8 @@ BLOCK_ELEMENTS = 2**20
 # H is expanded to second order around the points found, so its error is about the third power of this.
 CLOSE_ENOUGH = 3e-5
 MAX_NEWTON = 5
+# The range of u may be longer than the points need; a few steps bring it within a factor of two or so.
+NEWTON_STEPS_TO_A_BOUND = 5
 
 
 def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -> float:
@@ -55,18 +57,15 @@ def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -
     if t.size <= DIRECT_POINTS or largest <= smallest * (1 + 1e-6):
         return float(np.sum(integrated_r(t, evals, weights)))
     top = float(evals.max())
-    ends = np.array([largest, smallest])
-    scaled = distances(ends, evals, weights)
-    resolvents = 1 / (scaled[1:, None] + ends[1:, None] * (top - evals))
-    H_smallest = integral_from_resolvents(ends[1:], evals, weights, resolvents)
-    first, last = np.log(scaled / ends)
+    below = top - evals
+    first, last = math.log(_distance_below(largest, below, weights)), -math.log(smallest)
     half = (last - first) / 2
     nodes = _nodes(half)
-    G, R, dG, dR = _at_nodes(top, top - evals, weights, np.exp(first + half * (1 + nodes)))
+    G, R, dG, dR = _at_nodes(top, below, weights, np.exp(first + half * (1 + nodes)))
     columns = _fit(np.stack([np.log(G), dG / G, R, dR, R * dG], axis=1))
     H = _integral(columns[:, 4]) * half
-    # At the right end, where every Chebyshev polynomial is 1, t is the smallest.
-    H[0] += H_smallest[0] - H.sum()
+    # Every Chebyshev polynomial is 1 at the right end.
+    H[0] += _integral_at(1 / smallest, top, below, weights) - H.sum()
     columns[:, 4] = H
     log_t = np.log(t)
     at = _hermite(log_t, np.log(G)[::-1], nodes[::-1], (G / dG)[::-1] / half)
@@ -81,6 +80,24 @@ def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -
     # H about the G that was found: its slope there is R, its curvature dR/dG = (dR/du) / (G dlnG/du).
     step = -t * np.expm1(-off)
     return float(np.sum(integral + step * (mean + step * mean_slope / (2 * slope * (t - step)))))
+
+
+def _distance_below(t: float, below: FloatArray, weights: FloatArray) -> float:
+    """A bound below the distance of B(t) from the largest atom: a few of Newton's steps, which climb to it."""
+    d = max(float(weights[below == 0].sum()) / t, (1 - 1e-15) / t - float(weights @ below))
+    for _ in range(NEWTON_STEPS_TO_A_BOUND):
+        g = 1 / (d + below)
+        G = float(weights @ g)
+        d += max(0.0, (G / t - 1) * G / float(weights @ (g * g)))
+    return d * (1 - 1e-12)
+
+
+def _integral_at(distance: float, top: float, below: FloatArray, weights: FloatArray) -> float:
+    """H at t = G(top + distance), as `transforms.integrated_r` has it."""
+    g = 1 / (distance + below)
+    G = float(weights @ g)
+    gap = float((weights * below) @ g) / G
+    return G * (top - gap) - float(weights @ np.log1p(G * (below - gap)))
 
 
 def _nodes(half: float) -> FloatArray:
