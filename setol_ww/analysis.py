@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .bulk import BulkFit, fit_bulk
 from .classes import Universality, UniversalityClass, universality
-from .contracts import InvalidInput
+from .contracts import InvalidInput, one_of
 from .ecs import Ecs, ecs
 from .erg import ErgCut, erg_cut, first_product_below_one
 from .readings import Quality, quality
@@ -33,8 +34,9 @@ class Settings:
     quality: bool = True
 
     def __post_init__(self) -> None:
-        if not self.sigmas > 0:
+        if isinstance(self.sigmas, bool) or not isinstance(self.sigmas, numbers.Real) or not self.sigmas > 0:
             raise InvalidInput(f"sigmas={self.sigmas!r} was asked; accepted is a positive number")
+        one_of("quality", self.quality, (True, False))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from enum import Enum
 
 import numpy as np
 
-from .bulk import MIN_EVALS, BulkFit
+from .bulk import BulkFit
 from .contracts import Outcome
 from .likelihoods import (
     Comparison,
@@ -192,8 +192,9 @@ def _without_a_test(spectrum: Spectrum, bulk: BulkFit) -> Universality | None:
     if spectrum.num_evals > 1 and zeros >= COLLAPSED_SHARE * spectrum.num_evals:
         said = f"Rank collapse: {zeros} of {spectrum.num_evals} eigenvalues are zero within rounding."
         return Universality(UniversalityClass.RANK_COLLAPSE, said)
-    if spectrum.rank < MIN_EVALS:
-        said = f"No class: {spectrum.rank} positive eigenvalues are fewer than {MIN_EVALS}."
+    if bulk.outcome is Outcome.TOO_FEW:
+        of = f" of {spectrum.slices} slices" if spectrum.slices > 1 else ""
+        said = f"No class: {spectrum.rank} positive eigenvalues{of} are too few to have a bulk."
         return Universality(UniversalityClass.UNDETERMINED, said)
     if bulk.outcome is Outcome.FLAT:
         said = "Random-like: all eigenvalues are equal, as in an orthogonal initialisation."

@@ -120,7 +120,11 @@ def _bent(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw
     value, shares, norm = state(theta)
     for _ in range(MAX_STEPS):
         mean = grid @ shares
-        step = np.linalg.solve((grid * shares) @ grid.T - np.outer(mean, mean), data - mean)
+        try:
+            step = np.linalg.solve((grid * shares) @ grid.T - np.outer(mean, mean), data - mean)
+        except np.linalg.LinAlgError:
+            # A tail without spread: the feature is a multiple of y and says nothing more.
+            return straight
         # A step over the border ends nine tenths of the way to it.
         size = min(1.0, 0.9 * -theta[1] / step[1]) if step[1] > 0 else 1.0
         new, new_shares, new_norm = state(theta + size * step)

@@ -8,7 +8,7 @@ S the sum of x over it.
 | wanted | use | it assumes |
 |---|---|---|
 | Eq. 131 as it stands, any spectrum | `q2` | nothing; the spectrum padded with zeros to N (Tanaka's normalisation) |
-| a number of order one, whatever the size | `q2_norm` | nothing; argument x/k, never below kappa1 squared |
+| a number of order one for light tails | `q2_norm` | nothing; argument x/k; with a heavy tail it grows with M |
 | Eq. 163 to the letter | `q2_series5` | x_1^2 / k (`q2_rho`) below 0.5, else the series has left its disc: NaN |
 | the quantity plotted in Fig. 24 | `q2_paper` | a power-law tail; a participation ratio, not free probability |
 | a bulk with a few spikes | `q2_bs` | R constant, the sum of the eigenvalues |

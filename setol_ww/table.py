@@ -191,7 +191,8 @@ COLUMNS: tuple[Column, ...] = (
     _quality(
         "q2_norm",
         "unit mean",
-        "the same with the argument x/k and the ERG tail by itself: of order one, never below kappa1 squared",
+        "the same with the argument x/k and the ERG tail by itself: of order one for light tails, growing with M for "
+        "heavy ones, never below kappa1 squared",
         f"{PAPER} Eqs. 131, 163",
     ),
     _quality(

@@ -133,11 +133,11 @@ def stieltjes(z: Any, evals: Any, weights: Any = None) -> Any:
     0.75
     """
     x, w = _atoms(evals, weights)
-    points = np.asarray(z)
+    points = numbers_of("z", z, complex_too=True)
     flat = points.reshape(-1)
-    if not np.iscomplexobj(flat) and np.isin(flat, x).any():
+    if np.isin(flat, x).any():
         raise InvalidInput("the Stieltjes transform was asked at an eigenvalue; accepted are points off the spectrum")
-    values = np.concatenate([np.sum(w / (part[:, None] - x), axis=1) for part in _blocks(flat, x.size)])
+    values = np.concatenate([*(np.sum(w / (part[:, None] - x), axis=1) for part in _blocks(flat, x.size)), np.empty(0)])
     return values.reshape(points.shape)[()]
 
 
@@ -225,7 +225,7 @@ def blue(t: Any, evals: Any, weights: Any = None) -> Any:
 def _for_every_t(t: Any, evals: Any, weights: Any, formula: Any) -> Any:
     """`formula(t, x, w, h)` for blocks of t, h_j = 1/(t (B - x_j)) one row for each t."""
     x, w = _atoms(evals, weights)
-    points = np.asarray(t, dtype=np.float64)
+    points = numbers_of("t", t)
     flat = points.reshape(-1)
     if not (np.isfinite(flat).all() and (flat > 0).all()):
         raise InvalidInput(f"t={t!r} was asked; accepted are positive finite numbers")
@@ -313,20 +313,32 @@ def _centred_moments(m: FloatArray) -> FloatArray:
 
 
 def _series(values: Any, what: str) -> FloatArray:
-    series = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    series = np.atleast_1d(numbers_of(what, values))
     if series.ndim != 1 or not series.size or not np.isfinite(series).all():
         raise InvalidInput(f"{what} {values!r} were given; accepted is a non-empty list of finite numbers")
     return series
 
 
+def numbers_of(what: str, values: Any, *, complex_too: bool = False) -> np.ndarray:
+    """An array of float64 (or complex) numbers, else `InvalidInput`."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InvalidInput(f"{what} {values!r} were given ({error}); accepted is an array of numbers") from None
+    if array.dtype.kind not in ("biufc" if complex_too else "biuf"):
+        kind = "numbers" if complex_too else "real numbers"
+        raise InvalidInput(f"{what} of type {array.dtype} were given; accepted are {kind}")
+    return array if array.dtype.kind == "c" else array.astype(np.float64, copy=False)
+
+
 def _atoms(evals: Any, weights: Any) -> tuple[FloatArray, FloatArray]:
     """Atoms and weights that sum to one; atoms of weight zero are dropped."""
-    x = np.asarray(evals, dtype=np.float64)
+    x = numbers_of("eigenvalues", evals)
     if x.ndim != 1 or not x.size or not np.isfinite(x).all():
         raise InvalidInput(f"eigenvalues of shape {x.shape} were given; accepted: 1-D, not empty, finite")
     if weights is None:
         return x, np.full(x.size, 1 / x.size)
-    w = np.asarray(weights, dtype=np.float64)
+    w = numbers_of("weights", weights)
     if w.shape != x.shape or not np.isfinite(w).all() or (w < 0).any() or not w.sum() > 0:
         raise InvalidInput(
             f"weights of shape {w.shape} were given for {x.size} eigenvalues; accepted: as many, not negative"

@@ -150,7 +150,7 @@ class TruncatedPowerLaw(Continuous):
             return math.log(self._mean_over_distance(log_d, _over_distance) / t)
 
         low = math.log(NEAREST * self.upper) - t / float(self.pdf(self.upper)) - 1
-        return float(scipy.optimize.brentq(off, low, -math.log(t), xtol=1e-14, rtol=1e-14))
+        return float(scipy.optimize.brentq(off, low, -math.log(t), xtol=1e-14, rtol=1e-14, maxiter=2000))
 
     def _blue(self, t: float) -> tuple[float, float]:
         """R(t) and ln(B(t) - upper). R as the mean of x weighted with 1/(B - x): B - 1/t would lose its digits."""

@@ -227,7 +227,8 @@ class WeightWatcher(package.WeightWatcher):
 
         A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
         finite enters any; weightwatcher averages its -1 for a failed fit. The means of the quality columns are
-        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5).
+        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer
+        outside the domain of a reading does not enter its mean.
         """
         details = self.details if details is None else details
         if details is None or not len(details):
@@ -244,7 +245,8 @@ class WeightWatcher(package.WeightWatcher):
         for name in SUMMARY_GEOMETRIC:
             if name in details:
                 values = details[name].where(enough).astype(float)
-                summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values > 0))).mean()))
+                with np.errstate(divide="ignore"):
+                    summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
         return summary
 
     def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:

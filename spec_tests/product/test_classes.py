@@ -156,3 +156,17 @@ def test_package_does_not_load_powerlaw():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
     assert said.stderr == ""
+
+
+def test_nearly_flat_spectra_have_a_result():
+    for seed in range(60):
+        raw = 1 + 1e-11 * np.random.default_rng(seed).random(80)
+        analyze_spectrum(ww.Spectrum.from_eigenvalues(raw))
+
+
+def test_a_spectrum_without_a_bulk_is_not_called_random():
+    """As many slices as eigenvalues, one of them zero: no slice has a bulk to be random."""
+    raw = np.append(0.0, np.linspace(0.1, 4, 255))
+    result = analyze_spectrum(ww.Spectrum.from_eigenvalues(raw, (258, 1), slices=256))
+    assert result.universality.universality_class.value == "undetermined"
+    assert "255 positive eigenvalues of 256 slices" in result.universality.evidence

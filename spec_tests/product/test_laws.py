@@ -266,3 +266,10 @@ def test_levy_wigner_and_multiplicative_wishart_integrate():
 def test_what_does_not_exist_says_why(call, reason):
     with pytest.raises(ww.InvalidInput, match=reason):
         call()
+
+
+def test_a_steep_power_law_saturates():
+    """The end of alpha = 40 holds so little that no B stands apart from it."""
+    law = ww.laws.TruncatedPowerLaw(40.0, 1.0, 10.0)
+    assert law.r_transform(1e-3) == pytest.approx(law.mean, rel=1e-3)
+    assert law.mean < law.r_transform(0.1) < 10.0

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import setol_ww as ww
@@ -131,6 +132,7 @@ def test_the_fast_sum_is_the_sum(decades, pad):
 
 
 def test_columns_follow_the_option_and_the_result():
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(60, 40), nn.Linear(40, 30))
     watcher = ww.WeightWatcher(net)
     frame = watcher.analyze(detX=True)
@@ -149,6 +151,8 @@ def test_means_over_layers_are_geometric():
     assert summary["q2"] == pytest.approx(math.sqrt(first[0] * first[1])), "the layer of five is too small to count"
     frame.loc[0, "q2_norm"] = math.nan
     assert watcher.get_summary(frame)["q2_norm"] == pytest.approx(frame["q2_norm"][1])
+    frame.loc[1, "q2_fc"] = 0.0
+    assert watcher.get_summary(frame)["q2_fc"] == 0, "a product with a factor of zero"
 
 
 def test_demo_nets_have_the_published_quality():

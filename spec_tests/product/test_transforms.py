@@ -12,6 +12,7 @@ import setol_ww as ww
 from fixtures import laws
 from fixtures.ensembles import marchenko_pastur_quantiles, pareto_eigenvalues
 from fixtures.free_probability import free_cumulants_by_enumeration, integrated_r_closed, r_transform_bisection
+from setol_ww import transforms
 
 
 @pytest.mark.parametrize("t", [1e-6, 1e-3, 1.0, 30.0, 1e3])
@@ -152,3 +153,24 @@ def test_memory_is_that_of_a_block():
 def test_misuse_is_refused(call, message):
     with pytest.raises(ww.InvalidInput, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: transforms.moments([1j], 2),
+        lambda: transforms.moments(["a"], 2),
+        lambda: transforms.free_cumulants("a"),
+        lambda: transforms.r_transform(1j, [1.0, 2.0]),
+        lambda: transforms.r_transform("1", [1.0, 2.0]),
+        lambda: transforms.stieltjes(1 + 0j, [1.0, 2.0]),
+        lambda: transforms.integrated_r(1.0, [[1.0], [1.0, 2.0]]),
+    ],
+)
+def test_what_is_no_number_is_refused(asked):
+    with pytest.raises(ww.InvalidInput):
+        asked()
+
+
+def test_no_point_gives_no_value():
+    assert transforms.stieltjes([], [1.0, 2.0]).shape == transforms.r_transform([], [1.0, 2.0]).shape == (0,)
