@@ -365,11 +365,11 @@ def test_shifts_permutations_and_spread_outliers_at_any_scale(scale):
     np.testing.assert_allclose(shifted, ww.remove_traps(W + 0.8), atol=1e-9)
     plain, scaled = (ww.find_traps(W * unit, n_permutations=9).pvalue_permutation for unit in (1, scale))
     assert scaled == plain
-    loose = ww.find_traps(W[:40, :40], level=0.9)
-    assert loose.traps[0].carrier == "spread"
-    report = ww.find_traps(W[:40, :40] * scale, level=0.9)
-    cleaned = ww.remove_traps(W[:40, :40] * scale, report) / scale
-    np.testing.assert_allclose(cleaned, ww.remove_traps(W[:40, :40], loose), atol=1e-9)
+    W = np.random.default_rng(7).normal(size=(40, 40))
+    loose, report = (ww.find_traps(W * unit, level=0.2) for unit in (1, scale))
+    assert [trap.carrier for trap in loose.traps] == [trap.carrier for trap in report.traps] == ["spread"]
+    cleaned = ww.remove_traps(W * scale, report) / scale
+    np.testing.assert_allclose(cleaned, ww.remove_traps(W, loose), atol=1e-9)
 
 
 def test_an_element_beyond_all_squares_does_not_hide_the_others():
@@ -428,7 +428,7 @@ def test_false_positives_in_quantised_weights():
     for draw, most in ((lambda: rng.normal(size=(100, 60)), 3), (lambda: rng.standard_t(3, size=(100, 60)), 7)):
         samples = [draw() for _ in range(40)]
         for store in (in_fp8, lambda W: quantised(W, 8)):
-            assert sum(ww.find_traps(store(W)).count for W in samples) <= most
+            assert sum(ww.find_traps(store(W)).count > 0 for W in samples) <= most
 
 
 def test_without_a_tail_nothing_is_claimed_of_large_elements():
