@@ -330,7 +330,7 @@ def test_kernels_of_any_order_in_memory_are_cleaned(order):
     given = (
         np.asfortranarray(K)
         if order == "fortran"
-        else torch.from_numpy(K.transpose(2, 3, 0, 1).copy()).permute(2, 3, 0, 1)
+        else torch.from_numpy(K.transpose(3, 2, 0, 1).copy()).permute(2, 3, 1, 0)
     )
     cleaned = ww.remove_traps(given)
     assert type(cleaned) is type(given)
