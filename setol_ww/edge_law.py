@@ -52,6 +52,8 @@ def tracy_widom_sf(x: float) -> float:
     >>> [round(tracy_widom_sf(x), 6) for x in (0.979, 2.023, 3.272)]
     [0.050022, 0.010008, 0.001]
     """
+    if math.isnan(x):
+        return math.nan
     if x < LOWEST:
         return 1.0
     if x > HIGHEST:

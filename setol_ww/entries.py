@@ -69,7 +69,9 @@ class Entries:
     centre : float
         Centre from which sizes |w - centre| are counted.
     tail : Tail or None
-        None where the elements have fewer than 20 distinct sizes.
+        None where the largest elements have fewer than 20 distinct sizes even after ties are spread.
+    has_known_tail : bool
+        False where there is no tail to judge elements by, although the largest is of a size that would matter.
     apart : ndarray of float64
         Sizes |w - centre| of the elements that stand apart, largest first.
     """
@@ -80,6 +82,7 @@ class Entries:
     k6: float
     centre: float
     tail: Tail | None
+    has_known_tail: bool
     apart: FloatArray = field(repr=False)
 
     def tail_pvalue(self, size: float, rank: int = 1) -> float:
@@ -93,23 +96,27 @@ def read_entries(flat: np.ndarray) -> Entries:
     centre = float(np.median(pilot))
     wanted = int(min(LARGEST_TAIL, max(SMALLEST_TAIL, flat.size**0.65), flat.size - 1))
     largest = _largest(flat, centre, wanted + 1)
-    tail = fit_tail_of_entries(largest)
+    ties = sum(int(np.count_nonzero(np.abs(block - centre) == largest[-1])) for block in _blocks(flat))
+    tail = fit_tail_of_entries(spread_ties(largest, ties))
     relevant = RELEVANT * flat.size**0.25 * _spread(pilot, centre)
     apart = largest[: _number_apart(largest, tail, relevant)]
+    known = tail is not None or largest[0] <= relevant
     limit = apart[-1] if apart.size else math.inf
     kept = flat.size - apart.size
     total = sum(float(np.sum(block[np.abs(block - centre) < limit])) for block in _blocks(flat))
     mean = total / kept
+    # In units of the largest size that is kept, sixth powers neither overflow nor vanish.
+    unit = float(largest[apart.size]) or 1.0
     sums = np.zeros(3)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block in _blocks(flat):
-            square = (block[np.abs(block - centre) < limit] - mean) ** 2
-            sums += square.sum(), (square**2).sum(), (square**3).sum()
-    second, fourth, sixth = sums / kept
-    if not 0 < second < math.inf:
-        return Entries(mean, float(second), 0.0, 0.0, centre, None, apart)
+    for block in _blocks(flat):
+        square = ((block[np.abs(block - centre) < limit] - mean) / unit) ** 2
+        sums += square.sum(), (square**2).sum(), (square**3).sum()
+    second, fourth, sixth = (float(value) for value in sums / kept)
+    variance = second * unit**2
+    if not second > 0:
+        return Entries(mean, variance, 0.0, 0.0, centre, None, known, apart)
     m4, m6 = fourth / second**2, sixth / second**3
-    return Entries(mean, float(second), float(m4 - 3), float(m6 - 15 * m4 + 30), centre, tail, apart)
+    return Entries(mean, variance, m4 - 3, m6 - 15 * m4 + 30, centre, tail, known, apart)
 
 
 def fit_tail_of_entries(largest: FloatArray) -> Tail | None:
@@ -143,6 +150,24 @@ def fit_tail_of_entries(largest: FloatArray) -> Tail | None:
 
     found = minimize(loss, np.array([0.05, 0.0]), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
     return Tail(start, count, abs(float(found.x[0])), unit * math.exp(float(found.x[1])))
+
+
+def spread_ties(largest: FloatArray, of_smallest: int) -> FloatArray:
+    """Descending sizes of which equal ones are spread evenly over half the smaller gap to a neighbour, to both sides.
+
+    Quantised elements have few sizes, each a bin of those they had before; spread, they show the law they come from.
+    `of_smallest` elements have the last size, more than are in `largest` where that cuts a bin: it has the upper ones.
+    """
+    sizes, counts = np.unique(largest, return_counts=True)
+    if sizes.size < 3 or sizes.size == largest.size:
+        return largest
+    gaps = np.diff(sizes)
+    half = np.minimum(np.append(gaps[0], gaps), np.append(gaps, gaps[-1])) / 2
+    whole = counts.copy()
+    whole[0] = of_smallest
+    within = np.arange(largest.size) + np.repeat(whole - np.cumsum(counts), counts)
+    shift = (2 * within + 1) / np.repeat(whole, counts) - 1
+    return np.sort(np.repeat(sizes, counts) + np.repeat(half, counts) * shift)[::-1]
 
 
 def _spread(pilot: FloatArray, centre: float) -> float:

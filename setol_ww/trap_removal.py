@@ -12,7 +12,7 @@ from .contracts import FloatArray, InvalidInput
 from .edge_law import TRACY_WIDOM_MEAN, centre_and_scale
 from .spectrum import as_matrix
 from .trap_search import Slice, look, shuffle, tall_entries
-from .traps import TrapReport, _as_slices, find_traps
+from .traps import TrapReport, _as_slices, as_array, find_traps
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +59,13 @@ def remove_traps(W: Any, report: TrapReport | None = None, *, seed: int = 0) -> 
     (1, 0)
     """
     is_torch = hasattr(W, "detach")
-    given: Any = W if is_torch else np.asarray(W)
+    given: Any = W if is_torch else as_array(W)
     if not (given.is_floating_point() if is_torch else np.issubdtype(given.dtype, np.floating)):
         raise InvalidInput(f"traps of a weight of dtype {given.dtype} were asked to be removed; accepted are floats")
     if report is None:
-        report = find_traps(W, seed=seed)
+        report = find_traps(given, seed=seed)
+    if not isinstance(report, TrapReport):
+        raise InvalidInput(f"report={report!r} was given; accepted is what find_traps returns")
     if tuple(report.shape) != tuple(given.shape):
         raise InvalidInput(f"a report of shape {report.shape} was given for a weight of shape {tuple(given.shape)}")
     result = given.detach().clone() if is_torch else np.array(given)
@@ -88,11 +90,11 @@ def _clean(matrix: Any, seed: tuple[int, ...], level: float) -> None:
 
 def _take_out(matrix: Any, found: Slice, seed: tuple[int, ...]) -> None:
     for source in found.sources:
-        matrix[found.index(source)] = found.entries.mean
+        matrix[found.index(source)] = found.raw(found.entries.mean)
     if found.place.shifts.any():
-        matrix -= found.entries.mean
+        _subtract(matrix, found.raw(found.entries.mean))
     elif not found.sources.size:
-        matrix -= _as(matrix, _spread_part(matrix, found, seed))
+        _subtract(matrix, _spread_part(matrix, found, seed))
 
 
 def _spread_part(matrix: Any, found: Slice, seed: tuple[int, ...]) -> FloatArray:
@@ -107,14 +109,18 @@ def _spread_part(matrix: Any, found: Slice, seed: tuple[int, ...]) -> FloatArray
     np.random.default_rng(seed).shuffle(order)
     sorted_back = np.empty(shuffled.size)
     sorted_back[order] = part.reshape(-1)
-    back = sorted_back.reshape(tall.shape)
+    back = np.ldexp(sorted_back.reshape(tall.shape), found.exponent)
     return back.T if found.transposed else back
 
 
-def _as(matrix: Any, values: FloatArray) -> Any:
-    """Values of the type, dtype and device of a matrix."""
-    if hasattr(matrix, "detach"):
-        import torch
+def _subtract(matrix: Any, values: Any) -> None:
+    """Subtract in place; torch cannot in dtypes below 16 bits, so there the difference is taken in float32."""
+    if not hasattr(matrix, "detach"):
+        matrix -= np.asarray(values).astype(matrix.dtype)
+        return
+    import torch
 
-        return torch.from_numpy(np.ascontiguousarray(values)).to(dtype=matrix.dtype, device=matrix.device)
-    return values.astype(matrix.dtype)
+    narrow = matrix.element_size() == 1
+    working = torch.float32 if narrow else matrix.dtype
+    part = torch.from_numpy(np.ascontiguousarray(values)).to(dtype=working, device=matrix.device)
+    matrix.copy_(matrix.to(working) - part.reshape(np.shape(values)))

@@ -25,15 +25,19 @@ FIRST_LOOK = 4
 # Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
 DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
-# The sixth power of larger entries is not finite.
-LARGEST_VARIANCE = 1e90
+# Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
+MODERATE_EXPONENT = 20
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One shuffled matrix and its outliers. `positions` map the flattened shuffled matrix to that of `tall`."""
+    """One shuffled matrix and its outliers. `sources` are places in the flattened `tall`.
+
+    Entries and eigenvalues are those of the matrix times 2^-exponent; `raw` and `raw_square` take the factor back.
+    """
 
     entries: Entries
+    exponent: int
     N: int
     M: int
     values: FloatArray
@@ -56,6 +60,14 @@ class Slice:
         """End of the bulk in units of the variance."""
         return edge(self.N, self.M, self.entries.k4, self.entries.k6)
 
+    def raw(self, value: float) -> float:
+        """A number in units of the entries, in those of the matrix as it was given."""
+        return float(np.ldexp(value, self.exponent))
+
+    def raw_square(self, value: float) -> float:
+        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given."""
+        return float(np.ldexp(value, 2 * self.exponent))
+
     def index(self, position: int) -> tuple[int, int]:
         """Row and column in the matrix as it was given of an element of the tall one."""
         row, column = divmod(int(position), self.M)
@@ -69,9 +81,15 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
     reason = _why_not(tall)
     if reason:
         return None, reason
+    tall, exponent = of_moderate_size(tall)
     entries = read_entries(tall.reshape(-1))
-    if not SMALLEST_RAW < entries.variance < LARGEST_VARIANCE:
-        return None, f"the noise of its entries has variance {entries.variance:g}, which leaves nothing to compare with"
+    with np.errstate(over="ignore", under="ignore"):
+        # A bound of the largest eigenvalue of scaled entries, none of which is above 1.
+        variance, bound = np.ldexp([entries.variance, float(tall.size)], 2 * exponent)
+    if not (variance > SMALLEST_RAW and bound < np.inf):
+        return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
+    if not entries.has_known_tail:
+        return None, "too few distinct sizes of elements to know their tail"
     shuffled = shuffle(tall, seed)
     matrix_gram = gram(shuffled)
     number = min(FIRST_LOOK, M)
@@ -86,7 +104,7 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
     left = left[:, :above]
     place = locate(shuffled, left, right, entries)
     sources = sources_of(place.positions, shuffled.size, seed)
-    return Slice(entries, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
+    return Slice(entries, exponent, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
 
 
 def _judge(
@@ -101,7 +119,7 @@ def _judge(
     shifts = 0
     for rank, value in enumerate(values / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
-        product = shuffled @ right[:, rank].astype(shuffled.dtype)
+        product = (shuffled @ right[:, rank].astype(shuffled.dtype)).astype(np.float64)
         left[:, rank] = product / (np.linalg.norm(product) or 1.0)
         if is_shift(left[:, rank], right[:, rank]):
             shifts += 1
@@ -119,7 +137,7 @@ def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
     """Excess of the largest eigenvalue of a shuffle without the mean and without elements that stand apart."""
     tall, _ = tall_entries(matrix)
     rng = np.random.default_rng(seed)
-    flat = tall.reshape(-1).astype(np.float64)
+    flat = np.ldexp(tall.reshape(-1), -seen.exponent).astype(np.float64)
     if seen.entries.apart.size:
         out = np.abs(flat - seen.entries.centre) >= 0.999 * seen.entries.apart[-1]
         flat[out] = rng.choice(flat[~out], int(np.count_nonzero(out)))
@@ -146,6 +164,12 @@ def tall_entries(matrix: Any) -> tuple[np.ndarray, bool]:
     return np.ascontiguousarray(matrix.T if transposed else matrix), transposed
 
 
+def of_moderate_size(tall: np.ndarray) -> tuple[np.ndarray, int]:
+    """The matrix times 2^-exponent, its largest entry near 1, and the exponent; itself and 0 where that is moderate."""
+    exponent = int(np.frexp(max(tall.max(), -tall.min()))[1])
+    return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(tall, -exponent), exponent)
+
+
 def _transpose_first(square: np.ndarray) -> bool:
     """True when |w_ij| < |w_ji| at the first pair that differs."""
     for row in range(square.shape[0]):
@@ -162,7 +186,8 @@ def _why_not(tall: np.ndarray) -> str:
         return (
             f"{N} x {M} entries are too few for a bulk; {SMALLEST_SIDE} rows and columns and {SMALLEST_SIZE} are needed"
         )
-    total = np.sum(tall, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.sum(tall, dtype=np.float64)
     if not np.isfinite(total):
         nan, infinite = int(np.isnan(tall).sum()), int(np.isinf(tall).sum())
         if nan or infinite:

@@ -48,7 +48,7 @@ class Trap:
     carrier: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrapReport:
     r"""What `find_traps` found.
 
@@ -145,7 +145,8 @@ def find_traps(W: Any, *, seed: int = 0, n_permutations: int = 1, level: float =
     Returns
     -------
     TrapReport
-        With `reason` where nothing is defined: an entry that is not finite, no noise, fewer than 3 rows or columns.
+        With `reason` where nothing is defined: an entry that is not finite, no noise, fewer than 3 rows or columns,
+        large elements of so few distinct sizes (2 to 4 bits) that their tail is not known.
 
     Raises
     ------
@@ -183,7 +184,7 @@ def find_traps_of(
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer of 0 or more")
-    if not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, (int, float, np.integer, np.floating)) or not 0 < level < 1:
         raise InvalidInput(f"level={level!r} was asked; accepted is a number between 0 and 1")
     positive_integer("n_permutations", n_permutations)
     checked = [as_matrix(matrix) for matrix in matrices]
@@ -201,11 +202,10 @@ def find_traps_of(
         slices.append(found)
     worst = min(slices, key=lambda one: (one.pvalues[0], one.pvalues_edge[0], -one.excess))
     traps, elements = _gather(slices, checked, kernel)
-    scale = worst.entries.variance
     return TrapReport(
         count=len(traps),
-        lambda_max=float(worst.values[0]),
-        edge=scale * worst.edge,
+        lambda_max=worst.raw_square(worst.values[0]),
+        edge=worst.raw_square(worst.entries.variance * worst.edge),
         strength=max((trap.strength for trap in traps), default=0.0),
         threshold=threshold(worst.N, worst.M),
         pvalue=_pooled(worst.pvalues[0], len(slices)),
@@ -213,8 +213,8 @@ def find_traps_of(
         pvalue_permutation=_permutation_pvalue(slices, checked, seed, n_permutations),
         indices=np.array([element.index for element in elements], dtype=int).reshape(-1, len(asked["shape"])),
         leverage=np.array([element.leverage for element in elements]),
-        sigma=math.sqrt(scale),
-        mean=worst.entries.mean,
+        sigma=worst.raw(math.sqrt(worst.entries.variance)),
+        mean=worst.raw(worst.entries.mean),
         traps=traps,
         elements=elements,
         reason="",
@@ -263,11 +263,11 @@ def _gather(
                 carrier, carried = ("element", carried - 1) if carried > 0 else ("spread", 0)
             value = float(one.values[rank])
             theta = strength(value / one.entries.variance, one.N, one.M)
-            traps.append(Trap(value, float(one.pvalues[rank]), theta, number, carrier))
+            traps.append(Trap(one.raw_square(value), float(one.pvalues[rank]), theta, number, carrier))
         for source, leverage in zip(one.sources, one.place.leverage):
             index = one.index(source)
             value = float(matrices[number][index])
-            sigmas = (value - one.entries.mean) / math.sqrt(one.entries.variance)
+            sigmas = (math.ldexp(value, -one.exponent) - one.entries.mean) / math.sqrt(one.entries.variance)
             inside = tuple(int(i) for i in np.unravel_index(number, kernel)) if kernel else ()
             elements.append(Element((*index, *inside), value, sigmas, float(leverage)))
     traps.sort(key=lambda trap: (trap.pvalue, -trap.strength))
@@ -296,9 +296,19 @@ def _undefined(reason: str, asked: dict[str, Any]) -> TrapReport:
 
 def _as_slices(W: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The matrices of a 2-D weight or of a kernel (out, in, ...), and the shape of the kernel."""
-    whole = W if hasattr(W, "detach") else np.asarray(W)
+    whole = W if hasattr(W, "detach") else as_array(W)
     if whole.ndim <= 2:
-        return [as_matrix(W)], ()
+        return [as_matrix(whole)], ()
     kernel = tuple(int(side) for side in whole.shape[2:])
-    flat = whole.reshape(*whole.shape[:2], -1)
-    return [as_matrix(flat[:, :, place]) for place in range(flat.shape[2])], kernel
+    if 0 in kernel:
+        raise InvalidInput(f"a kernel of shape {tuple(whole.shape)} was given; accepted is one with entries")
+    # Indexing gives views whatever the order in memory; `remove_traps` writes into them.
+    return [as_matrix(whole[(slice(None), slice(None), *place)]) for place in np.ndindex(*kernel)], kernel
+
+
+def as_array(W: Any) -> np.ndarray:
+    """W as an array, `InvalidInput` for lists that make none."""
+    try:
+        return np.asarray(W)
+    except ValueError as error:
+        raise InvalidInput(f"rows that make no matrix were given ({error}); accepted are rows of one length") from None

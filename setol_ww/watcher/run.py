@@ -108,6 +108,10 @@ class Run:
         """The record of the layer weightwatcher is working on."""
         return next(record for record in reversed(self.records) if record.ww_layer is ww_layer)
 
+    def shape_of(self, record: Record) -> tuple[int, ...]:
+        """Shape of the tensor a record is of; empty where it is not known."""
+        return next((tuple(entry.shape) for entry in self.entries if entry.name == record.tensor), ())
+
     def frame(self) -> pd.DataFrame:
         """weightwatcher's table with our columns behind it."""
         known = {name for record in self.records for name in record.theirs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..eigen import check_device
 from ..guest import quiet
 from ..sources import steady
 from ..submatrices import fit_submatrices
-from ..traps import find_traps_of
+from ..traps import TrapReport, find_traps_of
 from .given import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import (
@@ -389,10 +390,26 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
-            if self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA):
-                record.result = record.result.with_traps(find_traps_of(list(record.matrices()), seed=self._run.seed))
+            try:
+                record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+                if self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA):
+                    record.result = record.result.with_traps(self._traps_of(record))
+            except np.linalg.LinAlgError as error:
+                record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
         return ww_layer
+
+    def _traps_of(self, record: Record) -> TrapReport:
+        """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
+        assert self._run is not None
+        matrices, shape = list(record.matrices()), self._run.shape_of(record)
+        kernel = None
+        if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
+            # weightwatcher turns the slices of a kernel with more inputs than outputs.
+            if matrices[0].shape == shape[:2]:
+                kernel = shape[2:]
+            elif matrices[0].shape == shape[1::-1]:
+                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"

@@ -315,3 +315,177 @@ def test_tall_entries_take_the_same_orientation_of_a_square_matrix():
     W = np.random.default_rng(0).normal(size=(20, 20))
     np.testing.assert_array_equal(tall_entries(W)[0], tall_entries(W.T)[0])
     np.testing.assert_array_equal(tall_entries(-W)[0], -tall_entries(W)[0])
+
+
+def spiked() -> np.ndarray:
+    W = np.random.default_rng(0).normal(size=(300, 200))
+    W[132, 17] = 40
+    return W
+
+
+@pytest.mark.parametrize("order", ["fortran", "torch permuted"])
+def test_kernels_of_any_order_in_memory_are_cleaned(order):
+    K = np.random.default_rng(0).normal(size=(64, 48, 3, 3))
+    K[5, 6, 1, 2] = 40
+    given = (
+        np.asfortranarray(K)
+        if order == "fortran"
+        else torch.from_numpy(K.transpose(3, 2, 0, 1).copy()).permute(2, 3, 1, 0)
+    )
+    cleaned = ww.remove_traps(given)
+    assert type(cleaned) is type(given)
+    assert np.argwhere(np.asarray(cleaned) != K).tolist() == [[5, 6, 1, 2]]
+    assert ww.find_traps(cleaned).count == 0
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [*((scale, "f8") for scale in (1e-135, 1e-60, 1e60, 1e145)), *((scale, "f4") for scale in (1e-37, 1e-30, 1e36))],
+)
+def test_the_scale_of_the_weights_does_not_matter(scale, dtype):
+    W = spiked()
+    scaled = (W * scale).astype(dtype)
+    plain, report = ww.find_traps(W), ww.find_traps(scaled)
+    assert (report.count, report.indices.tolist()) == (1, [[132, 17]])
+    assert report.traps[0].carrier == "element"
+    assert report.elements[0].sigmas == pytest.approx(plain.elements[0].sigmas, rel=1e-5)
+    assert math.log(report.pvalue) == pytest.approx(math.log(plain.pvalue), rel=1e-3)
+    for name, power in (("lambda_max", 2), ("edge", 2), ("sigma", 1), ("mean", 1), ("strength", 0)):
+        assert getattr(report, name) == pytest.approx(getattr(plain, name) * scale**power, rel=1e-4, abs=0)
+    assert report.traps[0].eigenvalue == report.lambda_max
+    cleaned = ww.remove_traps(scaled)
+    assert np.argwhere(cleaned != scaled).tolist() == [[132, 17]]
+    assert cleaned[132, 17] == pytest.approx(plain.mean * scale, rel=1e-3, abs=0)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_shifts_permutations_and_spread_outliers_at_any_scale(scale):
+    W = np.random.default_rng(0).normal(size=(120, 80))
+    shifted = ww.remove_traps((W + 0.8) * scale) / scale
+    np.testing.assert_allclose(shifted, ww.remove_traps(W + 0.8), atol=1e-9)
+    plain, scaled = (ww.find_traps(W * unit, n_permutations=9).pvalue_permutation for unit in (1, scale))
+    assert scaled == plain
+    W = np.random.default_rng(7).normal(size=(40, 40))
+    loose, report = (ww.find_traps(W * unit, level=0.2) for unit in (1, scale))
+    assert [trap.carrier for trap in loose.traps] == [trap.carrier for trap in report.traps] == ["spread"]
+    cleaned = ww.remove_traps(W * scale, report) / scale
+    np.testing.assert_allclose(cleaned, ww.remove_traps(W, loose), atol=1e-9)
+
+
+def test_an_element_beyond_all_squares_does_not_hide_the_others():
+    """The sixth power of the noise beside it is no number of float64 any more."""
+    W = spiked()
+    W[3, 4] = 1e60
+    assert {tuple(place) for place in ww.find_traps(W).indices.tolist()} >= {(3, 4)}
+    entries = read_entries(W.ravel())
+    assert abs(entries.k4) < 0.1
+    assert abs(read_entries(W.ravel() * 1e-60).k6) == pytest.approx(abs(entries.k6), rel=1e-6)
+
+
+def test_survival_of_nan_is_nan():
+    assert math.isnan(edge_law.tracy_widom_sf(math.nan))
+
+
+def test_a_solver_that_fails_costs_one_layer(monkeypatch):
+    from setol_ww.watcher import subclass
+
+    def failing(matrices, **options):
+        if matrices[0].shape == (50, 40):
+            raise np.linalg.LinAlgError("did not converge")
+        return find_traps_of(matrices, **options)
+
+    monkeypatch.setattr(subclass, "find_traps_of", failing)
+    weights = {
+        f"{name}.weight": ensembles.gaussian_matrix(50 + place % 2, 40, place) for place, name in enumerate("abc", 1)
+    }
+    weights["d.weight"] = ensembles.gaussian_matrix(60, 40, 5) * 1e-60
+    frame = ww.analyze(weights, randomize=True, progress=False).set_index("longname")
+    assert "did not converge" in frame.loc["b", "reason"]
+    assert frame.loc["b", "status"] == "failed"
+    assert math.isnan(frame.loc["b", "trap_pvalue"])
+    assert (frame.loc[["a", "c", "d"], "trap_count"] == 0).all()
+
+
+def quantised(W: np.ndarray, bits: int) -> np.ndarray:
+    step = np.abs(W).max() / (2 ** (bits - 1) - 1)
+    return np.round(W / step) * step
+
+
+def in_fp8(W: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(W).to(torch.float8_e4m3fn)
+
+
+@pytest.mark.parametrize("store", [in_fp8, lambda W: quantised(W, 8), lambda W: quantised(W, 6)])
+def test_traps_in_quantised_weights(store):
+    report = ww.find_traps(store(spiked()))
+    assert report.indices.tolist() == [[132, 17]]
+    assert report.pvalue < 1e-20
+
+
+def test_false_positives_in_quantised_weights():
+    """At the rate of the same matrices in float64 (measured in docs/traps.md), for normal and for heavy tails."""
+    rng = np.random.default_rng(11)
+    for draw, most in ((lambda: rng.normal(size=(100, 60)), 3), (lambda: rng.standard_t(3, size=(100, 60)), 7)):
+        samples = [draw() for _ in range(40)]
+        for store in (in_fp8, lambda W: quantised(W, 8)):
+            assert sum(ww.find_traps(store(W)).count > 0 for W in samples) <= most
+
+
+def test_without_a_tail_nothing_is_claimed_of_large_elements():
+    signs = np.sign(np.random.default_rng(0).normal(size=(300, 200)))
+    # No sign is larger than another: the edge alone decides.
+    assert 0.01 < ww.find_traps(signs).pvalue < 1
+    signs[132, 17] = 40
+    report = ww.find_traps(signs)
+    assert report.count == 0
+    assert math.isnan(report.pvalue)
+    assert "too few distinct sizes" in report.reason
+    assert "No trap" not in report.sentence
+
+
+def test_fp8_is_cleaned_in_its_own_type():
+    W = np.random.default_rng(0).normal(size=(300, 200)) + 0.3
+    W[132, 17] = 40
+    given = in_fp8(W)
+    cleaned = ww.remove_traps(given)
+    assert cleaned.dtype == torch.float8_e4m3fn
+    assert ww.find_traps(cleaned).count == 0
+    assert float(cleaned.float().mean()) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_an_element_has_the_same_index_in_the_table_and_in_the_report(engine):
+    model = torch.nn.Sequential(torch.nn.Conv2d(48, 64, 3), torch.nn.Conv2d(64, 48, 3), torch.nn.Conv1d(48, 64, 5))
+    with torch.no_grad():
+        for layer in model:
+            layer.weight[(5, 6, 1, 2)[: layer.weight.ndim]] = 3
+    reasons = ww.analyze(model, randomize=True, progress=False, engine=engine).setol_reason.tolist()
+    assert len(reasons) == 3
+    for layer, reason in zip(model, reasons):
+        place = tuple(ww.find_traps(layer.weight).indices[0].tolist())
+        assert place == (5, 6, 1, 2)[: layer.weight.ndim]
+        assert f"element {place} " in reason
+
+
+def test_a_scan_names_the_same_index(tmp_path):
+    weight = torch.randn(48, 64, 3, 3, generator=torch.Generator().manual_seed(0))
+    weight[5, 6, 1, 2] = 40
+    torch.save({"conv.weight": weight}, tmp_path / "model.pt")
+    frame = ww.scan(tmp_path / "model.pt", randomize=True)
+    assert "element (5, 6, 1, 2) " in getattr(frame, "details", frame).setol_reason.iloc[0]
+
+
+def test_odd_input_is_refused_in_words():
+    W = spiked()
+    for call in (ww.find_traps, ww.remove_traps):
+        with pytest.raises(ww.InvalidInput, match="one length"):
+            call([[1.0, 2.0], [3.0]])
+    with pytest.raises(ww.InvalidInput, match="kernel"):
+        ww.find_traps(np.empty((5, 4, 0)))
+    assert "too few" in ww.find_traps(np.empty((0, 5, 3))).reason
+    with pytest.raises(ww.InvalidInput, match="level"):
+        ww.find_traps(W, level="x")
+    with pytest.raises(ww.InvalidInput, match="report"):
+        ww.remove_traps(W, report=3)
+    report = ww.find_traps(W)
+    assert (report == report, report == ww.find_traps(W)) == (True, False)
