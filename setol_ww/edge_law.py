@@ -110,11 +110,11 @@ def edge_pvalue(value: float, N: int, M: int, k4: float = 0.0, k6: float = 0.0) 
     """
     centre, scale = centre_and_scale(N, M)
     x = (value - edge(N, M, k4, k6)) / scale
-    tail = tracy_widom_sf(x)
+    tail = quick_tracy_widom_sf(x)
     if not 0 < tail < 1:
         return tail
     # P(ratio > x) = sf - c sf'' to first order in the variance 2 c of the trace, and positive.
-    bend = (tracy_widom_sf(x + STEP) - 2 * tail + tracy_widom_sf(x - STEP)) / STEP**2
+    bend = (quick_tracy_widom_sf(x + STEP) - 2 * tail + quick_tracy_widom_sf(x - STEP)) / STEP**2
     c = (centre / scale) ** 2 / (N * M)
     return min(1.0, tail * math.exp(-c * bend / tail))
 
