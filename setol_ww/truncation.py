@@ -141,8 +141,7 @@ class Bench:
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
-                        for matrix in piece.matrices():
-                            stack.callback(matrix.copy_, matrix.clone())
+                        stack.callback(put_back, piece, [matrix.clone() for matrix in piece.matrices()])
                         self.write(piece, kept)
                     if not keep:
                         self.forget(piece)
@@ -150,6 +149,12 @@ class Bench:
             finally:
                 with interrupts_wait():
                     stack.close()
+
+
+def put_back(piece: Piece, values: Sequence[Any]) -> None:
+    """Values into a piece where it lies now: to convert or move a model gives its tensors other memory."""
+    for matrix, value in zip(piece.matrices(), values, strict=True):
+        matrix.copy_(value)
 
 
 def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None) -> Any:
@@ -208,7 +213,11 @@ def truncated(
     """A model truncated in place inside the `with` block, and the same bits as before after it.
 
     Values change in the memory of the same tensors: tied weights, optimisers, hooks, `requires_grad`, gradients and
-    version counters are as they were. Exceptions and KeyboardInterrupt restore too.
+    version counters are as they were. Exceptions and KeyboardInterrupt restore too. A model converted or moved inside
+    the block (`model.half()`, `model.to(device)`) is restored where it lies then, in the dtype it has then.
+
+    What takes the place of a tensor inside the block is not restored: after `model.weight = nn.Parameter(...)`, or
+    another tensor under the same name in a mapping, the model holds what was put there.
 
     Parameters
     ----------
@@ -253,7 +262,8 @@ def evaluate_truncation(
         As in `truncate`.
     evaluate : callable
         `model -> float` (column `metric`) or a mapping of names to floats. Ready-made: `classification_metrics`,
-        `perplexity`.
+        `perplexity`. It may convert or move the model; a tensor that it puts in the place of another stays there, see
+        `truncated`.
     rules : sequence
         Rules as in `truncate`.
     per_layer : bool

@@ -501,6 +501,45 @@ def test_nothing_but_values_changes_inside_and_nothing_after():
     assert torch.equal(model[1].weight.grad, torch.ones_like(model[1].weight))
 
 
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(40, 30), nn.Linear(30, 20))
+
+
+def test_restored_when_the_evaluation_converts_the_model():
+    model = two_layers()
+    before = bits(model)
+
+    def converting(one: nn.Module) -> float:
+        one.double()
+        norm = one[0].weight.detach().norm().item()
+        one.float()
+        return norm
+
+    rules = ["rank:3", "energy:1", "rank:20", "random:3"]
+    frame = ww.evaluate_truncation(model, converting, rules=rules)
+    assert_same_bits(model, before)
+    truth = ww.evaluate_truncation(two_layers(), lambda one: one[0].weight.detach().double().norm().item(), rules=rules)
+    pd.testing.assert_frame_equal(frame, truth, check_exact=True)
+
+
+def test_restored_in_the_dtype_the_body_leaves():
+    model = two_layers()
+    truth = copy.deepcopy(model).half()
+    with ww.truncated(model, "rank:3"):
+        model.half()
+    assert_same_bits(model, bits(truth))
+
+
+def test_a_tensor_put_in_the_place_of_another_stays():
+    model = two_layers()
+    second = model[1].weight.detach().clone()
+    with ww.truncated(model, "rank:3"):
+        model[0].weight = nn.Parameter(torch.ones(30, 40))
+    assert bool((model[0].weight == 1).all())
+    assert torch.equal(model[1].weight, second)
+
+
 def test_a_graph_made_before_still_gives_its_gradient():
     model = nn.Linear(8, 6)
     x = torch.randn(3, 8, requires_grad=True)
@@ -556,7 +595,7 @@ def test_restored_after_a_fault_in_the_middle_of_applying(step, kind, monkeypatc
 
 
 def test_restored_when_interrupted_at_any_line():
-    """KeyboardInterrupt before each line that truncation runs, until one run sees none."""
+    """Ctrl-C before each line that truncation runs, those that put values back too, until one run sees none."""
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 4), nn.Conv1d(3, 4, 2))
     before = bits(model)
@@ -572,7 +611,7 @@ def test_restored_when_interrupted_at_any_line():
             if event == "line":
                 seen += 1
                 if seen == number:
-                    raise KeyboardInterrupt
+                    signal.raise_signal(signal.SIGINT)
             return trace
 
         handler, tracer = signal.getsignal(signal.SIGINT), sys.gettrace()
