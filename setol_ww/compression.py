@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def _write_all(source: Path, folder: Path, entries: list[Entry], job: _Job, prog
         for position, file in enumerate(files, start=1):
             name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
             listed = file_entries(file) if len(files) > 1 else entries
-            with Writer(folder / name, 2 * len(listed)) as writer:
+            with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
                     for tensor_name, tensor in job.result(entry):
                         writer.add(tensor_name, tensor, _code(entry))
@@ -237,14 +237,14 @@ class Writer:
     Parameters
     ----------
     path : Path
-    most : int
-        Number of tensors at most.
+    names : iterable of str
+        Of the tensors; one may become two, named after it.
     """
 
-    ROOM_PER_TENSOR = 512
+    ROOM_PER_TENSOR = 300
 
-    def __init__(self, path: Path, most: int) -> None:
-        self.path, self.room = path, 64 + self.ROOM_PER_TENSOR * most
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self.path, self.room = path, 64 + sum(2 * (self.ROOM_PER_TENSOR + len(_as_json(name))) for name in names)
         self.header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         self.offset = 0
 
@@ -258,8 +258,8 @@ class Writer:
         """Append a tensor."""
         import torch
 
-        if len(name) > self.ROOM_PER_TENSOR - 300:
-            raise InvalidInput(f"writing the tensor {name!r} was asked; accepted are names of up to 200 characters")
+        if name in self.header:
+            raise InvalidInput(f"writing the tensor {name!r} was asked; accepted is one of each name")
         self.file.write(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
         stop = self.offset + tensor.numel() * tensor.element_size()
         self.header[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [self.offset, stop]}
@@ -267,12 +267,22 @@ class Writer:
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is None:
-            text = json.dumps(self.header).encode()
+            text = _as_json(self.header)
             self.file.seek(0)
             self.file.write(self.room.to_bytes(8, "little") + text.ljust(self.room))
         self.file.close()
         if kind is None:
+            if len(text) > self.room:
+                raise InvalidInput(f"writing {self.path} was asked; its names and shapes need {len(text)} bytes")
             self.partial.replace(self.path)
+
+
+def _as_json(value: Any) -> bytes:
+    """JSON in UTF-8; safetensors has no place for a name that UTF-8 lacks."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"writing {error.object!r} was asked; accepted are names in Unicode") from None
 
 
 def load_factorised(path: str | Path) -> dict[str, Any]:

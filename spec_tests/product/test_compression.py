@@ -201,6 +201,37 @@ def test_numpy_files_and_what_has_no_place(tmp_path):
     assert np.linalg.matrix_rank(back["big.weight"].numpy(), tol=1e-4) == 3
 
 
+def test_names_of_any_length_in_any_script(tmp_path):
+    tensors = {f"{'層' * 190}{number}.weight": torch.randn(30, 20) for number in range(4)}
+    tensors |= {f"{'x' * 500}.weight": torch.randn(30, 20), 'quoted "\n".weight': torch.randn(30, 20)}
+    torch.save(tensors, tmp_path / "net.pt")
+    ww.truncate_checkpoint(tmp_path / "net.pt", tmp_path / "out", "rank:3", factorised=True)
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(stored) == {f"{name}{end}" for name in tensors for end in (".left", ".right")}
+    truth = ww.truncate(tensors, "rank:3")
+    for name, tensor in ww.load_factorised(tmp_path / "out").items():
+        torch.testing.assert_close(tensor, truth[name], rtol=0, atol=1e-5)
+
+
+def test_a_header_without_room_is_an_error(tmp_path, monkeypatch):
+    save_file({"x" * 400: torch.randn(30, 20)}, tmp_path / "model.safetensors")
+    monkeypatch.setattr(compression.Writer, "ROOM_PER_TENSOR", -300)
+    with pytest.raises(ww.InvalidInput, match="its names and shapes need"):
+        ww.truncate_checkpoint(tmp_path / "model.safetensors", tmp_path / "out", "rank:3")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_cannot_be_written(tmp_path):
+    one = torch.randn(30, 20)
+    torch.save({"x.weight": one, "x.weight.left": torch.ones(3)}, tmp_path / "twice.pt")
+    with pytest.raises(ww.InvalidInput, match=r"'x\.weight\.left' was asked; accepted is one of each name"):
+        ww.truncate_checkpoint(tmp_path / "twice.pt", tmp_path / "out", "rank:3", factorised=True)
+    torch.save({"\ud800.weight": one}, tmp_path / "half.pt")
+    with pytest.raises(ww.InvalidInput, match="names in Unicode"):
+        ww.truncate_checkpoint(tmp_path / "half.pt", tmp_path / "out", "rank:3")
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_tensor_at_a_time(tmp_path, monkeypatch):
     import weakref
 
