@@ -305,7 +305,7 @@ def load_factorised(path: str | Path) -> dict[str, Any]:
     import torch
 
     state = _stored(path)
-    for name in [name.removesuffix(LEFT) for name in state if name.endswith(LEFT)]:
+    for name in _in_factors(path):
         left, right = _pair(state, name, path)
         state[name] = (left.double() @ right.double()).to(torch.promote_types(left.dtype, right.dtype))
     return state
@@ -332,19 +332,49 @@ def install_factorised(model: Any, path: str | Path) -> Any:
     Raises
     ------
     InvalidInput
-        Names or shapes of the checkpoint are not those of the model.
+        Names or shapes of the checkpoint are not those of the model, whose layers are then as they were.
     UnreadableCheckpoint
         As `load_factorised`.
     """
-    from .factorised import install
-
     state = _stored(path)
-    for name in [name.removesuffix(LEFT) for name in state if name.endswith(LEFT)]:
-        left, right = _pair(state, name, path)
-        try:
-            new = install(model, name.rpartition(".")[0], left, right)
-        except AttributeError as error:
-            raise InvalidInput(f"installing {path} was asked; the model has no {name} ({error})") from None
+    pairs = {name: _pair(state, name, path) for name in _in_factors(path)}
+    _refuse_other_shapes(model, state, pairs, path)
+    modules = list(model.named_modules(remove_duplicate=False))
+    try:
+        return _installed(model, state, pairs, path)
+    except InvalidInput:
+        for name, module in modules[1:]:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, module)
+        raise
+
+
+def _refuse_other_shapes(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, Any]], path: Any) -> None:
+    """Before anything is installed: a weight in factors that the model has not, a shape that is not the model's."""
+    have = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if hasattr(tensor, "shape")}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name, (left, right) in pairs.items():
+        given[name] = (left.shape[0], right.shape[1])
+        if name not in have:
+            raise InvalidInput(f"installing {path} was asked; the model has no {name}")
+    for name in given.keys() & have.keys():
+        if given[name] != have[name]:
+            raise InvalidInput(
+                f"installing {path} was asked; its {name} has the shape {given[name]}, the model's {have[name]}"
+            )
+
+
+def _installed(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, Any]], path: Any) -> Any:
+    from .factorised import Factors, install
+
+    for name, (left, right) in pairs.items():
+        owner, _, last = name.rpartition(".")
+        if last != "weight":
+            new = None
+        elif isinstance(model.get_submodule(owner).weight, Factors):
+            new = model  # tied to one that was installed before
+        else:
+            new = install(model, owner, left, right)
         if new is None:
             state[name] = (left.double() @ right.double()).to(left.dtype)
         else:
@@ -379,7 +409,19 @@ def _stored(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def _in_factors(path: str | Path) -> list[str]:
+    """The tensors that a checkpoint has in factors, by its manifest."""
+    manifest = Path(path) / MANIFEST
+    with reading(manifest):
+        lines = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
+        return [line["tensor"] for line in lines if line["factorised"]]
+
+
 def _pair(state: dict[str, Any], name: str, path: str | Path) -> tuple[Any, Any]:
-    if f"{name}{RIGHT}" not in state:
-        raise UnreadableCheckpoint(f"{path}: {name}{LEFT} is there without {name}{RIGHT}")
+    for end in (LEFT, RIGHT):
+        if f"{name}{end}" not in state:
+            raise UnreadableCheckpoint(f"{path}: {name} is in factors by its {MANIFEST}, but {name}{end} is not there")
+    left, right = state[f"{name}{LEFT}"], state[f"{name}{RIGHT}"]
+    if left.dim() != 2 or right.dim() != 2 or left.shape[1] != right.shape[0]:
+        raise UnreadableCheckpoint(f"{path}: the factors of {name} have the shapes {left.shape} and {right.shape}")
     return state.pop(f"{name}{LEFT}"), state.pop(f"{name}{RIGHT}")
