@@ -26,7 +26,7 @@ import numpy as np
 
 from . import __version__
 from .checkpoints import SAFETENSORS, SAFETENSORS_DTYPES, checkpoint_entries, directory_files, file_entries, reading
-from .contracts import InvalidInput, UnreadableCheckpoint
+from .contracts import InvalidInput, UnreadableCheckpoint, seed_of
 from .cuts import Rule, as_rule
 from .ecs import factors
 from .selection import Candidate, candidates, selected
@@ -89,7 +89,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder = as_rule(rule), Path(path), Path(out)
+    chosen, source, folder, seed = as_rule(rule), Path(path), Path(out), seed_of(seed)
     entries = checkpoint_entries(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .contracts import InvalidInput
+from .contracts import InvalidInput, seed_of
 from .cuts import Rule, Undefined, as_rule, layer_seed
 from .ecs import Directions, directions, projected_blocks
 from .selection import Piece, pieces_of
@@ -172,7 +172,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     layers : optional
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
     seed : int
-        Of `random:K`.
+        Of `random:K`, from 0 to 2**32 - 1.
     progress : bool, optional
         A bar on the standard error; None shows it on a terminal once the work has taken two seconds.
 
@@ -184,7 +184,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     Raises
     ------
     InvalidInput
-        Unknown rule, no such layers, or nothing to truncate.
+        Unknown rule, no such layers, no such seed, or nothing to truncate.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     >>> int(torch.linalg.matrix_rank(ww.truncate(net, "rank:7")[0].weight))
     7
     """
-    chosen = as_rule(rule)
+    chosen, seed = as_rule(rule), seed_of(seed)
     copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers), seed)
     for piece in with_bar(bench.pieces, progress):
@@ -238,7 +238,7 @@ def truncated(
     ...     plan[0].layer, plan[0].num_evals, plan[0].kept_energy >= 0.5
     ('weight', 40, True)
     """
-    chosen = as_rule(rule)
+    chosen, seed = as_rule(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers), seed)
     with bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
@@ -300,7 +300,7 @@ def evaluate_truncation(
     chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
-    bench = Bench(pieces_of(model, layers), seed)
+    bench = Bench(pieces_of(model, layers), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
     return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 

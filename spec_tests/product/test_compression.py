@@ -115,9 +115,7 @@ def test_factors_for_another_model(tmp_path, wrong):
 
 @pytest.mark.parametrize("change", ["other shape behind", "one more layer", "one layer fewer"])
 def test_a_refused_model_keeps_its_layers(tmp_path, change):
-    save_file(
-        dict(nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 30)).state_dict()), tmp_path / "model.safetensors"
-    )
+    save_file(dict(nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 30)).state_dict()), tmp_path / "model.safetensors")
     ww.truncate_checkpoint(tmp_path, tmp_path / "out", "rank:3", factorised=True)
     last = {"other shape behind": [nn.Linear(20, 31)], "one layer fewer": []}
     model = nn.Sequential(nn.Linear(30, 20), *last.get(change, [nn.Linear(20, 30), nn.Linear(30, 4)]))
@@ -351,6 +349,7 @@ def test_what_is_asked_wrongly(tmp_path, capsys):
     save_file({"bias": torch.ones(3)}, tmp_path / "bias.safetensors")
     for arguments, says in (
         ([source, "--out", out, "--rule", "lasso"], "rule='lasso' was asked; accepted is one of 'erg'"),
+        ([source, "--out", out, "--rule", "random:3", "--seed", "-1"], "seed=-1 was asked"),
         ([source, "--out", out, "--layers", "fc9"], "layers=['fc9'] was asked"),
         ([source, "--out", str(tmp_path / "full")], "a folder that is not there yet or empty"),
         ([source, "--out", str(tmp_path / "no" / "such")], "no such parent folder"),

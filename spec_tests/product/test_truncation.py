@@ -228,6 +228,31 @@ def test_random_components_are_seeded_by_layer():
     assert kept[7] < 1e-13
 
 
+@pytest.mark.parametrize("seed", [-1, "a", 1.0, True, None, 2**32])
+@pytest.mark.parametrize("rule", ["random:3", "erg"])
+def test_a_seed_that_is_none_is_refused_before_anything_is_made(seed, rule, tmp_path, monkeypatch):
+    net = two_layers()
+    np.save(tmp_path / "fc.npy", np.ones((9, 7)))
+    monkeypatch.setattr(copy, "deepcopy", None)
+    for ask in (
+        lambda: ww.truncate(net, rule, seed=seed),
+        lambda: ww.truncated(net, rule, seed=seed).__enter__(),
+        lambda: ww.evaluate_truncation(net, None, rules=[rule], seed=seed),
+        lambda: ww.truncation_curve(net, None, seed=seed),
+        lambda: ww.truncate_checkpoint(tmp_path / "fc.npy", tmp_path / "out", rule, seed=seed),
+    ):
+        with pytest.raises(ww.InvalidInput, match="seed="):
+            ask()
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_of_numpy_are_seeds():
+    net = two_layers()
+    assert torch.equal(
+        ww.truncate(net, "random:3", seed=np.int64(5))[0].weight, ww.truncate(net, "random:3", seed=5)[0].weight
+    )
+
+
 def test_as_many_as_another_rule():
     found = ww.Spectrum.from_matrix(np.random.default_rng(0).normal(size=(50, 40)))
     k = ww.erg_cut(found).rank
