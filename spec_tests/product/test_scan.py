@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -31,7 +32,7 @@ from setol_ww.checkpoints import checkpoint_entries
 from setol_ww.cli import main
 from setol_ww.cost import cost, shares
 from setol_ww.spectrum import Spectrum
-from setol_ww.store import Store, decode, encode, store_path
+from setol_ww.store import Store, _explained, decode, encode, store_path
 from spec_tests.conftest import ROOT
 from spec_tests.plain import plain_fit
 from spec_tests.product.test_checkpoints import Malicious
@@ -529,6 +530,39 @@ def test_two_processes_on_one_file(checkpoint, tmp_path):
         holder.wait()
         holder.stdout.close()
     assert_same_table(ww.scan(checkpoint, out), ww.scan(checkpoint))
+
+
+def test_another_process_finishes_while_one_waits(checkpoint, tmp_path):
+    out = tmp_path / "layers.csv"
+    said = []
+
+    def lose() -> None:
+        with pytest.raises(ww.InvalidInput) as caught:
+            ww.scan(checkpoint, out)
+        said.append(str(caught.value))
+
+    first = Store.open(store_path(out), {"columns": []})
+    second = threading.Thread(target=lose)
+    second.start()
+    time.sleep(0.4)
+    first.remove()
+    second.join()
+    assert said == [
+        f"the results file {store_path(out)} was asked; another process finished it and removed it meanwhile"
+    ]
+    assert list(tmp_path.glob("layers*")) == []
+
+
+def test_only_a_full_disk_asks_for_room(tmp_path):
+    path = tmp_path / "layers.sqlite"
+    path.touch()
+    for error, number, advice in (
+        ("disk I/O error", errno.EIO, "resume when the disk is sound"),
+        ("database or disk is full", errno.ENOSPC, "make room and resume"),
+    ):
+        with pytest.raises(OSError, match=f"3 finished rows in it are intact, {advice}") as caught, _explained(path, 3):
+            raise sqlite3.OperationalError(error)
+        assert caught.value.errno == number
 
 
 # Damage.
