@@ -26,7 +26,7 @@ import numpy as np
 
 from . import __version__
 from .checkpoints import SAFETENSORS, SAFETENSORS_DTYPES, checkpoint_entries, directory_files, file_entries, reading
-from .contracts import InvalidInput, UnreadableCheckpoint, seed_of
+from .contracts import InvalidInput, UnreadableCheckpoint, path_of, seed_of
 from .cuts import Rule, as_rule
 from .ecs import factors
 from .selection import Candidate, candidates, selected
@@ -89,7 +89,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder, seed = as_rule(rule), Path(path), Path(out), seed_of(seed)
+    chosen, source, folder, seed = as_rule(rule), path_of("path", path), path_of("out", out), seed_of(seed)
     entries = checkpoint_entries(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
@@ -398,11 +398,11 @@ def _installed(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, An
 def _stored(path: str | Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    folder = Path(path)
+    folder = path_of("path", path)
     if not (folder / MANIFEST).is_file():
         raise InvalidInput(f"loading {folder} was asked; accepted is a folder with a {MANIFEST}, written by truncate")
     state = {}
-    for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS):
+    for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS and file.is_file()):
         with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
             for name in opened.keys():
                 state[name] = opened.get_tensor(name)

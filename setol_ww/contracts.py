@@ -62,6 +62,14 @@ def seed_of(seed: int) -> int:
     return int(seed)
 
 
+def path_of(name: str, value: str | Path) -> Path:
+    """`value` as a path when it can be one, else `InvalidInput`."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise InvalidInput(f"{name}={value!r:.200} was asked; accepted is the path of a file or a folder") from None
+
+
 def writable_file(option: str, path: Path, endings: Iterable[str]) -> None:
     """`InvalidInput` for a file of another ending or in a folder that is not there, before any work is done."""
     if path.suffix not in endings:

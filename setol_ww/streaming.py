@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .checkpoints import checkpoint_files
-from .contracts import InvalidInput, one_of, seed_of
+from .contracts import InvalidInput, one_of, path_of, seed_of
 from .cost import Pace, in_words
 from .crews import crew_maker
 from .eigen import check_device
@@ -108,7 +108,7 @@ def scan(
     >>> frame[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
     [['fc', 60, 40, 31, 'analyzed']]
     """
-    path = Path(path)
+    path = path_of("path", path)
     options = _checked(device, randomize, seed)
     crew_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
@@ -226,6 +226,6 @@ def _checked_layers(layers: Any) -> list[str | int] | None:
 def _target(out: str | Path | None) -> Path | None:
     if out is None:
         return None
-    target = Path(out)
+    target = path_of("out", out)
     refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
     return target
