@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .contracts import InvalidInput, UnreadableCheckpoint
+from .contracts import InvalidInput, UnreadableCheckpoint, path_of
 from .sources import Entry, dtype_word, mapping_entries, natural_key, why_unfit
 
 SAFETENSORS = (".safetensors",)
@@ -77,7 +77,7 @@ def checkpoint_entries(path: str | Path) -> list[Entry]:
     UnreadableCheckpoint
         A file is truncated, corrupt, missing from its index, or would run code; the text names it.
     """
-    path = Path(path)
+    path = path_of("path", path)
     if path.is_dir():
         return _directory_entries(path)
     if not path.exists():
@@ -116,7 +116,8 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
         (NUMPY, "", ""),
     ):
         files = sorted(
-            (file for file in folder.iterdir() if file.suffix in endings), key=lambda file: natural_key(file.name)
+            (file for file in folder.iterdir() if file.suffix in endings and file.is_file()),
+            key=lambda file: natural_key(file.name),
         )
         indices = sorted(folder.glob(index_name)) if index_name else []
         if indices and (files or endings == SAFETENSORS or not _has_weights(folder)):
@@ -128,7 +129,7 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(file.suffix in ACCEPTED for file in folder.iterdir())
+    return any(file.suffix in ACCEPTED and file.is_file() for file in folder.iterdir())
 
 
 def _indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:

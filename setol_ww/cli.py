@@ -43,16 +43,21 @@ SPEC_EXAMPLE = """examples:
 DEMO_EXAMPLE = """example:
   setol-ww demo
 """
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 for what was asked wrongly, cannot be read or written."""
+    """Run the command line; returns the exit status: 0, 2 for what was asked wrongly, cannot be read or written, or
+    130 when interrupted."""
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
     except (InvalidInput, OSError) as error:
         sys.stderr.write(f"setol-ww: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("setol-ww: interrupted before the end\n")
+        return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -233,7 +238,7 @@ def _scan(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         sys.stderr.write(f"setol-ww: interrupted; the same command goes on with what is in {options.out}\n")
-        return 130
+        return INTERRUPTED
     if not options.quiet:
         seen = frame[frame["status"] != "skipped"]
         blocks = [text_table(seen), legend()] if len(seen) else []

@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 
 from . import __version__
 from .checkpoints import SAFETENSORS, SAFETENSORS_DTYPES, checkpoint_entries, directory_files, file_entries, reading
-from .contracts import InvalidInput, UnreadableCheckpoint
+from .contracts import InvalidInput, UnreadableCheckpoint, path_of, seed_of
 from .cuts import Rule, as_rule
 from .ecs import factors
 from .selection import Candidate, candidates, selected
@@ -89,7 +89,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder = as_rule(rule), Path(path), Path(out)
+    chosen, source, folder, seed = as_rule(rule), path_of("path", path), path_of("out", out), seed_of(seed)
     entries = checkpoint_entries(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
@@ -198,7 +198,7 @@ def _write_all(source: Path, folder: Path, entries: list[Entry], job: _Job, prog
         for position, file in enumerate(files, start=1):
             name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
             listed = file_entries(file) if len(files) > 1 else entries
-            with Writer(folder / name, 2 * len(listed)) as writer:
+            with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
                     for tensor_name, tensor in job.result(entry):
                         writer.add(tensor_name, tensor, _code(entry))
@@ -237,14 +237,14 @@ class Writer:
     Parameters
     ----------
     path : Path
-    most : int
-        Number of tensors at most.
+    names : iterable of str
+        Of the tensors; one may become two, named after it.
     """
 
-    ROOM_PER_TENSOR = 512
+    ROOM_PER_TENSOR = 300
 
-    def __init__(self, path: Path, most: int) -> None:
-        self.path, self.room = path, 64 + self.ROOM_PER_TENSOR * most
+    def __init__(self, path: Path, names: Iterable[str]) -> None:
+        self.path, self.room = path, 64 + sum(2 * (self.ROOM_PER_TENSOR + len(_as_json(name))) for name in names)
         self.header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         self.offset = 0
 
@@ -258,8 +258,8 @@ class Writer:
         """Append a tensor."""
         import torch
 
-        if len(name) > self.ROOM_PER_TENSOR - 300:
-            raise InvalidInput(f"writing the tensor {name!r} was asked; accepted are names of up to 200 characters")
+        if name in self.header:
+            raise InvalidInput(f"writing the tensor {name!r} was asked; accepted is one of each name")
         self.file.write(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
         stop = self.offset + tensor.numel() * tensor.element_size()
         self.header[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [self.offset, stop]}
@@ -267,12 +267,22 @@ class Writer:
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is None:
-            text = json.dumps(self.header).encode()
+            text = _as_json(self.header)
             self.file.seek(0)
             self.file.write(self.room.to_bytes(8, "little") + text.ljust(self.room))
         self.file.close()
         if kind is None:
+            if len(text) > self.room:
+                raise InvalidInput(f"writing {self.path} was asked; its names and shapes need {len(text)} bytes")
             self.partial.replace(self.path)
+
+
+def _as_json(value: Any) -> bytes:
+    """JSON in UTF-8; safetensors has no place for a name that UTF-8 lacks."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"writing {error.object!r} was asked; accepted are names in Unicode") from None
 
 
 def load_factorised(path: str | Path) -> dict[str, Any]:
@@ -295,7 +305,7 @@ def load_factorised(path: str | Path) -> dict[str, Any]:
     import torch
 
     state = _stored(path)
-    for name in [name.removesuffix(LEFT) for name in state if name.endswith(LEFT)]:
+    for name in _in_factors(path):
         left, right = _pair(state, name, path)
         state[name] = (left.double() @ right.double()).to(torch.promote_types(left.dtype, right.dtype))
     return state
@@ -322,19 +332,49 @@ def install_factorised(model: Any, path: str | Path) -> Any:
     Raises
     ------
     InvalidInput
-        Names or shapes of the checkpoint are not those of the model.
+        Names or shapes of the checkpoint are not those of the model, whose layers are then as they were.
     UnreadableCheckpoint
         As `load_factorised`.
     """
-    from .factorised import install
-
     state = _stored(path)
-    for name in [name.removesuffix(LEFT) for name in state if name.endswith(LEFT)]:
-        left, right = _pair(state, name, path)
-        try:
-            new = install(model, name.rpartition(".")[0], left, right)
-        except AttributeError as error:
-            raise InvalidInput(f"installing {path} was asked; the model has no {name} ({error})") from None
+    pairs = {name: _pair(state, name, path) for name in _in_factors(path)}
+    _refuse_other_shapes(model, state, pairs, path)
+    modules = list(model.named_modules(remove_duplicate=False))
+    try:
+        return _installed(model, state, pairs, path)
+    except InvalidInput:
+        for name, module in modules[1:]:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, module)
+        raise
+
+
+def _refuse_other_shapes(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, Any]], path: Any) -> None:
+    """Before anything is installed: a weight in factors that the model has not, a shape that is not the model's."""
+    have = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if hasattr(tensor, "shape")}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name, (left, right) in pairs.items():
+        given[name] = (left.shape[0], right.shape[1])
+        if name not in have:
+            raise InvalidInput(f"installing {path} was asked; the model has no {name}")
+    for name in given.keys() & have.keys():
+        if given[name] != have[name]:
+            raise InvalidInput(
+                f"installing {path} was asked; its {name} has the shape {given[name]}, the model's {have[name]}"
+            )
+
+
+def _installed(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, Any]], path: Any) -> Any:
+    from .factorised import Factors, install
+
+    for name, (left, right) in pairs.items():
+        owner, _, last = name.rpartition(".")
+        if last != "weight":
+            new = None
+        elif isinstance(model.get_submodule(owner).weight, Factors):
+            new = model  # tied to one that was installed before
+        else:
+            new = install(model, owner, left, right)
         if new is None:
             state[name] = (left.double() @ right.double()).to(left.dtype)
         else:
@@ -358,18 +398,30 @@ def install_factorised(model: Any, path: str | Path) -> Any:
 def _stored(path: str | Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    folder = Path(path)
+    folder = path_of("path", path)
     if not (folder / MANIFEST).is_file():
         raise InvalidInput(f"loading {folder} was asked; accepted is a folder with a {MANIFEST}, written by truncate")
     state = {}
-    for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS):
+    for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS and file.is_file()):
         with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
             for name in opened.keys():
                 state[name] = opened.get_tensor(name)
     return state
 
 
+def _in_factors(path: str | Path) -> list[str]:
+    """The tensors that a checkpoint has in factors, by its manifest."""
+    manifest = Path(path) / MANIFEST
+    with reading(manifest):
+        lines = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
+        return [line["tensor"] for line in lines if line["factorised"]]
+
+
 def _pair(state: dict[str, Any], name: str, path: str | Path) -> tuple[Any, Any]:
-    if f"{name}{RIGHT}" not in state:
-        raise UnreadableCheckpoint(f"{path}: {name}{LEFT} is there without {name}{RIGHT}")
+    for end in (LEFT, RIGHT):
+        if f"{name}{end}" not in state:
+            raise UnreadableCheckpoint(f"{path}: {name} is in factors by its {MANIFEST}, but {name}{end} is not there")
+    left, right = state[f"{name}{LEFT}"], state[f"{name}{RIGHT}"]
+    if left.dim() != 2 or right.dim() != 2 or left.shape[1] != right.shape[0]:
+        raise UnreadableCheckpoint(f"{path}: the factors of {name} have the shapes {left.shape} and {right.shape}")
     return state.pop(f"{name}{LEFT}"), state.pop(f"{name}{RIGHT}")

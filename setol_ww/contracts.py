@@ -55,6 +55,21 @@ def positive_integer(name: str, value: int) -> int:
     return int(value)
 
 
+def seed_of(seed: int) -> int:
+    """`seed` when it is an integer from 0 to 2**32 - 1, else `InvalidInput`."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
+    return int(seed)
+
+
+def path_of(name: str, value: str | Path) -> Path:
+    """`value` as a path when it can be one, else `InvalidInput`."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise InvalidInput(f"{name}={value!r:.200} was asked; accepted is the path of a file or a folder") from None
+
+
 def writable_file(option: str, path: Path, endings: Iterable[str]) -> None:
     """`InvalidInput` for a file of another ending or in a folder that is not there, before any work is done."""
     if path.suffix not in endings:

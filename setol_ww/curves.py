@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from .contracts import InvalidInput
+from .contracts import InvalidInput, seed_of
 from .cuts import NAMED, Rule, as_rule, fraction_rule
 from .selection import pieces_of
 from .truncation import Bench, Evaluate, evaluated
@@ -71,7 +71,7 @@ def truncation_curve(
     ['top', 'random', 'bottom', 'erg', 'random:erg', 'bottom:erg', 'bulk']
     """
     asked = _asked(list(fractions), list(rules), list(energies))
-    bench = Bench(pieces_of(model, layers), seed)
+    bench = Bench(pieces_of(model, layers), seed_of(seed))
     tasks = [("all", bench.pieces, [rule for _, rule in asked])]
     if per_layer and len(bench.pieces) > 1:
         tasks += [(piece.title, [piece], [rule for _, rule in asked]) for piece in bench.pieces if not piece.reason]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .contracts import InvalidInput
+from .contracts import InvalidInput, path_of
 from .exports import export, refuse_unwritable
 from .store import SUFFIX, Store, store_path
 
@@ -24,12 +24,14 @@ def frame_of(stores: Sequence[Store]) -> pd.DataFrame:
     return frame
 
 
-def merge_scans(results: Iterable[str | Path], out: str | Path | None = None, *, partial: bool = False) -> pd.DataFrame:
+def merge_scans(
+    results: str | Path | Iterable[str | Path], out: str | Path | None = None, *, partial: bool = False
+) -> pd.DataFrame:
     """One table from the stores of shards, or from what a killed scan has left.
 
     Parameters
     ----------
-    results : sequence of str or Path
+    results : str or Path, or a sequence of them
         As `out` was given to `scan`, or the stores beside them. They stay as they are.
     out : str or Path, optional
         As for `scan`; `.sqlite` and `.db` are not accepted.
@@ -46,10 +48,11 @@ def merge_scans(results: Iterable[str | Path], out: str | Path | None = None, *,
     InvalidInput
         The stores are of different checkpoints or options, one is given twice, or rows are missing.
     """
-    target = None if out is None else Path(out)
+    target = None if out is None else path_of("out", out)
     if target is not None:
         refuse_unwritable("out", target)
-    paths = [_existing_store(Path(result)) for result in results]
+    listed = [results] if isinstance(results, (str, Path)) or not isinstance(results, Iterable) else results
+    paths = [_existing_store(path_of("results", result)) for result in listed]
     if len({path.resolve() for path in paths}) < len(paths) or not paths:
         raise InvalidInput(f"merging {list(map(str, paths))} was asked; accepted are one or more files, each once")
     stores: list[Store] = []

@@ -36,7 +36,8 @@ def classification_metrics(dataloader: Any) -> Metric:
     Raises
     ------
     InvalidInput
-        When the model is measured and the loader yields nothing or no such batches.
+        When the model is measured and the loader yields nothing or no such batches, or labels that are not one
+        integer (of any type, numpy's too) a sample.
 
     Examples
     --------
@@ -55,10 +56,11 @@ def perplexity(dataloader: Any) -> Metric:
     ----------
     dataloader : iterable of batches, or mapping of names to such
         A batch is token ids of shape (sequences, length), a tuple that begins with them (labels may follow), or a
-        mapping with `input_ids` as transformers has it; its `attention_mask` and `labels` are honoured, labels of -100
-        count as no tokens. Labels are the ids themselves unless given and are shifted by one here.
-        A mapping is passed as keyword arguments, ids as the only one. The model returns logits of shape
-        (sequences, length, vocabulary), something with `.logits`, or `.loss` alone, a mean over the predicted tokens.
+        mapping with `input_ids` as transformers has it; its `attention_mask` and `labels` are honoured: padding is not
+        predicted and predicts nothing, labels of -100 count as no tokens. Labels are the ids themselves unless given
+        and are shifted by one here. A mapping is passed as keyword arguments, ids as the only one. The model returns
+        logits of shape (sequences, length, vocabulary), something with `.logits`, or `.loss` alone, a mean over the
+        predicted tokens.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def perplexity(dataloader: Any) -> Metric:
     Raises
     ------
     InvalidInput
-        When the model is measured and there is no token to predict.
+        When the model is measured and there is no token to predict, or ids, labels and logits do not fit together.
 
     Examples
     --------
@@ -129,13 +131,34 @@ def _classified(model: Any, loader: Any) -> dict[str, float]:
         logits = _logits(_call(model, inputs))
         if logits is None or logits.dim() != 2:
             raise InvalidInput("classification_metrics was asked; the model returned no logits of (samples, classes)")
-        labels = labels.to(logits.device)
+        labels = _whole_numbers(labels, 1).to(logits.device)
+        if len(labels) != len(logits):
+            raise InvalidInput(f"{len(labels)} labels were given; the model returned logits of {len(logits)} samples")
         wrong += int((logits.argmax(1) != labels).sum())
         loss += float(torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum"))
         count += len(labels)
     if not count:
         raise InvalidInput("classification_metrics was asked; the loader yields no samples (a spent generator?)")
     return {"error": wrong / count, "loss": loss / count}
+
+
+def _whole_numbers(labels: Any, dimensions: int) -> Any:
+    """Labels or ids of any integer type as a tensor of int64."""
+    import torch
+
+    try:
+        tensor = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(
+            f"labels of type {type(labels).__name__} were given; accepted are integers ({error})"
+        ) from None
+    if tensor.dim() != dimensions or tensor.is_floating_point() or tensor.is_complex():
+        shape = {1: "(samples,)", 2: "(sequences, length)"}[dimensions]
+        raise InvalidInput(
+            f"labels or ids of shape {tuple(tensor.shape)} and type {tensor.dtype} were given; accepted are integers "
+            f"of shape {shape}"
+        )
+    return tensor.long()
 
 
 def _split(batch: Any) -> tuple[Any, Any]:
@@ -159,6 +182,11 @@ def _predicted(model: Any, loader: Any) -> dict[str, float]:
         targets = labels[:, 1:]
         predicted = int((targets != IGNORED_LABEL).sum())
         if logits is not None:
+            if logits.dim() != 3 or len(logits) != len(labels) or logits.shape[1] < labels.shape[1]:
+                raise InvalidInput(
+                    f"perplexity was asked; the model returned logits of shape {tuple(logits.shape)} for labels of "
+                    f"shape {tuple(labels.shape)}, accepted is (sequences, length, vocabulary)"
+                )
             flat = logits[:, : labels.shape[1]][:, :-1].flatten(0, 1).double()
             targets = targets.reshape(-1).to(flat.device)
             loss += float(torch.nn.functional.cross_entropy(flat, targets, ignore_index=IGNORED_LABEL, reduction="sum"))
@@ -175,16 +203,30 @@ def _tokens(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         labels = batch.get("labels", batch.get("input_ids"))
         if labels is not None:
-            mask = batch.get("attention_mask")
-            return batch, labels if mask is None else labels.masked_fill(mask == 0, IGNORED_LABEL)
+            labels, mask = _whole_numbers(labels, 2), batch.get("attention_mask")
+            return batch, labels if mask is None else _seen(labels, mask)
     elif isinstance(batch, (tuple, list)) and batch and hasattr(batch[0], "dim"):
-        return batch[0], batch[1] if len(batch) > 1 else batch[0]
+        return batch[0], _whole_numbers(batch[1] if len(batch) > 1 else batch[0], 2)
     elif hasattr(batch, "dim"):
-        return batch, batch
+        return batch, _whole_numbers(batch, 2)
     raise InvalidInput(
         f"a batch of type {type(batch).__name__} was given; accepted are token ids, a tuple of them, or a mapping with "
         "'input_ids'"
     )
+
+
+def _seen(labels: Any, mask: Any) -> Any:
+    """The labels of what is seen and comes after something seen: padding is not predicted and predicts nothing."""
+    import torch
+
+    hidden = torch.as_tensor(mask).to(labels.device) == 0
+    if hidden.shape != labels.shape:
+        raise InvalidInput(
+            f"an attention_mask of shape {tuple(hidden.shape)} was given; accepted is that of the labels, "
+            f"{tuple(labels.shape)}"
+        )
+    hidden[:, 1:] |= hidden[:, :-1].clone()
+    return labels.masked_fill(hidden, IGNORED_LABEL)
 
 
 def _call(model: Any, inputs: Any) -> Any:

@@ -220,9 +220,14 @@ def _explained(path: Path | None, rows: int) -> Iterator[None]:
         said = str(error)
         if "locked" in said:
             raise InvalidInput(f"the results file {path} was asked; another process is writing to it") from None
+        if ("I/O" in said or "readonly" in said) and path is not None and not path.exists():
+            raise InvalidInput(
+                f"the results file {path} was asked; another process finished it and removed it meanwhile"
+            ) from None
         if "full" in said or "I/O" in said:
             number = errno.ENOSPC if "full" in said else errno.EIO
-            text = f"no more can be written ({said}); the {rows} finished rows in it are intact, make room and resume"
+            advice = "make room and resume" if "full" in said else "resume when the disk is sound"
+            text = f"no more can be written ({said}); the {rows} finished rows in it are intact, {advice}"
             raise OSError(number, text, str(path)) from error
         raise InvalidInput(f"the results file {path} was asked; it cannot be written: {said}") from None
     except sqlite3.DatabaseError as error:

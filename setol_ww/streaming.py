@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from . import __version__
 from .checkpoints import checkpoint_files
-from .contracts import InvalidInput, one_of
+from .contracts import InvalidInput, one_of, path_of, seed_of
 from .cost import Pace, in_words
 from .crews import crew_maker
 from .eigen import check_device
@@ -109,7 +108,7 @@ def scan(
     >>> frame[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
     [['fc', 60, 40, 31, 'analyzed']]
     """
-    path = Path(path)
+    path = path_of("path", path)
     options = _checked(device, randomize, seed)
     crew_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
@@ -200,9 +199,7 @@ def _about(
 def _checked(device: str, randomize: bool, seed: int) -> Options:
     check_device(device)
     one_of("randomize", randomize, (True, False))
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-        raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
-    return Options(device, bool(randomize), int(seed))
+    return Options(device, bool(randomize), seed_of(seed))
 
 
 def _checked_shard(shard: Any) -> tuple[int, int] | None:
@@ -229,6 +226,6 @@ def _checked_layers(layers: Any) -> list[str | int] | None:
 def _target(out: str | Path | None) -> Path | None:
     if out is None:
         return None
-    target = Path(out)
+    target = path_of("out", out)
     refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
     return target

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .contracts import InvalidInput
+from .contracts import InvalidInput, seed_of
 from .cuts import Rule, Undefined, as_rule, layer_seed
 from .ecs import Directions, directions, projected_blocks
 from .selection import Piece, pieces_of
@@ -141,8 +141,7 @@ class Bench:
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
-                        for matrix in piece.matrices():
-                            stack.callback(matrix.copy_, matrix.clone())
+                        stack.callback(put_back, piece, [matrix.clone() for matrix in piece.matrices()])
                         self.write(piece, kept)
                     if not keep:
                         self.forget(piece)
@@ -150,6 +149,12 @@ class Bench:
             finally:
                 with interrupts_wait():
                     stack.close()
+
+
+def put_back(piece: Piece, values: Sequence[Any]) -> None:
+    """Values into a piece where it lies now: to convert or move a model gives its tensors other memory."""
+    for matrix, value in zip(piece.matrices(), values, strict=True):
+        matrix.copy_(value)
 
 
 def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None) -> Any:
@@ -167,7 +172,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     layers : optional
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
     seed : int
-        Of `random:K`.
+        Of `random:K`, from 0 to 2**32 - 1.
     progress : bool, optional
         A bar on the standard error; None shows it on a terminal once the work has taken two seconds.
 
@@ -179,7 +184,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     Raises
     ------
     InvalidInput
-        Unknown rule, no such layers, or nothing to truncate.
+        Unknown rule, no such layers, no such seed, or nothing to truncate.
 
     Examples
     --------
@@ -188,7 +193,7 @@ def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0
     >>> int(torch.linalg.matrix_rank(ww.truncate(net, "rank:7")[0].weight))
     7
     """
-    chosen = as_rule(rule)
+    chosen, seed = as_rule(rule), seed_of(seed)
     copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers), seed)
     for piece in with_bar(bench.pieces, progress):
@@ -208,7 +213,11 @@ def truncated(
     """A model truncated in place inside the `with` block, and the same bits as before after it.
 
     Values change in the memory of the same tensors: tied weights, optimisers, hooks, `requires_grad`, gradients and
-    version counters are as they were. Exceptions and KeyboardInterrupt restore too.
+    version counters are as they were. Exceptions and KeyboardInterrupt restore too. A model converted or moved inside
+    the block (`model.half()`, `model.to(device)`) is restored where it lies then, in the dtype it has then.
+
+    What takes the place of a tensor inside the block is not restored: after `model.weight = nn.Parameter(...)`, or
+    another tensor under the same name in a mapping, the model holds what was put there.
 
     Parameters
     ----------
@@ -229,7 +238,7 @@ def truncated(
     ...     plan[0].layer, plan[0].num_evals, plan[0].kept_energy >= 0.5
     ('weight', 40, True)
     """
-    chosen = as_rule(rule)
+    chosen, seed = as_rule(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers), seed)
     with bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
@@ -253,7 +262,8 @@ def evaluate_truncation(
         As in `truncate`.
     evaluate : callable
         `model -> float` (column `metric`) or a mapping of names to floats. Ready-made: `classification_metrics`,
-        `perplexity`.
+        `perplexity`. It may convert or move the model; a tensor that it puts in the place of another stays there, see
+        `truncated`.
     rules : sequence
         Rules as in `truncate`.
     per_layer : bool
@@ -290,7 +300,7 @@ def evaluate_truncation(
     chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
-    bench = Bench(pieces_of(model, layers), seed)
+    bench = Bench(pieces_of(model, layers), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
     return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 

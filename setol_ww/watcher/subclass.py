@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis import Settings, analyze_spectrum
-from ..contracts import InvalidInput, one_of
+from ..contracts import InvalidInput, one_of, seed_of
 from ..eigen import check_device
 from ..guest import quiet
 from ..sources import steady
@@ -184,11 +184,10 @@ class WeightWatcher(package.WeightWatcher):
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
         one_of("quality", quality, (True, False))
         one_of("farms", farms, (True, False))
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-            raise InvalidInput(f"seed={seed!r} was asked; accepted is an integer from 0 to 2**32 - 1")
+        seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
-        with quiet(int(seed)):
+        with quiet(seed):
             refuse_invalid(options)
             if given is not None:
                 self._adopt(given)
@@ -206,7 +205,7 @@ class WeightWatcher(package.WeightWatcher):
                 layers=options.get("layers", []),
                 progress=progress,
                 randomize=bool(options.get("randomize")),
-                seed=int(seed),
+                seed=seed,
                 farms=farms,
             )
             return self._carry_out(self._run, options)

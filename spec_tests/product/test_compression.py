@@ -113,6 +113,76 @@ def test_factors_for_another_model(tmp_path, wrong):
         ww.install_factorised(wrong, tmp_path / "out")
 
 
+@pytest.mark.parametrize("change", ["other shape behind", "one more layer", "one layer fewer"])
+def test_a_refused_model_keeps_its_layers(tmp_path, change):
+    save_file(dict(nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 30)).state_dict()), tmp_path / "model.safetensors")
+    ww.truncate_checkpoint(tmp_path, tmp_path / "out", "rank:3", factorised=True)
+    last = {"other shape behind": [nn.Linear(20, 31)], "one layer fewer": []}
+    model = nn.Sequential(nn.Linear(30, 20), *last.get(change, [nn.Linear(20, 30), nn.Linear(30, 4)]))
+    layers, x = list(model), torch.randn(5, 30)
+    with pytest.raises(ww.InvalidInput, match="installing"):
+        ww.install_factorised(model, tmp_path / "out")
+    assert [type(layer) for layer in model] == [nn.Linear] * len(layers)
+    assert all(one is other for one, other in zip(model, layers, strict=True))
+    assert len(model(x)) == 5
+
+
+def test_tied_weights_in_factors_under_both_names(tmp_path):
+    model = net()
+    torch.save(model.state_dict(), tmp_path / "net.pt")
+    ww.truncate_checkpoint(tmp_path / "net.pt", tmp_path / "out", "rank:3", factorised=True)
+    small = ww.install_factorised(net(), tmp_path / "out")
+    assert small["head"].weight is small["embed"].weight
+    x, truth = torch.randn(5, 24), ww.truncate(model, "rank:3")
+    torch.testing.assert_close(small["head"](x), truth["head"](x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_parameter_of_another_name_is_multiplied_back(tmp_path):
+    model = nn.ParameterDict({"query": torch.randn(30, 20)})
+    save_file({"query": model["query"].detach()}, tmp_path / "model.safetensors")
+    ww.truncate_checkpoint(tmp_path, tmp_path / "out", "rank:3", factorised=True)
+    installed = ww.install_factorised(nn.ParameterDict({"query": torch.zeros(30, 20)}), tmp_path / "out")
+    torch.testing.assert_close(installed["query"], ww.truncate(model, "rank:3")["query"], rtol=0, atol=1e-5)
+
+
+class Pincer(nn.Module):
+    """Parameters that are called as factors are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(7, 5)), nn.Parameter(torch.randn(4, 6))
+        self.fc = nn.Linear(30, 20)
+
+
+@pytest.mark.parametrize("factorised", [False, True])
+def test_parameters_called_left_and_right_are_no_factors(tmp_path, factorised):
+    model = nn.ModuleDict({"hand": Pincer()})
+    save_file(dict(model.state_dict()), tmp_path / "model.safetensors")
+    ww.truncate_checkpoint(tmp_path, tmp_path / "out", "rank:2", ["hand.fc"], factorised=factorised)
+    back = ww.load_factorised(tmp_path / "out")
+    assert set(back) == set(model.state_dict())
+    installed = ww.install_factorised(nn.ModuleDict({"hand": Pincer()}), tmp_path / "out")
+    for side in ("left", "right"):
+        assert torch.equal(back[f"hand.{side}"], getattr(model["hand"], side))
+        assert torch.equal(getattr(installed["hand"], side), getattr(model["hand"], side))
+
+
+def test_a_factor_that_is_missing_or_of_another_size(tmp_path):
+    save_file(dict(nn.Linear(30, 20).state_dict()), tmp_path / "model.safetensors")
+    ww.truncate_checkpoint(tmp_path, tmp_path / "out", "rank:3", factorised=True)
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    for wrong, says in (
+        ({"weight.left": stored["weight.left"], "bias": stored["bias"]}, "weight.right is not there"),
+        (stored | {"weight.left": torch.ones(20, 4)}, "the factors of weight have the shapes"),
+    ):
+        save_file(wrong, tmp_path / "out" / "model.safetensors")
+        with pytest.raises(ww.UnreadableCheckpoint, match=says):
+            ww.load_factorised(tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").write_text("[]")
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"manifest\.json"):
+        ww.load_factorised(tmp_path / "out")
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
 def test_the_dtype_stays(tmp_path, dtype):
     model = net(dtype)
@@ -201,6 +271,37 @@ def test_numpy_files_and_what_has_no_place(tmp_path):
     assert np.linalg.matrix_rank(back["big.weight"].numpy(), tol=1e-4) == 3
 
 
+def test_names_of_any_length_in_any_script(tmp_path):
+    tensors = {f"{'層' * 190}{number}.weight": torch.randn(30, 20) for number in range(4)}
+    tensors |= {f"{'x' * 500}.weight": torch.randn(30, 20), 'quoted "\n".weight': torch.randn(30, 20)}
+    torch.save(tensors, tmp_path / "net.pt")
+    ww.truncate_checkpoint(tmp_path / "net.pt", tmp_path / "out", "rank:3", factorised=True)
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(stored) == {f"{name}{end}" for name in tensors for end in (".left", ".right")}
+    truth = ww.truncate(tensors, "rank:3")
+    for name, tensor in ww.load_factorised(tmp_path / "out").items():
+        torch.testing.assert_close(tensor, truth[name], rtol=0, atol=1e-5)
+
+
+def test_a_header_without_room_is_an_error(tmp_path, monkeypatch):
+    save_file({"x" * 400: torch.randn(30, 20)}, tmp_path / "model.safetensors")
+    monkeypatch.setattr(compression.Writer, "ROOM_PER_TENSOR", -300)
+    with pytest.raises(ww.InvalidInput, match="its names and shapes need"):
+        ww.truncate_checkpoint(tmp_path / "model.safetensors", tmp_path / "out", "rank:3")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_cannot_be_written(tmp_path):
+    one = torch.randn(30, 20)
+    torch.save({"x.weight": one, "x.weight.left": torch.ones(3)}, tmp_path / "twice.pt")
+    with pytest.raises(ww.InvalidInput, match=r"'x\.weight\.left' was asked; accepted is one of each name"):
+        ww.truncate_checkpoint(tmp_path / "twice.pt", tmp_path / "out", "rank:3", factorised=True)
+    torch.save({"\ud800.weight": one}, tmp_path / "half.pt")
+    with pytest.raises(ww.InvalidInput, match="names in Unicode"):
+        ww.truncate_checkpoint(tmp_path / "half.pt", tmp_path / "out", "rank:3")
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_tensor_at_a_time(tmp_path, monkeypatch):
     import weakref
 
@@ -248,6 +349,7 @@ def test_what_is_asked_wrongly(tmp_path, capsys):
     save_file({"bias": torch.ones(3)}, tmp_path / "bias.safetensors")
     for arguments, says in (
         ([source, "--out", out, "--rule", "lasso"], "rule='lasso' was asked; accepted is one of 'erg'"),
+        ([source, "--out", out, "--rule", "random:3", "--seed", "-1"], "seed=-1 was asked"),
         ([source, "--out", out, "--layers", "fc9"], "layers=['fc9'] was asked"),
         ([source, "--out", str(tmp_path / "full")], "a folder that is not there yet or empty"),
         ([source, "--out", str(tmp_path / "no" / "such")], "no such parent folder"),

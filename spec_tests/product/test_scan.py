@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -26,12 +27,12 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
-from setol_ww import classic, exports, jobs, rows, streaming, table
+from setol_ww import classic, compression, exports, jobs, rows, streaming, table
 from setol_ww.checkpoints import checkpoint_entries
 from setol_ww.cli import main
 from setol_ww.cost import cost, shares
 from setol_ww.spectrum import Spectrum
-from setol_ww.store import Store, decode, encode, store_path
+from setol_ww.store import Store, _explained, decode, encode, store_path
 from spec_tests.conftest import ROOT
 from spec_tests.plain import plain_fit
 from spec_tests.product.test_checkpoints import Malicious
@@ -234,6 +235,56 @@ def test_wrong_options_are_refused_before_any_work(checkpoint, monkeypatch, opti
     with pytest.raises(ww.InvalidInput, match=message):
         ww.scan(checkpoint, **options)
     assert sorted(checkpoint.parent.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", [3, None, torch.nn.Linear(3, 3)], ids=["number", "none", "module"])
+def test_what_is_no_path_is_refused(path, checkpoint, tmp_path):
+    for ask in (
+        lambda: ww.scan(path),
+        lambda: ww.merge_scans([path]),
+        lambda: ww.merge_scans(path),
+        lambda: ww.truncate_checkpoint(path, tmp_path / "out"),
+        lambda: ww.truncate_checkpoint(checkpoint, path),
+        lambda: ww.load_factorised(path),
+    ):
+        with pytest.raises(ww.InvalidInput, match="accepted is the path of a file or a folder"):
+            ask()
+    if path is not None:
+        with pytest.raises(ww.InvalidInput, match="out="):
+            ww.scan(checkpoint, path)
+
+
+def test_one_result_is_merged_without_a_list(checkpoint, tmp_path):
+    out = tmp_path / "layers.sqlite"
+    reference = ww.scan(checkpoint, out)
+    for result in (out, str(out)):
+        assert_same_table(ww.merge_scans(result), reference)
+
+
+def test_a_folder_called_as_a_file_is_no_file(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "archive.safetensors").mkdir(parents=True)
+    with pytest.raises(ww.InvalidInput, match="it holds no file ending in"):
+        ww.scan(folder)
+    np.save(folder / "net.npy", np.random.default_rng(0).normal(size=(20, 10)))
+    assert ww.scan(folder)["longname"].tolist() == ["net"]
+
+
+@pytest.mark.parametrize("command", ["analyze", "truncate", "scan"])
+def test_an_interrupt_ends_with_a_sentence(command, checkpoint, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compression, "checkpoint_entries", interrupted)
+    monkeypatch.setattr(ww.WeightWatcher, "analyze", interrupted)
+    monkeypatch.setattr(streaming, "scan", interrupted)
+    out = tmp_path / ("out" if command == "truncate" else "out.csv")
+    assert main([command, str(checkpoint), "--out", str(out)]) == 130
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("setol-ww: interrupted")
+    assert said.err.count("\n") == 1
+    assert not out.exists()
 
 
 def test_no_weights(tmp_path):
@@ -529,6 +580,39 @@ def test_two_processes_on_one_file(checkpoint, tmp_path):
         holder.wait()
         holder.stdout.close()
     assert_same_table(ww.scan(checkpoint, out), ww.scan(checkpoint))
+
+
+def test_another_process_finishes_while_one_waits(checkpoint, tmp_path):
+    out = tmp_path / "layers.csv"
+    said = []
+
+    def lose() -> None:
+        with pytest.raises(ww.InvalidInput) as caught:
+            ww.scan(checkpoint, out)
+        said.append(str(caught.value))
+
+    first = Store.open(store_path(out), {"columns": []})
+    second = threading.Thread(target=lose)
+    second.start()
+    time.sleep(0.4)
+    first.remove()
+    second.join()
+    assert said == [
+        f"the results file {store_path(out)} was asked; another process finished it and removed it meanwhile"
+    ]
+    assert list(tmp_path.glob("layers*")) == []
+
+
+def test_only_a_full_disk_asks_for_room(tmp_path):
+    path = tmp_path / "layers.sqlite"
+    path.touch()
+    for error, number, advice in (
+        ("disk I/O error", errno.EIO, "resume when the disk is sound"),
+        ("database or disk is full", errno.ENOSPC, "make room and resume"),
+    ):
+        with pytest.raises(OSError, match=f"3 finished rows in it are intact, {advice}") as caught, _explained(path, 3):
+            raise sqlite3.OperationalError(error)
+        assert caught.value.errno == number
 
 
 # Damage.

@@ -228,6 +228,31 @@ def test_random_components_are_seeded_by_layer():
     assert kept[7] < 1e-13
 
 
+@pytest.mark.parametrize("seed", [-1, "a", 1.0, True, None, 2**32])
+@pytest.mark.parametrize("rule", ["random:3", "erg"])
+def test_a_seed_that_is_none_is_refused_before_anything_is_made(seed, rule, tmp_path, monkeypatch):
+    net = two_layers()
+    np.save(tmp_path / "fc.npy", np.ones((9, 7)))
+    monkeypatch.setattr(copy, "deepcopy", None)
+    for ask in (
+        lambda: ww.truncate(net, rule, seed=seed),
+        lambda: ww.truncated(net, rule, seed=seed).__enter__(),
+        lambda: ww.evaluate_truncation(net, None, rules=[rule], seed=seed),
+        lambda: ww.truncation_curve(net, None, seed=seed),
+        lambda: ww.truncate_checkpoint(tmp_path / "fc.npy", tmp_path / "out", rule, seed=seed),
+    ):
+        with pytest.raises(ww.InvalidInput, match="seed="):
+            ask()
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_of_numpy_are_seeds():
+    net = two_layers()
+    assert torch.equal(
+        ww.truncate(net, "random:3", seed=np.int64(5))[0].weight, ww.truncate(net, "random:3", seed=5)[0].weight
+    )
+
+
 def test_as_many_as_another_rule():
     found = ww.Spectrum.from_matrix(np.random.default_rng(0).normal(size=(50, 40)))
     k = ww.erg_cut(found).rank
@@ -501,6 +526,45 @@ def test_nothing_but_values_changes_inside_and_nothing_after():
     assert torch.equal(model[1].weight.grad, torch.ones_like(model[1].weight))
 
 
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(40, 30), nn.Linear(30, 20))
+
+
+def test_restored_when_the_evaluation_converts_the_model():
+    model = two_layers()
+    before = bits(model)
+
+    def converting(one: nn.Module) -> float:
+        one.double()
+        norm = one[0].weight.detach().norm().item()
+        one.float()
+        return norm
+
+    rules = ["rank:3", "energy:1", "rank:20", "random:3"]
+    frame = ww.evaluate_truncation(model, converting, rules=rules)
+    assert_same_bits(model, before)
+    truth = ww.evaluate_truncation(two_layers(), lambda one: one[0].weight.detach().double().norm().item(), rules=rules)
+    pd.testing.assert_frame_equal(frame, truth, check_exact=True)
+
+
+def test_restored_in_the_dtype_the_body_leaves():
+    model = two_layers()
+    truth = copy.deepcopy(model).half()
+    with ww.truncated(model, "rank:3"):
+        model.half()
+    assert_same_bits(model, bits(truth))
+
+
+def test_a_tensor_put_in_the_place_of_another_stays():
+    model = two_layers()
+    second = model[1].weight.detach().clone()
+    with ww.truncated(model, "rank:3"):
+        model[0].weight = nn.Parameter(torch.ones(30, 40))
+    assert bool((model[0].weight == 1).all())
+    assert torch.equal(model[1].weight, second)
+
+
 def test_a_graph_made_before_still_gives_its_gradient():
     model = nn.Linear(8, 6)
     x = torch.randn(3, 8, requires_grad=True)
@@ -556,7 +620,7 @@ def test_restored_after_a_fault_in_the_middle_of_applying(step, kind, monkeypatc
 
 
 def test_restored_when_interrupted_at_any_line():
-    """KeyboardInterrupt before each line that truncation runs, until one run sees none."""
+    """Ctrl-C before each line that truncation runs, those that put values back too, until one run sees none."""
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 4), nn.Conv1d(3, 4, 2))
     before = bits(model)
@@ -572,7 +636,7 @@ def test_restored_when_interrupted_at_any_line():
             if event == "line":
                 seen += 1
                 if seen == number:
-                    raise KeyboardInterrupt
+                    signal.raise_signal(signal.SIGINT)
             return trace
 
         handler, tracer = signal.getsignal(signal.SIGINT), sys.gettrace()

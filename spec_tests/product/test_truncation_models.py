@@ -296,6 +296,65 @@ def test_perplexity_by_hand():
     assert got["late_loss"] == pytest.approx(np.mean([row[5:] for row in nll]), rel=1e-12)
 
 
+def test_padding_on_the_left_predicts_nothing():
+    torch.manual_seed(0)
+    ids, logits = torch.randint(0, 30, (2, 10)), torch.randn(2, 10, 30)
+    mask = torch.ones_like(ids)
+    mask[0, :4] = 0
+    got = ww.perplexity([{"input_ids": ids, "attention_mask": mask}])(lambda input_ids, attention_mask: logits)
+    log = logits.double().log_softmax(-1)
+    # The first seen token of a sequence, at 4 in the first one, has nothing before it.
+    truth = [-log[i, t - 1, ids[i, t]].item() for i, start in ((0, 5), (1, 1)) for t in range(start, 10)]
+    assert got["loss"] == pytest.approx(np.mean(truth), rel=1e-12)
+
+
+def test_labels_and_ids_of_every_integer_type():
+    torch.manual_seed(0)
+    layer, x, y = nn.Linear(5, 3), torch.randn(9, 5), torch.randint(0, 3, (9,))
+    truth = ww.classification_metrics([(x, y)])(layer)
+    for labels in (y.int(), y.to(torch.uint8), y.numpy(), y.numpy().astype(np.int16), y.tolist()):
+        assert ww.classification_metrics([(x, labels)])(layer) == truth
+    ids, logits = torch.randint(0, 30, (2, 10)), torch.randn(2, 10, 30)
+    truth = ww.perplexity([ids])(lambda _: logits)
+    for batch in (ids.int(), (ids, ids.numpy()), (ids.int(), ids.to(torch.uint8))):
+        assert ww.perplexity([batch])(lambda _: logits) == truth
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.zeros(9, 1).long(),
+        nn.functional.one_hot(torch.zeros(9).long(), 3),
+        torch.zeros(8).long(),
+        torch.zeros(9),
+        torch.tensor(1),
+        ["a"] * 9,
+        None,
+    ],
+    ids=["column", "one-hot", "too few", "floats", "one number", "words", "none"],
+)
+def test_labels_that_are_refused(labels):
+    with pytest.raises(ww.InvalidInput, match="labels"):
+        ww.classification_metrics([(torch.randn(9, 5), labels)])(nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.zeros(10).long(),
+        torch.zeros(2, 10),
+        torch.zeros(2, 11).long(),
+        torch.zeros(3, 10).long(),
+        (torch.zeros(2, 10).long(), torch.zeros(2, 10, 30).long()),
+        {"input_ids": torch.zeros(2, 10).long(), "attention_mask": torch.ones(2, 9)},
+    ],
+    ids=["one sequence", "floats", "longer", "more", "one-hot", "mask"],
+)
+def test_tokens_that_are_refused(batch):
+    with pytest.raises(ww.InvalidInput, match="labels"):
+        ww.perplexity([batch])(lambda *_, **__: torch.zeros(2, 10, 30))
+
+
 def test_perplexity_of_a_model_that_tells_its_loss_alone():
     losses = iter([2.0, 5.0])
     model = lambda input_ids, labels: {"loss": torch.tensor(next(losses))}  # noqa: E731
