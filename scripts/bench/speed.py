@@ -236,12 +236,13 @@ def picture(out: Path) -> None:
     pivot = whole_table.pivot(index="model", columns="options", values="times faster")
     pivot.loc[list(dict.fromkeys(whole_table["model"]))].plot.barh(ax=left, logx=True)
     left.axvline(1, color="black", linewidth=0.8)
-    left.set(xlabel="times faster than WeightWatcher (CPU time)", ylabel="")
+    left.set(xlabel="times faster than WeightWatcher (CPU time)", ylabel="", xlim=(0.8, 120))
+    left.legend(loc="upper right")
     for stage, rows in stage_table.groupby("stage"):
         right.loglog(rows["side"], rows["times faster"], marker="o", label=stage)
     right.axhline(1, color="black", linewidth=0.8)
-    right.set(xlabel="side of a square layer", ylabel="times faster")
-    right.legend()
+    right.set(xlabel="side of a square layer", ylabel="times faster", ylim=(0.8, 2000))
+    right.legend(loc="upper left", ncols=2)
     figure.savefig(out / "speed.png", dpi=120)
 
 
