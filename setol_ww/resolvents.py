@@ -19,15 +19,15 @@ from .contracts import FloatArray
 from .transforms import integrated_r
 
 DIRECT_POINTS = 24
-DIGITS = 12
+DIGITS = 10
 # Share of the half-width pi of the strip that the Bernstein ellipse may take: at its rim G has poles.
 STRIP = 0.9
 BLOCK_ELEMENTS = 2**20
 # H is expanded to second order around the points found, so its error is about the third power of this.
 CLOSE_ENOUGH = 3e-5
 MAX_NEWTON = 5
-# The range of u may be longer than the points need; a few steps bring it within a factor of two or so.
-NEWTON_STEPS_TO_A_BOUND = 5
+# The range of u may be longer than the points need: two steps bring it near enough.
+NEWTON_STEPS_TO_A_BOUND = 2
 
 
 def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -> float:
