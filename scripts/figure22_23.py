@@ -13,12 +13,11 @@ near 0. delta = (xmin - detX_val) / mean eigenvalue, recomputed from the columns
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mlp3_cache import Claim, Plot, read_csv, run
+from mlp3_cache import Claim, Plot, read_csv, run, shared_csv
 
 TABLES = {"Falcon-7B": "falcon-7b", "Llama-13B": "llama-13b"}
 NETS = {"ResNet-20": "resnet20", "ResNet-32": "resnet32"}
@@ -30,12 +29,7 @@ MIN_LAYERS = 15
 
 def published_table(model: str) -> pd.DataFrame:
     """alpha and delta of one of the paper's own WeightWatcher tables."""
-    named = os.environ.get("SETOL_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = folder / "setol_tables" / f"{TABLES[model]}.csv"
-    if not path.exists():
-        raise SystemExit(f"{path} is not there: set SETOL_DATA, or use --redraw")
-    rows = pd.read_csv(path)
+    rows = shared_csv("setol_tables", TABLES[model])
     delta = (rows["xmin"] - rows["detX_val"]) / (rows["norm"] / rows["num_evals"])
     kind = rows["longname"].str.split(".").str[-1]
     return pd.DataFrame(

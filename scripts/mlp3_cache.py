@@ -137,14 +137,19 @@ def mean_sd(values, digits: int = 2) -> str:
     return f"{mean}{spread} (n = {values.size})"
 
 
-def published(name: str) -> pd.DataFrame:
-    """A CSV of the paper's numbers; of no rows where the shared data are not at hand."""
+def shared_csv(folder: str, name: str) -> pd.DataFrame:
+    """A CSV of the shared data; the script ends with a sentence where they are not at hand."""
     named = os.environ.get("SETOL_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = folder / "figures" / f"{name}.csv"
+    data = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = data / folder / f"{name}.csv"
     if not path.exists():
         raise SystemExit(f"{path} is not there: set SETOL_DATA, or use --redraw")
-    frame = pd.read_csv(path)
+    return pd.read_csv(path)
+
+
+def published(name: str) -> pd.DataFrame:
+    """A CSV of the paper's numbers, its knobs called as ours."""
+    frame = shared_csv("figures", name)
     if "knob" in frame:
         frame["knob"] = frame["knob"].map({theirs: ours for ours, theirs in PUBLISHED_KNOB.items()})
     return frame.drop(columns=["source", "note"], errors="ignore")
