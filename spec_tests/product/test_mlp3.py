@@ -53,7 +53,8 @@ def test_the_compiled_epoch_is_that_of_autograd(batch, train):
     moves = np.array(mlp3.TRAINED[train])
     loss, truth = autograd_epoch(net, data, order, batch, 0.05, moves)
     flat = [array for layer in net for array in layer]
-    got, _ = mlp3.sgd_epoch(*mlp3.sparse_rows(data.x), data.y, order, batch, 0.05, moves, *flat)
+    hidden = mlp3.first_activations(net, data.x) if train == "fc2" else np.empty((0, 300), np.float32)
+    got, _ = mlp3.sgd_epoch(*mlp3.sparse_rows(data.x), hidden, data.y, order, batch, 0.05, moves, *flat)
     assert got == pytest.approx(loss, rel=1e-5)
     for moved, before, array, want in zip(np.repeat(moves, 2), start, flat, truth, strict=True):
         np.testing.assert_allclose(array, want, atol=2e-5)
@@ -81,8 +82,8 @@ def test_a_net_comes_back_as_it_was_trained(tmp_path):
 def test_the_grid_is_the_study_with_three_seeds_before_five():
     grid = mlp3.grid()
     assert len(grid) == len(set(grid)) == 12 * 3 * 5
-    rates = [recipe for recipe in grid if recipe.train == "fc1" and recipe.lr_scale > 1]
-    assert [recipe.seed for recipe in rates] == sorted(recipe.seed for recipe in rates)
+    alone = [recipe for recipe in grid if recipe.train != "all"]
+    assert {recipe.seed for recipe in alone[: len(alone) * 3 // 5]} == {0, 1, 2}
 
 
 def test_the_command_runs_and_resumes(data, tmp_path):
