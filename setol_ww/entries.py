@@ -9,7 +9,7 @@ variance, nor a heavy tail is read as a trap.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,9 +18,9 @@ from scipy.stats import poisson
 
 from .contracts import FloatArray
 
-# A block of entries in float64 is 16 MB.
-BLOCK = 2**21
-PILOT = 2**20
+# A block of entries in float64 is a quarter of a megabyte: what is computed from it stays in the cache.
+BLOCK = 2**15
+PILOT = 2**17
 LARGEST_TAIL = 2000
 SMALLEST_TAIL = 20
 # Share of the tail's elements that may stand apart without touching the fit of the others.
@@ -92,25 +92,25 @@ class Entries:
 
 def read_entries(flat: np.ndarray) -> Entries:
     """Statistics of a one-dimensional array of finite numbers of any real dtype."""
-    pilot = np.asarray(flat[:: max(1, flat.size // PILOT)], dtype=np.float64)
+    pilot = _pilot(flat)
     centre = float(np.median(pilot))
     wanted = int(min(LARGEST_TAIL, max(SMALLEST_TAIL, flat.size**0.65), flat.size - 1))
     largest = _largest(flat, centre, wanted + 1)
-    ties = sum(int(np.count_nonzero(np.abs(block - centre) == largest[-1])) for block in _blocks(flat))
-    tail = fit_tail_of_entries(spread_ties(largest, ties))
+    tail = fit_tail_of_entries(spread_ties(largest, lambda: _how_many(flat, centre, largest[-1])))
     relevant = RELEVANT * flat.size**0.25 * _spread(pilot, centre)
     apart = largest[: _number_apart(largest, tail, relevant)]
     known = tail is not None or largest[0] <= relevant
     limit = apart[-1] if apart.size else math.inf
     kept = flat.size - apart.size
-    total = sum(float(np.sum(block[np.abs(block - centre) < limit])) for block in _blocks(flat))
-    mean = total / kept
+    mean = sum(float(np.sum(block)) for block in _kept_blocks(flat, centre, limit)) / kept
     # In units of the largest size that is kept, sixth powers neither overflow nor vanish.
     unit = float(largest[apart.size]) or 1.0
     sums = np.zeros(3)
-    for block in _blocks(flat):
-        square = ((block[np.abs(block - centre) < limit] - mean) / unit) ** 2
-        sums += square.sum(), (square**2).sum(), (square**3).sum()
+    for block in _kept_blocks(flat, centre, limit):
+        size = (block - mean) / unit
+        square = size * size
+        fourth_power = square * square
+        sums += square.sum(), fourth_power.sum(), fourth_power @ square
     second, fourth, sixth = (float(value) for value in sums / kept)
     variance = second * unit**2
     if not second > 0:
@@ -152,11 +152,12 @@ def fit_tail_of_entries(largest: FloatArray) -> Tail | None:
     return Tail(start, count, abs(float(found.x[0])), unit * math.exp(float(found.x[1])))
 
 
-def spread_ties(largest: FloatArray, of_smallest: int) -> FloatArray:
+def spread_ties(largest: FloatArray, of_smallest: Callable[[], int]) -> FloatArray:
     """Descending sizes of which equal ones are spread evenly over half the smaller gap to a neighbour, to both sides.
 
     Quantised elements have few sizes, each a bin of those they had before; spread, they show the law they come from.
-    `of_smallest` elements have the last size, more than are in `largest` where that cuts a bin: it has the upper ones.
+    `of_smallest()` elements have the last size, more than are in `largest` where that cuts a bin, of which it has the
+    upper ones.
     """
     sizes, counts = np.unique(largest, return_counts=True)
     if sizes.size < 3 or sizes.size == largest.size:
@@ -164,16 +165,22 @@ def spread_ties(largest: FloatArray, of_smallest: int) -> FloatArray:
     gaps = np.diff(sizes)
     half = np.minimum(np.append(gaps[0], gaps), np.append(gaps, gaps[-1])) / 2
     whole = counts.copy()
-    whole[0] = of_smallest
+    whole[0] = of_smallest()
     within = np.arange(largest.size) + np.repeat(whole - np.cumsum(counts), counts)
     shift = (2 * within + 1) / np.repeat(whole, counts) - 1
     return np.sort(np.repeat(sizes, counts) + np.repeat(half, counts) * shift)[::-1]
 
 
+def _pilot(flat: np.ndarray) -> FloatArray:
+    """About PILOT elements at one distance, which is odd: a multiple of a row's length would stay in few columns."""
+    stride = max(1, flat.size // PILOT)
+    return np.asarray(flat[:: stride + (stride + 1) % 2], dtype=np.float64)
+
+
 def _spread(pilot: FloatArray, centre: float) -> float:
     """Standard deviation of the inner 99.5 %, a little small."""
-    sizes = np.sort(np.abs(pilot - centre))
-    inner = sizes[: max(1, int(0.995 * sizes.size))]
+    inside = max(1, int(0.995 * pilot.size))
+    inner = np.partition(np.abs(pilot - centre), inside - 1)[:inside]
     unit = float(inner[-1]) or 1.0
     return unit * float(np.sqrt(np.mean((inner / unit) ** 2)))
 
@@ -190,12 +197,25 @@ def _number_apart(largest: FloatArray, tail: Tail | None, relevant: float) -> in
 
 def _largest(flat: np.ndarray, centre: float, count: int) -> FloatArray:
     """The `count` largest |w - centre|, descending."""
-    kept = np.empty(0)
+    kept, bar = np.empty(0), -math.inf
     for block in _blocks(flat):
-        kept = np.concatenate([kept, np.abs(block - centre)])
+        sizes = np.abs(block - centre)
+        kept = np.concatenate([kept, sizes[sizes > bar]])
         if kept.size > count:
             kept = np.partition(kept, kept.size - count)[-count:]
+            bar = kept[0]
     return np.sort(kept)[::-1]
+
+
+def _how_many(flat: np.ndarray, centre: float, size: float) -> int:
+    """Number of elements of exactly this |w - centre|."""
+    return sum(int(np.count_nonzero(np.abs(block - centre) == size)) for block in _blocks(flat))
+
+
+def _kept_blocks(flat: np.ndarray, centre: float, limit: float) -> Iterator[FloatArray]:
+    """Blocks without the elements whose |w - centre| is `limit` or more."""
+    for block in _blocks(flat):
+        yield block if math.isinf(limit) else block[np.abs(block - centre) < limit]
 
 
 def _blocks(flat: np.ndarray) -> Iterator[FloatArray]:

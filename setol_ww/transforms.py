@@ -251,7 +251,7 @@ def distances(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
 
     Free of units, so that no t over- or underflows. d lies in [w_max, 1] and, because R is at least the mean, above 1
     less t times the distance of the mean from the largest atom. The inverse of the sum is concave and rising in d, so
-    Newton from the left end climbs to the root without passing it; the bracket only catches rounding.
+    Newton from the left end climbs to the root without passing it: a step down is rounding, and the end.
     """
     below = x.max() - x
     gaps = t[:, None] * below
@@ -262,9 +262,9 @@ def distances(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
         h = 1 / (d[:, None] + gaps)
         total = np.sum(w * h, axis=1)
         new = np.clip(d + (total - 1) * total / np.sum(w * h * h, axis=1), low, 1.0)
-        if np.all(np.abs(new - d) <= 4e-16 * d):
+        if np.all(new - d <= 4e-16 * d):
             break
-        d = new
+        d = np.maximum(new, d)
     return d
 
 

@@ -14,6 +14,7 @@ from .contracts import FloatArray
 from .edge_law import centre_and_scale, edge, edge_pvalue, strength
 from .eigen import gram
 from .entries import Entries, read_entries
+from .sources import to_numpy
 from .spectrum import SMALLEST_RAW
 from .trap_location import Place, is_shift, locate
 
@@ -25,6 +26,8 @@ FIRST_LOOK = 4
 # Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
 DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
+# numpy exchanges elements of eight bytes by a faster loop than others, whatever they are; the order is the same.
+IN_CACHE = 2**21
 # Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
 MODERATE_EXPONENT = 20
 
@@ -77,6 +80,7 @@ class Slice:
 def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None, str]:
     """The outliers of one shuffled matrix at `level`, or None and why there are none to look for."""
     tall, transposed = tall_entries(matrix)
+    is_own = _address(tall) != _address(matrix)
     N, M = tall.shape
     reason = _why_not(tall)
     if reason:
@@ -90,7 +94,8 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
         return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
     if not entries.has_known_tail:
         return None, "too few distinct sizes of elements to know their tail"
-    shuffled = shuffle(tall, seed)
+    shuffled = shuffle(tall, seed, overwrite=is_own)
+    del tall
     matrix_gram = gram(shuffled)
     number = min(FIRST_LOOK, M)
     while True:
@@ -152,16 +157,23 @@ def tall_entries(matrix: Any) -> tuple[np.ndarray, bool]:
 
     Of a square matrix and its transpose the same one is taken, so that both are shuffled alike.
     """
-    if hasattr(matrix, "detach"):
-        import torch
-
-        matrix = matrix.detach().cpu()
-        matrix = matrix.to(torch.float64 if matrix.dtype in (torch.float64, torch.int64) else torch.float32).numpy()
-    if matrix.dtype not in (np.float32, np.float64):
-        matrix = matrix.astype(np.float32 if matrix.dtype == np.float16 else np.float64)
     rows, columns = matrix.shape
     transposed = rows < columns or (rows == columns and _transpose_first(matrix))
-    return np.ascontiguousarray(matrix.T if transposed else matrix), transposed
+    tall = matrix.T if transposed else matrix
+    if hasattr(tall, "detach"):
+        import torch
+
+        dtype = torch.float64 if tall.dtype in (torch.float64, torch.int64) else torch.float32
+        # Turned and widened at once: a large layer is copied no more than once.
+        tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous().numpy()
+    if tall.dtype not in (np.float32, np.float64):
+        tall = tall.astype(np.float32 if tall.dtype == np.float16 else np.float64, order="C")
+    return np.ascontiguousarray(tall), transposed
+
+
+def _address(matrix: Any) -> int:
+    """Where in memory the first entry is."""
+    return int(matrix.data_ptr() if hasattr(matrix, "data_ptr") else matrix.ctypes.data)
 
 
 def of_moderate_size(tall: np.ndarray) -> tuple[np.ndarray, int]:
@@ -170,10 +182,10 @@ def of_moderate_size(tall: np.ndarray) -> tuple[np.ndarray, int]:
     return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(tall, -exponent), exponent)
 
 
-def _transpose_first(square: np.ndarray) -> bool:
+def _transpose_first(square: Any) -> bool:
     """True when |w_ij| < |w_ji| at the first pair that differs."""
     for row in range(square.shape[0]):
-        above, below = np.abs(square[row, row + 1 :]), np.abs(square[row + 1 :, row])
+        above, below = (np.abs(to_numpy(line)) for line in (square[row, row + 1 :], square[row + 1 :, row]))
         differ = np.flatnonzero(above != below)
         if differ.size:
             return bool(above[differ[0]] < below[differ[0]])
@@ -199,9 +211,13 @@ def _why_not(tall: np.ndarray) -> str:
     return ""
 
 
-def shuffle(tall: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
-    """All entries in random order, by a local generator."""
-    flat = tall.reshape(-1).copy()
+def shuffle(tall: np.ndarray, seed: tuple[int, ...], *, overwrite: bool = False) -> np.ndarray:
+    """All entries in random order, by a local generator; in float64 where that fits a cache, which is faster.
+
+    With `overwrite` a large matrix may be shuffled in place.
+    """
+    dtype = np.float64 if tall.size <= IN_CACHE else tall.dtype
+    flat = tall.reshape(-1).astype(dtype, copy=not overwrite)
     np.random.default_rng(seed).shuffle(flat)
     return flat.reshape(tall.shape)
 

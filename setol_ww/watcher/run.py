@@ -62,11 +62,10 @@ class Record:
         """True when weightwatcher gives the layer a row; it walks past others in some modes."""
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
-    def matrices(self) -> Iterator[np.ndarray]:
-        """The layer's matrices as arrays, scaled as weightwatcher scales them, one after the other."""
+    def matrices(self) -> Iterator[Any]:
+        """The layer's matrices scaled as weightwatcher scales them: as they are stored where that changes nothing."""
         for matrix in self.ww_layer.Wmats:
-            array = to_numpy(matrix)
-            yield array if self.scale == 1 else array * np.sqrt(self.scale)
+            yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
 
     def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""

@@ -158,7 +158,7 @@ class WeightWatcher(package.WeightWatcher):
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
         n_jobs : int
-            1: this version works in one process.
+            1: one process with all its BLAS threads; `setol_ww.scan` spreads a checkpoint over processes.
         progress : bool, optional
             A progress bar over the tensors; by default only on a terminal.
         device : str
@@ -179,7 +179,11 @@ class WeightWatcher(package.WeightWatcher):
             Unknown or contradictory options, or a model without weights.
         """
         one_of("engine", engine, ENGINES)
-        one_of("n_jobs", n_jobs, (1,))
+        if n_jobs != 1 or isinstance(n_jobs, bool):
+            raise InvalidInput(
+                f"n_jobs={n_jobs!r} was asked; accepted is 1, one process with all its BLAS threads. "
+                "setol_ww.scan(path, n_jobs=...) spreads a checkpoint over processes or machines"
+            )
         if check_device(device) != "cpu" and engine != "fast":
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
         one_of("quality", quality, (True, False))
