@@ -156,31 +156,32 @@ def bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
         Of the spectrum they belong to.
     slices : int
     """
-    tried = (_bulk_and_spikes(tail, bulk, slices, stretch) for stretch in STRETCHES)
-    return max(tried, key=lambda log_density: float(log_density.sum()))
+    tried = _bulk_and_spikes(tail, bulk, slices)
+    best: FloatArray = tried[int(np.argmax(tried.sum(axis=1)))]
+    return best
 
 
-def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int, stretch: float) -> FloatArray:
-    """The same at one scale. One eigenvalue of the bulk is beyond its end, exponential with the Tracy-Widom scale."""
-    n, unit, q = tail.size, stretch * bulk.sigma_raw**2 * bulk.N, bulk.M / bulk.N
-    edge = stretch * bulk.edge_raw
-    spikes = int(n - np.searchsorted(tail, edge, side="right"))
+def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
+    """The same at every scale, one row each.
+
+    One eigenvalue of the bulk is beyond its end, exponential with the Tracy-Widom scale.
+    """
+    n, q = tail.size, bulk.M / bulk.N
+    edges = STRETCHES * bulk.edge_raw
+    spikes = n - np.searchsorted(tail, edges, side="right")
+    in_bulk = np.arange(n) < (n - spikes)[:, None]
     upper, scale = (1 + math.sqrt(q)) ** 2, float(johnstone(bulk.N, bulk.M)[1]) / bulk.N
     soft = 1 / (bulk.M * slices)
-    log_density = np.empty(n)
-    if n > spikes:
-        below = tail[: n - spikes] / unit
-        start = float(below[0])
-        beyond = 1.0 if start < upper else math.exp((upper - start) / scale)
-        reach = (1 - soft) * (1 - float(marchenko_pastur_cdf(np.array(start), q))) + soft * beyond
-        end = np.where(below > upper, np.exp(-np.maximum(below - upper, 0) / scale) / scale, 0.0)
-        density = (1 - soft) * marchenko_pastur_density(below, q) + soft * end
-        logs = np.log(np.maximum(density * below * ((n - spikes) / n), SMALLEST_DENSITY))
-        log_density[: n - spikes] = logs - math.log(max(reach, SMALLEST_DENSITY))
-    if spikes:
-        width = math.log(float(tail[-1]) / (edge if n > spikes else float(tail[0])))
-        log_density[n - spikes :] = math.log(spikes / n) - math.log(max(width, scale / upper))
-    return log_density
+    x = tail / (STRETCHES[:, None] * bulk.sigma_raw**2 * bulk.N)
+    far = np.exp(-np.maximum(x - upper, 0) / scale)
+    beyond = far[:, 0]
+    reach = (1 - soft) * (1 - marchenko_pastur_cdf(x[:, 0], q)) + soft * beyond
+    density = (1 - soft) * marchenko_pastur_density(x, q) + soft * np.where(x > upper, far / scale, 0.0)
+    below = np.log(np.maximum(density * x * ((n - spikes) / n)[:, None], SMALLEST_DENSITY))
+    below -= np.log(np.maximum(reach, SMALLEST_DENSITY))[:, None]
+    width = np.log(tail[-1] / np.where(spikes < n, edges, tail[0]))
+    above = np.log(np.maximum(spikes, 1) / n) - np.log(np.maximum(width, scale / upper))
+    return np.where(in_bulk, below, above[:, None])
 
 
 def marchenko_pastur_density(x: FloatArray, q: float) -> FloatArray:
