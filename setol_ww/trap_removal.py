@@ -11,7 +11,7 @@ import numpy as np
 from .contracts import FloatArray, InvalidInput
 from .edge_law import TRACY_WIDOM_MEAN, centre_and_scale
 from .spectrum import as_matrix
-from .trap_search import Slice, look, shuffle, tall_entries
+from .trap_search import Slice, look, sources_of
 from .traps import TrapReport, _as_slices, as_array, find_traps
 
 logger = logging.getLogger(__name__)
@@ -94,22 +94,19 @@ def _take_out(matrix: Any, found: Slice, seed: tuple[int, ...]) -> None:
     if found.place.shifts.any():
         _subtract(matrix, found.raw(found.entries.mean))
     elif not found.sources.size:
-        _subtract(matrix, _spread_part(matrix, found, seed))
+        _subtract(matrix, _spread_part(found, seed))
 
 
-def _spread_part(matrix: Any, found: Slice, seed: tuple[int, ...]) -> FloatArray:
+def _spread_part(found: Slice, seed: tuple[int, ...]) -> FloatArray:
     """What the outliers have beyond the largest eigenvalue that noise has on average, put back in order."""
-    tall, _ = tall_entries(matrix)
-    shuffled = shuffle(tall, seed)
     scale = centre_and_scale(found.N, found.M)[1]
     ends = found.entries.variance * np.full(found.count, found.edge + TRACY_WIDOM_MEAN * scale)
     beyond = np.sqrt(found.values[: found.count]) - np.sqrt(ends)
     part = (found.left * beyond) @ found.right.T
-    order = np.arange(shuffled.size)
-    np.random.default_rng(seed).shuffle(order)
-    sorted_back = np.empty(shuffled.size)
+    order = sources_of(np.arange(part.size), part.size, seed)
+    sorted_back = np.empty(part.size)
     sorted_back[order] = part.reshape(-1)
-    back = np.ldexp(sorted_back.reshape(tall.shape), found.exponent)
+    back = np.ldexp(sorted_back.reshape(part.shape), found.exponent)
     return back.T if found.transposed else back
 
 
