@@ -29,6 +29,8 @@ EPS_FLOAT64 = float(np.finfo(np.float64).eps)
 GRAM_RESOLUTION = 100 * EPS_FLOAT64
 BLOCK_ELEMENTS = 2**18
 DEVICE_BLOCK_ELEMENTS = 2**25
+# Columns that one step of the blocked QR reflects together.
+QR_COLUMNS = 32
 
 
 def eigenvalues(matrix: Any, device: str = "cpu") -> FloatArray:
@@ -139,14 +141,18 @@ def row_blocks(matrix: Any) -> Iterator[FloatArray]:
 
 
 def triangle(matrix: Any) -> FloatArray:
-    """R of the blocked QR of the tall orientation: the same singular values and right singular vectors."""
-    total: FloatArray = np.empty((0, min(matrix.shape)))
+    """R of the QR of the tall orientation: the same singular values and right singular vectors.
+
+    Each block of rows is turned into the triangle so far (LAPACK's `tpqrt`): no stack of both is ever there.
+    """
+    side = min(matrix.shape)
+    total = np.zeros((side, side), order="F")
     for block in row_blocks(matrix):
-        stacked = np.concatenate([total, block])
-        if stacked.shape[0] > stacked.shape[1]:
-            (stacked,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)
-            stacked = stacked[: stacked.shape[1]]
-        total = stacked
+        total, *_, info = scipy.linalg.lapack.dtpqrt(
+            0, min(QR_COLUMNS, side), total, np.asfortranarray(block), overwrite_a=True, overwrite_b=True
+        )
+        if info:
+            raise ValueError(f"LAPACK's dtpqrt refused its argument {-info}")
     return total
 
 
