@@ -158,4 +158,4 @@ def triangle(matrix: Any) -> FloatArray:
 
 def singular_values(matrix: Any) -> FloatArray:
     """Singular values, ascending: blocked QR, then the SVD of the triangle."""
-    return np.sort(scipy.linalg.svdvals(triangle(matrix), overwrite_a=True))
+    return np.sort(scipy.linalg.svdvals(triangle(matrix), overwrite_a=True, check_finite=False))
