@@ -34,6 +34,7 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
     d1 = np.empty((batch, n1), np.float32)
     d2 = np.empty((batch, n2), np.float32)
     d3 = np.empty((batch, n3), np.float32)
+    active = np.empty(n1, np.int64)
     total, wrong, steps = 0.0, 0, 0
     for first in range(0, len(order), batch):
         size = min(batch, len(order) - first)
@@ -44,14 +45,13 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
                 h1[s] = hidden[sample]
             else:
                 h1[s] = b1
-                for at in range(starts[sample], starts[sample + 1]):
-                    _axpy(values[at], w1[columns[at]], h1[s])
-            h2[s] = b2
+                at, stop = starts[sample], starts[sample + 1]
+                _add_rows(values[at:stop], columns[at:stop], w1, h1[s])
+            count = _positive(h1[s], active)
             for i in range(n1):
-                if h1[s, i] > 0:
-                    _axpy(h1[s, i], w2[i], h2[s])
-                else:
-                    h1[s, i] = 0
+                h1[s, i] = max(h1[s, i], np.float32(0.0))
+            h2[s] = b2
+            _add_rows(h1[s][active[:count]], active[:count], w2, h2[s])
             d3[s] = b3
             for i in range(n2):
                 if h2[s, i] > 0:
@@ -76,8 +76,9 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
             for i in range(n2):
                 d2[s, i] = _dot(w3[i], d3[s]) if h2[s, i] > 0 else np.float32(0.0)
             if trained[0]:
-                for i in range(n1):
-                    d1[s, i] = _dot(w2[i], d2[s]) if h1[s, i] > 0 else np.float32(0.0)
+                d1[s] = 0
+                for at in range(count):
+                    d1[s, active[at]] = _dot(w2[active[at]], d2[s])
         total += loss / size
         steps += 1
         step = np.float32(-rate / size)
@@ -90,14 +91,36 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
                         _axpy(step * h2[s, i], d3[s], w3[i])
             if trained[1]:
                 _axpy(step, d2[s], b2)
-                for i in range(n1):
-                    if h1[s, i] > 0:
-                        _axpy(step * h1[s, i], d2[s], w2[i])
+                for at in range(_positive(h1[s], active)):
+                    _axpy(step * h1[s, active[at]], d2[s], w2[active[at]])
             if trained[0]:
                 _axpy(step, d1[s], b1)
                 for at in range(starts[sample], starts[sample + 1]):
                     _axpy(step * values[at], d1[s], w1[columns[at]])
     return total / steps, wrong / len(order)
+
+
+@numba.njit(fastmath=True, cache=True, boundscheck=False, inline="always")
+def _positive(values, found):
+    """Where values are above 0, into `found`; how many. Without a branch, which would be mispredicted half the time."""
+    count = 0
+    for i in range(len(values)):
+        found[count] = i
+        count += values[i] > 0
+    return count
+
+
+@numba.njit(fastmath=True, cache=True, boundscheck=False, inline="always")
+def _add_rows(factors, rows, matrix, out):
+    """out += sum of factors[n] matrix[rows[n]], four rows at a time: `out` is read and written a quarter as often."""
+    whole = len(rows) - len(rows) % 4
+    for n in range(0, whole, 4):
+        a, b, c, d = factors[n], factors[n + 1], factors[n + 2], factors[n + 3]
+        x, y, z, w = matrix[rows[n]], matrix[rows[n + 1]], matrix[rows[n + 2]], matrix[rows[n + 3]]
+        for j in range(len(out)):
+            out[j] += a * x[j] + b * y[j] + c * z[j] + d * w[j]
+    for n in range(whole, len(rows)):
+        _axpy(factors[n], matrix[rows[n]], out)
 
 
 @numba.njit(fastmath=True, cache=True, boundscheck=False, inline="always")
