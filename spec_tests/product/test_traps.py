@@ -12,7 +12,7 @@ from scipy.special import airy
 
 import setol_ww as ww
 from fixtures import ensembles, matrices
-from setol_ww import edge_law
+from setol_ww import edge_law, trap_search
 from setol_ww.entries import read_entries
 from setol_ww.trap_search import leading, shuffle, sources_of, tall_entries
 from setol_ww.traps import find_traps_of, trap_row
@@ -321,6 +321,34 @@ def spiked() -> np.ndarray:
     W = np.random.default_rng(0).normal(size=(300, 200))
     W[132, 17] = 40
     return W
+
+
+FORMS = {
+    "C": lambda W: W,
+    "Fortran": np.asfortranarray,
+    "turned": lambda W: W.T.copy().T,
+    "float64": lambda W: W.astype(np.float64),
+    "float16": lambda W: W.astype(np.float16),
+    "torch": torch.from_numpy,
+    "torch, turned": lambda W: torch.from_numpy(W.T.copy()).T,
+    "parameter": lambda W: torch.nn.Parameter(torch.from_numpy(W)),
+    "bfloat16": lambda W: torch.from_numpy(W).bfloat16(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_a_large_layer_is_shuffled_without_touching_it(form, is_wide, monkeypatch):
+    """Large ones are shuffled in place where that is a copy of our own; the report is that of a small one."""
+    W = FORMS[form](spiked().astype(np.float32).T.copy() if is_wide else spiked().astype(np.float32))
+    before = W.detach().clone() if hasattr(W, "detach") else W.copy()
+    small = ww.find_traps(W)
+    monkeypatch.setattr(trap_search, "IN_CACHE", 0)
+    large = ww.find_traps(W)
+    assert (large.count, large.elements[0].index) == (1, (17, 132) if is_wide else (132, 17))
+    assert large.sentence == small.sentence
+    assert large.lambda_max == pytest.approx(small.lambda_max, rel=1e-6)
+    assert bool((W == before).all())
 
 
 @pytest.mark.parametrize("order", ["fortran", "torch permuted"])
