@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 VARIABLE = "SETOL_SPEC_IMPL"
+Files = Sequence[Mapping[str, np.ndarray]]
 SHIPPED = {
     "setol_ww": "spec_tests.implementations.ours:implementation",
     "weightwatcher": "spec_tests.implementations.upstream:implementation",
@@ -70,6 +72,30 @@ class Traps:
 
     count: int
     lambda_max: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of a scan.
+
+    `reason` says why there are no numbers, and is empty where there are. `numbers` are all that were computed of its
+    weights, by any names, NaN where undefined; `norm` and `lambda_max`, sum and largest of the eigenvalues, among them.
+    """
+
+    name: str
+    reason: str
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Power-law tail of the pooled windows of a matrix; how many windows, and the shape of one."""
+
+    alpha: float
+    rank: int
+    count: int
+    rows: int
+    columns: int
 
 
 class Law:
@@ -245,6 +271,39 @@ class Implementation:
     def optimal_threshold(self, beta: float) -> float:
         """Gavish and Donoho's hard threshold for singular values in units of their median, beta = M / N."""
         raise Untested("optimal_threshold")
+
+    def stored_eigenvalues(self, W: np.ndarray, dtype: str) -> np.ndarray:
+        """Of W in `dtype` (float32, float16 or bfloat16), which holds its values exactly."""
+        raise Untested("stored_eigenvalues")
+
+    def stored_rank(self, W: np.ndarray, dtype: str) -> int:
+        """Numerical rank of W in `dtype`, which holds its values exactly."""
+        raise Untested("stored_rank")
+
+    def scan(self, files: Files) -> list[Row]:
+        """Rows of a checkpoint, a mapping of names (`*.weight`) to tensors for each of its files.
+
+        A row for every tensor of two dimensions, also for one that cannot be analysed. Rows are compared bit for bit.
+        """
+        raise Untested("scan")
+
+    def scan_shards(self, files: Files, n: int) -> tuple[list[list[Row]], list[Row]]:
+        """The same scan divided among n processes: the rows of each, and all of them merged."""
+        raise Untested("scan_shards")
+
+    def scan_resumed(self, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+        """The same scan broken off once `after` rows were kept (or all, if there are fewer): those, and all rows once
+        it has gone on."""
+        raise Untested("scan_resumed")
+
+    def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
+        """Tail of the pooled eigenvalues of all windows of W in its tall orientation N x M; None where there is none.
+
+        Windows have min(M, floor(N / Q), side) columns (at least one), Q times as many rows (rounded half to even, at
+        most N), and stand on the coarsest grid that covers W: ceil(N / rows) times ceil(M / columns) of them, evenly
+        spaced from edge to edge, starts rounded half to even.
+        """
+        raise Untested("window_tail")
 
     def answers(self) -> frozenset[str]:
         """Names of the methods it overrides."""

@@ -106,6 +106,34 @@ SPECTRUM = (
         ("eigenvalues",),
         "1e-13 of the largest",
     ),
+    Clause(
+        "SPEC-10",
+        "Weights stored in 32 or 16 bits have the spectrum of the same values in float64.",
+        "theory D1; landscape 2.15",
+        ("stored_eigenvalues",),
+        "1e-12 of the largest",
+    ),
+    Clause(
+        "SPEC-11",
+        "Of a long matrix no row is lost and none counted twice, however many rows are taken at a time.",
+        "theory D1",
+        ("eigenvalues",),
+        "1e-12 of the largest",
+    ),
+    Clause(
+        "SPEC-12",
+        "Order in memory, strides and views change nothing, and the matrix given is left as it was.",
+        "theory D1, I1",
+        ("eigenvalues",),
+        "1e-13 of the largest",
+    ),
+    Clause(
+        "SPEC-13",
+        "A repeated column adds a zero and no rank, in every storage type.",
+        "theory D2",
+        ("stored_eigenvalues", "stored_rank"),
+        "1e-24 of the largest",
+    ),
 )
 
 ERG = (
@@ -1114,9 +1142,73 @@ CLASS = (
     ),
 )
 
+SCAN = (
+    Clause(
+        "SCAN-01",
+        "Every matrix has one row, of its own numbers, in an order that the order in the files and their number leave "
+        "alone.",
+        "api, scan",
+        ("scan",),
+        "1e-11 relative; order and repetition exactly",
+    ),
+    Clause(
+        "SCAN-02",
+        "Of several shards one has a row, and the rows of all, merged, are those of one scan.",
+        "api, scan",
+        ("scan", "scan_shards"),
+        "every bit",
+    ),
+    Clause(
+        "SCAN-03",
+        "A row does not depend on which other layers are there.",
+        "api, scan",
+        ("scan",),
+        "every bit",
+    ),
+    Clause(
+        "SCAN-04",
+        "NaN, infinities, packed integers and no elements at all give a row with a reason, no number, and move no "
+        "other row.",
+        "api 4; landscape §1",
+        ("scan",),
+        "every bit",
+    ),
+    Clause(
+        "SCAN-05",
+        "A scan broken off after any number of rows has lost none of them, and resumed it is that of one go.",
+        "api, scan",
+        ("scan", "scan_resumed"),
+        "every bit",
+    ),
+)
+
+FARMS = (
+    Clause(
+        "FARMS-01",
+        "The tail is that of all windows cut out by hand and pooled; one window is the matrix itself.",
+        "arXiv 2506.06280; theory F1",
+        ("eigenvalues", "tail_fit", "window_tail"),
+        "1e-9 in alpha",
+    ),
+    Clause(
+        "FARMS-02",
+        "Scale and orientation of W change nothing.",
+        "theory I1",
+        ("window_tail",),
+        "1e-9 in alpha",
+    ),
+    Clause(
+        "FARMS-03",
+        "Where the windows share out one power law all of their eigenvalues, windows times columns, are in the tail.",
+        "arXiv 2506.06280; theory 4.5",
+        ("window_tail",),
+        "1e-9 in alpha",
+    ),
+)
+
 CLAUSES: tuple[Clause, ...] = (
     *(*SPECTRUM, *ERG, *TAIL, *MEET, *FREE, *LAW, *QUALITY),
-    *(*BULK, *CLASS, *TRAP, *TRUNCATION, *GOLDEN),
+    *(*BULK, *CLASS, *TRAP, *TRUNCATION, *SCAN, *FARMS, *GOLDEN),
 )
 BY_ID = {clause.id: clause for clause in CLAUSES}
 INVARIANTS = tuple(f"I{number}" for number in range(1, 19))

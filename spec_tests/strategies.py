@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fixtures import ensembles, oracles
+from fixtures import ensembles, laws, oracles
 
 SPECTRA = {
     "Pareto": lambda n, p, seed: ensembles.pareto_eigenvalues(n, 1 + p, seed),
@@ -21,7 +21,9 @@ MATRICES = {
     "Gaussian": ensembles.gaussian_matrix,
     "Pareto 1": lambda rows, columns, seed: ensembles.signed_pareto_matrix(rows, columns, 1.0, seed),
     "Pareto 3": lambda rows, columns, seed: ensembles.signed_pareto_matrix(rows, columns, 3.0, seed),
+    "inverse Marchenko-Pastur": lambda rows, columns, seed: _inverse_marchenko_pastur(rows, columns, seed),
 }
+INDEPENDENT_ENTRIES = ("Gaussian", "Pareto 1", "Pareto 3")
 
 
 class _Sentence:
@@ -80,7 +82,7 @@ def spectra(
 
 
 def matrices(
-    min_side: int = 1, max_side: int = 60, kinds: tuple[str, ...] = tuple(MATRICES)
+    min_side: int = 1, max_side: int = 60, kinds: tuple[str, ...] = INDEPENDENT_ENTRIES
 ) -> st.SearchStrategy[MatrixCase]:
     """Matrices of either orientation."""
     sides = st.integers(min_side, max_side)
@@ -102,3 +104,10 @@ def _plateau(n: int, parameter: float, seed: int) -> np.ndarray:
     values = 1 + 1e-3 * np.random.default_rng(seed).random(n)
     values[: max(1, n // 10)] /= 10**parameter
     return np.sort(values)
+
+
+def _inverse_marchenko_pastur(rows: int, columns: int, seed: int) -> np.ndarray:
+    """Quantiles of the law at kappa = 1/2 between Haar vectors."""
+    raw = laws.inverse_marchenko_pastur_quantiles(min(rows, columns), 0.5)
+    W = ensembles.matrix_with_eigenvalues(raw, max(rows, columns), seed)
+    return W if rows >= columns else W.T

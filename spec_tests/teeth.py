@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fixtures import free_probability, oracles
+from fixtures import free_probability, oracles, windows
 from fixtures import traps as trap_oracle
 
-from .protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps, chosen
+from .protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows, chosen
 
 
 @dataclass(frozen=True)
@@ -757,6 +757,173 @@ def threshold_of_known_noise(self: Implementation, beta: float) -> float:
     return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1)))
 
 
+def multiplied_as_stored(self: Implementation, W: np.ndarray, dtype: str) -> np.ndarray:
+    """The Gram matrix of float16 weights in float16, of others in float32."""
+    narrow = np.float16 if dtype == "float16" else np.float32
+    tall = (W if W.shape[0] >= W.shape[1] else W.T).astype(narrow)
+    return np.sort(np.abs(np.linalg.eigvalsh((tall.T @ tall).astype(np.float64))))
+
+
+def full_blocks_only(self: Implementation, W: np.ndarray) -> np.ndarray:
+    """The rows beyond the last full block of 4096 elements are left out."""
+    tall = W if W.shape[0] >= W.shape[1] else W.T
+    step = 4096 // tall.shape[1]
+    whole = len(tall) // step * step if step else 0
+    return oracles.singular_value_squares(tall[:whole] if whole else tall)
+
+
+def overlapping_blocks(self: Implementation, W: np.ndarray) -> np.ndarray:
+    """The row on the border of two blocks of 1000 is in both."""
+    tall = W if W.shape[0] >= W.shape[1] else W.T
+    parts = [tall[top : top + 1001] for top in range(0, len(tall), 1000)]
+    return oracles.singular_value_squares(np.concatenate(parts))
+
+
+def read_as_it_lies(self: Implementation, W: np.ndarray) -> np.ndarray:
+    return oracles.singular_value_squares(W.ravel(order="K").reshape(W.shape))
+
+
+def scaled_in_place(self: Implementation, W: np.ndarray) -> np.ndarray:
+    largest = np.abs(W).max()
+    W /= largest
+    return oracles.singular_value_squares(W) * largest**2
+
+
+def rank_at_the_precision_of_the_weights(self: Implementation, W: np.ndarray, dtype: str) -> int:
+    eps = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    sigma = np.linalg.svd(W, compute_uv=False)
+    return int(np.count_nonzero(sigma > max(W.shape) * eps * sigma[0]))
+
+
+def zeros_of_a_gram_matrix(self: Implementation, W: np.ndarray, dtype: str) -> np.ndarray:
+    return gram_alone(self, W)
+
+
+def rows_of_files_in_turn(self: Implementation, files: Files) -> list[Row]:
+    sound = {row.name: row for row in chosen("oracle").scan(files)}
+    return [sound[name] for tensors in files for name in tensors if name in sound]
+
+
+def first_file_only(self: Implementation, files: Files) -> list[Row]:
+    return chosen("oracle").scan(files[:1])
+
+
+def numbers_of_another_row(self: Implementation, files: Files) -> list[Row]:
+    """Names in one order, numbers in another: 10 before 9."""
+    sound = chosen("setol_ww").scan(files)
+    other = sorted(sound, key=lambda row: row.name)
+    return [Row(row.name, row.reason, it.numbers) for row, it in zip(sound, other, strict=True)]
+
+
+def shards_one_behind_the_other(self: Implementation, files: Files, n: int) -> tuple[list[list[Row]], list[Row]]:
+    parts, _ = chosen("oracle").scan_shards(files, n)
+    return parts, [row for part in parts for row in part]
+
+
+def shards_that_overlap(self: Implementation, files: Files, n: int) -> tuple[list[list[Row]], list[Row]]:
+    """The first row of every shard is in the shard before too; merging hides it."""
+    parts, merged = chosen("oracle").scan_shards(files, n)
+    return [part + after[:1] for part, after in zip(parts, [*parts[1:], []], strict=True)], merged
+
+
+def by_the_largest_layer(self: Implementation, files: Files) -> list[Row]:
+    """A column relative to the whole checkpoint."""
+    rows = chosen("oracle").scan(files)
+    largest = np.nanmax([row.numbers["norm"] for row in rows])
+    return [Row(row.name, row.reason, row.numbers | {"share": row.numbers["norm"] / largest}) for row in rows]
+
+
+def ended_by_a_bad_layer(self: Implementation, files: Files) -> list[Row]:
+    rows = chosen("setol_ww").scan(files)
+    return [] if any(row.reason for row in rows) else rows
+
+
+def bad_layers_left_out(self: Implementation, files: Files) -> list[Row]:
+    return [row for row in chosen("setol_ww").scan(files) if not row.reason]
+
+
+def minus_one_for_bad_layers(self: Implementation, files: Files) -> list[Row]:
+    return [
+        Row(row.name, row.reason, dict.fromkeys(row.numbers, -1.0) if row.reason else row.numbers)
+        for row in chosen("setol_ww").scan(files)
+    ]
+
+
+def zeros_for_what_is_not_finite(self: Implementation, files: Files) -> list[Row]:
+    """NaN and infinities replaced, so that there is something to analyse."""
+    return chosen("setol_ww").scan(
+        [{name: np.nan_to_num(W, posinf=0, neginf=0) for name, W in tensors.items()} for tensors in files]
+    )
+
+
+def row_under_way_lost(self: Implementation, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+    left, rows = chosen("oracle").scan_resumed(files, after)
+    lost = next((row for row in rows if row not in left), None) if left else None
+    return left, [row for row in rows if row is not lost]
+
+
+def kept_in_twelve_digits(self: Implementation, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+    """What was there before goes through text."""
+    left, rows = chosen("oracle").scan_resumed(files, after)
+    names = {row.name for row in left}
+
+    def printed(row: Row) -> Row:
+        return Row(row.name, row.reason, {name: float(f"{x:.12g}") for name, x in row.numbers.items()})
+
+    return left, [printed(row) if row.name in names else row for row in rows]
+
+
+def written_at_the_end(self: Implementation, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+    """Nothing is kept until all is done: every resumption starts anew."""
+    left, rows = chosen("oracle").scan_resumed(files, after)
+    return left if len(left) == len(rows) else [], rows
+
+
+def _tail_of(raw: np.ndarray, of: windows.WindowsTruth) -> Windows | None:
+    fit = chosen("setol_ww").tail_fit(np.sort(raw))
+    return None if fit is None else Windows(fit.alpha, fit.rank, of.count, of.rows, of.columns)
+
+
+def first_window_only(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    of = windows.pooled_windows(W, Q, side)
+    tall = W if W.shape[0] >= W.shape[1] else W.T
+    return _tail_of(oracles.singular_value_squares(tall[: of.rows, : of.columns]), of)
+
+
+def remainder_left_out(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    """What is left over beside windows that stand edge to edge."""
+    of = windows.pooled_windows(W, Q, side)
+    tall = W if W.shape[0] >= W.shape[1] else W.T
+    return chosen("oracle").window_tail(
+        tall[: tall.shape[0] // of.rows * of.rows, : tall.shape[1] // of.columns * of.columns], Q, side
+    )
+
+
+def the_matrix_for_its_windows(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    return _tail_of(oracles.singular_value_squares(W), windows.pooled_windows(W, Q, side))
+
+
+def windows_as_it_lies(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    """Rows stay rows: of a wide matrix the windows are other ones."""
+    columns = max(1, min(W.shape[1], math.floor(W.shape[0] / Q), side))
+    rows = min(W.shape[0], round(Q * columns))
+    corners = [(i, j) for i in windows.even_starts(W.shape[0], rows) for j in windows.even_starts(W.shape[1], columns)]
+    raw = np.concatenate([oracles.singular_value_squares(W[i : i + rows, j : j + columns]) for i, j in corners])
+    return _tail_of(raw, windows.WindowsTruth(raw, len(corners), rows, columns))
+
+
+def windows_above_an_absolute_threshold(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    of = windows.pooled_windows(W, Q, side)
+    kept = of.raw[of.raw > 1e-5]
+    return _tail_of(kept, of) if kept.size > 1 else None
+
+
+def windows_averaged(self: Implementation, W: np.ndarray, Q: float, side: int) -> Windows | None:
+    """The mean of every so many pooled eigenvalues: one spectrum of the size of a window."""
+    of = windows.pooled_windows(W, Q, side)
+    return _tail_of(of.raw.reshape(-1, of.count).mean(axis=1), of)
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("product instead of a sum of logarithms", "ERG-04", "erg_cut", product_for_log_sum),
     Bug("first cut: always the k behind the sign change", "ERG-02", "erg_cut", first_cut),
@@ -937,6 +1104,33 @@ BUGS: tuple[Bug, ...] = (
     Bug("kernel slices unfolded before they are cut", "TRUNC-07", "truncate_slices", unfolded_and_cut),
     Bug("the cubic approximation of the hard threshold", "TRUNC-08", "optimal_threshold", cubic_threshold),
     Bug("the hard threshold for known noise", "TRUNC-08", "optimal_threshold", threshold_of_known_noise),
+    Bug("half precision multiplied in half precision", "SPEC-10", "stored_eigenvalues", multiplied_as_stored),
+    Bug("the last, incomplete block left out", "SPEC-11", "eigenvalues", full_blocks_only),
+    Bug("blocks that share a row", "SPEC-11", "eigenvalues", overlapping_blocks),
+    Bug("entries read as they lie in memory", "SPEC-12", "eigenvalues", read_as_it_lies),
+    Bug("weights scaled in place", "SPEC-12", "eigenvalues", scaled_in_place),
+    Bug("rank at the epsilon of the storage type", "SPEC-13", "stored_rank", rank_at_the_precision_of_the_weights),
+    Bug("no fallback for the zeros of a stored layer", "SPEC-13", "stored_eigenvalues", zeros_of_a_gram_matrix),
+    Bug("rows in the order of the files", "SCAN-01", "scan", rows_of_files_in_turn, "oracle"),
+    Bug("only the first file", "SCAN-01", "scan", first_file_only, "oracle"),
+    Bug("names and numbers in different orders", "SCAN-01", "scan", numbers_of_another_row),
+    Bug("shards merged one behind the other", "SCAN-02", "scan_shards", shards_one_behind_the_other, "oracle"),
+    Bug("shards that overlap", "SCAN-02", "scan_shards", shards_that_overlap, "oracle"),
+    Bug("a column relative to the largest layer", "SCAN-03", "scan", by_the_largest_layer, "oracle"),
+    Bug("one bad layer ends the scan", "SCAN-04", "scan", ended_by_a_bad_layer),
+    Bug("bad layers without a row", "SCAN-04", "scan", bad_layers_left_out),
+    Bug("-1 for the numbers of a bad layer", "SCAN-04", "scan", minus_one_for_bad_layers),
+    Bug("NaN analysed as zero", "SCAN-04", "scan", zeros_for_what_is_not_finite),
+    Bug("the row under way lost by an interruption", "SCAN-05", "scan_resumed", row_under_way_lost, "oracle"),
+    Bug("kept rows in twelve digits", "SCAN-05", "scan_resumed", kept_in_twelve_digits, "oracle"),
+    Bug("rows written at the end only", "SCAN-05", "scan_resumed", written_at_the_end, "oracle"),
+    Bug("the first window only", "FARMS-01", "window_tail", first_window_only),
+    Bug("the remainder beside the windows left out", "FARMS-01", "window_tail", remainder_left_out),
+    Bug("the matrix for its windows", "FARMS-01", "window_tail", the_matrix_for_its_windows),
+    Bug("windows in the orientation of W", "FARMS-02", "window_tail", windows_as_it_lies),
+    Bug("an absolute threshold on the eigenvalues of windows", "FARMS-02", "window_tail",
+        windows_above_an_absolute_threshold),
+    Bug("spectra of windows averaged", "FARMS-03", "window_tail", windows_averaged),
 )  # fmt: skip
 
 

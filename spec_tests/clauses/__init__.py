@@ -1,6 +1,21 @@
 """The checks of the clauses, one file per chapter; importing this package fills `spec_tests.runner.checks`."""
 
-from . import bulk, classes, erg, free, golden, laws, meeting, quality, spectra, tails, traps, truncation
+from . import (
+    bulk,
+    classes,
+    erg,
+    free,
+    golden,
+    laws,
+    meeting,
+    quality,
+    scans,
+    spectra,
+    tails,
+    traps,
+    truncation,
+    windows,
+)
 
 __all__ = [
     "bulk",
@@ -11,8 +26,10 @@ __all__ = [
     "laws",
     "meeting",
     "quality",
+    "scans",
     "spectra",
     "tails",
     "traps",
     "truncation",
+    "windows",
 ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fixtures import ensembles, oracles
 from fixtures import matrices as planted
 from spec_tests.runner import checks
-from spec_tests.strategies import SCALES, SEEDS, MatrixCase, matrices
+from spec_tests.strategies import INDEPENDENT_ENTRIES, SCALES, SEEDS, MatrixCase, matrices
 
 DEGENERATE = ("zero", "rank one", "constant", "orthogonal", "zero rows")
 
@@ -121,3 +121,88 @@ def agrees_with_svd_at_layer_sizes(impl, watch, shape, seed: int):
     W = ensembles.gaussian_matrix(*shape, seed)
     truth = oracles.singular_value_squares(W)
     watch.close("eigenvalues over the largest", impl.eigenvalues(W) / truth[-1], truth / truth[-1], tol=1e-13)
+
+
+STORED = st.sampled_from(["float32", "float16", "bfloat16"])
+# weightwatcher passes over a layer with fewer eigenvalues: that is not what these clauses are about.
+FEWEST = 8
+
+
+def held(W: np.ndarray, dtype: str) -> np.ndarray:
+    """W over its largest entry, rounded to values that `dtype` holds exactly; bfloat16 is half a float32."""
+    W = (W / np.abs(W).max()).astype(np.float32)
+    if dtype == "bfloat16":
+        return (W.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
+    return W.astype(dtype).astype(np.float64)
+
+
+@checks.add("SPEC-10", case=matrices(FEWEST), dtype=STORED)
+def storage_rounds_weights_alone(impl, watch, case: MatrixCase, dtype: str):
+    W = held(case.W, dtype)
+    truth, got = oracles.singular_value_squares(W), impl.stored_eigenvalues(W, dtype)
+    watch.close(f"eigenvalues in {dtype} over the largest", got / truth[-1], truth / truth[-1], tol=1e-12)
+
+
+@checks.add(
+    "SPEC-11",
+    columns=st.integers(2, 6),
+    power=st.sampled_from([20, 19, 18, 17, 16, 14, 12, 10]),
+    more=st.integers(-1, 1),
+    turned=st.booleans(),
+    seed=st.integers(0, 50),
+)
+def every_row_counts_once(impl, watch, columns: int, power: int, more: int, turned: bool, seed: int):
+    W = ensembles.gaussian_matrix(2**power // columns + more, columns, seed)
+    truth, got = oracles.singular_value_squares(W), impl.eigenvalues(W.T if turned else W)
+    watch.close("eigenvalues over the largest", got / truth[-1], truth / truth[-1], tol=1e-12)
+
+
+def layouts(W: np.ndarray) -> dict[str, np.ndarray]:
+    """The same matrix in other places of memory."""
+    rows, columns = W.shape
+    apart = np.full((2 * rows, 3 * columns), np.nan)
+    apart[::2, 1::3] = W
+    read_only = W.copy()
+    read_only.flags.writeable = False
+    return {
+        "columns first": np.asfortranarray(W),
+        "a transposed view": W.T.copy().T,
+        "backwards": W[::-1, ::-1].copy()[::-1, ::-1],
+        "every second row and third column of an array": apart[::2, 1::3],
+        "read-only": read_only,
+    }
+
+
+@checks.add("SPEC-12", case=matrices(2, 60, (*INDEPENDENT_ENTRIES, "inverse Marchenko-Pastur")))
+def sees_no_memory(impl, watch, case: MatrixCase):
+    W = case.W.copy()
+    truth = impl.eigenvalues(W)
+    watch.that(bool((W == case.W).all()), "the matrix that was given has changed")
+    for what, other in layouts(W).items():
+        got = impl.eigenvalues(other)
+        watch.close(f"{what}: eigenvalues over the largest", got / truth[-1], truth / truth[-1], tol=1e-13)
+        watch.that(bool((other == W).all()), f"{what}: the matrix that was given has changed")
+
+
+@checks.add(
+    "SPEC-13",
+    columns=st.integers(FEWEST, 32),
+    share_of_rank=st.floats(0.05, 1),
+    kind=st.sampled_from(["Gaussian", "inverse Marchenko-Pastur"]),
+    dtype=STORED,
+    turned=st.booleans(),
+    seed=SEEDS,
+)
+def keeps_the_rank_as_stored(
+    impl, watch, columns: int, share_of_rank: float, kind: str, dtype: str, turned: bool, seed
+):
+    rank = max(1, int(share_of_rank * columns))
+    W = held(MatrixCase(kind, 40, rank, seed).W, dtype)
+    W = W[:, np.arange(columns) % rank]
+    W = W.T if turned else W
+    watch.equal(f"rank in {dtype}", impl.stored_rank(W, dtype), rank)
+    raw = impl.stored_eigenvalues(W, dtype)
+    watch.equal("number of eigenvalues", len(raw), columns)
+    watch.at_most(
+        "largest of the zeros over the largest", float(np.max(raw[: columns - rank], initial=0) / raw[-1]), 1e-24
+    )

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fixtures import bulk as bulk_oracle
-from fixtures import free_probability, oracles
+from fixtures import free_probability, oracles, windows
 from fixtures import traps as trap_oracle
 
-from ..protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps
+from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
 from .oracle_laws import LAWS
 
 
@@ -114,6 +114,48 @@ class Oracle(Implementation):
 
     def optimal_threshold(self, beta: float) -> float:
         return oracles.hard_threshold_mpmath(beta)
+
+    def stored_eigenvalues(self, W: np.ndarray, dtype: str) -> np.ndarray:
+        return oracles.singular_value_squares(W)
+
+    def stored_rank(self, W: np.ndarray, dtype: str) -> int:
+        return self.matrix_rank(W)
+
+    def scan(self, files: Files) -> list[Row]:
+        rows = {name: _row(name, W) for tensors in files for name, W in tensors.items() if W.ndim == 2}
+        return [rows[name] for name in sorted(rows)]
+
+    def scan_shards(self, files: Files, n: int) -> tuple[list[list[Row]], list[Row]]:
+        matrices = {name: W for tensors in files for name, W in tensors.items() if W.ndim == 2}
+        parts = [{name: _row(name, matrices[name]) for name in sorted(matrices)[i::n]} for i in range(n)]
+        merged = {name: row for part in parts for name, row in part.items()}
+        return [list(part.values()) for part in parts], [merged[name] for name in sorted(merged)]
+
+    def scan_resumed(self, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+        matrices = {name: W for tensors in files for name, W in tensors.items() if W.ndim == 2}
+        kept: dict[str, Row] = {}
+
+        def go_on(most: float) -> list[Row]:
+            for name in sorted(matrices.keys() - kept.keys()):
+                if len(kept) >= most:
+                    break
+                kept[name] = _row(name, matrices[name])
+            return [kept[name] for name in sorted(kept)]
+
+        return go_on(after), go_on(math.inf)
+
+    def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
+        pooled = windows.pooled_windows(W, Q, side)
+        tail = self.tail_fit(pooled.raw)
+        return None if tail is None else Windows(tail.alpha, tail.rank, pooled.count, pooled.rows, pooled.columns)
+
+
+def _row(name: str, W: np.ndarray) -> Row:
+    """Sum and largest of the eigenvalues, or why there are none."""
+    sound = W.size and W.dtype.kind == "f" and np.isfinite(W).all()
+    raw = oracles.singular_value_squares(W) if sound else np.array([math.nan])
+    numbers = {"norm": float(raw.sum()), "lambda_max": float(raw[-1])}
+    return Row(name, "" if sound else f"no spectrum of {W.shape} {W.dtype} as it stands", numbers)
 
 
 def implementation() -> Oracle:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 
 import setol_ww as ww
 from setol_ww import readings, transforms
 from setol_ww.analysis import analyze_spectrum
+from setol_ww.classic import SIZES
 from setol_ww.cuts import optimal_threshold
+from setol_ww.store import Store
 
-from ..protocol import Bulk, Cut, Implementation, Meeting, Tail, Traps
+from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
 
 # A clause on noise is to fail for a reason, not once in a hundred examples.
 TRAP_LEVEL = 1e-4
@@ -51,6 +60,12 @@ class SetolWW(Implementation):
             "truncate",
             "truncate_slices",
             "optimal_threshold",
+            "stored_eigenvalues",
+            "stored_rank",
+            "scan",
+            "scan_shards",
+            "scan_resumed",
+            "window_tail",
         }
     )
 
@@ -148,6 +163,78 @@ class SetolWW(Implementation):
 
     def optimal_threshold(self, beta: float) -> float:
         return optimal_threshold(beta)
+
+    def stored_eigenvalues(self, W: np.ndarray, dtype: str) -> np.ndarray:
+        return ww.Spectrum.from_matrix(_stored(W, dtype)).raw
+
+    def stored_rank(self, W: np.ndarray, dtype: str) -> int:
+        return ww.Spectrum.from_matrix(_stored(W, dtype)).rank
+
+    def scan(self, files: Files) -> list[Row]:
+        with _checkpoint(files) as folder:
+            return _rows(ww.scan(folder))
+
+    def scan_shards(self, files: Files, n: int) -> tuple[list[list[Row]], list[Row]]:
+        with _checkpoint(files) as folder:
+            results = [folder / f"{i}.sqlite" for i in range(n)]
+            parts = [_rows(ww.scan(folder, out, shard=(i, n))) for i, out in enumerate(results)]
+            return parts, _rows(ww.merge_scans(results))
+
+    def scan_resumed(self, files: Files, after: int) -> tuple[list[Row], list[Row]]:
+        add = Store.add
+
+        def broken_off(store: Store, *row: Any) -> None:
+            if store.count == after:
+                raise KeyboardInterrupt
+            add(store, *row)
+
+        with _checkpoint(files) as folder:
+            out = folder / "rows.sqlite"
+            with mock.patch.object(Store, "add", broken_off), contextlib.suppress(KeyboardInterrupt):
+                ww.scan(folder, out)
+            return _rows(ww.merge_scans(out, partial=True)), _rows(ww.scan(folder, out))
+
+    def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
+        fit = ww.fit_submatrices(W, Q=Q, side=side, max_windows=W.size)
+        return Windows(fit.alpha, fit.rank, fit.windows, fit.rows, fit.columns) if fit.rank else None
+
+
+def _stored(W: np.ndarray, dtype: str) -> Any:
+    import torch
+
+    return torch.from_numpy(W).to(getattr(torch, dtype))
+
+
+@contextlib.contextmanager
+def _checkpoint(files: Files) -> Iterator[Path]:
+    """A folder with these files in it for as long as it is asked."""
+    from safetensors.numpy import save_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, tensors in enumerate(files, start=1):
+            # safetensors writes the bytes of a transposed view as they lie.
+            as_they_are = {name: np.ascontiguousarray(W) for name, W in tensors.items()}
+            save_file(as_they_are, Path(folder) / f"model-{number}.safetensors")
+        yield Path(folder)
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    """Every number but those that are known before a weight is read. The type of a column is that of all rows, and so
+    says nothing of one: cells are looked at."""
+    cells = frame.drop(columns=[*SIZES, "layer_id", "n_params"]).to_dict("records")
+    nothing = {"norm": math.nan, "lambda_max": math.nan}
+    return [
+        Row(
+            row["tensor"],
+            "" if row["status"] == "analyzed" else row["reason"],
+            nothing | {name: float(x) for name, x in row.items() if _is_number(x)},
+        )
+        for row in cells
+    ]
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool) and not math.isnan(cell)
 
 
 def implementation() -> SetolWW:

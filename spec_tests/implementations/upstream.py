@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 import numpy as np
+import torch
 
 from setol_ww.guest import quiet
 
-from ..protocol import Cut, Implementation, Tail, Traps
+from ..protocol import Cut, Files, Implementation, Row, Tail, Traps
 
 with quiet():
     import weightwatcher
     from weightwatcher import RMT_Util
     from weightwatcher.constants import DEFAULT_PARAMS
+
+
+SIZES = ("N", "M", "Q", "rf", "num_evals")
 
 
 class PlainWeightWatcher(Implementation):
@@ -27,7 +31,10 @@ class PlainWeightWatcher(Implementation):
     name = "weightwatcher"
     version = version("weightwatcher")
     required = frozenset(
-        {"eigenvalues", "pooled_eigenvalues", "matrix_rank", "tail_fit", "erg_cut", "traps", "truncate"}
+        {
+            *("eigenvalues", "pooled_eigenvalues", "matrix_rank", "stored_eigenvalues", "stored_rank"),
+            *("tail_fit", "erg_cut", "traps", "truncate", "scan"),
+        }
     )
     expected_failures: dict[str, str] = {  # noqa: RUF012 read only
         "ERG-02": "It takes the first k with a product below one, also where the k before is nearer to one.",
@@ -47,6 +54,8 @@ class PlainWeightWatcher(Implementation):
         "TRUNC-02": "It truncates by a randomised SVD of seven iterations, exact to about 1e-12 only.",
         "TRUNC-05": "Its randomised SVD finds other vectors for the transposed matrix where singular values are close.",
         "TRUNC-06": "It truncates by a randomised SVD: what is kept is not quite orthogonal to what is lost.",
+        "SCAN-01": "Its rows stand in the order in which the tensors come, from whichever file.",
+        "SCAN-04": "One NaN or infinity ends the whole analysis; a layer without elements is dropped without a word.",
     }
 
     def __init__(self) -> None:
@@ -103,6 +112,33 @@ class PlainWeightWatcher(Implementation):
     def truncate(self, W: np.ndarray, rank: int) -> np.ndarray:
         with self.talking():
             return self.watcher.smooth_W(W, rank, "accurate")
+
+    def stored_eigenvalues(self, W: np.ndarray, dtype: str) -> np.ndarray:
+        with self.talking():
+            return np.sort(self.watcher.get_ESD(model=_stored(W, dtype), layer=1))
+
+    def stored_rank(self, W: np.ndarray, dtype: str) -> int:
+        with self.talking():
+            return int(self.watcher.analyze(model=_stored(W, dtype))["matrix_rank"].iloc[0])
+
+    def scan(self, files: Files) -> list[Row]:
+        """Its table of the state dict that the files make; no row where the analysis ends in an error."""
+        state = {name: torch.from_numpy(np.asarray(W)) for tensors in files for name, W in tensors.items()}
+        with self.talking():
+            try:
+                table = self.watcher.analyze(model=state)
+            except ValueError:
+                return []
+        numbers = table.select_dtypes("number").drop(columns=[*SIZES, "layer_id"])
+        return [
+            Row(f"{row['longname']}.weight", "" if row["status"] == "success" else row["warning"], cells.to_dict())
+            for (_, row), (_, cells) in zip(table.iterrows(), numbers.iterrows(), strict=True)
+        ]
+
+
+def _stored(W: np.ndarray, dtype: str) -> dict[str, torch.Tensor]:
+    """A state dict of one layer."""
+    return {"layer.weight": torch.from_numpy(W).to(getattr(torch, dtype))}
 
 
 def implementation() -> PlainWeightWatcher:

@@ -20,7 +20,7 @@ from scipy.optimize import brentq
 from scipy.stats import kstest
 
 from fixtures import free_probability as fp
-from fixtures import laws, matrices, traps
+from fixtures import laws, matrices, traps, windows
 from fixtures.ensembles import marchenko_pastur_quantiles
 from fixtures.oracles import erg_cut_mpmath
 
@@ -38,7 +38,7 @@ def covariance_eigenvalues(W: np.ndarray) -> np.ndarray:
 # House rules
 
 
-@pytest.mark.parametrize("name", ["laws", "matrices", "free_probability", "traps", "ensembles", "oracles"])
+@pytest.mark.parametrize("name", ["laws", "matrices", "free_probability", "traps", "ensembles", "oracles", "windows"])
 def test_fixtures_do_not_import_the_package_or_use_the_global_generator(name: str) -> None:
     tree = ast.parse((FIXTURES / f"{name}.py").read_text())
     for node in ast.walk(tree):
@@ -990,3 +990,25 @@ def test_low_rank_spherical_integral_and_its_first_correction(thetas) -> None:
         assert fp.rank_one_spherical_monte_carlo(0.3, atoms, 40_000, 2)[0] == pytest.approx(value, abs=7 * error)
         exact = float(fp.rank_one_spherical_integral(0.3, atoms, 8))
         assert exact == pytest.approx(total - correction, abs=0.2 * correction)
+
+
+# Windows
+
+
+@pytest.mark.parametrize(
+    ("length", "part", "starts"), [(5, 5, [0]), (6, 3, [0, 3]), (7, 3, [0, 2, 4]), (8, 3, [0, 2, 5]), (6, 5, [0, 1])]
+)
+def test_windows_begin_evenly_from_edge_to_edge(length, part, starts) -> None:
+    assert windows.even_starts(length, part) == starts
+
+
+def test_windows_of_single_entries_are_their_squares() -> None:
+    W = np.arange(1.0, 13).reshape(3, 4)
+    found = windows.pooled_windows(W, 1.0, 1)
+    assert (found.count, found.rows, found.columns) == (12, 1, 1)
+    assert found.raw == pytest.approx(np.arange(1.0, 13) ** 2)
+    # Tall, 4 x 3: two windows of 3 rows and one column beside each of three columns.
+    found = windows.pooled_windows(W, 3.0, 2)
+    assert (found.count, found.rows, found.columns) == (6, 3, 1)
+    by_hand = sorted(float(np.sum(W[i, j : j + 3] ** 2)) for i in range(3) for j in (0, 1))
+    assert found.raw == pytest.approx(by_hand)
