@@ -69,7 +69,11 @@ def draw(frame: pd.DataFrame):
                 part = frame[(frame["train"] == train) & (frame["knob"] == knob)]
                 scale = 100 if quantity == "test_error" else 1
                 means = part.groupby("heat")[quantity].agg(["mean", "std", "size"])
-                n = f"{means['size'].min()}" if means["size"].nunique() == 1 else f"{means['size'].min()} to 5"
+                n = (
+                    f"{means['size'].min()}"
+                    if means["size"].nunique() == 1
+                    else f"{means['size'].min()} to {means['size'].max()}"
+                )
                 axis.errorbar(
                     means.index * shift,
                     scale * means["mean"],
