@@ -56,6 +56,21 @@ def test_the_page_tells_the_verdict_of_the_committed_numbers(stem):
     assert f"**{cache.verdict(claims)}** ({held} of {len(claims)} claims)" in row
 
 
+def test_the_two_knobs_follow_from_the_eigenvalues_and_the_page_tells_their_verdict():
+    """Of the nets with all layers trained, whose eigenvalues are kept here."""
+    cache, spectra = load_script("mlp3_cache"), final_spectra()
+    frame = cache.read_csv("one_knob")
+    assert frame.groupby("train").size().min() >= 39
+    for setting in frame[frame["train"] == "all"].itertuples(index=False):
+        net = spectra[cache.net_name(setting.knob, setting.value, setting.seed)]
+        for layer in SHAPES:
+            alpha = cache.reading(net[layer])["alpha"]
+            assert getattr(setting, f"alpha_{layer}") == pytest.approx(alpha, rel=1e-8)
+    claims = PLOTTED["one_knob"].PLOTS["one_knob"].claims(frame)
+    (row,) = re.findall(r"^\| `one_knob.py` .*$", (ROOT / "scripts" / "README.md").read_text("utf-8"), flags=re.M)
+    assert f"**{cache.verdict(claims)}** ({sum(c.holds for c in claims)} of {len(claims)} claims)" in row
+
+
 def test_the_findings_point_to_numbers_that_are_there():
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "docs" / "findings.md").read_text(encoding="utf-8"))
     assert len([link for link in links if link.endswith(".csv")]) > 10
