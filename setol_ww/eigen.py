@@ -46,7 +46,8 @@ def eigenvalues(matrix: Any, device: str = "cpu") -> FloatArray:
     Notes
     -----
     Beyond the matrix itself the memory is that of its Gram matrix, 8 M^2 bytes, a tenth of that
-    (at least 2 MB) for a block of rows, and the eigensolver's workspace, about 105 M doubles.
+    (at least 2 MB) for a block of rows, and the eigensolver's workspace, about 105 M doubles; of a rank-deficient
+    matrix 1.4 to 1.5 Gram matrices in all.
     """
     side = min(matrix.shape)
     if not side:
@@ -147,7 +148,7 @@ def triangle(matrix: Any) -> FloatArray:
     """
     side = min(matrix.shape)
     total = np.zeros((side, side), order="F")
-    for block in row_blocks(matrix):
+    for block in row_blocks(matrix) if side else ():
         total, *_, info = scipy.linalg.lapack.dtpqrt(
             0, min(QR_COLUMNS, side), total, np.asfortranarray(block), overwrite_a=True, overwrite_b=True
         )

@@ -20,7 +20,7 @@ from .contracts import FloatArray
 
 # A block of entries in float64 is a quarter of a megabyte: what is computed from it stays in the cache.
 BLOCK = 2**15
-PILOT = 2**17
+PILOT = 2**17 - 1
 LARGEST_TAIL = 2000
 SMALLEST_TAIL = 20
 # Share of the tail's elements that may stand apart without touching the fit of the others.
@@ -101,8 +101,10 @@ def read_entries(flat: np.ndarray) -> Entries:
     apart = largest[: _number_apart(largest, tail, relevant)]
     known = tail is not None or largest[0] <= relevant
     limit = apart[-1] if apart.size else math.inf
-    kept = flat.size - apart.size
-    mean = sum(float(np.sum(block)) for block in _kept_blocks(flat, centre, limit)) / kept
+    parts = [(block.size, float(np.sum(block))) for block in _kept_blocks(flat, centre, limit)]
+    # Elements as large as the last that stands apart are left out too, however many they are.
+    kept = sum(size for size, _ in parts)
+    mean = sum(total for _, total in parts) / kept
     # In units of the largest size that is kept, sixth powers neither overflow nor vanish.
     unit = float(largest[apart.size]) or 1.0
     sums = np.zeros(3)
@@ -172,9 +174,11 @@ def spread_ties(largest: FloatArray, of_smallest: Callable[[], int]) -> FloatArr
 
 
 def _pilot(flat: np.ndarray) -> FloatArray:
-    """About PILOT elements at one distance, which is odd: a multiple of a row's length would stay in few columns."""
-    stride = max(1, flat.size // PILOT)
-    return np.asarray(flat[:: stride + (stride + 1) % 2], dtype=np.float64)
+    """PILOT elements at one distance, all where there are fewer; a prime number of them, so that no multiple of a row's
+    length keeps them in few columns.
+    """
+    places = slice(None) if flat.size <= PILOT else np.arange(PILOT) * flat.size // PILOT
+    return np.asarray(flat[places], dtype=np.float64)
 
 
 def _spread(pilot: FloatArray, centre: float) -> float:

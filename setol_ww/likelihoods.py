@@ -151,7 +151,7 @@ def bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
     Parameters
     ----------
     tail : ndarray, ascending
-        Raw eigenvalues.
+        Raw eigenvalues, at least one.
     bulk : BulkFit
         Of the spectrum they belong to.
     slices : int

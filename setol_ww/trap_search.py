@@ -163,7 +163,7 @@ def tall_entries(matrix: Any) -> tuple[np.ndarray, bool]:
     if hasattr(tall, "detach"):
         import torch
 
-        dtype = torch.float64 if tall.dtype in (torch.float64, torch.int64) else torch.float32
+        dtype = torch.float64 if tall.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
         # Turned and widened at once: a large layer is copied no more than once.
         tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous().numpy()
     if tall.dtype not in (np.float32, np.float64):

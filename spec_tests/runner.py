@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
 from .protocol import Implementation
@@ -125,9 +127,31 @@ def run(id: str, implementation: Implementation, watch: Watch, *, profile_name: 
         watch.examples += 1
         check.function(implementation, watch, **drawn)
 
-    # A seed would take the place of derandomisation.
-    (examples if derandomised else seed(int(os.environ.get(SEED_VARIABLE, "0")))(examples))()
+    with constants_of_no_module():
+        # A seed would take the place of derandomisation.
+        (examples if derandomised else seed(int(os.environ.get(SEED_VARIABLE, "0")))(examples))()
     watch.require_claims()
+
+
+@contextmanager
+def constants_of_no_module() -> Iterator[None]:
+    """Draws without the literals of the modules that happen to be loaded, which hypothesis mixes into them.
+
+    With them the examples of a clause would change with every import and every number edited anywhere in the suite.
+    """
+    loaded = getattr(providers, "_get_local_constants", None)
+    if loaded is None:
+        # A hypothesis that mixes none in, or keeps them elsewhere.
+        yield
+        return
+    none = type(loaded())()
+    providers._get_local_constants = lambda: none
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        providers._get_local_constants = loaded
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _brief(values: np.ndarray) -> str:

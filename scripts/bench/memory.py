@@ -1,9 +1,10 @@
 """Peak memory of `analyze` beyond the weights, layer by layer, in units of the Gram matrix's 8 M^2 bytes.
 
 Claim      At most 1.4 x 8 M^2 bytes beyond the weights for M >= 2048 with `detX=True`, bfloat16 and float32 alike,
-           module, mapping or file, and for a vocabulary of 128256 rows.
+           module, mapping or file, for a vocabulary of 128256 rows, and where the rank is deficient. `randomize`
+           needs a shuffled copy of the layer besides.
 Command    python scripts/bench/memory.py [--quick] [--out docs/figures/bench]
-Run time   about three minutes on one core; --quick half a minute.
+Run time   about four minutes on one core; --quick half a minute.
 Output     memory.csv, memory.json (the machine).
 
 Each case is a process of its own, because an allocator keeps what was freed. `plain` is WeightWatcher 0.7.7 on the
@@ -42,6 +43,7 @@ CASES = [
     ("setol_ww", "file", 4096, 11008, "bfloat16", {}),
     ("setol_ww", "module", 4096, 11008, "bfloat16", {"randomize": True}),
     ("setol_ww", "module", 128256, 4096, "bfloat16", {}),
+    ("setol_ww", "module, rank deficient", 4096, 4096, "bfloat16", {}),
 ]
 QUICK = [0, 2, 4, 6]
 
@@ -112,7 +114,9 @@ def weights(given: str, rows: int, columns: int, dtype, folder: Path):
         part = weight[start : start + 1024]
         noise = torch.randn(part.shape, generator=generator)
         part.copy_((noise + torch.randn(part.shape[0], 40, generator=generator) @ right) * 0.02)
-    if given == "module":
+    if given.endswith("rank deficient"):
+        weight[-rows // 32 :] = 0
+    if given.startswith("module"):
         layer = torch.nn.Linear(1, 1, bias=False)
         layer.weight = torch.nn.Parameter(weight, requires_grad=False)
         return layer
