@@ -256,12 +256,11 @@ def distances(t: FloatArray, x: FloatArray, w: FloatArray) -> FloatArray:
     below = x.max() - x
     gaps = t[:, None] * below
     w_max = min(float(np.sum(w[below == 0])), 1.0)
-    low = np.maximum(w_max, 1 - 1e-15 - (1 + 1e-13) * t * np.sum(w * below))
-    d = low.copy()
+    d = np.maximum(w_max, 1 - 1e-15 - (1 + 1e-13) * t * np.sum(w * below))
     for _ in range(MAX_ITERATIONS):
         h = 1 / (d[:, None] + gaps)
         total = np.sum(w * h, axis=1)
-        new = np.clip(d + (total - 1) * total / np.sum(w * h * h, axis=1), low, 1.0)
+        new = np.minimum(d + (total - 1) * total / np.sum(w * h * h, axis=1), 1.0)
         if np.all(new - d <= 4e-16 * d):
             break
         d = np.maximum(new, d)
