@@ -157,17 +157,17 @@ def initial_net(rng: torch.Generator, pixels: int) -> list[tuple[np.ndarray, np.
 
 def error_rate(net, x: np.ndarray, y: np.ndarray) -> float:
     """Share of wrong labels."""
-    for depth, (weight, bias) in enumerate(net):
-        x = x @ weight + bias
-        if depth < len(net) - 1:
-            np.maximum(x, 0, out=x)
-    return float(np.mean(x.argmax(1) != y))
+    *hidden, (weight, bias) = net
+    for layer in hidden:
+        x = activations(layer, x)
+    return float(np.mean((x @ weight + bias).argmax(1) != y))
 
 
-def first_activations(net, x: np.ndarray) -> np.ndarray:
-    """What the first layer hands on."""
-    weight, bias = net[0]
-    return np.maximum(x @ weight + bias, 0)
+def activations(layer, x: np.ndarray) -> np.ndarray:
+    """What a hidden layer hands on."""
+    weight, bias = layer
+    x = x @ weight + bias
+    return np.maximum(x, 0, out=x)
 
 
 def spectrum(weight: np.ndarray) -> np.ndarray:
@@ -194,7 +194,7 @@ def train(data: Data, recipe: Recipe, max_epochs: int = MAX_EPOCHS):
     seen, x, x_test = net, data.x, data.x_test
     hidden = np.empty((0, HIDDEN[0]), np.float32)
     if frozen:
-        seen, x, x_test = net[1:], first_activations(net, data.x), first_activations(net, data.x_test)
+        seen, x, x_test = net[1:], activations(net[0], data.x), activations(net[0], data.x_test)
         hidden, fc1_spectrum = x, spectrum(net[0][0])
     step = (*rows, hidden, data.y)
     best, waited = float("inf"), 0

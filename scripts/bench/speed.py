@@ -135,14 +135,13 @@ def whole(quick: bool) -> list[dict[str, Any]]:
                 "setol_ww": (lambda model=model, options=options: ww.analyze(model, **options), ours),
                 "weightwatcher": (lambda model=model, options=options: plain_analyze(model, **options), theirs),
             }
+            runs["bare"] = (lambda model=model: bare(model), ours)
             if label == "detX":
-                runs["bare"] = (lambda model=model: bare(model), ours)
                 spectra = [Spectrum.from_slices(matrices(weight)) for weight in weights_of(model)]
                 runs["SETOL columns"] = (lambda spectra=spectra: [analyze_spectrum(x) for x in spectra], ours)
             best = take_turns(runs)
-            if label == "detX":
-                once, columns = best["bare"], best["SETOL columns"]
-            least = SPECTRA[label] * once
+            least = SPECTRA[label] * best["bare"]
+            columns = round(best["SETOL columns"] / best["setol_ww"], 2) if label == "detX" else ""
             rows.append(
                 {
                     "model": name,
@@ -150,7 +149,7 @@ def whole(quick: bool) -> list[dict[str, Any]]:
                     "times faster": round(best["weightwatcher"] / best["setol_ww"], 2),
                     "over bare eigvalsh": round(best["setol_ww"] / least, 2),
                     "at most": round(best["weightwatcher"] / least, 2),
-                    "share of SETOL columns": round(columns / best["setol_ww"], 2) if label == "detX" else "",
+                    "share of SETOL columns": columns,
                     "setol_ww s": round(best["setol_ww"], 4),
                     "weightwatcher s": round(best["weightwatcher"], 4),
                     "bare s": round(least, 4),
