@@ -806,9 +806,9 @@ TRAP = (
         "Gaussian noise has no trap.",
         "theory T5, 4.1",
         ("traps",),
-        "count 0",
+        "at most 3 of 21 matrices",
         "statistical",
-        "at most the stated level of the detector",
+        "5e-5 at a level of 1 %",
     ),
     Clause(
         "TRAP-02",

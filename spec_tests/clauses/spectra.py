@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fixtures import ensembles, oracles
 from fixtures import matrices as planted
 from spec_tests.runner import checks
-from spec_tests.strategies import INDEPENDENT_ENTRIES, SCALES, SEEDS, MatrixCase, matrices
+from spec_tests.strategies import FEWEST, INDEPENDENT_ENTRIES, SCALES, SEEDS, MatrixCase, matrices
 
 DEGENERATE = ("zero", "rank one", "constant", "orthogonal", "zero rows")
 
@@ -124,8 +124,6 @@ def agrees_with_svd_at_layer_sizes(impl, watch, shape, seed: int):
 
 
 STORED = st.sampled_from(["float32", "float16", "bfloat16"])
-# weightwatcher passes over a layer with fewer eigenvalues: that is not what these clauses are about.
-FEWEST = 8
 
 
 def held(W: np.ndarray, dtype: str) -> np.ndarray:
