@@ -181,13 +181,19 @@ class RayCrew:
             self.ray.cancel(reference, force=True)
 
 
+def number_of_jobs(n_jobs: int) -> int:
+    """A number of workers as joblib counts them, -1 being every core; else `InvalidInput`."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
+        raise InvalidInput(f"n_jobs={n_jobs!r} was asked; accepted is an integer other than 0, -1 for every core")
+    return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
+
+
 def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
     """What makes the crew that `n_jobs` and the active joblib backend ask for; None for this process alone.
 
     The argument of what is returned is the number of jobs, beyond which no process is started.
     """
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
-        raise InvalidInput(f"n_jobs={n_jobs!r} was asked; accepted is an integer other than 0, -1 for every core")
+    number = number_of_jobs(n_jobs)
     backend, configured = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
@@ -196,8 +202,8 @@ def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
         return lambda jobs: RayCrew()
     if not isinstance(backend, (LokyBackend, SequentialBackend)):
         raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
-    number = configured if n_jobs == 1 and isinstance(configured, int) else int(n_jobs)
-    number = number if number > 0 else joblib.cpu_count() + 1 + number
+    if n_jobs == 1 and isinstance(configured, int):
+        number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
     return lambda jobs: LocalCrew(min(number, jobs))

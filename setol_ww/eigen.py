@@ -18,6 +18,7 @@ import numpy as np
 import scipy.linalg
 
 from .contracts import FloatArray, InvalidInput
+from .fortran import call, scipys
 from .lapack import symmetric_eigenvalues
 
 logger = logging.getLogger(__name__)
@@ -128,11 +129,12 @@ def gram(matrix: Any) -> FloatArray:
     """Lower triangle of the smaller Gram matrix, accumulated by BLAS `syrk` over blocks."""
     side = min(matrix.shape)
     is_tall = matrix.shape[0] >= matrix.shape[1]
-    total = np.zeros((side, side), order="F")
-    for block in blocks(matrix, axis=0 if is_tall else 1):
-        total = scipy.linalg.blas.dsyrk(
-            1.0, block.T, beta=1.0, c=total, trans=0 if is_tall else 1, lower=1, overwrite_c=1
-        )
+    total, syrk = np.zeros((side, side), order="F"), scipys("dsyrk")
+    for block in blocks(matrix, axis=0 if is_tall else 1) if side else ():
+        # Row by row is column by column of the transpose, which is what BLAS sees.
+        rows, columns = block.shape
+        trans, length = ("N", rows) if is_tall else ("T", columns)
+        call(syrk, "L", trans, side, length, 1.0, block, columns, 1.0, total, side)
     return total
 
 

@@ -14,6 +14,7 @@ from .contracts import FloatArray
 from .edge_law import centre_and_scale, edge, edge_pvalue, strength
 from .eigen import gram
 from .entries import Entries, read_entries
+from .fortran import call, scipys
 from .sources import to_numpy
 from .spectrum import SMALLEST_RAW
 from .trap_location import Place, is_shift, locate
@@ -231,6 +232,13 @@ def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.nd
     return order[positions]
 
 
+def _times(lower: FloatArray, v: FloatArray) -> FloatArray:
+    """The symmetric matrix, of which the lower triangle is given in Fortran's order, times v."""
+    side, result = v.size, np.zeros(v.size)
+    call(scipys("dsymv"), "L", side, 1.0, lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
+    return result
+
+
 def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
     """The `number` largest eigenvalues, descending, and their vectors, from the lower triangle; deterministic."""
     M = matrix_gram.shape[0]
@@ -239,9 +247,8 @@ def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArra
             matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False
         )
     else:
-        product = LinearOperator(
-            (M, M), dtype=np.float64, matvec=lambda v: scipy.linalg.blas.dsymv(1.0, matrix_gram, v.ravel(), lower=1)
-        )
+        lower = np.asfortranarray(matrix_gram)
+        product = LinearOperator((M, M), dtype=np.float64, matvec=lambda v: _times(lower, v.ravel()))
         start = np.random.default_rng(0).normal(size=M)
         values, vectors = eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
     order = np.argsort(-values, kind="stable")

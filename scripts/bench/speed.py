@@ -39,7 +39,7 @@ from torch import nn
 import setol_ww as ww
 from setol_ww.analysis import analyze_spectrum
 from setol_ww.eigen import eigenvalues, gram
-from setol_ww.lapack import two_stage_eigenvalues, two_stage_routine
+from setol_ww.lapack import eigenvalues_by, two_stage_routine
 from setol_ww.spectrum import Spectrum
 from setol_ww.watcher.mp import mp_columns
 from setol_ww.watcher.numerics import default_fit, first_below_one
@@ -214,7 +214,7 @@ def solver_contenders(side: int) -> dict[str, Callable[[], Any]]:
         "torch": lambda: torch.linalg.eigvalsh(as_tensor),
     }
     if routine is not None:
-        runs["two-stage"] = lambda: two_stage_eigenvalues(full.copy(order="F"), routine)
+        runs["two-stage"] = lambda: eigenvalues_by(routine, full.copy(order="F"))
     return runs
 
 

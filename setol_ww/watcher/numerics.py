@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..contracts import FloatArray
-from ..eigen import eigenvalues
 from ..sources import to_numpy
 from ..spectrum import Spectrum
 from ..tails import best_start
@@ -33,15 +33,15 @@ PLAIN_FIT = {
 
 
 def pooled_eigenvalues(
-    matrices: list[Any], N: int, n_comp: int, scale: float = 1.0, device: str = "cpu"
+    spectra: Iterable[FloatArray], N: int, n_comp: int, scale: float = 1.0
 ) -> tuple[FloatArray, float, float, int]:
     """What `combined_eigenvalues` returns: eigenvalues, largest and (as it counts) smallest sigma, rank loss.
 
-    `scale` is the square of the factor by which the matrices are still to be multiplied.
+    `spectra` are those of the matrices, `scale` is the square of the factor by which these are still to be multiplied.
     """
     pooled, largest, smallest, rank_loss = [], 0.0, 0.0, 0
-    for matrix in matrices:
-        values = scale * eigenvalues(matrix, device)[-n_comp:]
+    for spectrum in spectra:
+        values = scale * spectrum[-n_comp:]
         singular = np.sqrt(values)
         pooled.append(values)
         largest, smallest = np.maximum(largest, singular[-1]), np.maximum(smallest, singular[0])
@@ -49,15 +49,10 @@ def pooled_eigenvalues(
     return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
 
 
-def shuffled_eigenvalues(
-    matrices: list[Any], n_comp: int, num_replicas: int, scale: float = 1.0, device: str = "cpu"
-) -> FloatArray:
-    """Eigenvalues of element-wise shuffles, drawn in the order in which weightwatcher draws them."""
-    pooled = []
+def shuffles(matrices: list[Any], num_replicas: int) -> Iterator[Any]:
+    """Element-wise shuffles, drawn in the order in which weightwatcher draws them."""
     for _ in range(num_replicas):
-        for matrix in matrices:
-            pooled.append(scale * eigenvalues(shuffled(matrix), device)[-n_comp:])
-    return np.sort(np.concatenate(pooled))
+        yield from map(shuffled, matrices)
 
 
 def shuffled(matrix: Any) -> Any:

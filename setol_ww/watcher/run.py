@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,12 @@ import pandas as pd
 
 from .. import table
 from ..analysis import LayerResult, Settings
+from ..contracts import FloatArray
 from ..sources import Entry, to_numpy
 from ..spectrum import EPS_FLOAT32
 from ..submatrices import SubmatrixFit
+from ..traps import TrapReport
+from .ahead import Ahead
 
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason"]
@@ -35,7 +38,9 @@ class Record:
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
-    weights, `scale` the square of the factor by which the matrices are still to be multiplied.
+    weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
+    eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
+    of its shuffles, one after the other.
     """
 
     ww_layer: Any
@@ -49,6 +54,9 @@ class Record:
     scale: float = 1.0
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
+    spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
+    shuffled: Iterator[FloatArray] | None = None
+    traps: Callable[[], TrapReport] | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -78,15 +86,16 @@ class Record:
             self.row.update(table.farms_row(self.farms))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = None
+        self.ww_layer = self.result = self.shuffled = self.traps = None
+        self.spectra = []
 
 
 @dataclass
 class Run:
     """One call of analyze.
 
-    `limits` are those that the user gave, `seed` is that of the shuffles; `status` holds the status and reason of
-    every tensor seen so far.
+    `limits` are those that the user gave, `seed` is that of the shuffles, `ahead` has the threads; `status` holds the
+    status and reason of every tensor seen so far.
     """
 
     entries: list[Entry]
@@ -100,6 +109,7 @@ class Run:
     randomize: bool = False
     seed: int = 0
     farms: bool = False
+    ahead: Ahead = field(default_factory=Ahead)
     records: list[Record] = field(default_factory=list)
     status: dict[str, tuple[str, str]] = field(default_factory=dict)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..analysis import Settings, analyze_spectrum
-from ..contracts import InvalidInput, one_of, seed_of
-from ..eigen import check_device
+from ..contracts import FloatArray, InvalidInput, one_of, seed_of
+from ..crews import number_of_jobs
+from ..eigen import check_device, eigenvalues
 from ..guest import quiet
 from ..sources import steady
 from ..submatrices import fit_submatrices
 from ..traps import TrapReport, find_traps_of
+from .ahead import Ahead
 from .given import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import (
@@ -26,7 +30,7 @@ from .numerics import (
     default_fit,
     detX_columns,
     pooled_eigenvalues,
-    shuffled_eigenvalues,
+    shuffles,
     spectrum_of,
 )
 from .run import COVERAGE_COLUMNS, Record, Run
@@ -158,7 +162,9 @@ class WeightWatcher(package.WeightWatcher):
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
         n_jobs : int
-            1: one process with all its BLAS threads; `setol_ww.scan` spreads a checkpoint over processes.
+            Threads that decompose, -1 for every core; nothing but time and memory (a Gram matrix each) depends on it.
+            BLAS with threads of its own does one decomposition at a time: set `OMP_NUM_THREADS=1` to gain from
+            more jobs. `setol_ww.scan` spreads a checkpoint over processes or machines.
         progress : bool, optional
             A progress bar over the tensors; by default only on a terminal.
         device : str
@@ -179,11 +185,7 @@ class WeightWatcher(package.WeightWatcher):
             Unknown or contradictory options, or a model without weights.
         """
         one_of("engine", engine, ENGINES)
-        if n_jobs != 1 or isinstance(n_jobs, bool):
-            raise InvalidInput(
-                f"n_jobs={n_jobs!r} was asked; accepted is 1, one process with all its BLAS threads. "
-                "setol_ww.scan(path, n_jobs=...) spreads a checkpoint over processes or machines"
-            )
+        number = number_of_jobs(n_jobs)
         if check_device(device) != "cpu" and engine != "fast":
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
         one_of("quality", quality, (True, False))
@@ -212,7 +214,8 @@ class WeightWatcher(package.WeightWatcher):
                 seed=seed,
                 farms=farms,
             )
-            return self._carry_out(self._run, options)
+            with Ahead(number) as self._run.ahead:
+                return self._carry_out(self._run, options)
 
     def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
         try:
@@ -274,7 +277,7 @@ class WeightWatcher(package.WeightWatcher):
             return iterator
         combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
         walk = Walk(iterator, self._given, params, self._run, combines, self._as_stored(params))
-        walk.through(lambda ww_layer: self._steps(ww_layer, params))
+        walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
         return iter(())
 
     def _steps(self, ww_layer: Any, params: Any) -> None:
@@ -286,6 +289,8 @@ class WeightWatcher(package.WeightWatcher):
             record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
         if ww_layer.evals is None:
             return
+        if record is not None and self._run is not None and self._has_traps(record, params):
+            record.traps = self._run.ahead.later(self._traps_of, record)
         draws_deltas = params[DELTA_ES] and params["plot"]
         self.apply_powerlaw(ww_layer, params)
         if params["mp_fit"]:
@@ -357,14 +362,21 @@ class WeightWatcher(package.WeightWatcher):
         if special or n_comp < M or self._run is None or self._engine() != "fast":
             return super().combined_eigenvalues(Wmats, N, M, n_comp, params)
         matrices = Wmats if isinstance(Wmats, list) else [Wmats]
-        return pooled_eigenvalues(matrices, N, n_comp, self._run.records[-1].scale, self._run.device)
+        record = self._run.records[-1]
+        begun = (spectrum() for spectrum in record.spectra)
+        return pooled_eigenvalues(begun if record.spectra else self._spectra(matrices), N, n_comp, record.scale)
 
     def random_eigenvalues(self, Wmats: Any, n_comp: int, num_replicas: int = 1, params: Any = None) -> Any:
         """Eigenvalues of element-wise shuffles, drawn as weightwatcher draws them."""
         special = params is None or params["intra"] or params["inverse"] or params["conv2d_fft"]
         if special or self._run is None or self._engine() != "fast":
             return super().random_eigenvalues(Wmats, n_comp, num_replicas, params)
-        return shuffled_eigenvalues(Wmats, n_comp, num_replicas, self._run.records[-1].scale, self._run.device)
+        record = self._run.records[-1]
+        if record.shuffled is None:
+            # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
+            record.shuffled = self._spectra(shuffles(Wmats, num_replicas + 1))
+        wanted = itertools.islice(record.shuffled, num_replicas * len(Wmats))
+        return np.sort(np.concatenate([record.scale * spectrum[-n_comp:] for spectrum in wanted]))
 
     def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
@@ -395,11 +407,26 @@ class WeightWatcher(package.WeightWatcher):
         if self._run is not None and record is not None:
             try:
                 record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
-                if self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA):
-                    record.result = record.result.with_traps(self._traps_of(record))
+                if self._has_traps(record, params):
+                    record.result = record.result.with_traps(record.traps() if record.traps else self._traps_of(record))
             except np.linalg.LinAlgError as error:
                 record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
         return ww_layer
+
+    def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
+        assert self._run is not None
+        return self._run.ahead.map(functools.partial(eigenvalues, device=self._run.device), matrices)
+
+    def _begin(self, record: Record) -> None:
+        """Have the spectrum of a layer computed that is to be walked soon."""
+        assert self._run is not None
+        if record.has_row and not record.failure and record.ww_layer.num_components >= record.ww_layer.M:
+            work = functools.partial(eigenvalues, device=self._run.device)
+            record.spectra = [self._run.ahead.later(work, matrix) for matrix in record.ww_layer.Wmats]
+
+    def _has_traps(self, record: Record, params: Any) -> bool:
+        assert self._run is not None
+        return self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""

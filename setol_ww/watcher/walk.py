@@ -63,15 +63,19 @@ class Walk:
         self.own_only = own_only or given.is_foreign
         self.as_stored = as_stored and not self.own_only
 
-    def through(self, steps: Callable[[Any], None]) -> None:
-        """Carry out `steps` on every layer and keep its row."""
+    def through(self, steps: Callable[[Any], None], begin: Callable[[Record], None]) -> None:
+        """Carry out `steps` on every layer and keep its row.
+
+        `begin` is told of layers ahead, where their matrices are what will be decomposed.
+        """
         lazy = self.given.model if isinstance(self.given.model, LazyStateDict) else None
         if lazy is not None:
             lazy.as_stored = self.as_stored
         total = sum(entry.is_candidate for entry in self.given.entries)
         disable = None if self.run.progress is None else not self.run.progress
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
-            for record in self.records():
+            ahead = self.run.ahead
+            for record in ahead.foreseen(self.records(), begin) if self.as_stored else self.records():
                 if not record.has_row:
                     continue
                 self.run.records.append(record)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
-from setol_ww import eigen, lapack
+from setol_ww import eigen, fortran, lapack
 from setol_ww.guest import quiet
 from setol_ww.watcher import given, numerics
 from setol_ww.watcher.mp import mp_columns
@@ -34,7 +37,7 @@ def test_two_stage_solver_agrees_with_the_svd(side, kind):
     if routine is None:
         pytest.skip("the BLAS that is loaded has no dsyevd_2stage")
     lower, truth = lower_gram(side, kind)
-    values = lapack.two_stage_eigenvalues(lower, routine)
+    values = lapack.eigenvalues_by(routine, lower)
     np.testing.assert_allclose(values, truth, rtol=1e-10, atol=200 * np.finfo(float).eps * truth[-1])
 
 
@@ -49,11 +52,24 @@ def test_the_solver_is_the_same_whichever_routine_is_there(monkeypatch):
 
 def test_a_solver_that_does_not_converge_says_so():
     def failing(*arguments):
-        # The status is the third last argument, before the lengths of the two strings.
-        arguments[10]._obj.value = 3
+        # The status is the last argument.
+        ctypes.c_int64.from_address(arguments[10].value).value = 3
 
-    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
-        lapack.two_stage_eigenvalues(np.eye(4, order="F"), failing)
+    with pytest.raises(np.linalg.LinAlgError, match=r"did not converge \(info 3\)"):
+        lapack.eigenvalues_by(failing, np.eye(4, order="F"))
+
+
+@pytest.mark.parametrize("side", [1, 2, 40, 300])
+def test_the_usual_solver_is_scipys_to_the_last_bit(side):
+    lower, _ = lower_gram(side, "gaussian")
+    plain = scipy.linalg.eigh(lower, lower=True, eigvals_only=True, driver="evd")
+    assert np.array_equal(lapack.symmetric_eigenvalues(lower), plain)
+
+
+def test_a_routine_that_scipy_lacks_is_named():
+    with pytest.raises(LookupError, match="scipy has no nosuch"):
+        fortran.scipys("nosuch")
+    assert fortran.loaded(("nosuch_",), strings=0) is None
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])

@@ -180,7 +180,7 @@ def test_a_failing_analysis_puts_everything_back_too(tmp_path):
         ANALYSE
         + """
 import setol_ww as ww
-from setol_ww.watcher import numerics as watcher
+from setol_ww.watcher import subclass as watcher
 before = snapshot()
 def broken(matrix, device):
     np.random.random()

@@ -1,0 +1,84 @@
+"""Routines of BLAS and LAPACK called by reference, without Python's lock: several threads may be in them at once.
+
+scipy's own wrappers keep the lock while a routine works. The routines are those that scipy was linked with, found
+through the capsules its Cython interface exports; what that interface lacks is looked up by name in the BLAS that is
+loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Routine = Callable[..., None]
+
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+_routine = ctypes.CFUNCTYPE(None)
+
+
+@functools.cache
+def scipys(name: str) -> Routine:
+    """The routine of this name that scipy was linked with.
+
+    Examples
+    --------
+    >>> x, y, one = np.array([1.0, 2.0]), np.array([10.0, 10.0]), 1
+    >>> call(scipys("daxpy"), 2, 3.0, x, one, y, one)
+    >>> y.tolist()
+    [13.0, 16.0]
+    """
+    for module in ("scipy.linalg.cython_blas", "scipy.linalg.cython_lapack"):
+        capsule = importlib.import_module(module).__pyx_capi__.get(name)
+        if capsule is not None:
+            return _routine(_pointer_of(capsule, _name_of(capsule)))
+    raise LookupError(f"scipy has no {name}")
+
+
+@functools.cache
+def loaded(symbols: Sequence[str], strings: int) -> Routine | None:
+    """The first of these symbols in a BLAS that this process has loaded; None where there is none.
+
+    Of the routine's arguments `strings` are strings: Fortran compilers pass their lengths behind all arguments.
+    """
+    if sys.byteorder != "little":
+        return None
+    # It knows which BLAS libraries are loaded, and from where.
+    import threadpoolctl
+
+    lengths = (ctypes.c_size_t(1),) * strings
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] != "blas":
+            continue
+        functions = ctypes.CDLL(library["filepath"])
+        for symbol in symbols:
+            if hasattr(functions, symbol):
+                function = getattr(functions, symbol)
+                function.restype = None
+                return lambda *arguments, function=function: function(*arguments, *lengths)
+    return None
+
+
+def call(routine: Routine, *arguments: Any) -> None:
+    """Call by reference: str, int, float and arrays, which must be laid out as the routine wants them.
+
+    Integers are passed in 64 bits; a library of 32-bit integers reads the lower half. What the routine writes goes to
+    arrays, a status too.
+    """
+    routine(*(_reference(argument) for argument in arguments))
+
+
+def _reference(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray):
+        return ctypes.c_void_p(argument.ctypes.data)
+    if isinstance(argument, str):
+        return ctypes.c_char_p(argument.encode())
+    return ctypes.byref(ctypes.c_int64(argument) if isinstance(argument, int) else ctypes.c_double(argument))
