@@ -32,7 +32,8 @@ from scipy.stats import binom, binomtest
 
 from setol_ww.edge_law import edge, edge_pvalue
 from setol_ww.eigen import gram
-from setol_ww.trap_search import leading, shuffle, tall_entries
+from setol_ww.shuffles import shuffle
+from setol_ww.trap_search import leading, tall_entries
 from setol_ww.traps import find_traps
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "trap_power"

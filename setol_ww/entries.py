@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import poisson
 
 from .contracts import FloatArray
+from .sources import to_numpy
 
 # A block of entries in float64 is a quarter of a megabyte: what is computed from it stays in the cache.
 BLOCK = 2**15
@@ -90,14 +92,15 @@ class Entries:
         return self.tail.pvalue(size, rank) if self.tail is not None and size > self.tail.start else 0.0
 
 
-def read_entries(flat: np.ndarray) -> Entries:
-    """Statistics of a one-dimensional array of finite numbers of any real dtype."""
+def read_entries(flat: Any) -> Entries:
+    """Statistics of a one-dimensional array or tensor of finite numbers of any real dtype."""
+    number = flat.shape[0]
     pilot = _pilot(flat)
     centre = float(np.median(pilot))
-    wanted = int(min(LARGEST_TAIL, max(SMALLEST_TAIL, flat.size**0.65), flat.size - 1))
+    wanted = int(min(LARGEST_TAIL, max(SMALLEST_TAIL, number**0.65), number - 1))
     largest = _largest(flat, centre, wanted + 1)
     tail = fit_tail_of_entries(spread_ties(largest, lambda: _how_many(flat, centre, largest[-1])))
-    relevant = RELEVANT * flat.size**0.25 * _spread(pilot, centre)
+    relevant = RELEVANT * number**0.25 * _spread(pilot, centre)
     apart = largest[: _number_apart(largest, tail, relevant)]
     known = tail is not None or largest[0] <= relevant
     limit = apart[-1] if apart.size else math.inf
@@ -173,12 +176,13 @@ def spread_ties(largest: FloatArray, of_smallest: Callable[[], int]) -> FloatArr
     return np.sort(np.repeat(sizes, counts) + np.repeat(half, counts) * shift)[::-1]
 
 
-def _pilot(flat: np.ndarray) -> FloatArray:
+def _pilot(flat: Any) -> FloatArray:
     """PILOT elements at one distance, all where there are fewer; a prime number of them, so that no multiple of a row's
     length keeps them in few columns.
     """
-    places = slice(None) if flat.size <= PILOT else np.arange(PILOT) * flat.size // PILOT
-    return np.asarray(flat[places], dtype=np.float64)
+    number = flat.shape[0]
+    places = slice(None) if number <= PILOT else np.arange(PILOT) * number // PILOT
+    return np.asarray(to_numpy(flat[places]), dtype=np.float64)
 
 
 def _spread(pilot: FloatArray, centre: float) -> float:
@@ -199,10 +203,10 @@ def _number_apart(largest: FloatArray, tail: Tail | None, relevant: float) -> in
     )
 
 
-def _largest(flat: np.ndarray, centre: float, count: int) -> FloatArray:
+def _largest(flat: Any, centre: float, count: int) -> FloatArray:
     """The `count` largest |w - centre|, descending."""
     kept, bar = np.empty(0), -math.inf
-    for block in _blocks(flat):
+    for block in blocks_of(flat):
         sizes = np.abs(block - centre)
         kept = np.concatenate([kept, sizes[sizes > bar]])
         if kept.size > count:
@@ -211,17 +215,26 @@ def _largest(flat: np.ndarray, centre: float, count: int) -> FloatArray:
     return np.sort(kept)[::-1]
 
 
-def _how_many(flat: np.ndarray, centre: float, size: float) -> int:
+def _how_many(flat: Any, centre: float, size: float) -> int:
     """Number of elements of exactly this |w - centre|."""
-    return sum(int(np.count_nonzero(np.abs(block - centre) == size)) for block in _blocks(flat))
+    return sum(int(np.count_nonzero(np.abs(block - centre) == size)) for block in blocks_of(flat))
 
 
-def _kept_blocks(flat: np.ndarray, centre: float, limit: float) -> Iterator[FloatArray]:
+def _kept_blocks(flat: Any, centre: float, limit: float) -> Iterator[FloatArray]:
     """Blocks without the elements whose |w - centre| is `limit` or more."""
-    for block in _blocks(flat):
+    for block in blocks_of(flat):
         yield block if math.isinf(limit) else block[np.abs(block - centre) < limit]
 
 
-def _blocks(flat: np.ndarray) -> Iterator[FloatArray]:
-    for start in range(0, flat.size, BLOCK):
-        yield np.asarray(flat[start : start + BLOCK], dtype=np.float64)
+def places_beyond(flat: Any, centre: float, size: float) -> list[int]:
+    """Positions of the elements with |w - centre| of at least `size`."""
+    places = []
+    for number, block in enumerate(blocks_of(flat)):
+        places += (np.flatnonzero(np.abs(block - centre) >= size) + number * BLOCK).tolist()
+    return places
+
+
+def blocks_of(flat: Any) -> Iterator[FloatArray]:
+    """One block of a one-dimensional array or tensor after the other, in float64."""
+    for start in range(0, flat.shape[0], BLOCK):
+        yield np.asarray(to_numpy(flat[start : start + BLOCK]), dtype=np.float64)

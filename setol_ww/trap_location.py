@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .contracts import FloatArray
-from .entries import Entries
+from .entries import Entries, places_beyond
 
 # Share of an outlier's squared vectors at one element, or along the constant matrix, that makes it the carrier. For
 # vectors of noise both are below 0.02 from 50 x 50 on; at 1.3 times the threshold they are 0.17 (theory 4.4).
@@ -60,14 +61,13 @@ def is_shift(left: FloatArray, right: FloatArray) -> bool:
     return mean_share(left, right) >= CARRIES
 
 
-def locate(shuffled: np.ndarray, left: FloatArray, right: FloatArray, entries: Entries) -> Place:
+def locate(shuffled: Any, left: FloatArray, right: FloatArray, entries: Entries) -> Place:
     """The carriers of the traps with these singular vectors (columns) of the shuffled matrix."""
     M = shuffled.shape[1]
     shares = [mean_share(u, v) for u, v in zip(left.T, right.T)]
-    flat = shuffled.reshape(-1)
     positions = {int(np.argmax(np.abs(u))) * M + int(np.argmax(np.abs(v))) for u, v in zip(left.T, right.T)}
     if entries.apart.size:
-        positions |= set(np.flatnonzero(np.abs(flat - entries.centre) >= 0.999 * entries.apart[-1]).tolist())
+        positions |= set(places_beyond(shuffled.reshape(-1), entries.centre, 0.999 * entries.apart[-1]))
     candidates = np.array(sorted(positions), dtype=int)
     rows, columns = np.divmod(candidates, M)
     leverage = np.einsum("ij,ij->i", left[rows], right[columns]) ** 2

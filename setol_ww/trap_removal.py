@@ -10,8 +10,9 @@ import numpy as np
 
 from .contracts import FloatArray, InvalidInput
 from .edge_law import TRACY_WIDOM_MEAN, centre_and_scale
+from .shuffles import sources_of
 from .spectrum import as_matrix
-from .trap_search import Slice, look, sources_of
+from .trap_search import Slice, look
 from .traps import TrapReport, _as_slices, as_array, find_traps
 
 logger = logging.getLogger(__name__)

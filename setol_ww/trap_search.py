@@ -12,9 +12,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .contracts import FloatArray
 from .edge_law import centre_and_scale, edge, edge_pvalue, strength
-from .eigen import gram
-from .entries import Entries, read_entries
+from .eigen import gram, row_blocks
+from .entries import Entries, blocks_of, read_entries
 from .fortran import call, scipys
+from .shuffles import is_large, shuffle, sources_of
 from .sources import to_numpy
 from .spectrum import SMALLEST_RAW
 from .trap_location import Place, is_shift, locate
@@ -27,8 +28,6 @@ FIRST_LOOK = 4
 # Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
 DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
-# numpy exchanges elements of eight bytes by a faster loop than others, whatever they are; the order is the same.
-IN_CACHE = 2**21
 # Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
 MODERATE_EXPONENT = 20
 
@@ -90,7 +89,7 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
     entries = read_entries(tall.reshape(-1))
     with np.errstate(over="ignore", under="ignore"):
         # A bound of the largest eigenvalue of scaled entries, none of which is above 1.
-        variance, bound = np.ldexp([entries.variance, float(tall.size)], 2 * exponent)
+        variance, bound = np.ldexp([entries.variance, float(N * M)], 2 * exponent)
     if not (variance > SMALLEST_RAW and bound < np.inf):
         return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
     if not entries.has_known_tail:
@@ -109,12 +108,14 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
     right = right[:, :above]
     left = left[:, :above]
     place = locate(shuffled, left, right, entries)
-    sources = sources_of(place.positions, shuffled.size, seed)
+    # What follows is as large as they are.
+    del shuffled, matrix_gram
+    sources = sources_of(place.positions, N * M, seed)
     return Slice(entries, exponent, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
 
 
 def _judge(
-    values: FloatArray, right: FloatArray, shuffled: np.ndarray, entries: Entries, level: float
+    values: FloatArray, right: FloatArray, shuffled: Any, entries: Entries, level: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
 
@@ -125,7 +126,7 @@ def _judge(
     shifts = 0
     for rank, value in enumerate(values / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
-        product = (shuffled @ right[:, rank].astype(shuffled.dtype)).astype(np.float64)
+        product = np.concatenate([block @ right[:, rank] for block in row_blocks(shuffled)])
         left[:, rank] = product / (np.linalg.norm(product) or 1.0)
         if is_shift(left[:, rank], right[:, rank]):
             shifts += 1
@@ -143,7 +144,7 @@ def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
     """Excess of the largest eigenvalue of a shuffle without the mean and without elements that stand apart."""
     tall, _ = tall_entries(matrix)
     rng = np.random.default_rng(seed)
-    flat = np.ldexp(tall.reshape(-1), -seen.exponent).astype(np.float64)
+    flat = np.ldexp(to_numpy(tall).reshape(-1), -seen.exponent).astype(np.float64)
     if seen.entries.apart.size:
         out = np.abs(flat - seen.entries.centre) >= 0.999 * seen.entries.apart[-1]
         flat[out] = rng.choice(flat[~out], int(np.count_nonzero(out)))
@@ -153,21 +154,25 @@ def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
     return (values[0] / np.mean(flat**2) - seen.edge) / centre_and_scale(seen.N, seen.M)[1]
 
 
-def tall_entries(matrix: Any) -> tuple[np.ndarray, bool]:
+def tall_entries(matrix: Any) -> tuple[Any, bool]:
     """The entries in memory, at least as many rows as columns, and whether that is the transpose.
 
-    Of a square matrix and its transpose the same one is taken, so that both are shuffled alike.
+    Of a square matrix and its transpose the same one is taken, so that both are shuffled alike. An array of float32 or
+    float64; large matrices of 16 bits stay as they are stored, bfloat16 as a tensor.
     """
     rows, columns = matrix.shape
     transposed = rows < columns or (rows == columns and _transpose_first(matrix))
     tall = matrix.T if transposed else matrix
+    stays = is_large(matrix)
     if hasattr(tall, "detach"):
         import torch
 
-        dtype = torch.float64 if tall.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
+        wide = torch.float64 if tall.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
+        dtype = tall.dtype if stays and tall.dtype in (torch.bfloat16, torch.float16) else wide
         # Turned and widened at once: a large layer is copied no more than once.
-        tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous().numpy()
-    if tall.dtype not in (np.float32, np.float64):
+        tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous()
+        return (tall if dtype == torch.bfloat16 else tall.numpy()), transposed
+    if tall.dtype not in (np.float32, np.float64) and not (stays and tall.dtype == np.float16):
         tall = tall.astype(np.float32 if tall.dtype == np.float16 else np.float64, order="C")
     return np.ascontiguousarray(tall), transposed
 
@@ -177,10 +182,10 @@ def _address(matrix: Any) -> int:
     return int(matrix.data_ptr() if hasattr(matrix, "data_ptr") else matrix.ctypes.data)
 
 
-def of_moderate_size(tall: np.ndarray) -> tuple[np.ndarray, int]:
+def of_moderate_size(tall: Any) -> tuple[Any, int]:
     """The matrix times 2^-exponent, its largest entry near 1, and the exponent; itself and 0 where that is moderate."""
-    exponent = int(np.frexp(max(tall.max(), -tall.min()))[1])
-    return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(tall, -exponent), exponent)
+    exponent = int(np.frexp(max(float(tall.max()), -float(tall.min())))[1])
+    return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(to_numpy(tall), -exponent), exponent)
 
 
 def _transpose_first(square: Any) -> bool:
@@ -193,43 +198,24 @@ def _transpose_first(square: Any) -> bool:
     return False
 
 
-def _why_not(tall: np.ndarray) -> str:
+def _why_not(tall: Any) -> str:
     N, M = tall.shape
-    if M < SMALLEST_SIDE or tall.size < SMALLEST_SIZE:
+    if M < SMALLEST_SIDE or N * M < SMALLEST_SIZE:
         return (
             f"{N} x {M} entries are too few for a bulk; {SMALLEST_SIDE} rows and columns and {SMALLEST_SIZE} are needed"
         )
+    flat = tall.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.sum(tall, dtype=np.float64)
+        total = sum(float(np.sum(block)) for block in blocks_of(flat))
     if not np.isfinite(total):
-        nan, infinite = int(np.isnan(tall).sum()), int(np.isinf(tall).sum())
+        nan, infinite = (sum(int(what(block).sum()) for block in blocks_of(flat)) for what in (np.isnan, np.isinf))
         if nan or infinite:
-            return f"{nan} NaN and {infinite} Inf among its {tall.size} entries"
+            return f"{nan} NaN and {infinite} Inf among its {N * M} entries"
     if tall.min() == tall.max():
         return (
             "all entries are zero" if tall[0, 0] == 0 else "all entries are equal, so there is no noise to compare with"
         )
     return ""
-
-
-def shuffle(tall: np.ndarray, seed: tuple[int, ...], *, overwrite: bool = False) -> np.ndarray:
-    """All entries in random order, by a local generator; in float64 where that fits a cache, which is faster.
-
-    With `overwrite` a large matrix may be shuffled in place.
-    """
-    dtype = np.float64 if tall.size <= IN_CACHE else tall.dtype
-    flat = tall.reshape(-1).astype(dtype, copy=not overwrite)
-    np.random.default_rng(seed).shuffle(flat)
-    return flat.reshape(tall.shape)
-
-
-def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.ndarray:
-    """Where in the flattened matrix the elements at these positions of the shuffled one come from."""
-    if not positions.size:
-        return np.empty(0, dtype=int)
-    order = np.arange(size)
-    np.random.default_rng(seed).shuffle(order)
-    return order[positions]
 
 
 def _times(lower: FloatArray, v: FloatArray) -> FloatArray:

@@ -71,6 +71,13 @@ def cpu_seconds(run: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
+def wall_seconds(run: Callable[[], Any]) -> float:
+    """Time on the wall for one call."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
 class PeakMemory:
     """Largest resident set while the body runs, sampled every 2 ms; `grown` is what came on top of the start."""
 

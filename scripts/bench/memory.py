@@ -42,6 +42,7 @@ CASES = [
     ("setol_ww", "module", 4096, 11008, "float32", {}),
     ("setol_ww", "file", 4096, 11008, "bfloat16", {}),
     ("setol_ww", "module", 4096, 11008, "bfloat16", {"randomize": True}),
+    ("setol_ww", "module, trapped", 4096, 11008, "bfloat16", {"randomize": True}),
     ("setol_ww", "module", 128256, 4096, "bfloat16", {}),
     ("setol_ww", "module, rank deficient", 4096, 4096, "bfloat16", {}),
 ]
@@ -114,6 +115,8 @@ def weights(given: str, rows: int, columns: int, dtype, folder: Path):
         part = weight[start : start + 1024]
         noise = torch.randn(part.shape, generator=generator)
         part.copy_((noise + torch.randn(part.shape[0], 40, generator=generator) @ right) * 0.02)
+    if given.endswith("trapped"):
+        weight.view(-1)[:: weight.numel() // 20] = 10.0
     if given.endswith("rank deficient"):
         weight[-rows // 32 :] = 0
     if given.startswith("module"):

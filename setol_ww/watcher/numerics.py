@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..contracts import FloatArray
+from ..shuffles import shuffled
 from ..sources import to_numpy
 from ..spectrum import Spectrum
 from ..tails import best_start
-from ..trap_search import IN_CACHE
 from .upstream import rooms
 
 # weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.
@@ -50,29 +48,10 @@ def pooled_eigenvalues(
 
 
 def shuffles(matrices: list[Any], num_replicas: int) -> Iterator[Any]:
-    """Element-wise shuffles, drawn in the order in which weightwatcher draws them."""
+    """Element-wise shuffles by numpy's global generator, drawn in the order in which weightwatcher draws them."""
     for _ in range(num_replicas):
-        yield from map(shuffled, matrices)
-
-
-def shuffled(matrix: Any) -> Any:
-    """A shuffled copy, by numpy's global generator; small ones in float64, large ones as they are stored.
-
-    Neither changes a draw: numpy exchanges elements of eight bytes faster, and a copy of a large layer takes memory.
-    """
-    is_small = math.prod(matrix.shape) <= IN_CACHE
-    if not hasattr(matrix, "detach"):
-        flat = matrix.flatten()
-        flat = flat.astype(np.float64) if is_small else flat
-        np.random.shuffle(flat)
-        return flat.reshape(matrix.shape)
-    torch = sys.modules["torch"]
-    dtype = torch.float64 if is_small else matrix.dtype
-    copy = matrix.detach().to(device="cpu", dtype=dtype, copy=True, memory_format=torch.contiguous_format)
-    # numpy has no bfloat16 and no float8: their bits are shuffled.
-    bits = {1: torch.uint8, 2: torch.int16}.get(copy.element_size())
-    np.random.shuffle((copy.view(bits) if bits else copy).numpy().reshape(-1))
-    return copy
+        for matrix in matrices:
+            yield shuffled(matrix, np.random.shuffle)
 
 
 def detX_columns(ww_layer: Any) -> dict[str, Any]:

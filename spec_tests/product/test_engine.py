@@ -12,11 +12,11 @@ import torch
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
-from setol_ww import eigen, fortran, lapack
+from setol_ww import eigen, fortran, lapack, shuffles
 from setol_ww.guest import quiet
 from setol_ww.watcher import given, numerics
 from setol_ww.watcher.mp import mp_columns
-from setol_ww.watcher.numerics import first_below_one, shuffled
+from setol_ww.watcher.numerics import first_below_one
 from spec_tests.plain import assert_same_columns, plain_analyze, plain_detX, weightwatcher
 
 
@@ -167,7 +167,7 @@ def test_detX_scan_is_weightwatchers(n, seed):
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("is_large", [False, True])
 def test_a_shuffle_draws_the_same_in_every_dtype(dtype, transposed, is_large, monkeypatch):
-    monkeypatch.setattr(numerics, "IN_CACHE", 0 if is_large else 100)
+    monkeypatch.setattr(shuffles, "IN_CACHE", 0 if is_large else 100)
     stored = torch.arange(60.0).reshape(5, 12).to(getattr(torch, dtype))
     stored = stored.T if transposed else stored
     with quiet(7):
@@ -175,7 +175,7 @@ def test_a_shuffle_draws_the_same_in_every_dtype(dtype, transposed, is_large, mo
         np.random.shuffle(wide)
         state = np.random.get_state()[2]
     with quiet(7):
-        drawn = shuffled(stored)
+        (drawn,) = numerics.shuffles([stored], 1)
         assert np.random.get_state()[2] == state
     assert drawn.dtype == (stored.dtype if is_large else torch.float64)
     assert drawn.shape == stored.shape

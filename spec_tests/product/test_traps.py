@@ -12,9 +12,10 @@ from scipy.special import airy
 
 import setol_ww as ww
 from fixtures import ensembles, matrices
-from setol_ww import edge_law, trap_search
+from setol_ww import edge_law, shuffles
 from setol_ww.entries import read_entries
-from setol_ww.trap_search import leading, shuffle, sources_of, tall_entries
+from setol_ww.shuffles import shuffle, sources_of
+from setol_ww.trap_search import leading, tall_entries
 from setol_ww.traps import find_traps_of, trap_row
 
 
@@ -343,7 +344,7 @@ def test_a_large_layer_is_shuffled_without_touching_it(form, is_wide, monkeypatc
     W = FORMS[form](spiked().astype(np.float32).T.copy() if is_wide else spiked().astype(np.float32))
     before = W.detach().clone() if hasattr(W, "detach") else W.copy()
     small = ww.find_traps(W)
-    monkeypatch.setattr(trap_search, "IN_CACHE", 0)
+    monkeypatch.setattr(shuffles, "IN_CACHE", 0)
     large = ww.find_traps(W)
     assert (large.count, large.elements[0].index) == (1, (17, 132) if is_wide else (132, 17))
     assert large.sentence == small.sentence

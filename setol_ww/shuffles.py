@@ -1,0 +1,84 @@
+"""Entries of a matrix in random order, in no more memory than one copy as they are stored.
+
+The order depends on the generator and on the number of entries alone, never on their type.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# numpy exchanges elements of eight bytes by a faster loop than others, whatever they are.
+IN_CACHE = 2**21
+
+
+def is_large(matrix: Any) -> bool:
+    """True where a copy in float64 leaves the cache and stays as it is stored instead."""
+    return math.prod(matrix.shape) > IN_CACHE
+
+
+def shuffled(matrix: Any, shuffle: Callable[[np.ndarray], Any], *, overwrite: bool = False) -> Any:
+    """A copy with all entries in the order that `shuffle` gives to an array in place.
+
+    Parameters
+    ----------
+    matrix : ndarray or torch.Tensor
+    shuffle : callable
+        Of numpy's: `Generator.shuffle`, `numpy.random.shuffle`.
+    overwrite : bool
+        A large matrix that is contiguous may itself be shuffled.
+
+    Returns
+    -------
+    ndarray or torch.Tensor
+        On the CPU; small ones in float64, which is faster, large ones as they are stored.
+
+    Examples
+    --------
+    >>> found = shuffled(np.arange(6).reshape(2, 3), np.random.default_rng(0).shuffle)
+    >>> found.shape, sorted(found.ravel().tolist())
+    ((2, 3), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    """
+    if not hasattr(matrix, "detach"):
+        dtype = matrix.dtype if is_large(matrix) else np.dtype(np.float64)
+        keeps = overwrite and matrix.dtype == dtype and matrix.flags.c_contiguous
+        flat = (matrix if keeps else np.array(matrix, dtype=dtype, order="C")).reshape(-1)
+        shuffle(flat)
+        return flat.reshape(matrix.shape)
+    torch = sys.modules["torch"]
+    dtype = matrix.dtype if is_large(matrix) else torch.float64
+    keeps = overwrite and matrix.dtype == dtype and matrix.is_contiguous() and matrix.device.type == "cpu"
+    copy = matrix.detach()
+    if not keeps:
+        copy = copy.to(device="cpu", dtype=dtype, copy=True, memory_format=torch.contiguous_format)
+    # numpy has no bfloat16 and no float8: their bits are shuffled.
+    bits = {1: torch.uint8, 2: torch.int16}.get(copy.element_size())
+    shuffle((copy.view(bits) if bits else copy).numpy().reshape(-1))
+    return copy
+
+
+def shuffle(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> Any:
+    """`shuffled` by a local generator."""
+    return shuffled(matrix, np.random.default_rng(seed).shuffle, overwrite=overwrite)
+
+
+def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.ndarray:
+    """Where in the flattened matrix the entries at these positions of the shuffled one come from.
+
+    Examples
+    --------
+    >>> W = np.arange(12.0).reshape(4, 3)
+    >>> places = np.array([0, 5])
+    >>> W.ravel()[sources_of(places, 12, (1,))].tolist() == shuffle(W, (1,)).ravel()[places].tolist()
+    True
+    """
+    if not positions.size:
+        return np.empty(0, dtype=int)
+    # Half the memory of numpy's own integers, where these suffice; small ones by the faster loop.
+    order = np.arange(size, dtype=np.int32 if IN_CACHE < size < 2**31 else np.int64)
+    np.random.default_rng(seed).shuffle(order)
+    return order[positions].astype(int)
