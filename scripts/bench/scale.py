@@ -3,8 +3,8 @@ far more workers help.
 
 Claim      A scan holds one tensor and its Gram matrices per worker whatever the checkpoint's size; time goes with the
            cube of the width, and in proportion to one over the workers as long as each has a core.
-Command    python scripts/bench/scale.py [--hidden 4096 --ffn 11008 --vocabulary 32000 --blocks 32] [--workers 1 2]
-                                         [--folder DIR] [--out docs/figures/bench]
+Command    python scripts/bench/scale.py [--hidden 4096 --ffn 11008 --kv 4096 --vocabulary 32000 --blocks 32]
+                                         [--workers 1 2] [--folder DIR] [--name scale] [--out docs/figures/bench]
 Run time   with the defaults (one block of the full width, 0.9 GB on disk) about 4 minutes on two quiet cores;
            `--blocks 32` is the whole 7B model: 13.5 GB, about 45 minutes for each number of workers halved by it.
 Output     scale.csv (a line for each number of workers and each extrapolation), scale.json (the machine).
@@ -174,14 +174,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden", type=int, default=4096)
     parser.add_argument("--ffn", type=int, default=11008)
+    parser.add_argument("--kv", type=int, help="width of keys and values, by default that of the model")
     parser.add_argument("--vocabulary", type=int, default=32000)
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--folder", type=Path, help="keep the checkpoint here, and use the one that is there")
+    parser.add_argument("--name", default="scale", help="of the files written")
     parser.add_argument("--out", type=Path, default=FIGURES)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    wanted = shapes(args.hidden, args.ffn, args.hidden, args.vocabulary, args.blocks)
+    wanted = shapes(args.hidden, args.ffn, args.kv or args.hidden, args.vocabulary, args.blocks)
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder or Path(scratch) / "model"
         folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +206,7 @@ def main() -> None:
         seconds = sum(cost(*shape) for shape in every) * rate
         rows.append({"what": f"extrapolated to {name}", "workers": 1, "layers": len(every), "cpu_s": round(seconds)})
         print(f"{name}: {len(every)} layers, {in_words(seconds)} on one core at this rate")
-    print(keep("scale", rows, args.out))
+    print(keep(args.name, rows, args.out))
 
 
 if __name__ == "__main__":
