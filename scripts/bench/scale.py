@@ -5,8 +5,8 @@ Claim      A scan holds one tensor and its Gram matrices per worker whatever the
            cube of the width, and in proportion to one over the workers as long as each has a core.
 Command    python scripts/bench/scale.py [--hidden 4096 --ffn 11008 --kv 4096 --vocabulary 32000 --blocks 32]
                                          [--workers 1 2] [--folder DIR] [--name scale] [--out docs/figures/bench]
-Run time   with the defaults (one block of the full width, 0.9 GB on disk) about 4 minutes on two quiet cores;
-           `--blocks 32` is the whole 7B model: 13.5 GB, about 45 minutes for each number of workers halved by it.
+Run time   with the defaults (one block of the full width, 0.9 GB on disk) about 2 minutes on two quiet cores;
+           `--blocks 32` is the whole 7B model: 13.5 GB, 20 minutes with one worker, 10 with two.
 Output     scale.csv (a line for each number of workers and each extrapolation), scale.json (the machine).
 
 Resident memory is sampled over the calling process and its workers. `rss_holder_mib` is what the calling process grows
