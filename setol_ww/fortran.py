@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 Routine = Callable[..., None]
+# A library of 32-bit integers reads the lower half of 64 bits, where that comes first.
+Integer = ctypes.c_int64 if sys.byteorder == "little" else ctypes.c_int
 
 _pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
@@ -49,6 +52,7 @@ def loaded(symbols: Sequence[str], strings: int) -> Routine | None:
 
     Of the routine's arguments `strings` are strings: Fortran compilers pass their lengths behind all arguments.
     """
+    # Whether its integers have 32 or 64 bits is not known.
     if sys.byteorder != "little":
         return None
     # It knows which BLAS libraries are loaded, and from where.
@@ -70,8 +74,7 @@ def loaded(symbols: Sequence[str], strings: int) -> Routine | None:
 def call(routine: Routine, *arguments: Any) -> None:
     """Call by reference: str, int, float and arrays, which must be laid out as the routine wants them.
 
-    Integers are passed in 64 bits; a library of 32-bit integers reads the lower half. What the routine writes goes to
-    arrays, a status too.
+    What the routine writes goes to arrays, a status too; those of integers are of type `Integer`.
     """
     routine(*(_reference(argument) for argument in arguments))
 
@@ -81,4 +84,5 @@ def _reference(argument: Any) -> Any:
         return ctypes.c_void_p(argument.ctypes.data)
     if isinstance(argument, str):
         return ctypes.c_char_p(argument.encode())
-    return ctypes.byref(ctypes.c_int64(argument) if isinstance(argument, int) else ctypes.c_double(argument))
+    number = ctypes.c_double(argument) if isinstance(argument, float) else Integer(operator.index(argument))
+    return ctypes.byref(number)

@@ -2,7 +2,7 @@
 
 LAPACK's `dsyevd_2stage` reduces a full matrix to a band by matrix products and the band to a tridiagonal by bulge
 chasing; the usual `dsyevd` spends half of its work in matrix-vector products, which are bound by memory once the
-matrix has left the cache. scipy does not wrap the routine, but the BLAS it has loaded contains it.
+matrix has left the cache. scipy does not wrap the routine, but a BLAS that is loaded with it contains it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import numpy as np
 
 from .contracts import FloatArray
-from .fortran import Routine, call, loaded, scipys
+from .fortran import Integer, Routine, call, loaded, scipys
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def symmetric_eigenvalues(lower: FloatArray) -> FloatArray:
     [1.0, 3.0]
     """
     routine = two_stage_routine() if lower.shape[0] >= TWO_STAGE_FROM else None
-    return eigenvalues_by(routine or scipys("dsyevd"), np.asfortranarray(lower, dtype=np.float64))
+    return eigenvalues_by(routine or scipys("dsyevd"), np.require(lower, np.float64, ["F", "W"]))
 
 
 def eigenvalues_by(routine: Routine, lower: FloatArray) -> FloatArray:
@@ -49,15 +49,18 @@ def eigenvalues_by(routine: Routine, lower: FloatArray) -> FloatArray:
     The two-stage one has about 105 M doubles of workspace, the usual one 66 M at most.
     """
     side = lower.shape[0]
-    values, status = np.empty(side), np.zeros(1, dtype=np.int64)
-    work, integers = np.empty(1), np.zeros(1, dtype=np.int64)
-    for sizes in ((-1, -1), None):
-        if sizes is None:
-            sizes = int(work[0]), max(1, int(integers[0]))
-            work, integers = np.empty(sizes[0]), np.zeros(sizes[1], dtype=np.int64)
-        call(routine, "N", "L", side, lower, side, values, work, sizes[0], integers, sizes[1], status)
-    if status[0]:
-        raise np.linalg.LinAlgError(f"LAPACK's dsyevd: the eigenvalues did not converge (info {status[0]})")
+    values, status = np.empty(side), np.zeros(1, dtype=Integer)
+    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
+    sizes = -1, -1
+    for is_query in (True, False):
+        call(routine, "N", "L", side, lower, max(1, side), values, work, sizes[0], integers, sizes[1], status)
+        if status[0]:
+            # Its upper half is not written by a library of 32-bit integers.
+            info = int(status.view(np.int32)[0])
+            raise np.linalg.LinAlgError(f"LAPACK's dsyevd: the eigenvalues did not converge (info {info})")
+        if is_query:
+            sizes = max(1, int(work[0])), max(1, int(integers[0]))
+            work, integers = np.empty(sizes[0]), np.zeros(sizes[1], dtype=Integer)
     return values
 
 

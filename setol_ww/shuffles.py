@@ -1,4 +1,4 @@
-"""Entries of a matrix in random order, in no more memory than one copy as they are stored.
+"""Entries of a matrix in random order, large ones in no more memory than one copy as they are stored.
 
 The order depends on the generator and on the number of entries alone, never on their type.
 """
@@ -30,7 +30,7 @@ def shuffled(matrix: Any, shuffle: Callable[[np.ndarray], Any], *, overwrite: bo
     shuffle : callable
         Of numpy's: `Generator.shuffle`, `numpy.random.shuffle`.
     overwrite : bool
-        A large matrix that is contiguous may itself be shuffled.
+        A contiguous matrix that has the type of the result may itself be shuffled.
 
     Returns
     -------

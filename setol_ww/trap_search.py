@@ -119,15 +119,15 @@ def _judge(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
 
-    Further ones are 1. The left vectors of those that were judged come with them.
+    Further ones are 1. The left vectors come with them.
     """
     N, M = shuffled.shape
-    by_edge, pvalues, left = np.ones(values.size), np.ones(values.size), np.zeros((N, values.size))
+    by_edge, pvalues = np.ones(values.size), np.ones(values.size)
+    left = np.concatenate([block @ right for block in row_blocks(shuffled)])
+    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
     shifts = 0
     for rank, value in enumerate(values / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
-        product = np.concatenate([block @ right[:, rank] for block in row_blocks(shuffled)])
-        left[:, rank] = product / (np.linalg.norm(product) or 1.0)
         if is_shift(left[:, rank], right[:, rank]):
             shifts += 1
             by_tail = 0.0

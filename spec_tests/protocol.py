@@ -296,6 +296,10 @@ class Implementation:
         it has gone on."""
         raise Untested("scan_resumed")
 
+    def analyzed(self, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+        """Rows of a model in memory by so many workers, from one seed, whatever a shuffle gives included."""
+        raise Untested("analyzed")
+
     def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
         """Tail of the pooled eigenvalues of all windows of W in its tall orientation N x M; None where there is none.
 

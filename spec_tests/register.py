@@ -1180,6 +1180,13 @@ SCAN = (
         ("scan", "scan_resumed"),
         "every bit",
     ),
+    Clause(
+        "SCAN-06",
+        "However many workers compute it, a table is the same, shuffles included.",
+        "api 4, determinism",
+        ("analyzed",),
+        "1e-11 relative to the truth; every bit between them",
+    ),
 )
 
 FARMS = (

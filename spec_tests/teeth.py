@@ -6,7 +6,7 @@ A bug is planted in setol_ww where it has the capability, else in the oracle, th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -879,6 +879,29 @@ def written_at_the_end(self: Implementation, files: Files, after: int) -> tuple[
     return left if len(left) == len(rows) else [], rows
 
 
+def rows_as_they_are_done(self: Implementation, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+    """Small layers first."""
+    rows = chosen("oracle").analyzed(weights, workers)
+    return rows if workers == 1 else sorted(rows, key=lambda row: weights[row.name].size)
+
+
+def sums_of_each_worker(self: Implementation, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+    def divided(row: Row) -> Row:
+        if row.reason:
+            return row
+        shares = np.array_split(oracles.singular_value_squares(weights[row.name]), workers)
+        return Row(row.name, "", row.numbers | {"norm": float(sum(np.sum(share) for share in shares))})
+
+    return [divided(row) for row in chosen("oracle").analyzed(weights, workers)]
+
+
+def a_generator_for_each_worker(self: Implementation, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+    # The package itself is imported for its own bugs only.
+    from .implementations import ours
+
+    return ours.analyzed(weights, workers, seed=workers)
+
+
 def _tail_of(raw: np.ndarray, of: windows.WindowsTruth) -> Windows | None:
     fit = chosen("setol_ww").tail_fit(np.sort(raw))
     return None if fit is None else Windows(fit.alpha, fit.rank, of.count, of.rows, of.columns)
@@ -1124,6 +1147,9 @@ BUGS: tuple[Bug, ...] = (
     Bug("the row under way lost by an interruption", "SCAN-05", "scan_resumed", row_under_way_lost, "oracle"),
     Bug("kept rows in twelve digits", "SCAN-05", "scan_resumed", kept_in_twelve_digits, "oracle"),
     Bug("rows written at the end only", "SCAN-05", "scan_resumed", written_at_the_end, "oracle"),
+    Bug("rows as workers are done with them", "SCAN-06", "analyzed", rows_as_they_are_done, "oracle"),
+    Bug("sums divided among workers", "SCAN-06", "analyzed", sums_of_each_worker, "oracle"),
+    Bug("a generator for each worker", "SCAN-06", "analyzed", a_generator_for_each_worker),
     Bug("the first window only", "FARMS-01", "window_tail", first_window_only),
     Bug("the remainder beside the windows left out", "FARMS-01", "window_tail", remainder_left_out),
     Bug("the matrix for its windows", "FARMS-01", "window_tail", the_matrix_for_its_windows),

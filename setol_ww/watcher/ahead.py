@@ -1,12 +1,13 @@
 """Work done by threads before the walk asks for it: spectra of the next layers, shuffles, traps.
 
-LAPACK works without Python's lock, so threads are enough, and no weight is copied to another process. Everything that
-is drawn is drawn by the walk itself in its order, and every decomposition has the BLAS threads that the process has:
-the numbers are those of one job, to the last bit.
+Gram matrices and eigenvalues work without Python's lock, so threads are enough, and no weight is copied to another
+process. What numpy's global generator gives is drawn by the walk itself in its order, and every decomposition has the
+BLAS threads of the caller: the numbers are those of one job, to the last bit.
 """
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import types
@@ -30,13 +31,15 @@ class Ahead:
     """
 
     def __init__(self, n_jobs: int = 1) -> None:
-        self.threads = 0
+        self.threads, self.pool = 0, None
         if n_jobs > 1:
             inner = blas_threads()
             self.threads = n_jobs if inner == 1 else 1
             if inner > 1:
                 logger.info("BLAS has %d threads: one decomposition at a time; OMP_NUM_THREADS=1 lets more run", inner)
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads else None
+            of_this_thread = limits_of_a_thread()
+            begin = functools.partial(threadpoolctl.threadpool_limits, of_this_thread) if of_this_thread else None
+            self.pool = ThreadPoolExecutor(self.threads, initializer=begin)
 
     def __enter__(self) -> Ahead:
         return self
@@ -49,7 +52,7 @@ class Ahead:
         """What gives the result of `work`, which a thread begins now."""
         if self.pool is None:
             return functools.partial(work, *arguments)
-        return self.pool.submit(work, *arguments).result
+        return self._submit(work, *arguments).result
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """`map` in its order; items are made by the caller's thread, not many more of them than there are threads."""
@@ -58,22 +61,39 @@ class Ahead:
             return
         begun: deque[Future[Result]] = deque()
         for item in items:
-            begun.append(self.pool.submit(work, item))
+            begun.append(self._submit(work, item))
+            # A shuffled layer is not to live until the next is asked for.
+            del item
             if len(begun) > self.threads:
                 yield begun.popleft().result()
-        for future in begun:
-            yield future.result()
+        while begun:
+            yield begun.popleft().result()
 
-    def foreseen(self, items: Iterable[Item], begin: Callable[[Item], None]) -> Iterator[Item]:
-        """The items in their order; `begin` is called for each as soon as a thread may be free for it."""
+    def foreseen(self, items: Iterable[Item], begin: Callable[[Item], None], most: int) -> Iterator[Item]:
+        """The items in their order, at most `most` of them ahead; `begin` is called for each as soon as it is there."""
+        depth = min(self.threads, most)
         waiting: deque[Item] = deque()
         for item in items:
-            if self.threads:
+            if depth:
                 begin(item)
             waiting.append(item)
-            if len(waiting) > self.threads:
+            if len(waiting) > depth:
                 yield waiting.popleft()
         yield from waiting
+
+    def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        assert self.pool is not None
+        # numpy's error state is the caller's.
+        return self.pool.submit(contextvars.copy_context().run, work, *arguments)
+
+
+def limits_of_a_thread() -> dict[str, int]:
+    """BLAS threads, by library, where their number is that of the calling thread and not of the process."""
+    return {
+        pool["prefix"]: pool["num_threads"]
+        for pool in threadpoolctl.threadpool_info()
+        if pool["user_api"] == "blas" and (pool["internal_api"] == "mkl" or pool.get("threading_layer") == "openmp")
+    }
 
 
 def blas_threads() -> int:

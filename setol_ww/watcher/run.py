@@ -40,7 +40,7 @@ class Record:
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
     weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
-    of its shuffles, one after the other.
+    of its shuffles, one after the other, and `draws` the shuffles.
     """
 
     ww_layer: Any
@@ -55,6 +55,7 @@ class Record:
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
+    draws: Iterator[Any] = field(default_factory=lambda: iter(()))
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class Record:
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
         self.ww_layer = self.result = self.shuffled = self.traps = None
-        self.spectra = []
+        self.spectra, self.draws = [], iter(())
 
 
 @dataclass

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import inspect
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.linalg import ArpackError
 
 from ..analysis import Settings, analyze_spectrum
 from ..contracts import FloatArray, InvalidInput, one_of, seed_of
@@ -162,7 +164,8 @@ class WeightWatcher(package.WeightWatcher):
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
         n_jobs : int
-            Threads that decompose, -1 for every core; nothing but time and memory (a Gram matrix each) depends on it.
+            Threads that decompose, -1 for every core; nothing depends on it but time and memory: a Gram matrix each,
+            with `randomize` a shuffled layer each too, of a checkpoint on disk one more tensor.
             BLAS with threads of its own does one decomposition at a time: set `OMP_NUM_THREADS=1` to gain from
             more jobs. `setol_ww.scan` spreads a checkpoint over processes or machines.
         progress : bool, optional
@@ -201,20 +204,22 @@ class WeightWatcher(package.WeightWatcher):
             self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
             if self._given is None:
                 raise InvalidInput(asked(None))
-            self._run = Run(
-                entries=self._given.entries,
-                engine=engine,
-                device=device,
-                detX=bool(options.get("detX") or options.get("ERG")),
-                settings=Settings(quality=quality),
-                limits={name: options[name] for name in LIMITS if name in options},
-                layers=options.get("layers", []),
-                progress=progress,
-                randomize=bool(options.get("randomize")),
-                seed=seed,
-                farms=farms,
-            )
-            with Ahead(number) as self._run.ahead:
+            # Threads on one GPU gain nothing, and share its memory.
+            with Ahead(number if device == "cpu" else 1) as ahead:
+                self._run = Run(
+                    entries=self._given.entries,
+                    engine=engine,
+                    device=device,
+                    detX=bool(options.get("detX") or options.get("ERG")),
+                    settings=Settings(quality=quality),
+                    limits={name: options[name] for name in LIMITS if name in options},
+                    layers=options.get("layers", []),
+                    progress=progress,
+                    randomize=bool(options.get("randomize")),
+                    seed=seed,
+                    farms=farms,
+                    ahead=ahead,
+                )
                 return self._carry_out(self._run, options)
 
     def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
@@ -348,12 +353,16 @@ class WeightWatcher(package.WeightWatcher):
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a solver that fails on it costs these columns only."""
+        record = self._record(ww_layer)
         try:
             return super().apply_random_esd(ww_layer, params)
-        except (np.linalg.LinAlgError, ValueError) as error:
-            if self._record(ww_layer) is None:
+        except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
+            if record is None:
                 raise
-            logger.info("layer %s: no randomised spectrum, %s", ww_layer.longname, error)
+            logger.warning("layer %s: no randomised spectrum, %s", ww_layer.longname, error)
+            # The next layer's shuffles are to be the same whether threads had drawn these or not.
+            if not isinstance(error, MemoryError):
+                collections.deque(record.draws, maxlen=0)
             return ww_layer
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
@@ -374,9 +383,15 @@ class WeightWatcher(package.WeightWatcher):
         record = self._run.records[-1]
         if record.shuffled is None:
             # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.shuffled = self._spectra(shuffles(Wmats, num_replicas + 1))
-        wanted = itertools.islice(record.shuffled, num_replicas * len(Wmats))
-        return np.sort(np.concatenate([record.scale * spectrum[-n_comp:] for spectrum in wanted]))
+            record.draws = shuffles(Wmats, num_replicas + 1)
+            record.shuffled = self._spectra(record.draws)
+        number = num_replicas * len(Wmats)
+        found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
+        if len(found) < number:
+            raise RuntimeError(
+                f"{number} shuffles more were asked of layer {record.title} than weightwatcher 0.7.7 asks"
+            )
+        return np.sort(np.concatenate(found))
 
     def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
@@ -407,22 +422,34 @@ class WeightWatcher(package.WeightWatcher):
         if self._run is not None and record is not None:
             try:
                 record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
-                if self._has_traps(record, params):
-                    record.result = record.result.with_traps(record.traps() if record.traps else self._traps_of(record))
             except np.linalg.LinAlgError as error:
                 record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
+            if record.result is not None and record.traps is not None:
+                self._add_traps(record)
         return ww_layer
+
+    def _add_traps(self, record: Record) -> None:
+        """The traps that were begun; a search that fails costs their columns and the row its status."""
+        assert record.result is not None
+        assert record.traps is not None
+        try:
+            record.result = record.result.with_traps(record.traps())
+        except (np.linalg.LinAlgError, ArpackError, MemoryError) as error:
+            record.failure = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None
-        return self._run.ahead.map(functools.partial(eigenvalues, device=self._run.device), matrices)
+        return self._run.ahead.map(self._decompose(), matrices)
+
+    def _decompose(self) -> Callable[[Any], FloatArray]:
+        assert self._run is not None
+        return functools.partial(eigenvalues, device=self._run.device)
 
     def _begin(self, record: Record) -> None:
         """Have the spectrum of a layer computed that is to be walked soon."""
         assert self._run is not None
         if record.has_row and not record.failure and record.ww_layer.num_components >= record.ww_layer.M:
-            work = functools.partial(eigenvalues, device=self._run.device)
-            record.spectra = [self._run.ahead.later(work, matrix) for matrix in record.ww_layer.Wmats]
+            record.spectra = [self._run.ahead.later(self._decompose(), matrix) for matrix in record.ww_layer.Wmats]
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None

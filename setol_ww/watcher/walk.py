@@ -39,7 +39,9 @@ class StoredMappingLayer(rooms.PyStateDictLayer):
 
 
 class Walk:
-    """Takes every layer through weightwatcher's steps, one after the other, with one layer's weights in memory.
+    """Takes every layer through weightwatcher's steps, one after the other.
+
+    Of a checkpoint on disk one layer's weights are in memory, and one more where threads work ahead.
 
     Parameters
     ----------
@@ -75,7 +77,9 @@ class Walk:
         disable = None if self.run.progress is None else not self.run.progress
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
             ahead = self.run.ahead
-            for record in ahead.foreseen(self.records(), begin) if self.as_stored else self.records():
+            # What is read from a disk ahead is in memory beside the layer that is walked.
+            most = 0 if not self.as_stored else ahead.threads if lazy is None else 1
+            for record in ahead.foreseen(self.records(), begin, most):
                 if not record.has_row:
                     continue
                 self.run.records.append(record)

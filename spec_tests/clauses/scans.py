@@ -34,20 +34,23 @@ def bad_tensor(kind: str) -> np.ndarray:
 
 def dealt(weights: dict[str, np.ndarray], count: int, seed: int) -> Files:
     """The same tensors shuffled and dealt out to `count` files, or as many as there are tensors."""
-    names = np.random.default_rng(seed).permutation(list(weights))
-    return [{name: weights[name] for name in names[i::count]} for i in range(min(count, names.size))]
+    names = np.random.default_rng(seed).permutation(list(weights)).tolist()
+    return [{name: weights[name] for name in names[i::count]} for i in range(min(count, len(names)))]
 
 
-def exactly(rows: Sequence[Row]) -> list[tuple]:
-    """Rows as they are compared: every bit of every number, one NaN like another."""
-    return [(row.name, row.reason, {name: float(x).hex() for name, x in row.numbers.items()}) for row in rows]
+def exactly(row: Row) -> dict[str, str]:
+    """A row as it is compared: every bit of every number, one NaN like another."""
+    return {"reason": row.reason, **{name: float(x).hex() for name, x in row.numbers.items()}}
 
 
 def same(watch, what: str, got: Sequence[Row], want: Sequence[Row]) -> None:
-    """Two lists of rows, row by row."""
+    """Two lists of rows, row by row; what differs is told."""
     watch.equal(f"{what}: the rows", [row.name for row in got], [row.name for row in want])
-    for one, other in zip(exactly(got), exactly(want), strict=True):
-        watch.equal(f"{what}: the row of {one[0]}", one, other)
+    for one, other in zip(got, want, strict=True):
+        ours, theirs = exactly(one), exactly(other)
+        watch.equal(f"{what}: columns of {one.name}", list(ours), list(theirs))
+        for name, value in ours.items():
+            watch.equal(f"{what}: {name} of {one.name}", value, theirs[name])
 
 
 @checks.add("SCAN-01", layers=LAYERS, count=st.integers(1, 3), seed=SEEDS, share=0.5)
@@ -115,3 +118,16 @@ def resumed_is_one_go(impl, watch, layers: list[MatrixCase], bad: bool, after: i
     watch.equal("rows that were kept", len(left), min(after, len(whole)))
     same(watch, f"kept after {after}", left, [row for row in whole if row.name in {kept.name for kept in left}])
     same(watch, f"resumed after {after}", resumed, whole)
+
+
+@checks.add("SCAN-06", layers=LAYERS, bad=st.booleans(), workers=st.integers(2, 4), share=0.25)
+def workers_change_nothing(impl, watch, layers: list[MatrixCase], bad: bool, workers: int):
+    weights = checkpoint(layers)
+    model = weights | ({"layers.1.weight": bad_tensor("NaN")} if bad else {})
+    alone = impl.analyzed(model, 1)
+    watch.equal("names of the rows, sorted", sorted(row.name for row in alone), sorted(model))
+    for row in alone:
+        if row.name in weights:
+            truth = oracles.singular_value_squares(weights[row.name])
+            watch.near(f"norm of {row.name}", row.numbers["norm"], truth.sum(), rel=1e-11)
+    same(watch, f"{workers} workers", impl.analyzed(model, workers), alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,9 @@ class Oracle(Implementation):
             return [kept[name] for name in sorted(kept)]
 
         return go_on(after), go_on(math.inf)
+
+    def analyzed(self, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+        return self.scan([dict(weights)])
 
     def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
         pooled = windows.pooled_windows(W, Q, side)

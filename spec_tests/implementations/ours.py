@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 import setol_ww as ww
 from setol_ww import readings, transforms
@@ -65,6 +66,7 @@ class SetolWW(Implementation):
             "scan",
             "scan_shards",
             "scan_resumed",
+            "analyzed",
             "window_tail",
         }
     )
@@ -194,9 +196,27 @@ class SetolWW(Implementation):
                 ww.scan(folder, out)
             return _rows(ww.merge_scans(out, partial=True)), _rows(ww.scan(folder, out))
 
+    def analyzed(self, weights: Mapping[str, np.ndarray], workers: int) -> list[Row]:
+        return analyzed(weights, workers)
+
     def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
         fit = ww.fit_submatrices(W, Q=Q, side=side, max_windows=W.size)
         return Windows(fit.alpha, fit.rank, fit.windows, fit.rows, fit.columns) if fit.rank else None
+
+
+def analyzed(weights: Mapping[str, np.ndarray], workers: int, seed: int = 0) -> list[Row]:
+    """Rows of `analyze` with as many threads; BLAS with threads of its own would let one of them work at a time."""
+    with threadpool_limits(1, user_api="blas"):
+        frame = ww.analyze(dict(weights), randomize=True, n_jobs=workers, seed=seed)
+    nothing = {"norm": math.nan, "lambda_max": math.nan}
+    return [
+        Row(
+            f"{row['longname']}.weight",
+            row["reason"] if row["status"] == "failed" else "",
+            nothing | {name: float(x) for name, x in row.items() if _is_number(x)},
+        )
+        for row in frame.drop(columns="layer_id").to_dict("records")
+    ]
 
 
 def _stored(W: np.ndarray, dtype: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.sparse.linalg import ArpackNoConvergence
 from threadpoolctl import threadpool_limits
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
+from setol_ww import eigen, lapack, shuffles, trap_search
 from setol_ww.watcher import ahead, subclass
 from setol_ww.watcher.ahead import Ahead
 from spec_tests.product.test_parity import MODELS
@@ -88,20 +91,153 @@ def test_what_is_no_number_of_jobs_is_refused(n_jobs):
         ww.analyze(gaussian_matrix(20, 20, seed=0), n_jobs=n_jobs)
 
 
-def test_spectra_are_begun_before_they_are_asked_for(monkeypatch):
-    """Two decompositions are under way at once: each waits for another."""
+def meeting(work, together: threading.Barrier, calls: range):
+    """`work`, of which these calls wait until another of them has begun."""
+    count = itertools.count()
+
+    def waiting(*arguments, **options):
+        if next(count) in calls:
+            together.wait(timeout=60)
+        return work(*arguments, **options)
+
+    return waiting
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "calls", "options"),
+    [
+        ("eigenvalues", 4, range(4), {}),
+        # Of one layer the spectrum comes alone; then its two shuffles are decomposed at once.
+        ("eigenvalues", 1, range(1, 3), {"randomize": True}),
+    ],
+    ids=["spectra of layers", "shuffles"],
+)
+def test_work_is_begun_before_it_is_asked_for(monkeypatch, name, layers, calls, options):
     together = threading.Barrier(2)
-    plain = subclass.eigenvalues
-
-    def meeting(matrix, device):
-        together.wait(timeout=60)
-        return plain(matrix, device)
-
-    monkeypatch.setattr(subclass, "eigenvalues", meeting)
+    monkeypatch.setattr(subclass, name, meeting(getattr(subclass, name), together, calls))
+    weights = {f"{letter}.weight": gaussian_matrix(140, 120, seed=1) for letter in "abcd"[:layers]}
     with threadpool_limits(1, user_api="blas"):
-        frame = ww.analyze({f"{name}.weight": gaussian_matrix(40, 30, seed=1) for name in "abcd"}, n_jobs=2)
-    assert len(frame) == 4
+        frame = ww.analyze(weights, n_jobs=2, **options)
+    assert len(frame) == layers
     assert not together.broken
+
+
+def test_traps_are_searched_while_the_walk_goes_on(monkeypatch):
+    """The search waits for a step of the walk that comes before it is asked for."""
+    walked = threading.Event()
+    plain, plain_fit = subclass.find_traps_of, ww.WeightWatcher.apply_powerlaw
+
+    def after_the_fit(*arguments, **options):
+        assert walked.wait(timeout=60)
+        return plain(*arguments, **options)
+
+    def fit(self, *arguments, **options):
+        walked.set()
+        return plain_fit(self, *arguments, **options)
+
+    monkeypatch.setattr(subclass, "find_traps_of", after_the_fit)
+    monkeypatch.setattr(ww.WeightWatcher, "apply_powerlaw", fit)
+    with threadpool_limits(1, user_api="blas"):
+        assert ww.analyze(gaussian_matrix(60, 40, seed=0), n_jobs=2, randomize=True)["trap_count"].tolist() == [0]
+
+
+def test_large_layers_by_every_routine(monkeypatch, blas):
+    """Two-stage solver, Lanczos, shuffles as stored and several blocks, at lowered thresholds."""
+    monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 30)
+    monkeypatch.setattr(trap_search, "DENSE_SIDE", 20)
+    monkeypatch.setattr(shuffles, "IN_CACHE", 0)
+    monkeypatch.setattr(eigen, "BLOCK_ELEMENTS", 64)
+    alone = ww.analyze(damaged(), randomize=True)
+    assert_same_bytes(ww.analyze(damaged(), randomize=True, n_jobs=3), alone)
+    monkeypatch.undo()
+    usual = ww.analyze(damaged(), randomize=True)
+    for column in ("alpha", "max_rand_eval", "trap_lambda_max"):
+        np.testing.assert_allclose(alone[column], usual[column], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "error", [np.linalg.LinAlgError("no"), MemoryError("7 GiB"), ArpackNoConvergence("no", [], [])]
+)
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_a_search_for_traps_that_fails_costs_its_columns_and_says_so(monkeypatch, error, n_jobs):
+    weights = {f"{letter}.weight": gaussian_matrix(60, 40, seed=1) for letter in "ab"}
+    usual = ww.analyze(weights, randomize=True)
+    plain, count = subclass.find_traps_of, itertools.count()
+
+    def failing(*arguments, **options):
+        if not next(count):
+            raise error
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(subclass, "find_traps_of", failing)
+    with threadpool_limits(1, user_api="blas"):
+        frame = ww.analyze(weights, randomize=True, n_jobs=n_jobs)
+    told = [name for name in frame if name.startswith("trap_")] + ["status", "reason"]
+    pd.testing.assert_frame_equal(frame.drop(columns=told), usual.drop(columns=told))
+    (failed,) = frame.index[frame["trap_count"].isna()]
+    assert frame["status"].tolist() == ["failed" if place == failed else "success" for place in (0, 1)]
+    assert frame.loc[failed, "reason"].endswith(f"no traps, {type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("n_jobs", [2, 4])
+def test_a_shuffle_that_fails_moves_no_other_layer(monkeypatch, n_jobs):
+    """Draws go on as if it had not failed, whoever had drawn how far."""
+    weights = {f"{letter}.weight": gaussian_matrix(60 + i, 40, seed=i) for i, letter in enumerate("abc")}
+    plain = subclass.eigenvalues
+    spectrum = plain(torch.from_numpy(weights["b.weight"]), "cpu")
+
+    def failing(matrix, device):
+        found = plain(matrix, device)
+        if tuple(matrix.shape) == (61, 40) and not np.array_equal(found, spectrum):
+            raise np.linalg.LinAlgError("no convergence")
+        return found
+
+    usual = ww.analyze(weights, randomize=True)
+    monkeypatch.setattr(subclass, "eigenvalues", failing)
+    alone = ww.analyze(weights, randomize=True)
+    assert alone["max_rand_eval"].isna().tolist() == [False, True, False]
+    assert alone["max_rand_eval"][2] == usual["max_rand_eval"][2]
+    with threadpool_limits(1, user_api="blas"):
+        assert_same_bytes(ww.analyze(weights, randomize=True, n_jobs=n_jobs), alone)
+
+
+def test_a_checkpoint_is_read_one_layer_ahead(tmp_path, monkeypatch):
+    save_file({name: torch.randn(40, 30) for name in "abcdefgh"}, tmp_path / "m.safetensors")
+    read: list[int] = []
+    plain = subclass.WeightWatcher._begin
+    monkeypatch.setattr(subclass.WeightWatcher, "_begin", lambda self, record: (read.append(1), plain(self, record)))
+    walked: list[int] = []
+    steps = subclass.WeightWatcher._steps
+
+    def counted(self, *arguments):
+        assert len(read) <= len(walked) + 2
+        walked.append(1)
+        return steps(self, *arguments)
+
+    monkeypatch.setattr(subclass.WeightWatcher, "_steps", counted)
+    with threadpool_limits(1, user_api="blas"):
+        assert len(ww.analyze(tmp_path, n_jobs=8)) == len(read) == 8
+
+
+def test_threads_have_the_limits_that_are_of_one_thread(monkeypatch):
+    pools = [
+        {"user_api": "blas", "internal_api": "mkl", "prefix": "libmkl_rt", "num_threads": 1},
+        {"user_api": "blas", "internal_api": "openblas", "prefix": "libopenblas", "num_threads": 1},
+        {"user_api": "openmp", "internal_api": "openmp", "prefix": "libgomp", "num_threads": 4},
+    ]
+    set_by: list[tuple] = []
+    monkeypatch.setattr(ahead.threadpoolctl, "threadpool_info", lambda: pools)
+    monkeypatch.setattr(ahead.threadpoolctl, "threadpool_limits", lambda limits: set_by.append(limits))
+    with Ahead(2) as work:
+        assert work.later(int, "7")() == 7
+    assert set_by == [{"libmkl_rt": 1}]
+
+
+def test_the_callers_error_state_holds_in_threads():
+    with np.errstate(divide="raise"), threadpool_limits(1, user_api="blas"), Ahead(2) as work:
+        failing = work.later(np.divide, np.ones(1), np.zeros(1))
+        with pytest.raises(FloatingPointError):
+            failing()
 
 
 def test_blas_with_threads_of_its_own_decomposes_one_at_a_time(caplog):
@@ -113,12 +249,19 @@ def test_blas_with_threads_of_its_own_decomposes_one_at_a_time(caplog):
         assert work.threads == 4
 
 
-def test_no_thread_is_left_behind():
+def test_no_thread_is_left_behind(monkeypatch):
     before = threading.active_count()
+    weights = {f"{letter}.weight": gaussian_matrix(60, 40, seed=0) for letter in "abcd"}
+
+    def broken(matrix, device):
+        raise AttributeError("a bug")
+
     with threadpool_limits(1, user_api="blas"):
-        ww.analyze(gaussian_matrix(60, 40, seed=0), n_jobs=4)
-        with pytest.raises(ww.InvalidInput):
-            ww.analyze({"a.weight": gaussian_matrix(60, 40, seed=0)}, n_jobs=4, layers=[1, -2])
+        ww.analyze(weights, n_jobs=4)
+        assert threading.active_count() == before
+        monkeypatch.setattr(subclass, "eigenvalues", broken)
+        with pytest.raises(AttributeError, match="a bug"):
+            ww.analyze(weights, n_jobs=4)
     assert threading.active_count() == before
 
 
