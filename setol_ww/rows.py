@@ -87,26 +87,19 @@ def given_up(job: Job, reason: str) -> Done:
 
 
 def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
-    """Everything computed, and why there is nothing."""
+    """Everything computed, and why something is not."""
     matrices, eps = read_matrices(job)
     spectrum = pooled_spectrum(matrices, eps, options.device)
     if not np.isfinite(spectrum.raw).all():
         return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
-    return {**classic_row(spectrum), **our_row(spectrum, matrices, options, kernel)}, ""
-
-
-def our_row(
-    spectrum: Spectrum, matrices: list[Any], options: Options, kernel: tuple[int, ...] | None = None
-) -> dict[str, Any]:
-    """Everything of ours about one layer; with `options.randomize` traps are searched in its matrices.
-
-    `kernel` is the shape of the kernel whose slices they are.
-    """
-    result = analyze_spectrum(spectrum)
+    result, reason = analyze_spectrum(spectrum), ""
     if options.randomize:
-        result = result.with_traps(find_traps_of(matrices, seed=options.seed, kernel=kernel))
-    return table.row(result, randomize=options.randomize)
+        kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
+        try:
+            result = result.with_traps(find_traps_of(matrices, seed=options.seed, kernel=kernel))
+        except (np.linalg.LinAlgError, MemoryError) as error:
+            reason = f"layer {job.title}: no traps, {type(error).__name__}: {error}"
+    return {**classic_row(spectrum), **table.row(result, randomize=options.randomize)}, reason
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:

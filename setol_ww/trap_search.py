@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from .contracts import FloatArray
 from .edge_law import centre_and_scale, edge, edge_pvalue, strength
@@ -228,14 +228,22 @@ def _times(lower: FloatArray, v: FloatArray) -> FloatArray:
 def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
     """The `number` largest eigenvalues, descending, and their vectors, from the lower triangle; deterministic."""
     M = matrix_gram.shape[0]
-    if M <= DENSE_SIDE or 4 * number >= M:
-        values, vectors = scipy.linalg.eigh(
-            matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False
-        )
-    else:
-        lower = np.asfortranarray(matrix_gram)
-        product = LinearOperator((M, M), dtype=np.float64, matvec=lambda v: _times(lower, v.ravel()))
-        start = np.random.default_rng(0).normal(size=M)
-        values, vectors = eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+    found = _by_lanczos(matrix_gram, number) if M > DENSE_SIDE and 4 * number < M else None
+    if found is None:
+        found = scipy.linalg.eigh(matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False)
+    values, vectors = found
     order = np.argsort(-values, kind="stable")
     return values[order], vectors[:, order]
+
+
+def _by_lanczos(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray] | None:
+    """None where the iteration does not converge."""
+    M = matrix_gram.shape[0]
+    lower = np.asfortranarray(matrix_gram)
+    product = LinearOperator((M, M), dtype=np.float64, matvec=lambda v: _times(lower, v.ravel()))
+    start = np.random.default_rng(0).normal(size=M)
+    try:
+        return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+    except ArpackError as error:
+        logger.info("Lanczos of side %d: %s; all of it is decomposed", M, error)
+        return None

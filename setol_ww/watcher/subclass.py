@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse.linalg import ArpackError
 
 from ..analysis import Settings, analyze_spectrum
 from ..contracts import FloatArray, InvalidInput, one_of, seed_of
@@ -434,7 +433,7 @@ class WeightWatcher(package.WeightWatcher):
         assert record.traps is not None
         try:
             record.result = record.result.with_traps(record.traps())
-        except (np.linalg.LinAlgError, ArpackError, MemoryError) as error:
+        except (np.linalg.LinAlgError, MemoryError) as error:
             record.failure = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:

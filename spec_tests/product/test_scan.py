@@ -126,6 +126,26 @@ def test_equal_to_analyze(checkpoint):
     assert_as_analyze(ww.scan(checkpoint), ww.analyze(checkpoint))
 
 
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("no"), MemoryError("7 GiB")])
+def test_a_search_for_traps_that_fails_costs_its_columns_and_says_so(tmp_path, monkeypatch, error):
+    save_file({"a.weight": torch.randn(40, 30), "b.weight": torch.randn(41, 30)}, tmp_path / "m.safetensors")
+    usual = ww.scan(tmp_path, randomize=True)
+    plain = rows.find_traps_of
+
+    def failing(matrices, **options):
+        if matrices[0].shape == (41, 30):
+            raise error
+        return plain(matrices, **options)
+
+    monkeypatch.setattr(rows, "find_traps_of", failing)
+    frame = ww.scan(tmp_path, randomize=True)
+    told = [name for name in frame if name.startswith("trap_")] + ["status", "reason"]
+    pd.testing.assert_frame_equal(frame.drop(columns=told), usual.drop(columns=told))
+    assert frame["status"].tolist() == ["analyzed", "failed"]
+    assert frame["reason"][1] == f"layer b: no traps, {type(error).__name__}: {error}"
+    assert frame["trap_count"].isna().tolist() == [False, True]
+
+
 def test_traps_equal_to_analyze(tmp_path):
     """Planted in one slice of a convolution and in a dense layer; no trap in a third."""
     generator = torch.Generator().manual_seed(3)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from scipy.sparse.linalg import ArpackNoConvergence
 from scipy.special import airy
 
 import setol_ww as ww
 from fixtures import ensembles, matrices
-from setol_ww import edge_law, shuffles
+from setol_ww import edge_law, shuffles, trap_search
 from setol_ww.entries import read_entries
 from setol_ww.shuffles import shuffle, sources_of
 from setol_ww.trap_search import leading, tall_entries
@@ -413,6 +414,16 @@ def test_an_element_beyond_all_squares_does_not_hide_the_others():
 
 def test_survival_of_nan_is_nan():
     assert math.isnan(edge_law.tracy_widom_sf(math.nan))
+
+
+def test_lanczos_that_does_not_converge_is_no_end(monkeypatch):
+    def failing(product, k, **options):
+        raise ArpackNoConvergence("no convergence (%s iterations, %s/%s eigenvectors converged)", [], [])
+
+    usual = ww.find_traps(spiked())
+    monkeypatch.setattr(trap_search, "DENSE_SIDE", 20)
+    monkeypatch.setattr(trap_search, "eigsh", failing)
+    assert ww.find_traps(spiked()).sentence == usual.sentence
 
 
 def test_a_solver_that_fails_costs_one_layer(monkeypatch):
