@@ -619,6 +619,15 @@ def test_restored_after_a_fault_in_the_middle_of_applying(step, kind, monkeypatc
     assert_same_bits(model, before)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler: what a shell starts in the background ignores the signal from the beginning."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_restored_when_interrupted_at_any_line():
     """Ctrl-C before each line that truncation runs, those that put values back too, until one run sees none."""
     torch.manual_seed(1)
@@ -658,6 +667,7 @@ def test_restored_when_interrupted_at_any_line():
     assert number > 150
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("where", ["evaluate", "restore"])
 def test_a_real_interrupt(where, monkeypatch):
     model = small_net()
