@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,15 @@ def as_is(tensor: Any) -> Any:
 class Given:
     """A model as weightwatcher takes it, and its tensors as we see them.
 
-    `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not.
+    `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
+    whose tensors come into memory when they are asked for.
     """
 
     model: Any
     entries: list[Entry]
     is_module: bool = False
     is_foreign: bool = False
+    is_on_disk: bool = False
 
 
 def adapt(model: Any) -> Given:
@@ -66,7 +68,7 @@ def adapt(model: Any) -> Given:
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
         given = Given(model, module_entries(model), is_module=True)
     elif isinstance(model, (str, Path)):
-        given = _lazy(checkpoint_entries(model))
+        given = replace(_lazy(checkpoint_entries(model)), is_on_disk=True)
     elif isinstance(model, Mapping):
         given = _lazy(mapping_entries(inner_mapping(model)))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:

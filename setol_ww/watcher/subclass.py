@@ -351,14 +351,15 @@ class WeightWatcher(package.WeightWatcher):
         return ww_layer
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
-        """weightwatcher's randomised spectrum; a solver that fails on it costs these columns only."""
+        """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
         record = self._record(ww_layer)
         try:
             return super().apply_random_esd(ww_layer, params)
         except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
             if record is None:
                 raise
-            logger.warning("layer %s: no randomised spectrum, %s", ww_layer.longname, error)
+            why = f"layer {record.title}: no randomised spectrum, {type(error).__name__}: {error}"
+            record.failure = record.failure or why
             # The next layer's shuffles are to be the same whether threads had drawn these or not.
             if not isinstance(error, MemoryError):
                 collections.deque(record.draws, maxlen=0)

@@ -78,7 +78,7 @@ class Walk:
         with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
             ahead = self.run.ahead
             # What is read from a disk ahead is in memory beside the layer that is walked.
-            most = 0 if not self.as_stored else ahead.threads if lazy is None else 1
+            most = 0 if not self.as_stored else 1 if self.given.is_on_disk else ahead.threads
             for record in ahead.foreseen(self.records(), begin, most):
                 if not record.has_row:
                     continue

@@ -121,6 +121,25 @@ def test_work_is_begun_before_it_is_asked_for(monkeypatch, name, layers, calls, 
     assert not together.broken
 
 
+@pytest.mark.parametrize(
+    "form", [dict, lambda weights: torch.nn.ModuleDict({k[0]: linear(W) for k, W in weights.items()})]
+)
+def test_a_model_in_memory_has_all_threads(monkeypatch, form):
+    """Four decompositions wait for each other, in a mapping and in a module."""
+    together = threading.Barrier(4)
+    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, together, range(4)))
+    weights = {f"{letter}.weight": gaussian_matrix(50, 40, seed=1) for letter in "abcd"}
+    with threadpool_limits(1, user_api="blas"):
+        assert len(ww.analyze(form(weights), n_jobs=4)) == 4
+    assert not together.broken
+
+
+def linear(W: np.ndarray) -> torch.nn.Module:
+    layer = torch.nn.Linear(W.shape[1], W.shape[0], bias=False)
+    layer.weight = torch.nn.Parameter(torch.from_numpy(W).float())
+    return layer
+
+
 def test_traps_are_searched_while_the_walk_goes_on(monkeypatch):
     """The search waits for a step of the walk that comes before it is asked for."""
     walked = threading.Event()
@@ -193,6 +212,8 @@ def test_a_shuffle_that_fails_moves_no_other_layer(monkeypatch, n_jobs):
     monkeypatch.setattr(subclass, "eigenvalues", failing)
     alone = ww.analyze(weights, randomize=True)
     assert alone["max_rand_eval"].isna().tolist() == [False, True, False]
+    assert alone["status"].tolist() == ["success", "failed", "success"]
+    assert alone["reason"][1] == "layer b: no randomised spectrum, LinAlgError: no convergence"
     assert alone["max_rand_eval"][2] == usual["max_rand_eval"][2]
     with threadpool_limits(1, user_api="blas"):
         assert_same_bytes(ww.analyze(weights, randomize=True, n_jobs=n_jobs), alone)
