@@ -46,7 +46,6 @@ def scipys(name: str) -> Routine:
     raise LookupError(f"scipy has no {name}")
 
 
-@functools.cache
 def loaded(symbols: Sequence[str], strings: int) -> Routine | None:
     """The first of these symbols in a BLAS that this process has loaded; None where there is none.
 

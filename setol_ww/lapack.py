@@ -7,6 +7,7 @@ matrix has left the cache. scipy does not wrap the routine, but a BLAS that is l
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import numpy as np
@@ -16,7 +17,7 @@ from .fortran import Integer, Routine, call, loaded, scipys
 
 logger = logging.getLogger(__name__)
 
-# Measured on one core with OpenBLAS 0.3.31 (scripts/bench/speed.py): even at 2500, 1.5 times faster at 4096.
+# Measured on one core with OpenBLAS 0.3.31 (scripts/bench/speed.py): even at 2500, 1.4 times faster at 4096.
 TWO_STAGE_FROM = 2560
 SYMBOLS = ("scipy_dsyevd_2stage_", "dsyevd_2stage_", "scipy_dsyevd_2stage_64_", "dsyevd_2stage_64_")
 
@@ -46,24 +47,27 @@ def symmetric_eigenvalues(lower: FloatArray) -> FloatArray:
 def eigenvalues_by(routine: Routine, lower: FloatArray) -> FloatArray:
     """`symmetric_eigenvalues` by `dsyevd` or a routine of the same arguments.
 
-    The two-stage one has about 105 M doubles of workspace, the usual one 66 M at most.
+    The two-stage one has about 105 M doubles of workspace, the usual one 34 M.
     """
     side = lower.shape[0]
     values, status = np.empty(side), np.zeros(1, dtype=Integer)
-    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
-    sizes = -1, -1
-    for is_query in (True, False):
-        call(routine, "N", "L", side, lower, max(1, side), values, work, sizes[0], integers, sizes[1], status)
+
+    def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
+        call(routine, "N", "L", side, lower, max(1, side), values, work, work_size, integers, integers_size, status)
         if status[0]:
             # Its upper half is not written by a library of 32-bit integers.
             info = int(status.view(np.int32)[0])
             raise np.linalg.LinAlgError(f"LAPACK's dsyevd: the eigenvalues did not converge (info {info})")
-        if is_query:
-            sizes = max(1, int(work[0])), max(1, int(integers[0]))
-            work, integers = np.empty(sizes[0]), np.zeros(sizes[1], dtype=Integer)
+
+    # Sizes of -1 ask for the best ones.
+    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
+    run(work, -1, integers, -1)
+    work, integers = np.empty(max(1, int(work[0]))), np.zeros(max(1, int(integers[0])), dtype=Integer)
+    run(work, work.size, integers, integers.size)
     return values
 
 
+@functools.cache
 def two_stage_routine() -> Routine | None:
     """LAPACK's `dsyevd_2stage` in the libraries this process has loaded; None where there is none."""
     routine = loaded(SYMBOLS, strings=2)

@@ -21,13 +21,13 @@ def is_large(matrix: Any) -> bool:
     return math.prod(matrix.shape) > IN_CACHE
 
 
-def shuffled(matrix: Any, shuffle: Callable[[np.ndarray], Any], *, overwrite: bool = False) -> Any:
-    """A copy with all entries in the order that `shuffle` gives to an array in place.
+def shuffled(matrix: Any, exchange: Callable[[np.ndarray], Any], *, overwrite: bool = False) -> Any:
+    """A copy with all entries in the order that `exchange` gives to an array in place.
 
     Parameters
     ----------
     matrix : ndarray or torch.Tensor
-    shuffle : callable
+    exchange : callable
         Of numpy's: `Generator.shuffle`, `numpy.random.shuffle`.
     overwrite : bool
         A contiguous matrix that has the type of the result may itself be shuffled.
@@ -47,7 +47,7 @@ def shuffled(matrix: Any, shuffle: Callable[[np.ndarray], Any], *, overwrite: bo
         dtype = matrix.dtype if is_large(matrix) else np.dtype(np.float64)
         keeps = overwrite and matrix.dtype == dtype and matrix.flags.c_contiguous
         flat = (matrix if keeps else np.array(matrix, dtype=dtype, order="C")).reshape(-1)
-        shuffle(flat)
+        exchange(flat)
         return flat.reshape(matrix.shape)
     torch = sys.modules["torch"]
     dtype = matrix.dtype if is_large(matrix) else torch.float64
@@ -57,7 +57,7 @@ def shuffled(matrix: Any, shuffle: Callable[[np.ndarray], Any], *, overwrite: bo
         copy = copy.to(device="cpu", dtype=dtype, copy=True, memory_format=torch.contiguous_format)
     # numpy has no bfloat16 and no float8: their bits are shuffled.
     bits = {1: torch.uint8, 2: torch.int16}.get(copy.element_size())
-    shuffle((copy.view(bits) if bits else copy).numpy().reshape(-1))
+    exchange((copy.view(bits) if bits else copy).numpy().reshape(-1))
     return copy
 
 

@@ -34,12 +34,13 @@ class Ahead:
     def __init__(self, n_jobs: int = 1) -> None:
         self.threads, self.pool = 0, None
         if n_jobs > 1:
-            inner = blas_threads()
+            pools = blas_pools()
+            inner = max((pool["num_threads"] for pool in pools), default=1)
             self.threads = n_jobs if inner == 1 else 1
             if inner > 1:
                 logger.info("BLAS has %d threads: one decomposition at a time; OMP_NUM_THREADS=1 lets more run", inner)
-            of_this_thread = limits_of_a_thread()
-            begin = functools.partial(threadpoolctl.threadpool_limits, of_this_thread) if of_this_thread else None
+            limits = limits_of_a_thread(pools)
+            begin = functools.partial(threadpoolctl.threadpool_limits, limits) if limits else None
             self.pool = ThreadPoolExecutor(self.threads, initializer=begin)
 
     def __enter__(self) -> Ahead:
@@ -88,16 +89,15 @@ class Ahead:
         return self.pool.submit(contextvars.copy_context().run, work, *arguments)
 
 
-def limits_of_a_thread() -> dict[str, int]:
+def blas_pools() -> list[dict[str, Any]]:
+    """What threadpoolctl knows of the BLAS libraries of this process."""
+    return [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
+def limits_of_a_thread(pools: list[dict[str, Any]]) -> dict[str, int]:
     """BLAS threads, by library, where their number is that of the calling thread and not of the process."""
     return {
         pool["prefix"]: pool["num_threads"]
-        for pool in threadpoolctl.threadpool_info()
-        if pool["user_api"] == "blas" and (pool["internal_api"] == "mkl" or pool.get("threading_layer") == "openmp")
+        for pool in pools
+        if pool["internal_api"] == "mkl" or pool.get("threading_layer") == "openmp"
     }
-
-
-def blas_threads() -> int:
-    """The most threads that a BLAS of this process would take."""
-    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return max(pools, default=1)

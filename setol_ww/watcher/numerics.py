@@ -47,9 +47,9 @@ def pooled_eigenvalues(
     return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
 
 
-def shuffles(matrices: list[Any], num_replicas: int) -> Iterator[Any]:
+def replicas(matrices: list[Any], number: int) -> Iterator[Any]:
     """Element-wise shuffles by numpy's global generator, drawn in the order in which weightwatcher draws them."""
-    for _ in range(num_replicas):
+    for _ in range(number):
         for matrix in matrices:
             yield shuffled(matrix, np.random.shuffle)
 

@@ -31,7 +31,7 @@ from .numerics import (
     default_fit,
     detX_columns,
     pooled_eigenvalues,
-    shuffles,
+    replicas,
     spectrum_of,
 )
 from .run import COVERAGE_COLUMNS, Record, Run
@@ -383,7 +383,7 @@ class WeightWatcher(package.WeightWatcher):
         record = self._run.records[-1]
         if record.shuffled is None:
             # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.draws = shuffles(Wmats, num_replicas + 1)
+            record.draws = replicas(Wmats, num_replicas + 1)
             record.shuffled = self._spectra(record.draws)
         number = num_replicas * len(Wmats)
         found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
@@ -435,7 +435,8 @@ class WeightWatcher(package.WeightWatcher):
         try:
             record.result = record.result.with_traps(record.traps())
         except (np.linalg.LinAlgError, MemoryError) as error:
-            record.failure = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
+            why = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
+            record.failure = record.failure or why
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None

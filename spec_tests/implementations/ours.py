@@ -208,12 +208,11 @@ def analyzed(weights: Mapping[str, np.ndarray], workers: int, seed: int = 0) -> 
     """Rows of `analyze` with as many threads; BLAS with threads of its own would let one of them work at a time."""
     with threadpool_limits(1, user_api="blas"):
         frame = ww.analyze(dict(weights), randomize=True, n_jobs=workers, seed=seed)
-    nothing = {"norm": math.nan, "lambda_max": math.nan}
     return [
         Row(
             f"{row['longname']}.weight",
             row["reason"] if row["status"] == "failed" else "",
-            nothing | {name: float(x) for name, x in row.items() if _is_number(x)},
+            _numbers(row),
         )
         for row in frame.drop(columns="layer_id").to_dict("records")
     ]
@@ -242,15 +241,20 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     """Every number but those that are known before a weight is read. The type of a column is that of all rows, and so
     says nothing of one: cells are looked at."""
     cells = frame.drop(columns=[*SIZES, "layer_id", "n_params"]).to_dict("records")
-    nothing = {"norm": math.nan, "lambda_max": math.nan}
     return [
         Row(
             row["tensor"],
             "" if row["status"] == "analyzed" else row["reason"],
-            nothing | {name: float(x) for name, x in row.items() if _is_number(x)},
+            _numbers(row),
         )
         for row in cells
     ]
+
+
+def _numbers(cells: dict[str, Any]) -> dict[str, float]:
+    """NaN for the two that every row is to have, where it has none."""
+    nothing = {"norm": math.nan, "lambda_max": math.nan}
+    return nothing | {name: float(x) for name, x in cells.items() if _is_number(x)}
 
 
 def _is_number(cell: Any) -> bool:

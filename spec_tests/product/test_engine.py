@@ -175,7 +175,7 @@ def test_a_shuffle_draws_the_same_in_every_dtype(dtype, transposed, is_large, mo
         np.random.shuffle(wide)
         state = np.random.get_state()[2]
     with quiet(7):
-        (drawn,) = numerics.shuffles([stored], 1)
+        (drawn,) = numerics.replicas([stored], 1)
         assert np.random.get_state()[2] == state
     assert drawn.dtype == (stored.dtype if is_large else torch.float64)
     assert drawn.shape == stored.shape

@@ -103,17 +103,17 @@ def meeting(work, together: threading.Barrier, calls: range):
 
 
 @pytest.mark.parametrize(
-    ("name", "layers", "calls", "options"),
+    ("layers", "calls", "options"),
     [
-        ("eigenvalues", 4, range(4), {}),
+        (4, range(4), {}),
         # Of one layer the spectrum comes alone; then its two shuffles are decomposed at once.
-        ("eigenvalues", 1, range(1, 3), {"randomize": True}),
+        (1, range(1, 3), {"randomize": True}),
     ],
     ids=["spectra of layers", "shuffles"],
 )
-def test_work_is_begun_before_it_is_asked_for(monkeypatch, name, layers, calls, options):
+def test_work_is_begun_before_it_is_asked_for(monkeypatch, layers, calls, options):
     together = threading.Barrier(2)
-    monkeypatch.setattr(subclass, name, meeting(getattr(subclass, name), together, calls))
+    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, together, calls))
     weights = {f"{letter}.weight": gaussian_matrix(140, 120, seed=1) for letter in "abcd"[:layers]}
     with threadpool_limits(1, user_api="blas"):
         frame = ww.analyze(weights, n_jobs=2, **options)
@@ -220,7 +220,7 @@ def test_a_shuffle_that_fails_moves_no_other_layer(monkeypatch, n_jobs):
 
 
 def test_a_checkpoint_is_read_one_layer_ahead(tmp_path, monkeypatch):
-    save_file({name: torch.randn(40, 30) for name in "abcdefgh"}, tmp_path / "m.safetensors")
+    save_file({f"{name}.weight": torch.randn(40, 30) for name in "abcdefgh"}, tmp_path / "m.safetensors")
     read: list[int] = []
     plain = subclass.WeightWatcher._begin
     monkeypatch.setattr(subclass.WeightWatcher, "_begin", lambda self, record: (read.append(1), plain(self, record)))
@@ -263,7 +263,7 @@ def test_blas_with_threads_of_its_own_decomposes_one_at_a_time(caplog):
         assert work.threads == 1
     assert "BLAS has 2 threads: one decomposition at a time" in caplog.text
     with threadpool_limits(1, user_api="blas"), Ahead(4) as work:
-        assert ahead.blas_threads() == 1
+        assert {pool["num_threads"] for pool in ahead.blas_pools()} == {1}
         assert work.threads == 4
 
 
