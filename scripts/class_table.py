@@ -26,8 +26,8 @@ import pandas as pd
 
 from fixtures import matrices
 from setol_ww import LayerResult, Spectrum, UniversalityClass
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.demo import demo_nets
+from setol_ww.cli.demo import demo_nets
+from setol_ww.layer.result import analyze_spectrum
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "figures" / "class_table"
@@ -41,8 +41,8 @@ HEAVY = (W, H, V)
 
 INTRODUCTION = """# Universality classes, measured
 
-Made by `python scripts/class_table.py`. The rule stands in `setol_ww/classes.py`: eigenvalues above the Tracy-Widom
-edge of the noise, the distance of the others to a Marchenko-Pastur law, and likelihood ratios of a power law, a
+Made by `python scripts/class_table.py`. The rule stands in `setol_ww/layer/classes.py`: eigenvalues above the Tracy-
+Widom edge of the noise, the distance of the others to a Marchenko-Pastur law, and likelihood ratios of a power law, a
 truncated power law and a lognormal against Marchenko-Pastur with spikes on the layer's own tail. alpha chooses among
 the heavy tails and decides nothing else.
 

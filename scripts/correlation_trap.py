@@ -27,9 +27,9 @@ import pandas as pd
 from mlp3 import CACHE, data_folder, error_rate, load_idx
 
 import setol_ww as ww
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.shuffles import shuffle
-from setol_ww.trap_search import tall_entries
+from setol_ww.layer.result import analyze_spectrum
+from setol_ww.linalg.shuffles import shuffle
+from setol_ww.traps.search import tall_entries
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "correlation_trap"
 LAYERS = ("fc1.weight", "fc2.weight")

@@ -19,7 +19,7 @@ import pandas as pd
 from mlp3_cache import LAYERS, Claim, Plot, nets, over_seeds, published, reading, run, setting_colour
 
 import setol_ww as ww
-from setol_ww.readings import figure_24
+from setol_ww.layer.quality import figure_24
 
 ORDERS = (2, 3, 4, 5)
 # What a value read off the plot may be off: the marks of FC1 are 20 apart, those of FC2 5.

@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 import setol_ww as ww
-from setol_ww.store import Store, store_path
+from setol_ww.results.store import Store, store_path
 
 LAYERS = 60
 SIZES = (40, 160)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from setol_ww.table import as_markdown
+from setol_ww.layer.columns import as_markdown
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "columns.md"
 HEAD = """# Columns

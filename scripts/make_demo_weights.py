@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).resolve().parents[1] / "setol_ww" / "demo_weights"
+TARGET = Path(__file__).resolve().parents[1] / "setol_ww" / "cli" / "demo_weights"
 
 
 def main() -> None:

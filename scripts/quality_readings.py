@@ -24,7 +24,7 @@ import pandas as pd
 from mlp3_cache import Claim, Plot, nets, run
 
 import setol_ww as ww
-from setol_ww.readings import series_quality
+from setol_ww.layer.quality import series_quality
 
 # The checkout's own ensembles; the folder is not on the path of a script.
 sys.path.append(str(Path(__file__).resolve().parents[1]))

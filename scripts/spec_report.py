@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from setol_ww.conformance import suite_folder
+from setol_ww.cli.spec import suite_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "spec-report.md"

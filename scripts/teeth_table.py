@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from setol_ww.conformance import suite_folder
+from setol_ww.cli.spec import suite_folder
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "teeth.md"
 

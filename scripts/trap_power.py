@@ -30,11 +30,11 @@ from scipy.linalg.lapack import dstebz
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest
 
-from setol_ww.edge_law import edge, edge_pvalue
-from setol_ww.eigen import gram
-from setol_ww.shuffles import shuffle
-from setol_ww.trap_search import leading, tall_entries
-from setol_ww.traps import find_traps
+from setol_ww.linalg.eigenvalues import gram
+from setol_ww.linalg.shuffles import shuffle
+from setol_ww.theory.laws.edge import edge, edge_pvalue
+from setol_ww.traps.find import find_traps
+from setol_ww.traps.search import leading, tall_entries
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "trap_power"
 LEVEL = 0.01

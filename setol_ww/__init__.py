@@ -18,73 +18,75 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_ROOM_OF = {
-    "InvalidInput": "contracts",
-    "UnreadableCheckpoint": "contracts",
-    "Outcome": "contracts",
-    "Spectrum": "spectrum",
-    "TailFit": "tails",
-    "fit_tail": "tails",
-    "ErgCut": "erg",
-    "erg_cut": "erg",
-    "Ecs": "ecs",
-    "Quality": "readings",
-    "quality": "readings",
-    "BulkFit": "bulk",
-    "fit_bulk": "bulk",
-    "Universality": "classes",
-    "UniversalityClass": "classes",
-    "SubmatrixFit": "submatrices",
-    "fit_submatrices": "submatrices",
-    "State": "verdict",
-    "Settings": "analysis",
-    "LayerResult": "analysis",
-    "analyze_matrix": "analysis",
-    "TrapReport": "traps",
-    "find_traps": "traps",
-    "remove_traps": "trap_removal",
-    "truncate": "truncation",
-    "truncated": "truncation",
-    "evaluate_truncation": "truncation",
-    "LayerCut": "truncation",
-    "truncate_checkpoint": "compression",
-    "load_factorised": "compression",
-    "install_factorised": "compression",
-    "truncation_curve": "curves",
-    "plot_truncation_curve": "plots",
-    "classification_metrics": "metrics",
-    "perplexity": "metrics",
-    "scan": "streaming",
-    "merge_scans": "merging",
+# Where each public name lives. `__init__.pyi` says the same to type checkers; a test holds them together.
+_HOME_OF = {
+    "InvalidInput": "core.errors",
+    "UnreadableCheckpoint": "core.errors",
+    "Outcome": "core.outcomes",
+    "Spectrum": "spectrum.esd",
+    "TailFit": "spectrum.tail",
+    "fit_tail": "spectrum.tail",
+    "ErgCut": "spectrum.erg",
+    "erg_cut": "spectrum.erg",
+    "Ecs": "layer.ecs",
+    "Quality": "layer.quality",
+    "quality": "layer.quality",
+    "BulkFit": "spectrum.bulk",
+    "fit_bulk": "spectrum.bulk",
+    "Universality": "layer.classes",
+    "UniversalityClass": "layer.classes",
+    "SubmatrixFit": "spectrum.windows",
+    "fit_submatrices": "spectrum.windows",
+    "State": "layer.verdict",
+    "Settings": "layer.result",
+    "LayerResult": "layer.result",
+    "analyze_matrix": "layer.result",
+    "TrapReport": "traps.find",
+    "find_traps": "traps.find",
+    "remove_traps": "traps.removal",
+    "truncate": "truncation.models",
+    "truncated": "truncation.models",
+    "evaluate_truncation": "truncation.models",
+    "LayerCut": "truncation.models",
+    "truncate_checkpoint": "truncation.checkpoints",
+    "load_factorised": "truncation.checkpoints",
+    "install_factorised": "truncation.checkpoints",
+    "truncation_curve": "truncation.curves",
+    "plot_truncation_curve": "views.plots",
+    "classification_metrics": "truncation.metrics",
+    "perplexity": "truncation.metrics",
+    "scan": "scanning.run",
+    "merge_scans": "results.merge",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }
 
-# Rooms that are public as they are: `ww.transforms.r_transform(...)`.
-_ROOMS = ("laws", "transforms")
+# Modules that are public as they are: `ww.transforms.r_transform(...)`.
+_MODULES = {"laws": "theory.laws", "transforms": "theory.transforms"}
 
-__all__ = ["__version__", *_ROOMS, *_ROOM_OF]
+__all__ = ["__version__", *_MODULES, *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return _room(name)
-    if name not in _ROOM_OF:
+    if name in _MODULES:
+        value: Any = _loaded(_MODULES[name])
+    elif name in _HOME_OF:
+        value = getattr(_loaded(_HOME_OF[name]), name)
+    else:
         raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
-    value = getattr(_room(_ROOM_OF[name]), name)
     globals()[name] = value
     return value
 
 
-def _room(name: str) -> ModuleType:
+def _loaded(module: str) -> ModuleType:
     # Loading scipy and torch adds warning filters of theirs, joblib and threadpoolctl variables of the OpenMP runtime;
     # the host's stay as they were.
     environment = set(os.environ)
     with warnings.catch_warnings():
-        room = import_module(f".{name}", __name__)
+        found = import_module(f".{module}", __name__)
     for added in set(os.environ) - environment:
         del os.environ[added]
-    return room
+    return found
 
 
 def __dir__() -> list[str]:

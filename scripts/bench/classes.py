@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 import setol_ww as ww
-from setol_ww.classes import universality
+from setol_ww.layer.classes import universality
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "figures" / "bench" / "classes.csv"
 

@@ -39,8 +39,8 @@ from machine import FIGURES, keep
 from safetensors.torch import save_file
 
 import setol_ww as ww
-from setol_ww.cost import cost, in_words
-from setol_ww.jobs import plan
+from setol_ww.scanning.cost import cost, in_words
+from setol_ww.weights.plan import plan
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # hidden, ffn, key and value width, vocabulary, blocks

@@ -39,11 +39,11 @@ from machine import FIGURES, cpu_seconds, keep, wall_seconds
 from torch import nn
 
 import setol_ww as ww
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.eigen import eigenvalues, gram
-from setol_ww.lapack import eigenvalues_by, two_stage_routine
-from setol_ww.spectrum import Spectrum
-from setol_ww.traps import find_traps_of
+from setol_ww.layer.result import analyze_spectrum
+from setol_ww.linalg.eigenvalues import eigenvalues, gram
+from setol_ww.linalg.symmetric import eigenvalues_by, two_stage_routine
+from setol_ww.spectrum.esd import Spectrum
+from setol_ww.traps.find import find_traps_of
 from setol_ww.watcher.mp import mp_columns
 from setol_ww.watcher.numerics import default_fit, first_below_one
 from spec_tests.plain import plain_analyze, plain_detX, plain_fit, weightwatcher

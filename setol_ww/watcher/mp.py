@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..contracts import FloatArray
+from ..core.arrays import FloatArray
 from .upstream import rooms
 
 BANDWIDTH = 0.1

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import FloatArray
-from ..shuffles import shuffled
-from ..sources import to_numpy
-from ..spectrum import Spectrum
-from ..tails import best_start
+from ..core.arrays import FloatArray, to_numpy
+from ..linalg.shuffles import shuffled
+from ..spectrum.esd import Spectrum
+from ..spectrum.tail import best_start
 from .upstream import rooms
 
 # weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.

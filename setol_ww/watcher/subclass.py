@@ -14,27 +14,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis import Settings, analyze_spectrum
-from ..contracts import FloatArray, InvalidInput, one_of, seed_of
-from ..crews import number_of_jobs
-from ..eigen import check_device, eigenvalues
-from ..guest import quiet
-from ..sources import steady
-from ..submatrices import fit_submatrices
-from ..traps import TrapReport, find_traps_of
-from .ahead import Ahead
-from .given import Given, adapt, asked
+from ..core.arrays import FloatArray
+from ..core.checks import one_of, seed_of
+from ..core.errors import InvalidInput
+from ..core.manners import quiet
+from ..layer.result import Settings, analyze_spectrum
+from ..linalg.eigenvalues import check_device, eigenvalues
+from ..scanning.pools import number_of_jobs
+from ..spectrum.windows import fit_submatrices
+from ..traps.find import TrapReport, find_traps_of
+from ..weights.tensors import steady
+from .model import Given, adapt, asked
 from .mp import mp_columns
-from .numerics import (
-    all_finite,
-    bad_entries,
-    default_fit,
-    detX_columns,
-    pooled_eigenvalues,
-    replicas,
-    spectrum_of,
-)
-from .run import COVERAGE_COLUMNS, Record, Run
+from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
+from .records import COVERAGE_COLUMNS, Record, Run
+from .threads import Ahead
 from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, refuse_invalid
 from .walk import Walk
 

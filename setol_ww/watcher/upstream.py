@@ -6,8 +6,8 @@ import inspect
 import logging
 from typing import Any
 
-from ..contracts import InvalidInput
-from ..guest import quiet
+from ..core.errors import InvalidInput
+from ..core.manners import quiet
 
 with quiet():
     import weightwatcher as package

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..contracts import UnreadableCheckpoint
-from ..layouts import Part, fused_parts, hidden_name, parts
-from ..sources import Entry, to_numpy
-from ..spectrum import EPS_FLOAT64, precision
-from .given import Given, LazyStateDict, as_cut, as_is
-from .run import Record, Run
+from ..core.arrays import precision, to_numpy
+from ..core.errors import UnreadableCheckpoint
+from ..spectrum.esd import EPS_FLOAT64
+from ..weights.layouts import Part, fused_parts, hidden_name, parts
+from ..weights.tensors import Entry
+from .model import Given, LazyStateDict, as_cut, as_is
+from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
 
 UNREADABLE = (UnreadableCheckpoint, MemoryError)

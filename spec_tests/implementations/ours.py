@@ -15,11 +15,12 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import setol_ww as ww
-from setol_ww import readings, transforms
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.classic import SIZES
-from setol_ww.cuts import optimal_threshold
-from setol_ww.store import Store
+from setol_ww import transforms
+from setol_ww.layer import quality as readings
+from setol_ww.layer.result import analyze_spectrum
+from setol_ww.layer.weightwatcher_columns import SIZES
+from setol_ww.results.store import Store
+from setol_ww.truncation.rules import optimal_threshold
 
 from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from setol_ww.guest import quiet
+from setol_ww.core.manners import quiet
 
 from ..protocol import Cut, Files, Implementation, Row, Tail, Traps
 

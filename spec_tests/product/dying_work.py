@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from setol_ww import rows
-from setol_ww.jobs import Job
-from setol_ww.rows import Done, Options
+from setol_ww.scanning import row as rows
+from setol_ww.scanning.row import Done, Options
+from setol_ww.weights.plan import Job
 
 
 def work(job: Job, options: Options) -> Done:

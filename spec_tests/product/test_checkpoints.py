@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import setol_ww as ww
-from setol_ww.checkpoints import checkpoint_entries
+from setol_ww.formats.checkpoints import checkpoint_entries
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import setol_ww as ww
 from fixtures import bulk as oracle
 from fixtures import ensembles, matrices
-from setol_ww import table
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.demo import demo_nets
+from setol_ww.cli.demo import demo_nets
+from setol_ww.layer import columns as table
+from setol_ww.layer.result import analyze_spectrum
 
 
 def of(W) -> ww.Universality:

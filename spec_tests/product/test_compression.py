@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import setol_ww as ww
-from setol_ww import compression
-from setol_ww.cli import main
+from setol_ww.cli.main import main
+from setol_ww.truncation import checkpoints as compression
 
 
 def net(dtype=torch.float32) -> nn.Module:
@@ -380,7 +380,7 @@ def test_the_command_line(tmp_path):
             "-W",
             "error",
             "-c",
-            "import sys; from setol_ww.cli import main; sys.exit(main())",
+            "import sys; from setol_ww.cli.main import main; sys.exit(main())",
             *arguments,
         ],
         cwd=tmp_path,

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from setol_ww.cli import main
+from setol_ww.cli.main import main
 from spec_tests import clauses, runner, teeth  # noqa: F401 clauses fills the checks
 from spec_tests.conftest import ROOT
 from spec_tests.protocol import METHODS, Implementation, Untested, chosen
@@ -245,7 +245,7 @@ import sys
 import spec_tests.clauses
 from spec_tests import runner
 if sys.argv[1] == "more":
-    import spec_tests.teeth, spec_tests.reporting, setol_ww.cli, spec_tests.implementations.upstream
+    import spec_tests.teeth, spec_tests.reporting, setol_ww.cli.main, spec_tests.implementations.upstream
 from hypothesis import strategies as st
 drawn = []
 runner.checks.add("DRAWS", seed=st.integers(0, 1000), x=st.floats(0, 9))(

@@ -12,9 +12,13 @@ import torch
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
-from setol_ww import eigen, fortran, lapack, shuffles
-from setol_ww.guest import quiet
-from setol_ww.watcher import given, numerics
+from setol_ww.core.manners import quiet
+from setol_ww.linalg import eigenvalues as eigen
+from setol_ww.linalg import routines as fortran
+from setol_ww.linalg import shuffles
+from setol_ww.linalg import symmetric as lapack
+from setol_ww.watcher import model as given
+from setol_ww.watcher import numerics
 from setol_ww.watcher.mp import mp_columns
 from setol_ww.watcher.numerics import first_below_one
 from spec_tests.plain import assert_same_columns, plain_analyze, plain_detX, weightwatcher

@@ -18,7 +18,7 @@ from fixtures.ensembles import (
     pareto_eigenvalues,
 )
 from fixtures.oracles import erg_cut_mpmath
-from setol_ww.erg import first_product_below_one
+from setol_ww.spectrum.erg import first_product_below_one
 from spec_tests.plain import plain_detX
 
 SPECTRA = {

@@ -15,9 +15,13 @@ from threadpoolctl import threadpool_limits
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
-from setol_ww import eigen, lapack, shuffles, trap_search
-from setol_ww.watcher import ahead, subclass
-from setol_ww.watcher.ahead import Ahead
+from setol_ww.linalg import eigenvalues as eigen
+from setol_ww.linalg import shuffles
+from setol_ww.linalg import symmetric as lapack
+from setol_ww.traps import search as trap_search
+from setol_ww.watcher import subclass
+from setol_ww.watcher import threads as ahead
+from setol_ww.watcher.threads import Ahead
 from spec_tests.product.test_parity import MODELS
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
-from setol_ww.layouts import fused_parts, parts
+from setol_ww.weights.layouts import fused_parts, parts
 
 
 def analysed(model, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -307,7 +307,7 @@ def test_one_broken_expert_names_its_slice():
 def test_a_packed_tensor_is_loaded_once(tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    from setol_ww import checkpoints
+    from setol_ww.formats import checkpoints
 
     save_file({"experts.w1": torch.randn(8, 32, 24)}, tmp_path / "model.safetensors")
     loads = []

@@ -12,8 +12,10 @@ from torch import nn
 import setol_ww as ww
 from fixtures import free_probability, laws, matrices
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
-from setol_ww import readings, table, transforms
-from setol_ww.resolvents import sum_of_integrated_r
+from setol_ww import transforms
+from setol_ww.layer import columns as table
+from setol_ww.layer import quality as readings
+from setol_ww.theory.resolvents import sum_of_integrated_r
 
 FIELDS = [column.name for column in table.COLUMNS if column.group == "quality"]
 
@@ -157,7 +159,7 @@ def test_means_over_layers_are_geometric():
 
 def test_demo_nets_have_the_published_quality():
     """Theory §9 at learning rate x1, batch 32: 14.3 +- 1.5 and 66.7 +- 3.2 published (Fig. 24), seed 0 here."""
-    from setol_ww.demo import demo_nets
+    from setol_ww.cli.demo import demo_nets
 
     net, _ = demo_nets()[1]
     fc1, fc2 = (quality_of(net[f"fc{n}.weight"]) for n in (1, 2))

@@ -27,12 +27,18 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
-from setol_ww import classic, compression, exports, jobs, rows, streaming, table
-from setol_ww.checkpoints import checkpoint_entries
-from setol_ww.cli import main
-from setol_ww.cost import cost, shares
-from setol_ww.spectrum import Spectrum
-from setol_ww.store import Store, _explained, decode, encode, store_path
+from setol_ww.cli.main import main
+from setol_ww.formats.checkpoints import checkpoint_entries
+from setol_ww.layer import columns as table
+from setol_ww.layer import weightwatcher_columns as classic
+from setol_ww.results import export as exports
+from setol_ww.results.store import Store, _explained, decode, encode, store_path
+from setol_ww.scanning import row as rows
+from setol_ww.scanning import run as streaming
+from setol_ww.scanning.cost import cost, shares
+from setol_ww.spectrum.esd import Spectrum
+from setol_ww.truncation import checkpoints as compression
+from setol_ww.weights import plan as jobs
 from spec_tests.conftest import ROOT
 from spec_tests.plain import plain_fit
 from spec_tests.product.test_checkpoints import Malicious

@@ -9,7 +9,7 @@ import torch
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
-from setol_ww import eigen as room
+from setol_ww.linalg import eigenvalues as room
 
 
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50), (700, 3), (1, 9), (9, 1)])

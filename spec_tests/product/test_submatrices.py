@@ -11,7 +11,7 @@ import torch
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from fixtures.oracles import power_law_scan, singular_value_squares
-from setol_ww.submatrices import window_corners, window_shape
+from setol_ww.spectrum.windows import window_corners, window_shape
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from torch import nn
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, pareto_eigenvalues
-from setol_ww import table
-from setol_ww.cli import main
-from setol_ww.demo import RATES, demo_nets, demo_table, demo_text
+from setol_ww.cli.demo import RATES, demo_nets, demo_table, demo_text
+from setol_ww.cli.main import main
+from setol_ww.layer import columns as table
 from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 

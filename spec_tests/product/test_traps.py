@@ -13,11 +13,13 @@ from scipy.special import airy
 
 import setol_ww as ww
 from fixtures import ensembles, matrices
-from setol_ww import edge_law, shuffles, trap_search
-from setol_ww.entries import read_entries
-from setol_ww.shuffles import shuffle, sources_of
-from setol_ww.trap_search import leading, tall_entries
-from setol_ww.traps import find_traps_of, trap_row
+from setol_ww.linalg import shuffles
+from setol_ww.linalg.shuffles import shuffle, sources_of
+from setol_ww.theory.laws import edge as edge_law
+from setol_ww.traps import search as trap_search
+from setol_ww.traps.elements import read_entries
+from setol_ww.traps.find import find_traps_of, trap_row
+from setol_ww.traps.search import leading, tall_entries
 
 
 def painleve_survival(points: np.ndarray) -> np.ndarray:

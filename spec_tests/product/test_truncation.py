@@ -18,7 +18,9 @@ from torch.nn.utils import prune
 import setol_ww as ww
 from fixtures import ensembles, oracles
 from fixtures.matrices import haar
-from setol_ww import cuts, selection, truncation
+from setol_ww.truncation import models as truncation
+from setol_ww.truncation import pieces as selection
+from setol_ww.truncation import rules as cuts
 
 RULES = ("erg", "powerlaw", "mp", "gavish-donoho", "bulk", "rank:3", "energy:0.9", "random:3", "bottom:erg")
 NAN_ROW = [1.0, float("nan"), 2.0]

@@ -22,7 +22,7 @@ cifar = load_script("cifar_resnet")
 curves = load_script("truncation_curves")
 
 # Batch size 32: the demonstration net; both trained by scripts/mlp3.py, learning rate 0.01, seed 0.
-NETS = {32: "setol_ww/demo_weights/mlp3_lr1_bs32_seed0.npz", 2: "fixtures/mlp3_lr1_bs2_seed0.npz"}
+NETS = {32: "setol_ww/cli/demo_weights/mlp3_lr1_bs32_seed0.npz", 2: "fixtures/mlp3_lr1_bs2_seed0.npz"}
 # Ranks and share of energy kept by power law and ERG.
 RANKS = {
     (32, "fc1"): {"powerlaw": (65, 0.478818), "erg": (237, 0.945930)},

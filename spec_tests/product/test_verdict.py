@@ -8,12 +8,12 @@ import pytest
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, ideal_layer_eigenvalues, pareto_eigenvalues
-from setol_ww.analysis import analyze_spectrum
-from setol_ww.contracts import Outcome
-from setol_ww.ecs import Ecs
-from setol_ww.erg import ErgCut
-from setol_ww.tails import TailFit
-from setol_ww.verdict import judge
+from setol_ww.core.outcomes import Outcome
+from setol_ww.layer.ecs import Ecs
+from setol_ww.layer.result import analyze_spectrum
+from setol_ww.layer.verdict import judge
+from setol_ww.spectrum.erg import ErgCut
+from setol_ww.spectrum.tail import TailFit
 
 
 def verdict(alpha: float, n: int, metric: float, delta: float, sigmas: float = 1.0):

@@ -1,0 +1,106 @@
+"""Public names with their types, for type checkers; at run time each is loaded when it is first used."""
+
+from .core.errors import (
+    InvalidInput as InvalidInput,
+)
+from .core.errors import (
+    UnreadableCheckpoint as UnreadableCheckpoint,
+)
+from .core.outcomes import Outcome as Outcome
+from .layer.classes import (
+    Universality as Universality,
+)
+from .layer.classes import (
+    UniversalityClass as UniversalityClass,
+)
+from .layer.ecs import Ecs as Ecs
+from .layer.quality import (
+    Quality as Quality,
+)
+from .layer.quality import (
+    quality as quality,
+)
+from .layer.result import (
+    LayerResult as LayerResult,
+)
+from .layer.result import (
+    Settings as Settings,
+)
+from .layer.result import (
+    analyze_matrix as analyze_matrix,
+)
+from .layer.verdict import State as State
+from .results.merge import merge_scans as merge_scans
+from .scanning.run import scan as scan
+from .spectrum.bulk import (
+    BulkFit as BulkFit,
+)
+from .spectrum.bulk import (
+    fit_bulk as fit_bulk,
+)
+from .spectrum.erg import (
+    ErgCut as ErgCut,
+)
+from .spectrum.erg import (
+    erg_cut as erg_cut,
+)
+from .spectrum.esd import Spectrum as Spectrum
+from .spectrum.tail import (
+    TailFit as TailFit,
+)
+from .spectrum.tail import (
+    fit_tail as fit_tail,
+)
+from .spectrum.windows import (
+    SubmatrixFit as SubmatrixFit,
+)
+from .spectrum.windows import (
+    fit_submatrices as fit_submatrices,
+)
+from .theory import laws as laws
+from .theory import transforms as transforms
+from .traps.find import (
+    TrapReport as TrapReport,
+)
+from .traps.find import (
+    find_traps as find_traps,
+)
+from .traps.removal import remove_traps as remove_traps
+from .truncation.checkpoints import (
+    install_factorised as install_factorised,
+)
+from .truncation.checkpoints import (
+    load_factorised as load_factorised,
+)
+from .truncation.checkpoints import (
+    truncate_checkpoint as truncate_checkpoint,
+)
+from .truncation.curves import truncation_curve as truncation_curve
+from .truncation.metrics import (
+    classification_metrics as classification_metrics,
+)
+from .truncation.metrics import (
+    perplexity as perplexity,
+)
+from .truncation.models import (
+    LayerCut as LayerCut,
+)
+from .truncation.models import (
+    evaluate_truncation as evaluate_truncation,
+)
+from .truncation.models import (
+    truncate as truncate,
+)
+from .truncation.models import (
+    truncated as truncated,
+)
+from .views.plots import plot_truncation_curve as plot_truncation_curve
+from .watcher import (
+    WeightWatcher as WeightWatcher,
+)
+from .watcher import (
+    analyze as analyze,
+)
+
+__version__: str
+__all__: list[str]

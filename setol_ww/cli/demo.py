@@ -1,0 +1,100 @@
+"""The demonstration: three nets trained at three learning rates, read without data.
+
+The weights were trained by `scripts/mlp3.py` on MNIST and packed by `scripts/make_demo_weights.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from ..views.text import legend, paragraph, text_table
+
+RATES = (1, 16, 32)
+
+
+def demo_nets() -> dict[int, tuple[dict[str, np.ndarray], dict]]:
+    """Weights and training record of each demonstration net, by multiple of the base rate 0.01."""
+    nets = {}
+    for rate in RATES:
+        file = resources.files("setol_ww.cli") / "demo_weights" / f"mlp3_lr{rate}_bs32_seed0.npz"
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            weights = {name: arrays[name] for name in arrays.files if name != "meta"}
+            nets[rate] = weights, json.loads(str(arrays["meta"]))
+    return nets
+
+
+def demo_table() -> tuple[pd.DataFrame, dict[int, dict]]:
+    """The analysis of the three nets in one table (`fc1 @ x16` ...) and their training records."""
+    from ..watcher import analyze
+
+    frames, records = [], {}
+    for rate, (weights, record) in demo_nets().items():
+        frame = analyze(weights, detX=True, progress=False)
+        frame["longname"] = [f"{name} @ x{rate}" for name in frame["longname"]]
+        frames.append(frame)
+        records[rate] = record
+    return pd.concat(frames, ignore_index=True), records
+
+
+def demo_text() -> str:
+    """What `setol-ww demo` prints."""
+    frame, records = demo_table()
+    nets = "; ".join(
+        f"x{rate}: {record['epochs']} epochs, test error {100 * record['test_error']:.2f} %"
+        for rate, record in records.items()
+    )
+    intro = (
+        "Three MLPs (784-300-100-10) trained on MNIST with SGD at batch size 32 and 1, 16 and 32 times the learning "
+        f"rate 0.01, read from their weights alone. {nets}."
+    )
+    return "\n\n".join([paragraph(intro), text_table(frame), legend(), *map(paragraph, _in_words(frame))])
+
+
+def _in_words(frame: pd.DataFrame) -> list[str]:
+    """The layer nearest to each of the three states, chosen by the numbers, and whether it has reached it."""
+    sound = frame[(frame["tail_outcome"] == "ok")]
+    off_ideal = np.hypot((sound["tail_alpha"] - 2) / sound["tail_sigma"], sound["erg_metric"] / _metric_error(sound))
+    texts: list[str] = []
+    told: set[object] = set()
+    for headline, index, state, why in (
+        ("Nearest to ideal", off_ideal.idxmin(), "ideal", _why_ideal),
+        ("Nearest to under-trained", sound["tail_alpha"].idxmax(), "under-trained", _why_under),
+        ("Nearest to over-regularized", sound["tail_alpha"].idxmin(), "over-regularized", _why_over),
+    ):
+        row = sound.loc[index]
+        reached = "" if row["setol_state"] == state else f" Its state is {row['setol_state']}, not yet {state}."
+        numbers = "" if index in told else f" {row['setol_reason']}"
+        told.add(index)
+        texts.append(f"{headline}: {row['longname']}. {why(row)}{reached}{numbers}")
+    return texts
+
+
+def _metric_error(sound: pd.DataFrame) -> pd.Series:
+    return sound["tail_sigma"] / (sound["tail_alpha"] - 1) ** 2
+
+
+def _why_ideal(row: pd.Series) -> str:
+    return (
+        f"Two criteria that know nothing of each other meet here: the power law takes {row['tail_rank']:.0f} "
+        f"eigenvalues as its tail, and the product of the leading {row['erg_rank']:.0f} is 1."
+    )
+
+
+def _why_under(row: pd.Series) -> str:
+    return (
+        f"Its tail falls most steeply (alpha = {row['tail_alpha']:.2f}; above 6 counts as under-trained) and holds "
+        f"{row['tail_rank']:.0f} eigenvalues, where det X = 1 would take {row['erg_rank']:.0f}."
+    )
+
+
+def _why_over(row: pd.Series) -> str:
+    side = "below" if row["tail_alpha"] < 2 else "not below"
+    start = "below" if row["delta_lambda_min"] < 0 else "not below"
+    return (
+        f"Its alpha = {row['tail_alpha']:.2f} is the smallest, {side} 2, and its power-law tail starts {start} the "
+        "ERG tail; over-regularized is both, by more than the error of the fit."
+    )

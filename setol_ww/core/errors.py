@@ -1,0 +1,11 @@
+"""The two exceptions: what was asked cannot be answered, and what was given cannot be read."""
+
+from __future__ import annotations
+
+
+class InvalidInput(ValueError):
+    """Something was asked that cannot be answered; the text repeats what was asked and what is accepted."""
+
+
+class UnreadableCheckpoint(OSError):
+    """A file could not be read as weights; the text names the file and the cause."""

@@ -1,0 +1,111 @@
+"""The whole data flow for one matrix, as one line of pure functions."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.checks import one_of
+from ..core.errors import InvalidInput
+from ..spectrum.bulk import BulkFit, fit_bulk
+from ..spectrum.erg import ErgCut, erg_cut, first_product_below_one
+from ..spectrum.esd import Spectrum
+from ..spectrum.tail import TailFit, fit_tail
+from ..traps.find import TrapReport
+from .classes import Universality, UniversalityClass, universality
+from .ecs import Ecs, ecs
+from .quality import Quality, quality
+from .verdict import Verdict, judge, trapped
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an analysis may be told.
+
+    Attributes
+    ----------
+    sigmas : float
+        Width of the ideal band in standard errors.
+    quality : bool
+        Whether the layer quality is computed.
+    """
+
+    sigmas: float = 1.0
+    quality: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigmas, bool) or not isinstance(self.sigmas, numbers.Real) or not self.sigmas > 0:
+            raise InvalidInput(f"sigmas={self.sigmas!r} was asked; accepted is a positive number")
+        one_of("quality", self.quality, (True, False))
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """Everything one spectrum says.
+
+    `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
+    `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
+    settings leave it out, `traps` is there where the entries were shuffled too.
+    """
+
+    spectrum: Spectrum
+    tail: TailFit
+    erg: ErgCut
+    ecs: Ecs
+    verdict: Verdict
+    quality: Quality | None
+    detX_num_exact: int
+    bulk: BulkFit
+    universality: Universality
+    traps: TrapReport | None = None
+
+    def with_traps(self, traps: TrapReport) -> LayerResult:
+        """The same with what `find_traps` says of the matrix; a trap is in the verdict."""
+        return replace(self, traps=traps, verdict=trapped(self.verdict, traps))
+
+
+def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
+    """`analyze_matrix` from a spectrum that is there already."""
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
+    tail = fit_tail(spectrum)
+    erg = erg_cut(spectrum)
+    both = ecs(spectrum, tail, erg)
+    bulk = fit_bulk(spectrum)
+    kind = universality(spectrum, tail, bulk)
+    random_like = kind.universality_class is UniversalityClass.RANDOM_LIKE
+    verdict = judge(tail, erg, both, sigmas=settings.sigmas, random_like=random_like)
+    readings = quality(spectrum, tail, erg) if settings.quality else None
+    exact = first_product_below_one(spectrum)
+    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind)
+
+
+def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
+    """Tail, ERG cut, SETOL state and quality of one matrix.
+
+    Parameters
+    ----------
+    W : array_like or torch.Tensor, shape (rows, columns)
+        Real, of any dtype, on any scale.
+    settings : Settings, optional
+
+    Returns
+    -------
+    LayerResult
+        Zero, rank-one, constant, orthogonal, NaN and tiny matrices give a result whose outcomes say so.
+
+    Raises
+    ------
+    InvalidInput
+        When W is not a real matrix of two dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = analyze_matrix(np.random.default_rng(0).normal(size=(400, 200)))
+    >>> result.erg.status.value, result.erg.rank
+    ('ok', 163)
+    """
+    return analyze_spectrum(Spectrum.from_matrix(W), settings)

@@ -1,0 +1,92 @@
+r"""WeightWatcher's definitions read off a spectrum, without WeightWatcher: for tables that do not pass through it.
+
+Eigenvalues are raw: :math:`\sigma^2` of W, half of that for the pooled kernel slices of a convolution
+(`CONV_FACTOR`). Where WeightWatcher writes -1, inf or a number that means nothing, these are NaN; its `sigma` of fewer
+than 8 eigenvalues, which is negative there, is the standard error here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import FloatArray
+from ..spectrum.esd import Spectrum
+from ..spectrum.tail import best_start
+
+# WeightWatcher 0.7.7's own constants.
+THRESHOLD = 1e-5
+SMALL_SAMPLE = 20
+SMALL_TAIL = 8
+ENTROPY_EPSILON = 1e-10
+# What the kernel slices of a convolution are multiplied with.
+CONV_FACTOR = np.sqrt(1 / 2.0)
+# Logarithms closer than this are equal but for rounding.
+TIED = 1e-13
+FIT = ("alpha", "xmin", "D", "sigma", "num_pl_spikes")
+SIZES = ("N", "M", "Q", "rf", "num_evals")
+NORMS = ("lambda_max", "norm", "stable_rank", "entropy")
+
+
+def classic_row(spectrum: Spectrum) -> dict[str, Any]:
+    """WeightWatcher's fit and norms of one spectrum by column name.
+
+    Examples
+    --------
+    >>> row = classic_row(Spectrum.from_eigenvalues([1.0 / k for k in range(1, 41)]))
+    >>> row["num_pl_spikes"], round(row["alpha"], 3), round(row["stable_rank"], 3)
+    (40, 2.074, 4.279)
+    """
+    return {**dict(zip(FIT, classic_fit(spectrum.raw))), **classic_norms(spectrum)}
+
+
+def classic_norms(spectrum: Spectrum) -> dict[str, float]:
+    r"""Largest eigenvalue, :math:`\sum L`, their ratio, and the entropy :math:`-\sum p \ln p / \ln \mathrm{rank}`.
+
+    The entropy of a spectrum of rank one or zero is 0/0: NaN.
+    """
+    evals = spectrum.raw
+    if not (evals.size and np.isfinite(evals).all()):
+        return dict.fromkeys(NORMS, math.nan)
+    largest, norm = evals[-1], np.sum(evals)
+    if not largest > 0:
+        return dict(zip(NORMS, (0.0, 0.0, math.nan, math.nan)))
+    singular = np.sqrt(evals)
+    rank = int(np.count_nonzero(singular > singular[-1] * spectrum.N * np.finfo(np.float64).eps))
+    p = evals / norm + ENTROPY_EPSILON
+    entropy = -np.sum(p * np.log(p)) / np.log(rank + ENTROPY_EPSILON) if rank > 1 else math.nan
+    return dict(zip(NORMS, map(float, (largest, norm, norm / largest, entropy))))
+
+
+def classic_fit(raw: FloatArray) -> tuple[float, float, float, float, float]:
+    """WeightWatcher's power-law fit: alpha, xmin, D, sigma, num_pl_spikes; all NaN where none is possible.
+
+    Eigenvalues up to 1e-5 are dropped, whatever the scale of W. With fewer than 20 left the exponent is the
+    bias-corrected 1 + (n - 1) / sum ln(x / xmin) and a tail has at least 8 (all of them where there are fewer).
+    """
+    kept = raw[raw > THRESHOLD] if np.isfinite(raw).all() else raw[:0]
+    log_x = np.log(kept)
+    spread = np.flatnonzero(log_x[-1] - log_x > TIED) if kept.size else np.empty(0, dtype=np.intp)
+    if not spread.size:
+        return (math.nan,) * 5
+    small = kept.size < SMALL_SAMPLE
+    start = _small_start(kept, log_x, spread) if small else best_start(log_x, spread)
+    rate, distance = _fit_from(kept, log_x, start, small)
+    spikes = int(np.count_nonzero(raw >= kept[start]))
+    sigma = rate / math.sqrt(kept.size - start)
+    return float(1 + rate), float(kept[start]), float(distance), float(sigma), spikes
+
+
+def _small_start(kept: FloatArray, log_x: FloatArray, starts: np.ndarray) -> int:
+    long_enough = [start for start in starts if kept.size - start >= SMALL_TAIL]
+    return int(min(long_enough or [0], key=lambda start: _fit_from(kept, log_x, start, small=True)[1]))
+
+
+def _fit_from(kept: FloatArray, log_x: FloatArray, start: int, small: bool) -> tuple[float, float]:
+    """alpha - 1 and the KS distance of the tail from `start` on."""
+    n = kept.size - start
+    rate = (n - small) / (log_x[start:].sum() - n * log_x[start])
+    law = 1 - (kept[start:] / kept[start]) ** -rate
+    return rate, float(np.max(np.abs(law - np.arange(float(n)) / n)))

@@ -1,0 +1,68 @@
+"""Jobs done by this process or by a crew: finished rows as they come, none lost when a worker dies.
+
+A worker gets a job, that is a file and the name of a tensor, never weights. When it dies the job is tried once more by
+another, and given up with a reason when that one dies too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..weights.plan import Job
+from .pools import Crew
+from .row import Done, Options, given_up, work
+
+logger = logging.getLogger(__name__)
+
+DEATHS = 2
+Work = Callable[[Job, Options], Done]
+
+
+def finished(jobs: Sequence[Job], options: Options, crew: Crew | None = None, work: Work = work) -> Iterator[Done]:
+    """The rows of all jobs, each as soon as it is there, the dearest jobs begun first.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    options : Options
+    crew : Crew, optional
+        This process without one.
+    work : callable
+        What is done with each; to be found by name where the workers are.
+    """
+    waiting = deque(sorted(jobs, key=lambda job: (-job.cost, job.position)))
+    while waiting and (crew is None or waiting[-1].skipped):
+        yield work(waiting.popleft() if crew is None else waiting.pop(), options)
+    if crew is None:
+        return
+    running: dict[Any, Job] = {}
+    deaths: Counter[int] = Counter()
+    while waiting or running:
+        for _ in range(min(len(waiting), crew.size() - len(running))):
+            job = waiting.popleft()
+            running[crew.submit(work, job, options)] = job
+        for handle in crew.wait(list(running)):
+            job = running.pop(handle)
+            try:
+                done = crew.result(handle)
+            except crew.death as error:
+                deaths[job.position] += crew.deaths(error)
+                logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
+                if deaths[job.position] < DEATHS:
+                    waiting.append(job)
+                    continue
+                done = given_up(job, _why(job, deaths[job.position], error))
+            yield done
+
+
+def _why(job: Job, deaths: int, error: BaseException) -> str:
+    """The end of a job, with what usually is behind it."""
+    assert job.part is not None
+    gram = 8 * min(job.part.rows, job.part.columns) ** 2
+    return (
+        f"given up, {deaths} workers died of it ({type(error).__name__}). Beside its weights it takes about "
+        f"{2 * gram / 2**20:.0f} MiB; the next scan with the same results file tries it again"
+    )

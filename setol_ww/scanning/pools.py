@@ -1,0 +1,209 @@
+"""Who does the work: local processes, a Dask cluster, a Ray cluster; which of them, joblib is asked.
+
+Jobs are submitted one by one rather than through `joblib.Parallel`, which ends with the first death of a worker, does
+not tell whose it was, and does the work in the calling process where a cluster is down to one worker. No more are
+under way than there are workers, so that a death has one layer to it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+import joblib
+import numpy as np
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
+
+from ..core.errors import InvalidInput
+
+
+class Crew(Protocol):
+    """Workers.
+
+    Attributes
+    ----------
+    death : tuple of types
+        What the result of a job raises whose worker died.
+    """
+
+    death: tuple[type[BaseException], ...]
+
+    def size(self) -> int:
+        """How many workers there are now."""
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Begin a job; a handle for it."""
+
+    def wait(self, handles: Sequence[Any]) -> Sequence[Any]:
+        """Those that are over, at least one."""
+
+    def result(self, handle: Any) -> Any:
+        """What a job that is over gave, or the error it ended with."""
+
+    def deaths(self, error: BaseException) -> int:
+        """How many workers died of it."""
+
+    def close(self) -> None:
+        """Drop what is under way, and end the workers if they are our own."""
+
+
+class LocalCrew:
+    """Processes of joblib's loky, an executor of one process each."""
+
+    death: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+
+    def __init__(self, size: int) -> None:
+        self.idle = [self._executor() for _ in range(size)]
+        self.busy: dict[Future, Any] = {}
+
+    @staticmethod
+    def _executor() -> Any:
+        return ProcessPoolExecutor(max_workers=1, initializer=end_with, initargs=(os.getpid(),))
+
+    def size(self) -> int:
+        return len(self.idle) + len(self.busy)
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future:
+        executor = self.idle.pop()
+        future = executor.submit(work, *arguments)
+        self.busy[future] = executor
+        return future
+
+    def wait(self, handles: Sequence[Future]) -> Sequence[Future]:
+        return list(wait(handles, return_when=FIRST_COMPLETED).done)
+
+    def result(self, handle: Future) -> Any:
+        executor = self.busy.pop(handle)
+        if isinstance(handle.exception(), self.death):
+            executor.shutdown(wait=True, kill_workers=True)
+            executor = self._executor()
+        self.idle.append(executor)
+        return handle.result()
+
+    def deaths(self, error: BaseException) -> int:
+        return 1
+
+    def close(self) -> None:
+        for executor in (*self.idle, *self.busy.values()):
+            executor.shutdown(wait=True, kill_workers=True)
+
+
+def end_with(parent: int) -> None:
+    """In a worker: end within a second of the process that began it, which may have been killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class DaskCrew:
+    """The workers of a Dask cluster, which come and go."""
+
+    def __init__(self, client: Any) -> None:
+        from distributed import KilledWorker
+
+        self.death: tuple[type[BaseException], ...] = (KilledWorker,)
+        self.client = client
+        self.futures: list[Any] = []
+
+    def size(self) -> int:
+        # While a lone worker is started anew there is none; its scheduler keeps a job until then.
+        return max(1, sum(self.client.ncores().values()))
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        future = self.client.submit(work, *arguments, pure=False)
+        self.futures.append(future)
+        return future
+
+    def wait(self, handles: Sequence[Any]) -> Sequence[Any]:
+        from distributed import wait
+
+        return list(wait(handles, return_when="FIRST_COMPLETED").done)
+
+    def result(self, handle: Any) -> Any:
+        self.futures.remove(handle)
+        return handle.result()
+
+    def deaths(self, error: BaseException) -> int:
+        # Dask itself tries elsewhere, `distributed.scheduler.allowed-failures` times, before it says so.
+        return getattr(error, "allowed_failures", 0) + 1
+
+    def close(self) -> None:
+        self.client.cancel(self.futures)
+
+
+class RayCrew:
+    """The workers of a Ray cluster, one core a job."""
+
+    def __init__(self) -> None:
+        import ray
+
+        if not ray.is_initialized():
+            ray.init(log_to_driver=False)
+        errors = ray.exceptions
+        self.death: tuple[type[BaseException], ...] = (
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.NodeDiedError,
+        )
+        self.ray = ray
+        self.references: list[Any] = []
+
+    def size(self) -> int:
+        return max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        reference = self.ray.remote(work).options(max_retries=0, num_cpus=1).remote(*arguments)
+        self.references.append(reference)
+        return reference
+
+    def wait(self, handles: Sequence[Any]) -> Sequence[Any]:
+        return self.ray.wait(list(handles), num_returns=1)[0]
+
+    def result(self, handle: Any) -> Any:
+        self.references.remove(handle)
+        return self.ray.get(handle)
+
+    def deaths(self, error: BaseException) -> int:
+        return 1
+
+    def close(self) -> None:
+        for reference in self.references:
+            self.ray.cancel(reference, force=True)
+
+
+def number_of_jobs(n_jobs: int) -> int:
+    """A number of workers as joblib counts them, -1 being every core; else `InvalidInput`."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
+        raise InvalidInput(f"n_jobs={n_jobs!r} was asked; accepted is an integer other than 0, -1 for every core")
+    return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
+
+
+def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
+    """What makes the crew that `n_jobs` and the active joblib backend ask for; None for this process alone.
+
+    The argument of what is returned is the number of jobs, beyond which no process is started.
+    """
+    number = number_of_jobs(n_jobs)
+    backend, configured = get_active_backend()
+    name = type(backend).__name__
+    if name == "DaskDistributedBackend":
+        return lambda jobs: DaskCrew(backend.client)
+    if name == "RayBackend":
+        return lambda jobs: RayCrew()
+    if not isinstance(backend, (LokyBackend, SequentialBackend)):
+        raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
+    if n_jobs == 1 and isinstance(configured, int):
+        number = number_of_jobs(configured)
+    if number <= 1 or isinstance(backend, SequentialBackend):
+        return None
+    return lambda jobs: LocalCrew(min(number, jobs))

@@ -1,0 +1,232 @@
+"""`scan`: a checkpoint of any size, one tensor at a time, resumable, in shards, on several workers.
+
+| file | what it does |
+|---|---|
+| `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
+| `rows` | one row: read one part of one tensor, compute, let it go |
+| `classic` | WeightWatcher's definitions without WeightWatcher |
+| `crews`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
+| `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
+| `cost` | shards of equal work, and the estimate of the time |
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from .. import __version__
+from ..core.checks import one_of, path_of, seed_of
+from ..core.errors import InvalidInput
+from ..formats.checkpoints import checkpoint_files
+from ..linalg.eigenvalues import check_device
+from ..results.export import WRITERS, export, refuse_unwritable
+from ..results.merge import frame_of
+from ..results.store import ENDINGS, FORMAT, Store, store_path
+from ..weights.plan import Job, plan, shard_of
+from .cost import Pace, in_words
+from .dispatch import finished
+from .pools import crew_maker
+from .row import Options, columns, forget
+
+BAR = "{percentage:3.0f}%|{bar}| {desc}"
+
+
+def scan(
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    resume: bool = True,
+    shard: tuple[int, int] | None = None,
+    n_jobs: int = 1,
+    device: str = "cpu",
+    layers: Sequence[str | int] | str | int | None = None,
+    randomize: bool = False,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Analyse a checkpoint larger than memory: one tensor resident, results kept as they come.
+
+    Parameters
+    ----------
+    path : str or Path
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+    out : str or Path, optional
+        Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
+        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
+        store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
+        died (the same call tries that layer again).
+    resume : bool
+        Go on where a run with the same checkpoint and options was killed; False starts anew.
+    shard : (int, int), optional
+        `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
+    n_jobs : int
+        Local worker processes, largest layers first; -1 for every core. Each holds a tensor and its Gram matrix
+        and works with one BLAS thread, so that the numbers do not depend on `n_jobs`. Within
+        `joblib.parallel_config(backend="dask")` (or ray) the backend's workers do it.
+    device : str
+        `cpu`, or `cuda` where torch sees a GPU: spectra in float64 there.
+    layers : sequence of str or int, optional
+        Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
+        leave out. The others are rows with status `skipped`.
+    randomize : bool
+        Add the columns of correlation traps: about doubles the time.
+    seed : int
+        Seed of the shuffles, the same for every layer, as in `analyze`.
+    progress : bool, optional
+        A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for every tensor of two or more dimensions and each of its slices, in the order of the file: identity,
+        WeightWatcher's fit and norms by its definitions, our columns, `status` (`analyzed`, `skipped`, `failed`) and
+        `reason`. `attrs["seconds"]` has the time of each row.
+
+    Raises
+    ------
+    InvalidInput
+        An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
+        another process is writing to it.
+    UnreadableCheckpoint
+        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+    OSError
+        The disk is full. What was finished stays in the store.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/fc.npy", np.random.default_rng(0).normal(size=(60, 40)))
+    ...     frame = scan(f"{folder}/fc.npy")
+    >>> frame[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
+    [['fc', 60, 40, 31, 'analyzed']]
+    """
+    path = path_of("path", path)
+    options = _checked(device, randomize, seed)
+    crew_maker(n_jobs)
+    wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
+    mine = shard_of(plan(path, wanted), part)
+    about = _about(path, options, wanted, part, mine)
+    with Store.open(target and store_path(target), about, resume=resume) as store:
+        store.forget_given_up()
+        _work_off(mine, options, n_jobs, store, progress)
+        frame = frame_of([store])
+        if target is not None and target.suffix in WRITERS:
+            export(frame, target)
+            if part is None and not store.gave_up:
+                store.remove()
+    return frame
+
+
+def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, progress: bool | None) -> None:
+    """Every job whose row is not there yet, each row kept as it comes."""
+    there = store.positions()
+    left = {job.position: job for job in jobs if job.position not in there}
+    make = crew_maker(n_jobs)
+    heavy = sum(not job.skipped for job in left.values())
+    crew = make(heavy) if make is not None and heavy else None
+    try:
+        with _bar(jobs, there, crew.size() if crew else 1, progress) as advance:
+            for done in finished(list(left.values()), options, crew):
+                store.add(done.position, done.row, done.seconds, done.gave_up)
+                advance(left[done.position], done.seconds)
+    finally:
+        forget()
+        if crew is not None:
+            crew.close()
+
+
+@contextmanager
+def _bar(
+    jobs: list[Job], there: set[int], workers: int, progress: bool | None
+) -> Iterator[Callable[[Job, float], None]]:
+    """A bar over work units; the function it gives moves it on by a finished job."""
+    costly = [job for job in jobs if job.cost]
+    left = sum(job.cost for job in costly if job.position not in there)
+    number = sum(job.position in there for job in costly)
+    pace = Pace()
+    total = sum(job.cost for job in costly)
+    disable = None if progress is None else not progress
+    with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
+
+        def show() -> None:
+            estimate = in_words(pace.estimate(left, min(workers, len(costly) - number) or 1))
+            bar.set_description_str(f"{number} of {len(costly)} layers, about {estimate} left")
+
+        def advance(job: Job, seconds: float) -> None:
+            nonlocal left, number
+            if not job.cost or bar.disable:
+                return
+            left, number = left - job.cost, number + 1
+            if seconds:
+                pace.learn(job.cost, seconds)
+            bar.update(job.cost)
+            show()
+
+        if not bar.disable:
+            pace.probe()
+            show()
+        yield advance
+
+
+def _about(
+    path: Path, options: Options, layers: Sequence[str | int] | None, shard: tuple[int, int] | None, jobs: list[Job]
+) -> dict[str, Any]:
+    """What rows belong to: they go on only with the same."""
+    files = [(file.name, file.stat()) for file in checkpoint_files(path)]
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "columns": columns(options),
+        "path": str(path.resolve()),
+        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
+        "layers": None if layers is None else list(layers),
+        "device": options.device,
+        "randomize": options.randomize,
+        "seed": options.seed,
+        "shard": None if shard is None else list(shard),
+        "rows": [job.position for job in jobs],
+    }
+
+
+def _checked(device: str, randomize: bool, seed: int) -> Options:
+    check_device(device)
+    one_of("randomize", randomize, (True, False))
+    return Options(device, bool(randomize), seed_of(seed))
+
+
+def _checked_shard(shard: Any) -> tuple[int, int] | None:
+    if shard is None:
+        return None
+    try:
+        number, count = (operator.index(value) for value in shard)
+    except (TypeError, ValueError):
+        number, count = 0, 0
+    if not 0 <= number < count:
+        raise InvalidInput(f"shard={shard!r} was asked; accepted is a pair (i, n) of integers with 0 <= i < n")
+    return number, count
+
+
+def _checked_layers(layers: Any) -> list[str | int] | None:
+    if layers is None:
+        return None
+    listed = [layers] if isinstance(layers, (str, int)) else list(layers)
+    if not all(isinstance(which, (str, int)) and not isinstance(which, bool) for which in listed):
+        raise InvalidInput(f"layers={layers!r} was asked; accepted are names, patterns, types and layer ids")
+    return listed or None
+
+
+def _target(out: str | Path | None) -> Path | None:
+    if out is None:
+        return None
+    target = path_of("out", out)
+    refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
+    return target

@@ -1,0 +1,191 @@
+r"""Laws of one tail by maximum likelihood, and two of them compared.
+
+In y = ln(x / x_min) >= 0 the power law, the truncated power law and the lognormal are exponential families,
+:math:`e^{-ay}`, :math:`e^{-ay - c(e^y - 1)}` with :math:`c \ge 0` and :math:`e^{-ay - by^2}` with :math:`b \ge 0`:
+the power law is the border of both others, their log-likelihoods are concave and Newton's method finds the maximum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.arrays import FloatArray
+from .bulk import BulkFit, johnstone, marchenko_pastur_cdf
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
+MAX_STEPS = 60
+# Nearer to the border than this, the law is the power law.
+BORDER = 1e-7
+# Scales of the bulk on the tail, and how small a density may be.
+STRETCHES = np.linspace(1.0, 1.6, 25)
+SMALLEST_DENSITY = 1e-300
+
+
+@dataclass(frozen=True)
+class TailLaw:
+    """A law fitted to y = ln(x / x_min): its two exponents, and its log-density at every y.
+
+    The density is exp(-exponent y - bend f(y)) up to its norm, f(y) = e^y - 1 (truncated power law, where bend is the
+    cut-off rate times x_min and the power of x is -(exponent + 1)) or y^2 (lognormal, bend = 1 / (2 s^2)).
+    """
+
+    exponent: float
+    bend: float
+    log_density: FloatArray
+
+    @property
+    def log_likelihood(self) -> float:
+        """Sum of the log-densities."""
+        return float(self.log_density.sum())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Vuong's test of two densities on the same points.
+
+    `ratio` is the log-likelihood ratio, positive when the first fits better, `z` its standardised value and `pvalue`
+    the two-sided probability that laws equally near to the truth differ as much.
+    """
+
+    ratio: float
+    z: float
+    pvalue: float
+
+
+def vuong(first: FloatArray, second: FloatArray, more_parameters: int = 0) -> Comparison:
+    r"""Log-likelihood ratio of two laws, :math:`z = R / (\sqrt n\,s)`, s the spread of the pointwise ratios.
+
+    `more_parameters` that the second law has count against it as in Akaike's criterion, one nat each.
+    Vuong, Econometrica 57, 307 (1989); Clauset et al., SIAM Review 51, 661 (2009), Eq. C.6. Eigenvalues repel each
+    other, so that p-values for independent points are larger than the true ones: a small one can be trusted.
+
+    Examples
+    --------
+    >>> round(vuong(np.array([0.1, 0.3, 0.2]), np.zeros(3)).ratio, 3)
+    0.6
+    """
+    difference = first - second
+    ratio, spread = float(difference.sum()) + more_parameters, float(difference.std())
+    if not spread > 0:
+        return Comparison(ratio, 0.0, 1.0)
+    z = ratio / (math.sqrt(difference.size) * spread)
+    return Comparison(ratio, z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def power_law(y: FloatArray) -> TailLaw:
+    """Hill's exponential in y, alpha - 1 = n / sum y."""
+    rate = y.size / float(y.sum())
+    return TailLaw(rate, 0.0, math.log(rate) - rate * y)
+
+
+def truncated_power_law(y: FloatArray) -> TailLaw:
+    """x^-alpha e^(-lambda x) above x_min, alpha = exponent + 1 and lambda = bend / x_min."""
+    return _bent(y, np.expm1)
+
+
+def lognormal(y: FloatArray) -> TailLaw:
+    """A lognormal law above x_min, of variance 1 / (2 bend) in ln x."""
+    return _bent(y, np.square)
+
+
+def _bent(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw:
+    """Maximum of the likelihood of exp(-a y - b f(y)), b >= 0; the power law when that is on the border.
+
+    In y / max y and f(y) / f(max y): damped Newton steps on mean log-likelihood t.m - A(t), whose gradient is the
+    difference of data and model means and whose Hessian is minus their covariance.
+    """
+    straight, top = power_law(y), float(y[-1])
+    ends = np.array([0, 0.5, 1, 2, max(4, 40 / (straight.exponent * top))]) * top
+    half = np.diff(ends) / 2
+    points = (ends[:-1, None] + half[:, None] * (NODES + 1)).ravel()
+    weights = (half[:, None] * WEIGHTS).ravel()
+    largest = float(feature(np.array(top)))
+    with np.errstate(over="ignore"):
+        # Where the feature is this large the density is zero.
+        grid = np.stack([points / top, np.minimum(feature(points) / largest, 1e12)])
+    data = np.array([y.mean() / top, float(np.mean(feature(y))) / largest])
+
+    def state(theta: FloatArray) -> tuple[float, FloatArray, float]:
+        logs = theta @ grid
+        shares = weights * np.exp(logs - logs.max())
+        total = float(shares.sum())
+        norm = float(logs.max()) + math.log(total)
+        return float(theta @ data) - norm, shares / total, norm
+
+    theta = np.array([-straight.exponent * top, -0.1])
+    value, shares, norm = state(theta)
+    for _ in range(MAX_STEPS):
+        mean = grid @ shares
+        try:
+            step = np.linalg.solve((grid * shares) @ grid.T - np.outer(mean, mean), data - mean)
+        except np.linalg.LinAlgError:
+            # A tail without spread: the feature is a multiple of y and says nothing more.
+            return straight
+        # A step over the border ends nine tenths of the way to it.
+        size = min(1.0, 0.9 * -theta[1] / step[1]) if step[1] > 0 else 1.0
+        new, new_shares, new_norm = state(theta + size * step)
+        while new < value - 1e-13 and size > 1e-6:
+            size /= 2
+            new, new_shares, new_norm = state(theta + size * step)
+        gained = new - value
+        theta, value, shares, norm = theta + size * step, new, new_shares, new_norm
+        if gained < 1e-10 or theta[1] > -BORDER:
+            break
+    if theta[1] > -BORDER or value * y.size <= straight.log_likelihood:
+        return straight
+    log_density = theta[0] * y / top + theta[1] * feature(y) / largest - norm
+    return TailLaw(-theta[0] / top, -theta[1] / largest, log_density)
+
+
+def bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
+    """Log-density in y of a Marchenko-Pastur bulk with its spikes, given that x >= the smallest of `tail`.
+
+    Where rows, columns or slices differ in strength the bulk ends beyond the edge of its mean variance. Its scale on
+    the tail is therefore a parameter, from 1 to 1.6 times that of the fit; spikes are what lies above its edge then,
+    anywhere up to the largest of them: uniform in ln x. Three parameters: scale, share of the spikes, their largest.
+
+    Parameters
+    ----------
+    tail : ndarray, ascending
+        Raw eigenvalues, at least one.
+    bulk : BulkFit
+        Of the spectrum they belong to.
+    slices : int
+    """
+    tried = _bulk_and_spikes(tail, bulk, slices)
+    best: FloatArray = tried[int(np.argmax(tried.sum(axis=1)))]
+    return best
+
+
+def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
+    """The same at every scale, one row each.
+
+    One eigenvalue of the bulk is beyond its end, exponential with the Tracy-Widom scale.
+    """
+    n, q = tail.size, bulk.M / bulk.N
+    edges = STRETCHES * bulk.edge_raw
+    spikes = n - np.searchsorted(tail, edges, side="right")
+    in_bulk = np.arange(n) < (n - spikes)[:, None]
+    upper, scale = (1 + math.sqrt(q)) ** 2, float(johnstone(bulk.N, bulk.M)[1]) / bulk.N
+    soft = 1 / (bulk.M * slices)
+    x = tail / (STRETCHES[:, None] * bulk.sigma_raw**2 * bulk.N)
+    far = np.exp(-np.maximum(x - upper, 0) / scale)
+    beyond = far[:, 0]
+    reach = (1 - soft) * (1 - marchenko_pastur_cdf(x[:, 0], q)) + soft * beyond
+    density = (1 - soft) * marchenko_pastur_density(x, q) + soft * np.where(x > upper, far / scale, 0.0)
+    below = np.log(np.maximum(density * x * ((n - spikes) / n)[:, None], SMALLEST_DENSITY))
+    below -= np.log(np.maximum(reach, SMALLEST_DENSITY))[:, None]
+    width = np.log(tail[-1] / np.where(spikes < n, edges, tail[0]))
+    above = np.log(np.maximum(spikes, 1) / n) - np.log(np.maximum(width, scale / upper))
+    return np.where(in_bulk, below, above[:, None])
+
+
+def marchenko_pastur_density(x: FloatArray, q: float) -> FloatArray:
+    """Density of unit variance and ratio q <= 1, 0 outside its support."""
+    lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
+    inside = np.clip(x, max(lower, 1e-300), upper)
+    return np.sqrt((upper - inside) * (inside - lower)) / (2 * math.pi * q * inside)

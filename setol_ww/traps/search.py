@@ -1,0 +1,248 @@
+"""One matrix: its shuffle, the leading eigenvalues of that, and which of them are traps."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+from ..core.arrays import FloatArray, to_numpy
+from ..linalg.eigenvalues import gram, row_blocks
+from ..linalg.routines import call, scipys
+from ..linalg.shuffles import is_large, shuffle, sources_of
+from ..spectrum.esd import SMALLEST_RAW
+from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength
+from .elements import Entries, blocks_of, read_entries
+from .location import Place, is_shift, locate
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_SIDE = 3
+SMALLEST_SIZE = 21
+FIRST_LOOK = 4
+# Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
+DENSE_SIDE = 1500
+LANCZOS_TOLERANCE = 1e-8
+# Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
+MODERATE_EXPONENT = 20
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One shuffled matrix and its outliers. `sources` are places in the flattened `tall`.
+
+    Entries and eigenvalues are those of the matrix times 2^-exponent; `raw` and `raw_square` take the factor back.
+    """
+
+    entries: Entries
+    exponent: int
+    N: int
+    M: int
+    values: FloatArray
+    pvalues_edge: FloatArray
+    pvalues: FloatArray
+    count: int
+    place: Place
+    sources: np.ndarray
+    transposed: bool
+    left: FloatArray = field(repr=False)
+    right: FloatArray = field(repr=False)
+
+    @property
+    def excess(self) -> float:
+        """Largest eigenvalue in Tracy-Widom scales beyond the edge."""
+        return (self.values[0] / self.entries.variance - self.edge) / centre_and_scale(self.N, self.M)[1]
+
+    @property
+    def edge(self) -> float:
+        """End of the bulk in units of the variance."""
+        return edge(self.N, self.M, self.entries.k4, self.entries.k6)
+
+    def raw(self, value: float) -> float:
+        """A number in units of the entries, in those of the matrix as it was given."""
+        return float(np.ldexp(value, self.exponent))
+
+    def raw_square(self, value: float) -> float:
+        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given."""
+        return float(np.ldexp(value, 2 * self.exponent))
+
+    def index(self, position: int) -> tuple[int, int]:
+        """Row and column in the matrix as it was given of an element of the tall one."""
+        row, column = divmod(int(position), self.M)
+        return (column, row) if self.transposed else (row, column)
+
+
+def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None, str]:
+    """The outliers of one shuffled matrix at `level`, or None and why there are none to look for."""
+    tall, transposed = tall_entries(matrix)
+    is_own = _address(tall) != _address(matrix)
+    N, M = tall.shape
+    reason = _why_not(tall)
+    if reason:
+        return None, reason
+    tall, exponent = of_moderate_size(tall)
+    entries = read_entries(tall.reshape(-1))
+    with np.errstate(over="ignore", under="ignore"):
+        # A bound of the largest eigenvalue of scaled entries, none of which is above 1.
+        variance, bound = np.ldexp([entries.variance, float(N * M)], 2 * exponent)
+    if not (variance > SMALLEST_RAW and bound < np.inf):
+        return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
+    if not entries.has_known_tail:
+        return None, "too few distinct sizes of elements to know their tail"
+    shuffled = shuffle(tall, seed, overwrite=is_own)
+    del tall
+    matrix_gram = gram(shuffled)
+    number = min(FIRST_LOOK, M)
+    while True:
+        values, right = leading(matrix_gram, number)
+        edges, pvalues, left = _judge(values, right, shuffled, entries, level)
+        above = int(np.argmax(np.append(pvalues > level, True)))
+        if above < number or number == M:
+            break
+        number = min(2 * number, M)
+    right = right[:, :above]
+    left = left[:, :above]
+    place = locate(shuffled, left, right, entries)
+    # What follows is as large as they are.
+    del shuffled, matrix_gram
+    sources = sources_of(place.positions, N * M, seed)
+    return Slice(entries, exponent, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
+
+
+def _judge(
+    values: FloatArray, right: FloatArray, shuffled: Any, entries: Entries, level: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
+
+    Further ones are 1. The left vectors come with them.
+    """
+    N, M = shuffled.shape
+    by_edge, pvalues = np.ones(values.size), np.ones(values.size)
+    left = np.concatenate([block @ right for block in row_blocks(shuffled)])
+    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
+    shifts = 0
+    for rank, value in enumerate(values / entries.variance):
+        by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
+        if is_shift(left[:, rank], right[:, rank]):
+            shifts += 1
+            by_tail = 0.0
+        else:
+            size = strength(value, N, M) * np.sqrt(N * entries.variance)
+            by_tail = entries.tail_pvalue(size, rank + 1 - shifts)
+        pvalues[rank] = by_edge[rank] + by_tail - by_edge[rank] * by_tail
+        if pvalues[rank] > level:
+            break
+    return by_edge, pvalues, left
+
+
+def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
+    """Excess of the largest eigenvalue of a shuffle without the mean and without elements that stand apart."""
+    tall, _ = tall_entries(matrix)
+    rng = np.random.default_rng(seed)
+    flat = np.ldexp(to_numpy(tall).reshape(-1), -seen.exponent).astype(np.float64)
+    if seen.entries.apart.size:
+        out = np.abs(flat - seen.entries.centre) >= 0.999 * seen.entries.apart[-1]
+        flat[out] = rng.choice(flat[~out], int(np.count_nonzero(out)))
+    flat -= flat.mean()
+    rng.shuffle(flat)
+    values, _ = leading(gram(flat.reshape(tall.shape)), 1)
+    return (values[0] / np.mean(flat**2) - seen.edge) / centre_and_scale(seen.N, seen.M)[1]
+
+
+def tall_entries(matrix: Any) -> tuple[Any, bool]:
+    """The entries in memory, at least as many rows as columns, and whether that is the transpose.
+
+    Of a square matrix and its transpose the same one is taken, so that both are shuffled alike. An array of float32 or
+    float64; large matrices of 16 bits stay as they are stored, bfloat16 as a tensor.
+    """
+    rows, columns = matrix.shape
+    transposed = rows < columns or (rows == columns and _transpose_first(matrix))
+    tall = matrix.T if transposed else matrix
+    stays = is_large(matrix)
+    if hasattr(tall, "detach"):
+        import torch
+
+        wide = torch.float64 if tall.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
+        dtype = tall.dtype if stays and tall.dtype in (torch.bfloat16, torch.float16) else wide
+        # Turned and widened at once: a large layer is copied no more than once.
+        tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous()
+        return (tall if dtype == torch.bfloat16 else tall.numpy()), transposed
+    if tall.dtype not in (np.float32, np.float64) and not (stays and tall.dtype == np.float16):
+        tall = tall.astype(np.float32 if tall.dtype == np.float16 else np.float64, order="C")
+    return np.ascontiguousarray(tall), transposed
+
+
+def _address(matrix: Any) -> int:
+    """Where in memory the first entry is."""
+    return int(matrix.data_ptr() if hasattr(matrix, "data_ptr") else matrix.ctypes.data)
+
+
+def of_moderate_size(tall: Any) -> tuple[Any, int]:
+    """The matrix times 2^-exponent, its largest entry near 1, and the exponent; itself and 0 where that is moderate."""
+    exponent = int(np.frexp(max(float(tall.max()), -float(tall.min())))[1])
+    return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(to_numpy(tall), -exponent), exponent)
+
+
+def _transpose_first(square: Any) -> bool:
+    """True when |w_ij| < |w_ji| at the first pair that differs."""
+    for row in range(square.shape[0]):
+        above, below = (np.abs(to_numpy(line)) for line in (square[row, row + 1 :], square[row + 1 :, row]))
+        differ = np.flatnonzero(above != below)
+        if differ.size:
+            return bool(above[differ[0]] < below[differ[0]])
+    return False
+
+
+def _why_not(tall: Any) -> str:
+    N, M = tall.shape
+    if M < SMALLEST_SIDE or N * M < SMALLEST_SIZE:
+        return (
+            f"{N} x {M} entries are too few for a bulk; {SMALLEST_SIDE} rows and columns and {SMALLEST_SIZE} are needed"
+        )
+    flat = tall.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum(float(np.sum(block)) for block in blocks_of(flat))
+    if not np.isfinite(total):
+        nan, infinite = (sum(int(what(block).sum()) for block in blocks_of(flat)) for what in (np.isnan, np.isinf))
+        if nan or infinite:
+            return f"{nan} NaN and {infinite} Inf among its {N * M} entries"
+    if tall.min() == tall.max():
+        return (
+            "all entries are zero" if tall[0, 0] == 0 else "all entries are equal, so there is no noise to compare with"
+        )
+    return ""
+
+
+def _times(lower: FloatArray, v: FloatArray) -> FloatArray:
+    """The symmetric matrix, of which the lower triangle is given in Fortran's order, times v."""
+    side, result = v.size, np.zeros(v.size)
+    call(scipys("dsymv"), "L", side, 1.0, lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
+    return result
+
+
+def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
+    """The `number` largest eigenvalues, descending, and their vectors, from the lower triangle; deterministic."""
+    M = matrix_gram.shape[0]
+    found = _by_lanczos(matrix_gram, number) if M > DENSE_SIDE and 4 * number < M else None
+    if found is None:
+        found = scipy.linalg.eigh(matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False)
+    values, vectors = found
+    order = np.argsort(-values, kind="stable")
+    return values[order], vectors[:, order]
+
+
+def _by_lanczos(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray] | None:
+    """None where the iteration does not converge."""
+    M = matrix_gram.shape[0]
+    lower = np.asfortranarray(matrix_gram)
+    product = LinearOperator((M, M), dtype=np.float64, matvec=lambda v: _times(lower, v.ravel()))
+    start = np.random.default_rng(0).normal(size=M)
+    try:
+        return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+    except ArpackError as error:
+        logger.info("Lanczos of side %d: %s; all of it is decomposed", M, error)
+        return None

@@ -1,0 +1,99 @@
+"""Whatever the user gave, as weightwatcher takes it and as a list of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.arrays import to_numpy
+from ..core.errors import InvalidInput
+from ..formats.checkpoints import checkpoint_entries, inner_mapping
+from ..weights.tensors import Entry, mapping_entries, module_entries
+
+
+class LazyStateDict(dict):
+    """A dict of tensors that are loaded when asked for; the last one stays, weightwatcher asks three times.
+
+    `as_stored` gives tensors in the dtype they are stored in, else as numpy arrays, both cut as weightwatcher cuts.
+    """
+
+    def __init__(self, entries: list[Entry]) -> None:
+        super().__init__({entry.name: None for entry in entries})
+        self._entries = {entry.name: entry for entry in entries}
+        self._last: tuple[str, Any] = ("", None)
+        self.as_stored = False
+
+    def __getitem__(self, name: str) -> Any:
+        if self._last[0] != name:
+            self.forget()
+            tensor = as_cut(self._entries[name].load())
+            self._last = (name, tensor if self.as_stored else to_numpy(tensor))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Drop the tensor that was loaded last."""
+        self._last = ("", None)
+
+
+def as_cut(tensor: Any) -> Any:
+    """A tensor with weightwatcher's values: torch tensors wider than 32 bits are cut to float32, arrays are not."""
+    tensor = as_is(tensor)
+    return tensor.float() if hasattr(tensor, "detach") and tensor.element_size() > 4 else tensor
+
+
+def as_is(tensor: Any) -> Any:
+    """A tensor without its gradient, or an array in the byte order of this machine."""
+    return tensor.detach() if hasattr(tensor, "detach") else to_numpy(tensor)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model as weightwatcher takes it, and its tensors as we see them.
+
+    `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
+    whose tensors come into memory when they are asked for.
+    """
+
+    model: Any
+    entries: list[Entry]
+    is_module: bool = False
+    is_foreign: bool = False
+    is_on_disk: bool = False
+
+
+def adapt(model: Any) -> Given:
+    """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
+    ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
+    if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
+        given = Given(model, module_entries(model), is_module=True)
+    elif isinstance(model, (str, Path)):
+        given = replace(_lazy(checkpoint_entries(model)), is_on_disk=True)
+    elif isinstance(model, Mapping):
+        given = _lazy(mapping_entries(inner_mapping(model)))
+    elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
+        given = _lazy(mapping_entries({"matrix.weight": model}))
+    elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
+        return Given(model, [], is_foreign=True)
+    else:
+        raise InvalidInput(asked(model))
+    if not any(entry.is_candidate for entry in given.entries):
+        raise InvalidInput(asked(model))
+    return given
+
+
+def asked(model: Any) -> str:
+    """The sentence that refuses a model."""
+    what = f"{type(model).__name__} of shape {tuple(model.shape)}" if hasattr(model, "shape") else repr(model)[:200]
+    if isinstance(model, Mapping) and any(isinstance(value, Mapping) for value in model.values()):
+        nested = [str(name) for name, value in model.items() if isinstance(value, Mapping)]
+        what = f"a mapping with mappings inside ({', '.join(nested)[:200]}; give one of them)"
+    return (
+        f"analysing {what} was asked; it holds no weight of two or more dimensions. Accepted are a torch.nn.Module, "
+        "a mapping of names to tensors, a 2-D array, or the path of a checkpoint"
+    )
+
+
+def _lazy(entries: list[Entry]) -> Given:
+    return Given(LazyStateDict(entries), entries)

@@ -1,0 +1,232 @@
+"""Where weights come from: every tensor of a module or a mapping, named, unloaded, with what is known about it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import dtype_word
+
+logger = logging.getLogger(__name__)
+
+READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
+QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
+NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
+SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor that can be loaded.
+
+    Attributes
+    ----------
+    name : str
+        Full name, as in a state dict.
+    shape : tuple of int
+    dtype : str
+        Without the library's prefix, for instance `bfloat16`.
+    load : callable
+        Returns the tensor (torch or numpy).
+    owner : str
+        Class name of the module that holds it; empty for a mapping or a file.
+    owner_index : int
+        Index of that module in `named_modules()`; -1 without one.
+    unfit : str
+        Why it cannot be analysed; empty when it can.
+    same_as : str
+        Name of the entry that stands for this one: a tied weight's first name, or the effective weight that
+        this parameter is a factor of.
+    effective : bool
+        True for a weight computed from parameters (weight norm, spectral norm): analysed, but no parameter.
+    file : Path, optional
+        Where it lies on disk.
+    load_part : callable, optional
+        Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
+        out of the loaded tensor.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], Any] = field(repr=False, compare=False)
+    owner: str = ""
+    owner_index: int = -1
+    unfit: str = ""
+    same_as: str = ""
+    effective: bool = False
+    file: Path | None = None
+    load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
+
+    def read(self, index: tuple = ()) -> Any:
+        """The tensor, or the part of it that `index` names."""
+        if not index:
+            return self.load()
+        return self.load()[index] if self.load_part is None else self.load_part(index)
+
+    @property
+    def n_params(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def is_candidate(self) -> bool:
+        """True for a tensor of two or more dimensions."""
+        return len(self.shape) >= 2
+
+
+def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = ()) -> str:
+    """Why a tensor is not a weight matrix that can be analysed; empty when it is one.
+
+    `names` are the other names of the model, searched for the scales of a quantised tensor.
+    """
+    if 0 in shape:
+        return f"it has no elements (shape {' x '.join(map(str, shape))})"
+    if QUANTISED.match(dtype):
+        return f"packed or quantised integers of type {dtype} are not weights as they stand"
+    if not READABLE.match(dtype):
+        return f"values of type {dtype} cannot be read as real weights"
+    if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
+        return f"{dtype} values that need the scales stored beside them, which are not applied"
+    last = name.rsplit(".", 1)[-1]
+    if last.endswith(("bias", "mask")) or last in SCALES:
+        return f"'{last}' is no weight matrix"
+    return ""
+
+
+def mapping_entries(tensors: Mapping[str, Any]) -> list[Entry]:
+    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
+    entries: list[Entry] = []
+    first_name: dict[Any, str] = {}
+    for key, tensor in tensors.items():
+        name = str(key)
+        if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
+            logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
+            continue
+        same_as = first_name.setdefault(_memory(tensor), name)
+        entries.append(_entry(name, tensor, tensors, same_as="" if same_as == name else same_as))
+    return entries
+
+
+def module_entries(model: Any) -> list[Entry]:
+    """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
+    entries: list[Entry] = []
+    seen: set[int] = set()
+    names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    for index, (prefix, module) in enumerate(model.named_modules()):
+        made_of = _effective_weight(prefix, module)
+        if made_of:
+            entries.append(_entry(made_of, _as_it_acts(module), names, module, index, effective=True))
+        for tensor_name, tensor in _own_tensors(module):
+            if tensor is None or id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            name = f"{prefix}.{tensor_name}" if prefix else tensor_name
+            factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
+            if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
+                factor = made_of
+            entries.append(_entry(name, tensor, names, module, index, same_as=factor))
+    return entries
+
+
+def _entry(
+    name: str,
+    tensor: Any,
+    names: Container[str],
+    module: Any = None,
+    index: int = -1,
+    same_as: str = "",
+    effective: bool = False,
+) -> Entry:
+    unusual = _unusual(tensor)
+    # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
+    shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
+    dtype = dtype_word(tensor.dtype)
+    owner = type(module).__name__ if module is not None else ""
+    unfit = unusual or why_unfit(name, shape, dtype, names)
+    if not unfit and NORMALISATION.match(owner) and not same_as:
+        unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
+    # An effective weight is computed anew at each access, so the module is asked when it is needed.
+    load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
+    return Entry(name, shape, dtype, load, owner, index, unfit, same_as, effective)
+
+
+def _unusual(tensor: Any) -> str:
+    """Why a tensor has no values to look at; empty for an ordinary one."""
+    if "Uninitialized" in type(tensor).__name__:
+        return "its shape is not known before the first forward pass"
+    if getattr(tensor, "is_nested", False):
+        return "its shape is not that of a matrix: it is a nested tensor"
+    if getattr(tensor, "is_meta", False):
+        return "it lies on the meta device and has no values"
+    if "strided" not in str(getattr(tensor, "layout", "strided")):
+        return f"it is a sparse tensor ({tensor.layout})"
+    return ""
+
+
+def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    yield from module.named_parameters(recurse=False)
+    for name, buffer in module.named_buffers(recurse=False):
+        if "weight" in name and not name.endswith("mask"):
+            yield name, buffer
+
+
+def _is_factor(prefix: str) -> bool:
+    """True inside `layer.parametrizations.weight`, where torch keeps the factors of a parametrised weight."""
+    return bool(re.search(r"(^|\.)parametrizations\.\w+$", prefix))
+
+
+def _effective_weight(prefix: str, module: Any) -> str:
+    """Name of a weight that the module computes from others (parametrised, weight norm), else empty."""
+    parametrised = "weight" in getattr(module, "parametrizations", {})
+    hooked = any(name in module._parameters for name in ("weight_v", "weight_orig"))
+    if not (parametrised or hooked):
+        return ""
+    try:
+        weight = _as_it_acts(module)
+    except RuntimeError as error:
+        logger.debug("%s has a weight that cannot be computed: %s", prefix, error)
+        return ""
+    if not hasattr(weight, "dim"):
+        return ""
+    return f"{prefix}.weight" if prefix else "weight"
+
+
+def _as_it_acts(module: Any) -> Any:
+    """The weight that a module computes from its parameters; None where it has none."""
+    with steady(module):
+        return getattr(module, "weight", None)
+
+
+@contextlib.contextmanager
+def steady(model: Any) -> Iterator[None]:
+    """Parametrised weights can be read: in training a spectral norm steps its power iteration at each access."""
+    modules = model.modules() if hasattr(model, "modules") else ()
+    factors = [factor for module in modules for factor in getattr(module, "parametrizations", {}).values()]
+    training = [part for factor in factors for part in factor.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _memory(tensor: Any) -> Any:
+    """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
+    if not hasattr(tensor, "data_ptr") or _unusual(tensor) or not tensor.numel():
+        return id(tensor)
+    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts `layers.2` before `layers.10`."""
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name) if piece]
