@@ -22,7 +22,7 @@ import numpy as np
 from ..core.arrays import dtype_word
 from ..core.checks import path_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
-from ..weights.tensors import Entry, mapping_entries, natural_key, why_unfit
+from ..weights.tensors import WeightTensor, mapping_tensors, natural_key, why_unfit
 
 SAFETENSORS = (".safetensors",)
 TORCH = (".pt", ".pth", ".th", ".bin", ".ckpt")
@@ -58,7 +58,7 @@ SAFETENSORS_DTYPES = {
 }
 
 
-def checkpoint_entries(path: str | Path) -> list[Entry]:
+def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     """Every tensor in a checkpoint, unloaded.
 
     Parameters
@@ -69,7 +69,7 @@ def checkpoint_entries(path: str | Path) -> list[Entry]:
 
     Returns
     -------
-    list of Entry
+    list of WeightTensor
         In the order of the file; in natural order of the names for safetensors, which keeps none.
 
     Raises
@@ -84,15 +84,15 @@ def checkpoint_entries(path: str | Path) -> list[Entry]:
         return _directory_entries(path)
     if not path.exists():
         raise InvalidInput(f"the path {str(path)!r} was asked; there is no such file or directory")
-    return file_entries(path)
+    return file_tensors(path)
 
 
-def _directory_entries(folder: Path) -> list[Entry]:
+def _directory_entries(folder: Path) -> list[WeightTensor]:
     files, expected = directory_files(folder)
-    entries: list[Entry] = []
+    entries: list[WeightTensor] = []
     where: dict[str, Path] = {}
     for file in files:
-        for entry in file_entries(file):
+        for entry in file_tensors(file):
             if entry.name in where:
                 raise InvalidInput(
                     f"the directory {str(folder)!r} was asked; {where[entry.name].name} and {file.name} both hold "
@@ -145,14 +145,14 @@ def _indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
     return files, expected
 
 
-def file_entries(file: Path) -> list[Entry]:
+def file_tensors(file: Path) -> list[WeightTensor]:
     """Entries of one file."""
     return [replace(entry, file=file) for entry in _entries_of(file)]
 
 
-def entry_named(file: Path, name: str) -> Entry:
+def tensor_named(file: Path, name: str) -> WeightTensor:
     """One entry of a file, without a look at the others where the format allows it."""
-    entries = _safetensors_entries(file, name) if file.suffix in SAFETENSORS else file_entries(file)
+    entries = _safetensors_entries(file, name) if file.suffix in SAFETENSORS else file_tensors(file)
     for entry in entries:
         if entry.name == name:
             return replace(entry, file=file)
@@ -164,11 +164,11 @@ def checkpoint_files(path: Path) -> list[Path]:
     return directory_files(path)[0] if path.is_dir() else [path]
 
 
-def _entries_of(file: Path) -> list[Entry]:
+def _entries_of(file: Path) -> list[WeightTensor]:
     if file.suffix in SAFETENSORS:
         return _safetensors_entries(file)
     if file.suffix in TORCH:
-        return mapping_entries(unwrap(load_torch(file), file))
+        return mapping_tensors(unwrap(load_torch(file), file))
     if file.suffix == ".npz":
         return _npz_entries(file)
     if file.suffix == ".npy":
@@ -223,7 +223,7 @@ def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return mapping
 
 
-def _safetensors_entries(file: Path, only: str | None = None) -> list[Entry]:
+def _safetensors_entries(file: Path, only: str | None = None) -> list[WeightTensor]:
     from safetensors import safe_open
 
     def loader(name: str) -> Callable[[], Any]:
@@ -248,11 +248,11 @@ def _safetensors_entries(file: Path, only: str | None = None) -> list[Entry]:
             shape, code = tuple(part.get_shape()), part.get_dtype()
             dtype = SAFETENSORS_DTYPES.get(code, code.lower())
             unfit = why_unfit(name, shape, dtype, names)
-            entries.append(Entry(name, shape, dtype, loader(name), unfit=unfit, load_part=part_loader(name)))
+            entries.append(WeightTensor(name, shape, dtype, loader(name), unfit=unfit, load_part=part_loader(name)))
     return entries
 
 
-def _npz_entries(file: Path) -> list[Entry]:
+def _npz_entries(file: Path) -> list[WeightTensor]:
     def loader(member: str) -> Callable[[], Any]:
         def load() -> Any:
             with reading(file), np.load(file, allow_pickle=False) as opened:
@@ -266,11 +266,11 @@ def _npz_entries(file: Path) -> list[Entry]:
             with archive.open(info) as member:
                 shape, dtype = _npy_header(member)
             name = info.filename.removesuffix(".npy")
-            entries.append(Entry(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype)))
+            entries.append(WeightTensor(name, shape, dtype, loader(name), unfit=why_unfit(name, shape, dtype)))
     return entries
 
 
-def _npy_entries(file: Path) -> list[Entry]:
+def _npy_entries(file: Path) -> list[WeightTensor]:
     def load() -> Any:
         with reading(file):
             return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -278,7 +278,7 @@ def _npy_entries(file: Path) -> list[Entry]:
     with reading(file), file.open("rb") as opened:
         shape, dtype = _npy_header(opened)
     name = f"{file.stem}.weight"
-    return [Entry(name, shape, dtype, load, unfit=why_unfit(name, shape, dtype))]
+    return [WeightTensor(name, shape, dtype, load, unfit=why_unfit(name, shape, dtype))]
 
 
 def _npy_header(stream: Any) -> tuple[tuple[int, ...], str]:

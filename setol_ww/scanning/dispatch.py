@@ -1,4 +1,4 @@
-"""Jobs done by this process or by a crew: finished rows as they come, none lost when a worker dies.
+"""Jobs done by this process or by a pool: finished rows as they come, none lost when a worker dies.
 
 A worker gets a job, that is a file and the name of a tensor, never weights. When it dies the job is tried once more by
 another, and given up with a reason when that one dies too.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..weights.plan import Job
-from .pools import Crew
+from .pools import Pool
 from .row import Done, Options, given_up, work
 
 logger = logging.getLogger(__name__)
@@ -21,35 +21,35 @@ DEATHS = 2
 Work = Callable[[Job, Options], Done]
 
 
-def finished(jobs: Sequence[Job], options: Options, crew: Crew | None = None, work: Work = work) -> Iterator[Done]:
+def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, work: Work = work) -> Iterator[Done]:
     """The rows of all jobs, each as soon as it is there, the dearest jobs begun first.
 
     Parameters
     ----------
     jobs : sequence of Job
     options : Options
-    crew : Crew, optional
+    pool : Pool, optional
         This process without one.
     work : callable
         What is done with each; to be found by name where the workers are.
     """
     waiting = deque(sorted(jobs, key=lambda job: (-job.cost, job.position)))
-    while waiting and (crew is None or waiting[-1].skipped):
-        yield work(waiting.popleft() if crew is None else waiting.pop(), options)
-    if crew is None:
+    while waiting and (pool is None or waiting[-1].skipped):
+        yield work(waiting.popleft() if pool is None else waiting.pop(), options)
+    if pool is None:
         return
     running: dict[Any, Job] = {}
     deaths: Counter[int] = Counter()
     while waiting or running:
-        for _ in range(min(len(waiting), crew.size() - len(running))):
+        for _ in range(min(len(waiting), pool.size() - len(running))):
             job = waiting.popleft()
-            running[crew.submit(work, job, options)] = job
-        for handle in crew.wait(list(running)):
+            running[pool.submit(work, job, options)] = job
+        for handle in pool.wait(list(running)):
             job = running.pop(handle)
             try:
-                done = crew.result(handle)
-            except crew.death as error:
-                deaths[job.position] += crew.deaths(error)
+                done = pool.result(handle)
+            except pool.death as error:
+                deaths[job.position] += pool.deaths(error)
                 logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
                 if deaths[job.position] < DEATHS:
                     waiting.append(job)

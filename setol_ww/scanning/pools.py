@@ -23,7 +23,7 @@ from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 from ..core.errors import InvalidInput
 
 
-class Crew(Protocol):
+class Pool(Protocol):
     """Workers.
 
     Attributes
@@ -53,7 +53,7 @@ class Crew(Protocol):
         """Drop what is under way, and end the workers if they are our own."""
 
 
-class LocalCrew:
+class LocalPool:
     """Processes of joblib's loky, an executor of one process each."""
 
     death: tuple[type[BaseException], ...] = (BrokenProcessPool,)
@@ -105,7 +105,7 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class DaskCrew:
+class DaskPool:
     """The workers of a Dask cluster, which come and go."""
 
     def __init__(self, client: Any) -> None:
@@ -141,7 +141,7 @@ class DaskCrew:
         self.client.cancel(self.futures)
 
 
-class RayCrew:
+class RayPool:
     """The workers of a Ray cluster, one core a job."""
 
     def __init__(self) -> None:
@@ -188,8 +188,8 @@ def number_of_jobs(n_jobs: int) -> int:
     return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
 
 
-def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
-    """What makes the crew that `n_jobs` and the active joblib backend ask for; None for this process alone.
+def pool_maker(n_jobs: int) -> Callable[[int], Pool] | None:
+    """What makes the pool that `n_jobs` and the active joblib backend ask for; None for this process alone.
 
     The argument of what is returned is the number of jobs, beyond which no process is started.
     """
@@ -197,13 +197,13 @@ def crew_maker(n_jobs: int) -> Callable[[int], Crew] | None:
     backend, configured = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
-        return lambda jobs: DaskCrew(backend.client)
+        return lambda jobs: DaskPool(backend.client)
     if name == "RayBackend":
-        return lambda jobs: RayCrew()
+        return lambda jobs: RayPool()
     if not isinstance(backend, (LokyBackend, SequentialBackend)):
         raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
     if n_jobs == 1 and isinstance(configured, int):
         number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
-    return lambda jobs: LocalCrew(min(number, jobs))
+    return lambda jobs: LocalPool(min(number, jobs))

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ..core.arrays import EPS_FLOAT32, EPS_FLOAT64, to_numpy
 from ..core.errors import UnreadableCheckpoint
-from ..formats.checkpoints import SAFETENSORS, TORCH, entry_named, file_entries
+from ..formats.checkpoints import SAFETENSORS, TORCH, file_tensors, tensor_named
 from ..layer import columns as table
 from ..layer.result import analyze_spectrum
 from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
@@ -26,7 +26,7 @@ from ..linalg.eigenvalues import eigenvalues
 from ..spectrum.esd import Spectrum
 from ..traps.find import find_traps_of
 from ..weights.plan import Job
-from ..weights.tensors import Entry
+from ..weights.tensors import WeightTensor
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
 ADDED = ("tensor", "layer_id", "shape", "n_params")
@@ -142,7 +142,7 @@ def bad_entries(matrices: list[Any]) -> str:
     return "its entries are finite but their squares are not"
 
 
-def _entry(job: Job) -> Entry:
+def _entry(job: Job) -> WeightTensor:
     """The tensor of a job, looked up anew: a mapped file stays mapped no longer than a layer takes."""
     file = Path(job.file)
     try:
@@ -151,16 +151,16 @@ def _entry(job: Job) -> Entry:
         raise UnreadableCheckpoint(f"{file}: {error}") from error
     if file.suffix in TORCH and not zipfile.is_zipfile(file):
         return _kept(file, job.tensor, stat.st_mtime_ns)
-    return entry_named(file, job.tensor)
+    return tensor_named(file, job.tensor)
 
 
 @functools.lru_cache(maxsize=1)
-def _whole(file: Path, mtime_ns: int) -> dict[str, Entry]:
+def _whole(file: Path, mtime_ns: int) -> dict[str, WeightTensor]:
     """Torch's old format cannot be mapped; the file read last stays, so that it is not read for every layer."""
-    return {entry.name: entry for entry in file_entries(file)}
+    return {entry.name: entry for entry in file_tensors(file)}
 
 
-def _kept(file: Path, name: str, mtime_ns: int) -> Entry:
+def _kept(file: Path, name: str, mtime_ns: int) -> WeightTensor:
     entries = _whole(file, mtime_ns)
     if name not in entries:
         raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")

@@ -5,7 +5,7 @@
 | `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
 | `rows` | one row: read one part of one tensor, compute, let it go |
 | `classic` | WeightWatcher's definitions without WeightWatcher |
-| `crews`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
+| `pools`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
 | `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
 | `cost` | shards of equal work, and the estimate of the time |
 """
@@ -33,7 +33,7 @@ from ..results.store import ENDINGS, FORMAT, Store, store_path
 from ..weights.plan import Job, plan, shard_of
 from .cost import Pace, in_words
 from .dispatch import finished
-from .pools import crew_maker
+from .pools import pool_maker
 from .row import Options, columns, forget
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
@@ -111,7 +111,7 @@ def scan(
     """
     path = path_of("path", path)
     options = _checked(device, randomize, seed)
-    crew_maker(n_jobs)
+    pool_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
     mine = shard_of(plan(path, wanted), part)
     about = _about(path, options, wanted, part, mine)
@@ -130,18 +130,18 @@ def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, prog
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
     left = {job.position: job for job in jobs if job.position not in there}
-    make = crew_maker(n_jobs)
+    make = pool_maker(n_jobs)
     heavy = sum(not job.skipped for job in left.values())
-    crew = make(heavy) if make is not None and heavy else None
+    pool = make(heavy) if make is not None and heavy else None
     try:
-        with _bar(jobs, there, crew.size() if crew else 1, progress) as advance:
-            for done in finished(list(left.values()), options, crew):
+        with _bar(jobs, there, pool.size() if pool else 1, progress) as advance:
+            for done in finished(list(left.values()), options, pool):
                 store.add(done.position, done.row, done.seconds, done.gave_up)
                 advance(left[done.position], done.seconds)
     finally:
         forget()
-        if crew is not None:
-            crew.close()
+        if pool is not None:
+            pool.close()
 
 
 @contextmanager

@@ -30,13 +30,13 @@ from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..formats.checkpoints import (
     SAFETENSORS,
     SAFETENSORS_DTYPES,
-    checkpoint_entries,
+    checkpoint_tensors,
     directory_files,
-    file_entries,
+    file_tensors,
     reading,
 )
 from ..linalg.directions import factors
-from ..weights.tensors import Entry
+from ..weights.tensors import WeightTensor
 from .models import Bench, LayerCut
 from .pieces import Candidate, candidates, selected
 from .rules import Rule, as_rule
@@ -98,7 +98,7 @@ def truncate_checkpoint(
     torch.Size([60, 40])
     """
     chosen, source, folder, seed = as_rule(rule), path_of("path", path), path_of("out", out), seed_of(seed)
-    entries = checkpoint_entries(source)
+    entries = checkpoint_tensors(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
     if not folder.resolve().parent.is_dir():
@@ -132,7 +132,7 @@ class _Job:
         self.left_out: list[str] = []
         self.before = self.after = 0
 
-    def result(self, entry: Entry) -> Iterator[tuple[str, Any]]:
+    def result(self, entry: WeightTensor) -> Iterator[tuple[str, Any]]:
         """The tensors that stand for one: itself, truncated, or its two factors."""
         tensor = _loaded(entry)
         if tensor is None:
@@ -149,7 +149,7 @@ class _Job:
         self.after += sum(result.numel() for _, result in results)
         yield from results
 
-    def worked(self, entry: Entry, tensor: Any, bench: Bench) -> list[tuple[str, Any]]:
+    def worked(self, entry: WeightTensor, tensor: Any, bench: Bench) -> list[tuple[str, Any]]:
         """Truncate every part of a tensor and note it."""
         results = [(entry.name, tensor)]
         for piece in bench.pieces:
@@ -169,7 +169,7 @@ class _Job:
             bench.forget(piece)
         return results
 
-    def note(self, entry: Entry, line: LayerCut, before: int, after: int) -> None:
+    def note(self, entry: WeightTensor, line: LayerCut, before: int, after: int) -> None:
         """A line of the manifest."""
         row = asdict(line) | {"kept_energy": line.kept_energy if line.kept_energy == line.kept_energy else None}
         if line.num_evals == 0:
@@ -179,7 +179,7 @@ class _Job:
         self.lines.append({"layer": row.pop("layer"), "tensor": entry.name, **row, **sizes})
 
 
-def _loaded(entry: Entry) -> Any:
+def _loaded(entry: WeightTensor) -> Any:
     """The tensor as torch's; None for what is no numbers (strings in an npz file)."""
     tensor = entry.load()
     if hasattr(tensor, "detach"):
@@ -196,7 +196,7 @@ def _like(tensor: Any, values: Any) -> Any:
     return torch.from_numpy(values).to(tensor.dtype).contiguous()
 
 
-def _write_all(source: Path, folder: Path, entries: list[Entry], job: _Job, progress: bool | None) -> None:
+def _write_all(source: Path, folder: Path, entries: list[WeightTensor], job: _Job, progress: bool | None) -> None:
     from tqdm import tqdm
 
     files = directory_files(source)[0] if source.is_dir() else [source]
@@ -205,7 +205,7 @@ def _write_all(source: Path, folder: Path, entries: list[Entry], job: _Job, prog
     with tqdm(total=len(entries), desc="tensors", disable=disable, file=sys.stderr) as bar:
         for position, file in enumerate(files, start=1):
             name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
-            listed = file_entries(file) if len(files) > 1 else entries
+            listed = file_tensors(file) if len(files) > 1 else entries
             with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
                     for tensor_name, tensor in job.result(entry):
@@ -228,7 +228,7 @@ def _write_all(source: Path, folder: Path, entries: list[Entry], job: _Job, prog
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _code(entry: Entry) -> str:
+def _code(entry: WeightTensor) -> str:
     """The word of safetensors for a dtype; what it has no word for came from safetensors itself, or is refused."""
     code = CODES.get(entry.dtype, entry.dtype.upper())
     if entry.dtype.startswith(("q", "complex128")):

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import inner_mapping
 from ..weights.layouts import Part, fused_parts, hidden_name, parts
-from ..weights.tensors import Entry, mapping_entries, module_entries
+from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
 
 COMPUTED = "it is computed from other parameters (parametrised), which a truncated value would not change rightly"
 
@@ -60,14 +60,14 @@ class Candidate:
 
     Attributes
     ----------
-    entry : Entry
+    entry : WeightTensor
     part : Part, optional
     title : str
     known_as : frozenset
         Names, types and layer ids.
     """
 
-    entry: Entry
+    entry: WeightTensor
     part: Part | None
     title: str
     known_as: frozenset
@@ -105,7 +105,7 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     return pieces
 
 
-def candidates(entries: Sequence[Entry], aliases: Mapping[str, Sequence[str]]) -> list[Candidate]:
+def candidates(entries: Sequence[WeightTensor], aliases: Mapping[str, Sequence[str]]) -> list[Candidate]:
     """Every part of every tensor of two or more dimensions, tied ones once."""
     shapes = {entry.name: entry.shape for entry in entries}
     listed = []
@@ -122,7 +122,7 @@ def candidates(entries: Sequence[Entry], aliases: Mapping[str, Sequence[str]]) -
     return listed
 
 
-def numbered(entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
+def numbered(entries: Sequence[WeightTensor]) -> list[tuple[WeightTensor, int]]:
     """Entries with the layer ids of `analyze`: the module's index, or `*.weight` counted from 1 and the rest behind."""
     if any(entry.owner_index >= 0 for entry in entries):
         return [(entry, entry.owner_index) for entry in entries]
@@ -131,7 +131,7 @@ def numbered(entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
     return [(entry, ids[entry.name]) for entry in entries]
 
 
-def _entries(model: Any) -> tuple[list[Entry], dict[str, list[str]]]:
+def _entries(model: Any) -> tuple[list[WeightTensor], dict[str, list[str]]]:
     """The tensors of a model, and for tied ones the other names under which they are known."""
     if hasattr(model, "named_modules"):
         first: dict[int, str] = {}
@@ -139,9 +139,9 @@ def _entries(model: Any) -> tuple[list[Entry], dict[str, list[str]]]:
         for name, tensor in model.named_parameters(remove_duplicate=False):
             leader = first.setdefault(id(tensor), name)
             aliases.setdefault(leader, []).append(name)
-        return module_entries(model), aliases
+        return module_tensors(model), aliases
     if isinstance(model, Mapping):
-        entries = mapping_entries(inner_mapping(model))
+        entries = mapping_tensors(inner_mapping(model))
         aliases = {}
         for entry in entries:
             aliases.setdefault(entry.same_as or entry.name, []).append(entry.name)
@@ -151,7 +151,7 @@ def _entries(model: Any) -> tuple[list[Entry], dict[str, list[str]]]:
     )
 
 
-def _parts_of(entry: Entry, shapes: Mapping[str, Sequence[int]]) -> list[Part | None]:
+def _parts_of(entry: WeightTensor, shapes: Mapping[str, Sequence[int]]) -> list[Part | None]:
     if entry.unfit:
         return []
     if entry.name.endswith("in_proj_weight"):
@@ -161,7 +161,7 @@ def _parts_of(entry: Entry, shapes: Mapping[str, Sequence[int]]) -> list[Part | 
     return list(parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))))
 
 
-def _opened(entry: Entry, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
+def _opened(entry: WeightTensor, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
     """The tensor itself (a numpy array as a tensor in the same memory), and why it cannot be written into."""
     tensor = entry.load()
     if entry.unfit or entry.effective:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core.arrays import to_numpy
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_entries, inner_mapping
-from ..weights.tensors import Entry, mapping_entries, module_entries
+from ..formats.checkpoints import checkpoint_tensors, inner_mapping
+from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
 
 
 class LazyStateDict(dict):
@@ -19,7 +19,7 @@ class LazyStateDict(dict):
     `as_stored` gives tensors in the dtype they are stored in, else as numpy arrays, both cut as weightwatcher cuts.
     """
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[WeightTensor]) -> None:
         super().__init__({entry.name: None for entry in entries})
         self._entries = {entry.name: entry for entry in entries}
         self._last: tuple[str, Any] = ("", None)
@@ -57,7 +57,7 @@ class Given:
     """
 
     model: Any
-    entries: list[Entry]
+    entries: list[WeightTensor]
     is_module: bool = False
     is_foreign: bool = False
     is_on_disk: bool = False
@@ -67,13 +67,13 @@ def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, module_entries(model), is_module=True)
+        given = Given(model, module_tensors(model), is_module=True)
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(checkpoint_entries(model)), is_on_disk=True)
+        given = replace(_lazy(checkpoint_tensors(model)), is_on_disk=True)
     elif isinstance(model, Mapping):
-        given = _lazy(mapping_entries(inner_mapping(model)))
+        given = _lazy(mapping_tensors(inner_mapping(model)))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
-        given = _lazy(mapping_entries({"matrix.weight": model}))
+        given = _lazy(mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
         return Given(model, [], is_foreign=True)
     else:
@@ -95,5 +95,5 @@ def asked(model: Any) -> str:
     )
 
 
-def _lazy(entries: list[Entry]) -> Given:
+def _lazy(entries: list[WeightTensor]) -> Given:
     return Given(LazyStateDict(entries), entries)

@@ -14,7 +14,7 @@ from ..layer import columns as table
 from ..layer.result import LayerResult, Settings
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
-from ..weights.tensors import Entry
+from ..weights.tensors import WeightTensor
 from .threads import Ahead
 
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
@@ -98,7 +98,7 @@ class Run:
     status and reason of every tensor seen so far.
     """
 
-    entries: list[Entry]
+    entries: list[WeightTensor]
     engine: str
     device: str
     detX: bool

@@ -15,7 +15,7 @@ from ..core.arrays import precision, to_numpy
 from ..core.errors import UnreadableCheckpoint
 from ..spectrum.esd import EPS_FLOAT64
 from ..weights.layouts import Part, fused_parts, hidden_name, parts
-from ..weights.tensors import Entry
+from ..weights.tensors import WeightTensor
 from .model import Given, LazyStateDict, as_cut, as_is
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
@@ -147,7 +147,7 @@ class Walk:
         """Shape of every tensor by name."""
         return {entry.name: entry.shape for entry in self.given.entries}
 
-    def numbered(self) -> list[tuple[Entry, int]]:
+    def numbered(self) -> list[tuple[WeightTensor, int]]:
         """Entries with weightwatcher's layer ids: the module's, or `*.weight` counted from 1 and the rest behind."""
         entries = self.given.entries
         if self.given.is_module:
@@ -157,7 +157,7 @@ class Walk:
         ids = {entry.name: position for position, entry in enumerate(ordered, start=self.params[START_IDS] or 1)}
         return [(entry, ids[entry.name]) for entry in entries]
 
-    def passed_over(self, entry: Entry, layer_id: int) -> Iterator[Record]:
+    def passed_over(self, entry: WeightTensor, layer_id: int) -> Iterator[Record]:
         """Records for what weightwatcher left of a tensor, or the reason why there are none."""
         status = self.run.status
         if entry.unfit or self.own_only:
@@ -177,7 +177,9 @@ class Walk:
         for part in wanted:
             yield from self.part_record(entry, layer_id, part, tensor)
 
-    def part_record(self, entry: Entry, layer_id: int, part: Part, tensor: Callable[[], Any]) -> Iterator[Record]:
+    def part_record(
+        self, entry: WeightTensor, layer_id: int, part: Part, tensor: Callable[[], Any]
+    ) -> Iterator[Record]:
         """The record of one part of a tensor, unless a filter or a limit of the user's leaves it out.
 
         `tensor` loads the whole once for all parts; only the part is converted.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_entries
+from ..formats.checkpoints import checkpoint_tensors
 from ..scanning.cost import cost, shares
 from .layouts import Part, fused_parts, hidden_name, parts
-from .tensors import Entry
+from .tensors import WeightTensor
 
 NAMES_SHOWN = 12
 
@@ -105,7 +105,7 @@ def plan(path: Path, layers: Sequence[str | int] | None = None) -> list[Job]:
     UnreadableCheckpoint
         A file is damaged, missing, or would run code.
     """
-    entries = checkpoint_entries(path)
+    entries = checkpoint_tensors(path)
     if not any(entry.is_candidate for entry in entries):
         raise InvalidInput(f"the path {str(path)!r} was asked; it holds no weight of two or more dimensions")
     ids = _layer_ids(entries)
@@ -126,12 +126,12 @@ def shard_of(jobs: Sequence[Job], shard: tuple[int, int] | None) -> list[Job]:
     return [job for job, number in zip(jobs, owner) if number == shard[0]]
 
 
-def _layer_ids(entries: Iterable[Entry]) -> dict[str, int]:
+def _layer_ids(entries: Iterable[WeightTensor]) -> dict[str, int]:
     ordered = sorted(entries, key=lambda entry: not entry.name.endswith(".weight"))
     return {entry.name: number for number, entry in enumerate(ordered, start=1)}
 
 
-def _jobs_of(entry: Entry, layer_id: int, shapes: dict[str, tuple[int, ...]]) -> list[Job]:
+def _jobs_of(entry: WeightTensor, layer_id: int, shapes: dict[str, tuple[int, ...]]) -> list[Job]:
     blank = Job(-1, str(entry.file), entry.name, layer_id, entry.shape, entry.dtype)
     if entry.unfit or entry.same_as:
         note = entry.unfit or f"tied to {entry.same_as}, analysed there"
@@ -145,7 +145,7 @@ def _jobs_of(entry: Entry, layer_id: int, shapes: dict[str, tuple[int, ...]]) ->
     return [replace(blank, part=part, note=remark) for part in found]
 
 
-def _own_parts(entry: Entry, shapes: dict[str, tuple[int, ...]]) -> list[Part]:
+def _own_parts(entry: WeightTensor, shapes: dict[str, tuple[int, ...]]) -> list[Part]:
     """The matrices of a tensor; `*.weight` of four dimensions is a convolution, as WeightWatcher has it."""
     owner = "Conv2d" if len(entry.shape) == 4 and entry.name.endswith(".weight") else entry.owner
     return parts(entry.name, entry.shape, owner, shapes.get(hidden_name(entry.name)))

@@ -23,7 +23,7 @@ SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
 
 @dataclass(frozen=True)
-class Entry:
+class WeightTensor:
     """One tensor that can be loaded.
 
     Attributes
@@ -101,9 +101,9 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     return ""
 
 
-def mapping_entries(tensors: Mapping[str, Any]) -> list[Entry]:
+def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
     """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
-    entries: list[Entry] = []
+    entries: list[WeightTensor] = []
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
@@ -115,9 +115,9 @@ def mapping_entries(tensors: Mapping[str, Any]) -> list[Entry]:
     return entries
 
 
-def module_entries(model: Any) -> list[Entry]:
+def module_tensors(model: Any) -> list[WeightTensor]:
     """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
-    entries: list[Entry] = []
+    entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     for index, (prefix, module) in enumerate(model.named_modules()):
@@ -144,7 +144,7 @@ def _entry(
     index: int = -1,
     same_as: str = "",
     effective: bool = False,
-) -> Entry:
+) -> WeightTensor:
     unusual = _unusual(tensor)
     # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
     shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
@@ -155,7 +155,7 @@ def _entry(
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
-    return Entry(name, shape, dtype, load, owner, index, unfit, same_as, effective)
+    return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective)
 
 
 def _unusual(tensor: Any) -> str:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import setol_ww as ww
-from setol_ww.formats.checkpoints import checkpoint_entries
+from setol_ww.formats.checkpoints import checkpoint_tensors
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_numpy_files(tmp_path, model):
 
 def test_tensors_are_read_lazily_and_dropped(tmp_path, model):
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    entries = checkpoint_entries(tmp_path / "model.safetensors")
+    entries = checkpoint_tensors(tmp_path / "model.safetensors")
     assert {entry.name for entry in entries} == set(model.state_dict())
     shapes = {entry.name: entry.shape for entry in entries}
     assert shapes["conv.weight"] == (16, 8, 3, 3)

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
-from setol_ww.formats.checkpoints import checkpoint_entries
+from setol_ww.formats.checkpoints import checkpoint_tensors
 from setol_ww.layer import columns as table
 from setol_ww.layer import weightwatcher_columns as classic
 from setol_ww.results import export as exports
@@ -301,7 +301,7 @@ def test_an_interrupt_ends_with_a_sentence(command, checkpoint, tmp_path, monkey
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compression, "checkpoint_entries", interrupted)
+    monkeypatch.setattr(compression, "checkpoint_tensors", interrupted)
     monkeypatch.setattr(ww.WeightWatcher, "analyze", interrupted)
     monkeypatch.setattr(streaming, "scan", interrupted)
     out = tmp_path / ("out" if command == "truncate" else "out.csv")
@@ -381,8 +381,8 @@ def test_the_old_torch_format_is_read_once_and_let_go(tmp_path, monkeypatch):
     """It cannot be mapped, so it is in memory while it is scanned, and not after."""
     path = written(tmp_path / "model.th", {f"{n}.weight": torch.randn(30, 20) for n in range(4)})
     read = []
-    original = rows.file_entries
-    monkeypatch.setattr(rows, "file_entries", lambda file: (read.append(file), original(file))[1])
+    original = rows.file_tensors
+    monkeypatch.setattr(rows, "file_tensors", lambda file: (read.append(file), original(file))[1])
     assert (ww.scan(path)["status"] == "analyzed").all()
     assert read == [path]
     assert rows._whole.cache_info().currsize == 0
@@ -390,7 +390,7 @@ def test_the_old_torch_format_is_read_once_and_let_go(tmp_path, monkeypatch):
 
 def test_slices_are_read_by_themselves(checkpoint, monkeypatch):
     """Of a packed tensor in safetensors only the part is read, and it is the part."""
-    for entry in checkpoint_entries(checkpoint):
+    for entry in checkpoint_tensors(checkpoint):
         if entry.name in ("experts.gate_up_proj", "attn.in_proj_weight", "lstm.weight_hh_l0"):
             mine = [job for job in jobs.plan(checkpoint) if job.tensor == entry.name]
             assert len(mine) > 2
@@ -822,7 +822,7 @@ def dying(request, tmp_path, monkeypatch):
     save_file({f"{name}.weight": torch.randn(60, 40) for name in names}, folder / "model.safetensors")
     original = streaming.finished
     monkeypatch.setattr(
-        streaming, "finished", lambda left, options, crew: original(left, options, crew, dying_work.work)
+        streaming, "finished", lambda left, options, pool: original(left, options, pool, dying_work.work)
     )
     return folder / "model.safetensors"
 
@@ -861,7 +861,7 @@ def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
 
 PARENT = """
 import os, subprocess, sys, time
-child = "import sys, time; from setol_ww.crews import end_with; end_with(int(sys.argv[1])); print('up', flush=True);"
+child = "import sys, time; from setol_ww.scanning.pools import end_with; end_with(int(sys.argv[1])); print('up', flush=True);"
 child += "time.sleep(600)"
 subprocess.Popen([sys.executable, "-c", child, str(os.getpid())])
 time.sleep(600)
