@@ -861,8 +861,8 @@ def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
 
 PARENT = """
 import os, subprocess, sys, time
-child = "import sys, time; from setol_ww.scanning.pools import end_with; end_with(int(sys.argv[1])); print('up', flush=True);"
-child += "time.sleep(600)"
+child = "import sys, time; from setol_ww.scanning.pools import end_with; end_with(int(sys.argv[1]));"
+child += "print('up', flush=True); time.sleep(600)"
 subprocess.Popen([sys.executable, "-c", child, str(os.getpid())])
 time.sleep(600)
 """
