@@ -30,9 +30,10 @@ from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.merge import frame_of
 from ..results.store import ENDINGS, FORMAT, Store, store_path
-from ..weights.plan import Job, plan, shard_of
-from .cost import Pace, in_words
+from ..weights.plan import Job
 from .dispatch import finished
+from .jobs import jobs_of, shard_of
+from .pace import Pace, in_words
 from .pools import pool_maker
 from .row import Options, columns, forget
 
@@ -113,7 +114,7 @@ def scan(
     options = _checked(device, randomize, seed)
     pool_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
-    mine = shard_of(plan(path, wanted), part)
+    mine = shard_of(jobs_of(path, wanted), part)
     about = _about(path, options, wanted, part, mine)
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_tensors
-from ..scanning.cost import cost, shares
+from .cost import cost
 from .layouts import Part, fused_parts, hidden_name, parts
 from .tensors import WeightTensor
 
@@ -88,26 +86,21 @@ class Job:
         }
 
 
-def plan(path: Path, layers: Sequence[str | int] | None = None) -> list[Job]:
-    """Jobs for every tensor of two or more dimensions, in the order of the file.
+def plan(entries: Sequence[WeightTensor], layers: Sequence[str | int] | None = None) -> list[Job]:
+    """Jobs for every tensor of two or more dimensions, in the order given.
 
     Parameters
     ----------
-    path : Path
-        As `setol_ww.scan`.
+    entries : sequence of WeightTensor
+        All of a checkpoint.
     layers : sequence of str or int, optional
         What to analyse; the rest is skipped with that reason. See `setol_ww.scan`.
 
     Raises
     ------
     InvalidInput
-        There is nothing to analyse in the checkpoint, or nothing of that name.
-    UnreadableCheckpoint
-        A file is damaged, missing, or would run code.
+        There is nothing of that name.
     """
-    entries = checkpoint_tensors(path)
-    if not any(entry.is_candidate for entry in entries):
-        raise InvalidInput(f"the path {str(path)!r} was asked; it holds no weight of two or more dimensions")
     ids = _layer_ids(entries)
     shapes = {entry.name: entry.shape for entry in entries}
     jobs: list[Job] = []
@@ -116,14 +109,6 @@ def plan(path: Path, layers: Sequence[str | int] | None = None) -> list[Job]:
             jobs += _jobs_of(entry, ids[entry.name], shapes)
     jobs = [replace(job, position=position) for position, job in enumerate(jobs)]
     return jobs if layers is None else _only(jobs, layers)
-
-
-def shard_of(jobs: Sequence[Job], shard: tuple[int, int] | None) -> list[Job]:
-    """The jobs of one shard of n; all of them without one."""
-    if shard is None:
-        return list(jobs)
-    owner = shares([job.cost for job in jobs], shard[1])
-    return [job for job, number in zip(jobs, owner) if number == shard[0]]
 
 
 def _layer_ids(entries: Iterable[WeightTensor]) -> dict[str, int]:

@@ -35,10 +35,10 @@ from setol_ww.results import export as exports
 from setol_ww.results.store import Store, _explained, decode, encode, store_path
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
-from setol_ww.scanning.cost import cost, shares
+from setol_ww.scanning.jobs import jobs_of, shares
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.truncation import checkpoints as compression
-from setol_ww.weights import plan as jobs
+from setol_ww.weights.cost import cost
 from spec_tests.conftest import ROOT
 from spec_tests.plain import plain_fit
 from spec_tests.product.test_checkpoints import Malicious
@@ -392,7 +392,7 @@ def test_slices_are_read_by_themselves(checkpoint, monkeypatch):
     """Of a packed tensor in safetensors only the part is read, and it is the part."""
     for entry in checkpoint_tensors(checkpoint):
         if entry.name in ("experts.gate_up_proj", "attn.in_proj_weight", "lstm.weight_hh_l0"):
-            mine = [job for job in jobs.plan(checkpoint) if job.tensor == entry.name]
+            mine = [job for job in jobs_of(checkpoint) if job.tensor == entry.name]
             assert len(mine) > 2
             whole = zoo()[entry.name]
             for job in mine:
@@ -580,7 +580,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 import setol_ww as ww
-from setol_ww import streaming
+from setol_ww.scanning import run as streaming
 def slow(*_):
     print("begun", flush=True)
     time.sleep(60)
@@ -807,7 +807,7 @@ def test_jobs_change_no_number(checkpoint, tmp_path):
 
 def test_jobs_are_small_and_hold_no_weights(tmp_path):
     save_file({f"{n}.weight": torch.randn(300, 300) for n in range(2)}, tmp_path / "model.safetensors")
-    for job in jobs.plan(tmp_path / "model.safetensors"):
+    for job in jobs_of(tmp_path / "model.safetensors"):
         assert len(pickle.dumps(job)) < 1000
 
 
