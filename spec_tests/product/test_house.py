@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+from threadpoolctl import threadpool_info
+
 import setol_ww as ww
+from setol_ww.cli.main import main
 
 PACKAGE = Path(ww.__file__).parent
 AT_THE_TOP = {"__init__.py", "__init__.pyi", "__main__.py", "py.typed"}
@@ -46,3 +55,40 @@ def test_types_and_names_of_the_package_have_one_home():
     assert set(ww.__all__) == {"__version__", *stubs, *modules}
     for name in ww.__all__:
         assert getattr(ww, name) is not None
+
+
+def asked(*words: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "setol_ww", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    ).stdout
+
+
+def test_the_package_runs_as_a_module_and_tells_its_version():
+    assert asked("--version") == f"setol-ww {ww.__version__}\n"
+
+
+def test_all_versions_for_a_report_of_a_problem():
+    lines = dict(line.split(maxsplit=1) for line in asked("--version", "--verbose").splitlines())
+    assert lines["setol-ww"] == ww.__version__
+    assert lines["python"] == platform.python_version()
+    for library in ("numpy", "scipy", "pandas", "torch", "weightwatcher"):
+        assert lines[library] == version(library)
+    assert lines["platform"] == f"{platform.platform()}, {os.cpu_count()} cores"
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert all(f"{pool['internal_api']} {pool['version']}" in lines["BLAS"] for pool in pools)
+    assert "1 thread(s)" in lines["BLAS"]
+
+
+@pytest.mark.parametrize(
+    "words, said", [([], "COMMAND"), (["--verbose"], "--version"), (["--verbose", "demo"], "--version")]
+)
+def test_a_command_is_needed(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
