@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 from setol_ww.cli.main import main
@@ -236,6 +238,15 @@ def test_committed_pages_are_of_this_register():
     for page in ("README.md", "CHANGELOG.md"):
         (counted,) = re.findall(r"(\d+) (?:numbered )?clauses", (ROOT / page).read_text(encoding="utf-8"))
         assert int(counted) == len(BY_ID), page
+
+
+@pytest.mark.parametrize("time", range(2))
+def test_every_test_begins_with_the_same_generators(time):
+    import torch
+
+    drawn = random.random(), np.random.random(), float(torch.rand(1))
+    known = torch.rand(1, generator=torch.Generator().manual_seed(0))
+    assert drawn == (random.Random(0).random(), np.random.RandomState(0).random_sample(), float(known))
 
 
 def test_a_chapter_is_one_place():
