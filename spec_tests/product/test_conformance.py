@@ -12,6 +12,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 
 from setol_ww.cli.main import main
 from spec_tests import runner
@@ -242,8 +243,6 @@ def test_committed_pages_are_of_this_register():
 
 @pytest.mark.parametrize("time", range(2))
 def test_every_test_begins_with_the_same_generators(time):
-    import torch
-
     drawn = random.random(), np.random.random(), float(torch.rand(1))
     known = torch.rand(1, generator=torch.Generator().manual_seed(0))
     assert drawn == (random.Random(0).random(), np.random.RandomState(0).random_sample(), float(known))
