@@ -9,3 +9,7 @@ class InvalidInput(ValueError):
 
 class UnreadableCheckpoint(OSError):
     """A file could not be read as weights; the text names the file and the cause."""
+
+
+class ChangedCheckpoint(UnreadableCheckpoint):
+    """A file is not the one that was opened: it changed under the run, which ends."""
