@@ -16,6 +16,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from tqdm import tqdm
 from .. import __version__
 from ..core.checks import one_of, path_of, seed_of
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_files
+from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.merge import frame_of
@@ -34,7 +36,7 @@ from ..weights.plan import Job, plan, shard_of
 from .cost import Pace, in_words
 from .dispatch import finished
 from .pools import pool_maker
-from .row import Options, columns, forget
+from .row import Options, columns
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -57,14 +59,14 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
         finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
-        Go on where a run with the same checkpoint and options was killed; False starts anew.
+        Go on where a run with the same weights and options was killed, wherever they lie; False starts anew.
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
@@ -96,7 +98,8 @@ def scan(
         An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
         another process is writing to it.
     UnreadableCheckpoint
-        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+        A file is truncated, corrupt, missing, or not plain weights, or it changed while it was scanned. What was
+        finished before stays in the store.
     OSError
         The disk is full. What was finished stays in the store.
 
@@ -114,7 +117,9 @@ def scan(
     pool_maker(n_jobs)
     wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
     mine = shard_of(plan(path, wanted), part)
-    about = _about(path, options, wanted, part, mine)
+    weights, by_file = checkpoint_fingerprint(path)
+    options = replace(options, fingerprints=by_file)
+    about = {**_about(path, options, wanted, part, mine), "weights": weights}
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..core.arrays import precision, to_numpy
-from ..core.errors import UnreadableCheckpoint
+from ..core.errors import ChangedCheckpoint, UnreadableCheckpoint
 from ..spectrum.esd import EPS_FLOAT64
 from ..weights.layouts import Part, fused_parts, hidden_name, parts
 from ..weights.tensors import WeightTensor
@@ -197,6 +197,8 @@ class Walk:
             convert = as_is if self.as_stored else to_numpy
             layer.Wmats = [convert(matrix) for matrix in part.matrices(tensor())]
             record.precision = precision(layer.Wmats[0])
+        except ChangedCheckpoint:
+            raise
         except UNREADABLE as error:
             record.failure = f"layer {record.title}: not loaded, {error}"
         self.run.status[entry.name] = ("analyzed", self.run.status.get(entry.name, ("", ""))[1])
