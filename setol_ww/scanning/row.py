@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import EPS_FLOAT32, EPS_FLOAT64, to_numpy
-from ..core.errors import ChangedCheckpoint, UnreadableCheckpoint
+from ..core.arrays import precision, to_numpy
+from ..core.boundary import attempt
 from ..formats.checkpoints import tensor_named
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer import columns as table
 from ..layer.result import analyze_spectrum
-from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
+from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..linalg.eigenvalues import eigenvalues
 from ..spectrum.esd import Spectrum
-from ..traps.find import find_traps_of
+from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
-ADDED = ("tensor", "layer_id", "shape", "n_params")
+ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
 
 
@@ -70,14 +70,7 @@ def work(job: Job, options: Options) -> Done:
         importlib.import_module("torch")
     started = time.perf_counter()
     with one_blas_thread():
-        try:
-            values, reason = _values(job, options)
-        except ChangedCheckpoint:
-            raise
-        except (UnreadableCheckpoint, MemoryError) as error:
-            values, reason = {}, f"layer {job.title}: not loaded, {error or type(error).__name__}"
-        except np.linalg.LinAlgError as error:
-            values, reason = {}, f"layer {job.title}: no spectrum, {type(error).__name__}: {error}"
+        values, reason = _values(job, options)
     status = "failed" if reason else "analyzed"
     row = {**row, **values, "status": status, "reason": reason or job.note}
     return Done(job.position, row, time.perf_counter() - started)
@@ -91,27 +84,40 @@ def given_up(job: Job, reason: str) -> Done:
 
 def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     """Everything computed, and why something is not."""
-    expected = options.fingerprints.get(job.file, "")
-    opened(Path(job.file), expected)
-    matrices, eps = read_matrices(job)
-    opened(Path(job.file), expected)
-    spectrum = pooled_spectrum(matrices, eps, options.device)
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, options.fingerprints.get(job.file, "")))
+    if read.value is None:
+        return {}, read.reason
+    matrices, eps, scale = read.value
+    found = attempt(job.title, "no spectrum", lambda: pooled_spectrum(matrices, eps, options.device, scale))
+    if found.value is None:
+        return {}, found.reason
+    spectrum = found.value
     if not np.isfinite(spectrum.raw).all():
         return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    result, reason = analyze_spectrum(spectrum), ""
+    findings = attempt(job.title, "no findings", lambda: (analyze_spectrum(spectrum), weightwatcher_row(spectrum)))
+    if findings.value is None:
+        return {}, findings.reason
+    result, theirs = findings.value
+    reason = ""
     if options.randomize:
-        kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
-        try:
-            result = result.with_traps(find_traps_of(matrices, seed=options.seed, kernel=kernel))
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            reason = f"layer {job.title}: no traps, {type(error).__name__}: {error}"
-    return {**classic_row(spectrum), **table.row(result, randomize=options.randomize)}, reason
+        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed))
+        reason = traps.reason
+        result = result if traps.value is None else result.with_traps(traps.value)
+    return {**theirs, **table.row(result, randomize=options.randomize)}, reason
 
 
-def read_matrices(job: Job) -> tuple[list[Any], float]:
-    """The matrices of a job as WeightWatcher scales them, and the epsilon of their entries.
+def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
+    """`read_matrices` from a file of this fingerprint, before and after."""
+    opened(Path(job.file), fingerprint)
+    found = read_matrices(job)
+    opened(Path(job.file), fingerprint)
+    return found
 
-    Only the job's part of the tensor is read.
+
+def read_matrices(job: Job) -> tuple[list[Any], float, float]:
+    """The matrices of a job as they are stored, the epsilon of their entries, and what to multiply eigenvalues with.
+
+    Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
     cut = tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape))
@@ -120,21 +126,25 @@ def read_matrices(job: Job) -> tuple[list[Any], float]:
         hasattr(cut, "detach")
         and len(job.shape) in (2, 4)
         and job.tensor.endswith(".weight")
+        and not job.label
         and job.dtype == "float64"
     ):
         cut = cut.float()
-    eps = EPS_FLOAT64 if str(cut.dtype).endswith("float64") else EPS_FLOAT32
-    matrices = job.part.matrices_of_cut(cut)
-    if job.part.kind == "kernel":
-        matrices = [to_numpy(matrix) * CONV_FACTOR for matrix in matrices]
-    return matrices, eps
+    return job.part.matrices_of_cut(cut), precision(cut), CONV_SCALE if job.part.kind == "kernel" else 1.0
 
 
-def pooled_spectrum(matrices: list[Any], eps: float, device: str) -> Spectrum:
-    """`Spectrum.from_slices` on a device."""
-    rows, columns = matrices[0].shape
-    raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in matrices]))
-    return Spectrum(raw, max(rows, columns), min(rows, columns), len(matrices), eps)
+def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:
+    """The traps of a job's matrices, on the scale of WeightWatcher's eigenvalues."""
+    assert job.part is not None
+    scaled = matrices if scale == 1 else [to_numpy(matrix) * np.sqrt(scale) for matrix in matrices]
+    return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None)
+
+
+def pooled_spectrum(matrices: list[Any], eps: float, device: str, scale: float = 1.0) -> Spectrum:
+    """`Spectrum.from_slices` on a device, eigenvalues times `scale`."""
+    rows, side = matrices[0].shape
+    raw = np.sort(np.concatenate([scale * eigenvalues(matrix, device) for matrix in matrices]))
+    return Spectrum(raw, max(rows, side), min(rows, side), len(matrices), eps)
 
 
 def bad_entries(matrices: list[Any]) -> str:

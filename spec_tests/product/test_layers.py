@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
-from setol_ww.weights.layouts import fused_parts, parts
+from setol_ww.weights.layouts import Situation, read_as
 
 
 def analysed(model, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -388,7 +388,7 @@ def test_coverage_travels_with_the_table():
     ],
 )
 def test_layouts_from_names_and_shapes(name, shape, labels):
-    found = parts(name, shape)
+    found = read_as(Situation(name, shape)).parts
     assert [part.label for part in found] == labels
     tensor = np.arange(float(np.prod(shape))).reshape(shape)
     matrices = [matrix for part in found for matrix in part.matrices(tensor)]
@@ -405,7 +405,7 @@ def test_layouts_from_names_and_shapes(name, shape, labels):
     ],
 )
 def test_what_is_not_fused(name, shape):
-    assert fused_parts(name, shape)[0] == []
+    assert [part.layer_type for part in read_as(Situation(name, shape)).parts] == ["dense"]
 
 
 def test_a_spectral_norm_in_training_is_not_stepped_by_reading_it():
