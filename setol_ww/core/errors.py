@@ -12,4 +12,7 @@ class UnreadableCheckpoint(OSError):
 
 
 class ChangedCheckpoint(UnreadableCheckpoint):
-    """A file is not the one that was opened: it changed under the run, which ends."""
+    """A file is not the one that was opened: what was read before and what would be read now are different weights.
+
+    No row is to be made of it: it ends a run, where other unreadable files cost their rows.
+    """

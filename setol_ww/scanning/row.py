@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from ..core.arrays import precision, to_numpy
 from ..core.boundary import attempt
-from ..core.errors import UnreadableCheckpoint
-from ..formats.checkpoints import SAFETENSORS, TORCH, file_tensors, tensor_named
+from ..formats.checkpoints import tensor_named
+from ..formats.reader import opened
+from ..formats.registry import needs_torch
 from ..layer import columns as table
 from ..layer.result import analyze_spectrum
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
@@ -27,7 +26,6 @@ from ..linalg.eigenvalues import eigenvalues
 from ..spectrum.esd import Spectrum
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
-from ..weights.tensors import WeightTensor
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
 ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
@@ -36,11 +34,12 @@ VERDICT = ("status", "reason")
 
 @dataclass(frozen=True)
 class Options:
-    """What a row depends on beside its weights."""
+    """What a row depends on beside its job: options, and by file what its weights are to be known by."""
 
     device: str = "cpu"
     randomize: bool = False
     seed: int = 0
+    fingerprints: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def work(job: Job, options: Options) -> Done:
     row = job.identity()
     if job.part is None or job.skipped:
         return Done(job.position, {**row, "status": "skipped", "reason": job.note}, 0.0)
-    if Path(job.file).suffix in (*SAFETENSORS, *TORCH):
+    if needs_torch(Path(job.file)):
         # The import that a worker begins with is not the time of its first layer.
         importlib.import_module("torch")
     started = time.perf_counter()
@@ -85,7 +84,7 @@ def given_up(job: Job, reason: str) -> Done:
 
 def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     """Everything computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: read_matrices(job))
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, options.fingerprints.get(job.file, "")))
     if read.value is None:
         return {}, read.reason
     matrices, eps, scale = read.value
@@ -107,13 +106,21 @@ def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     return {**theirs, **table.row(result, randomize=options.randomize)}, reason
 
 
+def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
+    """`read_matrices` from a file of this fingerprint, before and after."""
+    opened(Path(job.file), fingerprint)
+    found = read_matrices(job)
+    opened(Path(job.file), fingerprint)
+    return found
+
+
 def read_matrices(job: Job) -> tuple[list[Any], float, float]:
     """The matrices of a job as they are stored, the epsilon of their entries, and what to multiply eigenvalues with.
 
     Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    cut = _tensor(job).read(job.part.index(job.shape))
+    cut = tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape))
     # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
     if (
         hasattr(cut, "detach")
@@ -148,36 +155,6 @@ def bad_entries(matrices: list[Any]) -> str:
     if nan or infinite:
         return f"{nan} NaN and {infinite} Inf among its {size} entries"
     return "its entries are finite but their squares are not"
-
-
-def _tensor(job: Job) -> WeightTensor:
-    """The tensor of a job, looked up anew: a mapped file stays mapped no longer than a layer takes."""
-    file = Path(job.file)
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise UnreadableCheckpoint(f"{file}: {error}") from error
-    if file.suffix in TORCH and not zipfile.is_zipfile(file):
-        return _kept(file, job.tensor, stat.st_mtime_ns)
-    return tensor_named(file, job.tensor)
-
-
-@functools.lru_cache(maxsize=1)
-def _whole(file: Path, mtime_ns: int) -> dict[str, WeightTensor]:
-    """Torch's old format cannot be mapped; the file read last stays, so that it is not read for every layer."""
-    return {entry.name: entry for entry in file_tensors(file)}
-
-
-def _kept(file: Path, name: str, mtime_ns: int) -> WeightTensor:
-    entries = _whole(file, mtime_ns)
-    if name not in entries:
-        raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
-    return entries[name]
-
-
-def forget() -> None:
-    """Let go of a file that was kept."""
-    _whole.cache_clear()
 
 
 class _OneThread:

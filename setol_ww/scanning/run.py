@@ -14,6 +14,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..core.checks import one_of, path_of, seed_of
-from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_files
+from ..core.errors import ChangedCheckpoint, InvalidInput
+from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.merge import frame_of
@@ -34,7 +36,7 @@ from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import Options, columns, forget
+from .row import Options, columns
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -57,14 +59,14 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
         finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
-        Go on where a run with the same checkpoint and options was killed; False starts anew.
+        Go on where a run with the same weights and options was killed, wherever they lie; False starts anew.
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
@@ -96,7 +98,8 @@ def scan(
         An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
         another process is writing to it.
     UnreadableCheckpoint
-        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+        A file is truncated, corrupt, missing, or not plain weights, or it changed while it was scanned. What was
+        finished before stays in the store.
     OSError
         The disk is full. What was finished stays in the store.
 
@@ -113,8 +116,14 @@ def scan(
     options = _checked(device, randomize, seed)
     pool_maker(n_jobs)
     wanted, part, target = Selector.of(layers).asked or None, _checked_shard(shard), _target(out)
+    weights, by_file = checkpoint_fingerprint(path)
     mine = shard_of(jobs_of(path, wanted), part)
-    about = _about(path, options, wanted, part, mine)
+    if checkpoint_fingerprint(path)[0] != weights:
+        raise ChangedCheckpoint(
+            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
+        )
+    options = replace(options, fingerprints=by_file)
+    about = {**_about(path, options, wanted, part, mine), "weights": weights}
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)

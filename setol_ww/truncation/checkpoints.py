@@ -27,14 +27,10 @@ import numpy as np
 from .. import __version__
 from ..core.checks import path_of, seed_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
-from ..formats.checkpoints import (
-    SAFETENSORS,
-    SAFETENSORS_DTYPES,
-    checkpoint_tensors,
-    directory_files,
-    file_tensors,
-    reading,
-)
+from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
+from ..formats.handle import reading
+from ..formats.registry import SAFETENSORS
+from ..formats.safetensors_file import SAFETENSORS_DTYPES
 from ..linalg.directions import factors
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
@@ -200,7 +196,7 @@ def _like(tensor: Any, values: Any) -> Any:
 def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
     from tqdm import tqdm
 
-    files = directory_files(source)[0] if source.is_dir() else [source]
+    files = checkpoint_files(source)
     weight_map: dict[str, str] = {}
     disable = None if progress is None else not progress
     with tqdm(total=len(entries), desc="tensors", disable=disable, file=sys.stderr) as bar:
@@ -405,16 +401,12 @@ def _installed(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, An
 
 
 def _stored(path: str | Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
     folder = path_of("path", path)
     if not (folder / MANIFEST).is_file():
         raise InvalidInput(f"loading {folder} was asked; accepted is a folder with a {MANIFEST}, written by truncate")
-    state = {}
+    state: dict[str, Any] = {}
     for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS and file.is_file()):
-        with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
-            for name in opened.keys():
-                state[name] = opened.get_tensor(name)
+        state |= {entry.name: entry.load() for entry in file_tensors(file)}
     return state
 
 

@@ -247,5 +247,18 @@ def _memory(tensor: Any) -> Any:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts `layers.2` before `layers.10`."""
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name) if piece]
+    """Sort key that puts `layers.2` before `layers.10`.
+
+    Numbers compare by the length of their digits and then as text, so that no number is too long.
+
+    >>> sorted(["layers.10", "layers.2", "layers"], key=natural_key)
+    ['layers', 'layers.2', 'layers.10']
+    """
+    return [_piece_key(piece) for piece in re.split(r"([0-9]+)", name) if piece]
+
+
+def _piece_key(piece: str) -> tuple[int, int, str]:
+    if not "0" <= piece[0] <= "9":
+        return 1, 0, piece
+    digits = piece.lstrip("0")
+    return 0, len(digits), digits

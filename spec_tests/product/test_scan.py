@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
+from setol_ww.formats import reader as readers
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from setol_ww.layer import columns as table
 from setol_ww.layer import weightwatcher_columns
@@ -381,15 +382,16 @@ def test_one_tensor_is_resident(tmp_path, monkeypatch, ending):
     assert most == 1
 
 
-def test_the_old_torch_format_is_read_once_and_let_go(tmp_path, monkeypatch):
-    """It cannot be mapped, so it is in memory while it is scanned, and not after."""
-    path = written(tmp_path / "model.th", {f"{n}.weight": torch.randn(30, 20) for n in range(4)})
+@pytest.mark.parametrize("ending", [".th", ".pt", ".safetensors", ".npz"])
+def test_a_file_is_opened_once_and_forgotten(tmp_path, monkeypatch, ending):
+    """Its structure is read once for all its layers, and nothing of it is kept when the scan is over."""
+    path = written(tmp_path / f"model{ending}", {f"{n}.weight": torch.randn(30, 20) for n in range(4)})
     read = []
-    original = rows.file_tensors
-    monkeypatch.setattr(rows, "file_tensors", lambda file: (read.append(file), original(file))[1])
+    original = readers._opened
+    monkeypatch.setattr(readers, "_opened", lambda handle: (read.append(handle.path), original(handle))[1])
     assert (ww.scan(path)["status"] == "analyzed").all()
     assert read == [path]
-    assert rows._whole.cache_info().currsize == 0
+    assert not readers._readers.slots
 
 
 def test_slices_are_read_by_themselves(checkpoint, monkeypatch):
@@ -528,8 +530,8 @@ def test_resuming_computes_only_what_is_missing(checkpoint, tmp_path, monkeypatc
         ({"layers": ["fc2"]}, "layers was null"),
         ({"seed": 1}, "seed was 0, now 1"),
         ({"shard": (0, 2)}, "shard was null"),
-        ("touched", "files was"),
-        ("another", "path was"),
+        ("another", "weights was"),
+        ("tuned", "weights was"),
     ],
 )
 def test_resuming_onto_something_else_is_refused(checkpoint, tmp_path, monkeypatch, change, what):
@@ -537,16 +539,36 @@ def test_resuming_onto_something_else_is_refused(checkpoint, tmp_path, monkeypat
     interrupted(checkpoint, out, 5, monkeypatch)
     before = store_path(out).read_bytes()
     path, options = checkpoint, change if isinstance(change, dict) else {}
-    if change == "touched":
-        os.utime(checkpoint, ns=(1, 1))
     if change == "another":
-        path = checkpoint.parent
+        path = tmp_path / "other.safetensors"
+        save_file({name: tensor * 2 for name, tensor in zoo().items()}, path)
+    if change == "tuned":
+        stat = checkpoint.stat()
+        save_file(zoo() | {"fc2.weight": zoo()["fc2.weight"] * 3}, checkpoint)
+        os.utime(checkpoint, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(ww.InvalidInput, match=f"another checkpoint or other options .*{what}"):
         ww.scan(path, out, **options)
     with Store.read(store_path(out)) as store:
         assert store.count == 5
     assert before[:16] == store_path(out).read_bytes()[:16]
     assert len(ww.scan(path, out, resume=False, **options)) > 5
+
+
+@pytest.mark.parametrize("change", ["touched", "copied", "its folder"])
+def test_the_same_weights_resume_wherever_they_lie(checkpoint, tmp_path, monkeypatch, change):
+    out = tmp_path / "layers.csv"
+    reference = ww.scan(checkpoint)
+    interrupted(checkpoint, out, 5, monkeypatch)
+    path = {"touched": checkpoint, "copied": tmp_path / "copy.safetensors", "its folder": checkpoint.parent}[change]
+    if change == "copied":
+        path.write_bytes(checkpoint.read_bytes())
+        checkpoint.unlink()
+    os.utime(path, ns=(1, 1))
+    computed = []
+    original = rows.read_matrices
+    monkeypatch.setattr(rows, "read_matrices", lambda job: (computed.append(job), original(job))[1])
+    assert_same_table(ww.scan(path, out), reference)
+    assert 0 < len(computed) < (reference["status"] != "skipped").sum()
 
 
 def test_files_that_are_no_store_are_left_alone(checkpoint, tmp_path):
