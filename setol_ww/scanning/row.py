@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import EPS_FLOAT32, EPS_FLOAT64, to_numpy
+from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
 from ..core.errors import UnreadableCheckpoint
+from ..core.plain import as_computed
 from ..formats.checkpoints import SAFETENSORS, TORCH, file_tensors, tensor_named
 from ..layer import columns as table
 from ..layer.result import analyze_spectrum
-from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
-from ..linalg.eigenvalues import eigenvalues
+from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, classic_row
 from ..spectrum.esd import Spectrum
 from ..traps.find import find_traps_of
 from ..weights.plan import Job
@@ -89,57 +89,44 @@ def given_up(job: Job, reason: str) -> Done:
 
 def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     """Everything computed, and why something is not."""
-    matrices, eps = read_matrices(job)
-    spectrum = pooled_spectrum(matrices, eps, options.device)
-    if not np.isfinite(spectrum.raw).all():
+    matrices = read_matrices(job)
+    scale = CONV_SCALE if job.part is not None and job.part.kind == "kernel" else 1.0
+    spectrum = Spectrum.from_slices(matrices, device=options.device).times(scale)
+    if not np.isfinite(spectrum.values).all():
         return {}, f"layer {job.title}: {bad_entries(matrices)}"
+    theirs = spectrum
+    if is_read_by_weightwatcher(job) and is_cut_by_weightwatcher(matrices[0]):
+        cut = [as_weightwatcher_reads(matrix) for matrix in matrices]
+        theirs = Spectrum.from_slices(cut, device=options.device).times(scale)
     result, reason = analyze_spectrum(spectrum), ""
     if options.randomize:
         kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
+        scaled = matrices if scale == 1 else [to_numpy(matrix) * np.sqrt(scale) for matrix in matrices]
         try:
-            result = result.with_traps(find_traps_of(matrices, seed=options.seed, kernel=kernel))
+            result = result.with_traps(find_traps_of(scaled, seed=options.seed, kernel=kernel))
         except (np.linalg.LinAlgError, MemoryError) as error:
             reason = f"layer {job.title}: no traps, {type(error).__name__}: {error}"
-    return {**classic_row(spectrum), **table.row(result, randomize=options.randomize)}, reason
+    return {**classic_row(theirs), **table.row(result, randomize=options.randomize)}, reason
 
 
-def read_matrices(job: Job) -> tuple[list[Any], float]:
-    """The matrices of a job as WeightWatcher scales them, and the epsilon of their entries.
-
-    Only the job's part of the tensor is read.
-    """
+def read_matrices(job: Job) -> list[Any]:
+    """The matrices of a job as they are stored; only the job's part of the tensor is read."""
     assert job.part is not None
-    cut = _entry(job).read(job.part.index(job.shape))
-    # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
-    if (
-        hasattr(cut, "detach")
-        and len(job.shape) in (2, 4)
-        and job.tensor.endswith(".weight")
-        and job.dtype == "float64"
-    ):
-        cut = cut.float()
-    eps = EPS_FLOAT64 if str(cut.dtype).endswith("float64") else EPS_FLOAT32
-    matrices = job.part.matrices_of_cut(cut)
-    if job.part.kind == "kernel":
-        matrices = [to_numpy(matrix) * CONV_FACTOR for matrix in matrices]
-    return matrices, eps
+    return job.part.matrices_of_cut(as_computed(_entry(job).read(job.part.index(job.shape))))
 
 
-def pooled_spectrum(matrices: list[Any], eps: float, device: str) -> Spectrum:
-    """`Spectrum.from_slices` on a device."""
-    rows, columns = matrices[0].shape
-    raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in matrices]))
-    return Spectrum(raw, max(rows, columns), min(rows, columns), len(matrices), eps)
+def is_read_by_weightwatcher(job: Job) -> bool:
+    """True where WeightWatcher has a row for the matrix, and its columns are of the values that it reads."""
+    whole = job.part is not None and job.part.kind in ("whole", "kernel")
+    return whole and len(job.shape) in (2, 4) and job.tensor.endswith(".weight")
 
 
 def bad_entries(matrices: list[Any]) -> str:
-    """How many entries are not finite, as words; the fault of their squares when all are."""
+    """How many entries are not finite, as words."""
     arrays = [to_numpy(matrix) for matrix in matrices]
     nan, infinite = (sum(int(count(array).sum()) for array in arrays) for count in (np.isnan, np.isinf))
     size = sum(array.size for array in arrays)
-    if nan or infinite:
-        return f"{nan} NaN and {infinite} Inf among its {size} entries"
-    return "its entries are finite but their squares are not"
+    return f"{nan} NaN and {infinite} Inf among its {size} entries"
 
 
 def _entry(job: Job) -> WeightTensor:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.arrays import EPS_FLOAT32, FloatArray, to_numpy
+from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_numpy
+from ..core.plain import as_computed
 from ..layer import columns as table
 from ..layer.result import LayerResult, Settings
 from ..spectrum.windows import SubmatrixFit
@@ -39,7 +40,8 @@ class Record:
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
     weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
-    of its shuffles, one after the other, and `draws` the shuffles.
+    of its shuffles, one after the other, and `draws` the shuffles. `stored` loads the weight as it is stored, where
+    weightwatcher reads it.
     """
 
     ww_layer: Any
@@ -57,6 +59,7 @@ class Record:
     draws: Iterator[Any] = field(default_factory=lambda: iter(()))
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
+    stored: Callable[[], Any] | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -71,9 +74,21 @@ class Record:
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
     def matrices(self) -> Iterator[Any]:
-        """The layer's matrices scaled as weightwatcher scales them: as they are stored where that changes nothing."""
-        for matrix in self.ww_layer.Wmats:
+        """`own_matrices` scaled as weightwatcher scales them: as they are stored where that changes nothing."""
+        for matrix in self.own_matrices():
             yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
+
+    def own_matrices(self) -> list[Any]:
+        """The layer's matrices with the values that are stored, not multiplied by the root of `scale`."""
+        weight = None if self.stored is None else as_computed(self.stored())
+        if weight is None or not is_cut_by_weightwatcher(weight):
+            return list(self.ww_layer.Wmats)
+        return [weight[(..., *place)] for place in np.ndindex(*weight.shape[2:])]
+
+    @property
+    def is_cut(self) -> bool:
+        """True where weightwatcher's values are not those that are stored."""
+        return self.stored is not None and is_cut_by_weightwatcher(as_computed(self.stored()))
 
     def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
@@ -86,7 +101,7 @@ class Record:
             self.row.update(table.farms_row(self.farms))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.shuffled = self.traps = None
+        self.ww_layer = self.result = self.shuffled = self.traps = self.stored = None
         self.spectra, self.draws = [], iter(())
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..core.arrays import precision, to_numpy
+from ..core.arrays import as_weightwatcher_reads, precision, to_numpy
 from ..core.errors import UnreadableCheckpoint
+from ..core.plain import as_computed
 from ..spectrum.esd import EPS_FLOAT64
 from ..weights.layouts import Part, fused_parts, hidden_name, parts
 from ..weights.tensors import WeightTensor
-from .model import Given, LazyStateDict, as_cut, as_is
+from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
 
@@ -28,7 +29,7 @@ class StoredModuleLayer(rooms.PyTorchLayer):
 
     def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
         """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
-        return True, as_cut(self.layer.weight), False, None
+        return True, as_weightwatcher_reads(self.layer.weight), False, None
 
 
 class StoredMappingLayer(rooms.PyStateDictLayer):
@@ -100,6 +101,7 @@ class Walk:
             tensor = self.tensor_of(ww_layer)
             self.run.status[tensor] = ("analyzed", "")
             record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor)
+            record.stored = self.stored.get(tensor)
             if getattr(ww_layer.weights, "dtype", None) == np.float64:
                 record.precision = EPS_FLOAT64
             yield record
@@ -143,6 +145,11 @@ class Walk:
         return {id(module): _weight_of(prefix) for prefix, module in self.given.model.named_modules()}
 
     @functools.cached_property
+    def stored(self) -> dict[str, Callable[[], Any]]:
+        """What loads a tensor as it is stored, by name."""
+        return {entry.name: entry.load for entry in self.given.entries}
+
+    @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor by name."""
         return {entry.name: entry.shape for entry in self.given.entries}
@@ -173,7 +180,7 @@ class Walk:
             wanted = parts(entry.name, entry.shape, entry.owner, self.shapes.get(hidden_name(entry.name))) + fused
             if not wanted:
                 status[entry.name] = ("skipped", f"a vector in the shape {' x '.join(map(str, entry.shape))}")
-        tensor = functools.cache(entry.load)
+        tensor = functools.cache(lambda: as_computed(entry.load()))
         for part in wanted:
             yield from self.part_record(entry, layer_id, part, tensor)
 
@@ -194,7 +201,7 @@ class Walk:
             return
         record = Record(layer, longname, "setol_ww", entry.name, part.label, part.kind == "kernel")
         try:
-            convert = as_is if self.as_stored else to_numpy
+            convert = as_computed if self.as_stored else to_numpy
             layer.Wmats = [convert(matrix) for matrix in part.matrices(tensor())]
             record.precision = precision(layer.Wmats[0])
         except UNREADABLE as error:

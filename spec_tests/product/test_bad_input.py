@@ -155,7 +155,7 @@ def test_refusals_are_value_errors_that_repeat_the_question():
         (lambda: ww.analyze(nn.Linear(20, 20), channels="first"), "cannot carry it out; accepted is None"),
         (lambda: ww.analyze(nn.Linear(20, 20), fft=True), "cannot carry it out; accepted is False"),
         (lambda: ww.analyze_matrix([[1, 2], [3]]), "rows that make no matrix"),
-        (lambda: ww.analyze_matrix(torch.ones(3, 3, device="meta")), "meta or sparse"),
+        (lambda: ww.analyze_matrix(torch.ones(3, 3, device="meta")), "on the meta device"),
         (lambda: ww.analyze_matrix(np.eye(3), {"sigmas": 2}), r"accepted is a setol_ww\.Settings"),
         (lambda: ww.Spectrum.from_eigenvalues([1.0, 2.0], shape=(3,)), "accepted is a pair"),
     ],
@@ -204,11 +204,26 @@ def test_peft_rows_keep_their_columns():
     assert ours["tail_alpha"].notna().all()
 
 
-def test_denormal_scales_are_degenerate_and_not_wrong():
+def test_any_finite_scale_has_a_row_beside_the_others():
     W = np.random.default_rng(0).normal(size=(60, 40))
     usual = ww.analyze_matrix(W)
-    assert ww.analyze_matrix(W * 1e-130).erg.rank == usual.erg.rank
-    assert ww.analyze_matrix(W * 1e-156).erg.status is ww.Outcome.DEGENERATE
+    for scale in (3e152, 1e300, 1e-130, 1e-156, 1e-300):
+        frame = ww.analyze({"a.weight": W * scale, "b.weight": W}, randomize=True).set_index("longname")
+        assert frame.loc[["a", "b"], "erg_rank"].tolist() == [usual.erg.rank] * 2
+        assert frame.loc["a", "tail_alpha"] == pytest.approx(usual.tail.alpha, rel=1e-10)
+        assert frame.loc["a", "trap_pvalue"] == pytest.approx(frame.loc["b", "trap_pvalue"], rel=1e-6)
+        assert not np.isinf(
+            frame.loc["a", ["erg_lambda_min_raw", "trap_lambda_max", "trap_edge", "bulk_sigma"]].astype(float)
+        ).any()
+
+
+def test_squares_beyond_float64_cost_weightwatchers_columns_alone():
+    W = np.random.default_rng(0).normal(size=(60, 40))
+    frame = ww.analyze({"a.weight": W * 1e200, "b.weight": W}).set_index("longname")
+    assert frame["status"].to_dict() == {"a": "failed", "b": "success"}
+    assert "weightwatcher's columns are NaN" in frame.loc["a", "reason"]
+    assert frame.loc["a", ["alpha", "lambda_max", "erg_lambda_min_raw"]].isna().all()
+    assert frame.loc["a", "tail_alpha"] == pytest.approx(frame.loc["b", "tail_alpha"], rel=1e-10)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
