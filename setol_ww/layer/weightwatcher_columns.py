@@ -93,5 +93,7 @@ def _fit_from(kept: FloatArray, log_x: FloatArray, start: int, small: bool) -> t
     """alpha - 1 and the KS distance of the tail from `start` on."""
     n = kept.size - start
     rate = (n - small) / (log_x[start:].sum() - n * log_x[start])
-    law = 1 - (kept[start:] / kept[start]) ** -rate
+    with np.errstate(over="ignore"):
+        # A ratio beyond float64 has the law's end for its value.
+        law = 1 - (kept[start:] / kept[start]) ** -rate
     return rate, float(np.max(np.abs(law - np.arange(float(n)) / n)))

@@ -254,7 +254,7 @@ def test_kernel_slices_are_judged_together():
 TINY = 1e-200 * np.random.default_rng(0).normal(size=(30, 30))
 
 
-@pytest.mark.parametrize("power", [-1000, -540, 500, 1000])
+@pytest.mark.parametrize("power", [-1000, -560, 500, 1000])
 def test_traps_do_not_depend_on_the_scale(power):
     """To the last bit at powers of two, also where squares overflow or vanish; raw numbers are NaN there."""
     W = np.random.default_rng(0).normal(size=(60, 40))
