@@ -8,6 +8,7 @@ of another byte order. What computes here sees only a `numpy.ndarray` in the byt
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,18 @@ def as_computed(tensor: Any) -> Any:
     if torch is not None and isinstance(tensor, torch.Tensor):
         return _plain_tensor(tensor, torch)
     return _plain_array(tensor)
+
+
+def looked_at() -> AbstractContextManager[Any]:
+    """While it holds, shape, dtype and memory of a tensor are torch's own, whatever its class makes of them."""
+    torch = sys.modules.get("torch")
+    return nullcontext() if torch is None else torch._C.DisableTorchFunctionSubclass()
+
+
+def is_subclass(tensor: Any) -> bool:
+    """True for a tensor of a class derived from torch's, parameters left aside."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(tensor, torch.Tensor) and not _is_ordinary(tensor, torch)
 
 
 def _plain_tensor(tensor: Any, torch: Any) -> Any:

@@ -21,7 +21,7 @@ THRESHOLD = 1e-5
 SMALL_SAMPLE = 20
 SMALL_TAIL = 8
 ENTROPY_EPSILON = 1e-10
-# What the eigenvalues of the kernel slices of a convolution are multiplied with: the slices with the root of it.
+# What the eigenvalues of the kernel slices of a convolution are multiplied with.
 CONV_SCALE = 0.5
 # Logarithms closer than this are equal but for rounding.
 TIED = 1e-13
@@ -30,22 +30,22 @@ SIZES = ("N", "M", "Q", "rf", "num_evals")
 NORMS = ("lambda_max", "norm", "stable_rank", "entropy")
 
 
-def classic_row(spectrum: Spectrum) -> dict[str, Any]:
+def weightwatcher_row(spectrum: Spectrum) -> dict[str, Any]:
     """WeightWatcher's fit and norms of one spectrum by column name.
 
     Examples
     --------
-    >>> row = classic_row(Spectrum.from_eigenvalues([1.0 / k for k in range(1, 41)]))
+    >>> row = weightwatcher_row(Spectrum.from_eigenvalues([1.0 / k for k in range(1, 41)]))
     >>> row["num_pl_spikes"], round(row["alpha"], 3), round(row["stable_rank"], 3)
     (40, 2.074, 4.279)
     """
     with np.errstate(over="ignore", under="ignore"):
         threshold = float(np.ldexp(THRESHOLD, -spectrum.exponent))
-    fit = dict(zip(FIT, classic_fit(spectrum.values, threshold)))
-    return {**fit, "xmin": spectrum.in_raw_units(fit["xmin"]), **classic_norms(spectrum)}
+    fit = dict(zip(FIT, weightwatcher_fit(spectrum.values, threshold)))
+    return {**fit, "xmin": spectrum.in_raw_units(fit["xmin"]), **weightwatcher_norms(spectrum)}
 
 
-def classic_norms(spectrum: Spectrum) -> dict[str, float]:
+def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
     r"""Largest eigenvalue, :math:`\sum L`, their ratio, and the entropy :math:`-\sum p \ln p / \ln \mathrm{rank}`.
 
     The entropy of a spectrum of rank one or zero is 0/0: NaN.
@@ -64,7 +64,7 @@ def classic_norms(spectrum: Spectrum) -> dict[str, float]:
     return dict(zip(NORMS, (*raw, float(norm / largest), float(entropy))))
 
 
-def classic_fit(raw: FloatArray, threshold: float = THRESHOLD) -> tuple[float, float, float, float, float]:
+def weightwatcher_fit(raw: FloatArray, threshold: float = THRESHOLD) -> tuple[float, float, float, float, float]:
     """WeightWatcher's power-law fit: alpha, xmin, D, sigma, num_pl_spikes; all NaN where none is possible.
 
     Eigenvalues up to `threshold` are dropped, WeightWatcher's 1e-5 whatever the scale of W. With fewer than 20 left the

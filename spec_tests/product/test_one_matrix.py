@@ -19,6 +19,7 @@ from setol_ww.core.plain import as_computed
 from setol_ww.linalg import eigenvalues as room
 from setol_ww.linalg.directions import directions, factors, project
 from setol_ww.linalg.eigenvalues import device_eigenvalues, eigenvalues, scaled_eigenvalues
+from spec_tests.odd_tensors import Dequantised, Loud, Wrapped
 
 DTYPES = ("float64", "float32", "float16")
 SHAPES = ((60, 40), (40, 60), (33, 33), (700, 5), (9, 1))
@@ -88,36 +89,6 @@ WAYS = {
     ),
     "subclass": lambda W: torch.from_numpy(W.copy()).as_subclass(Loud),
 }
-
-
-class Loud(torch.Tensor):
-    """A tensor that allows no operation of torch's."""
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        raise RuntimeError(f"{function} is not allowed")
-
-
-class Wrapped(torch.Tensor):
-    """A tensor without memory of its own, as those of quantisation libraries are."""
-
-    @staticmethod
-    def __new__(cls, inner):
-        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
-        raise RuntimeError(f"{function} is not there")
-
-
-class Dequantised(Wrapped):
-    """One that says its values itself."""
-
-    def dequantize(self):
-        return self.inner
 
 
 def numbers(W):
@@ -289,7 +260,7 @@ def test_integers_and_truth_values_are_numbers():
 def test_a_wrapped_tensor_gives_its_values_or_its_name():
     W = torch.from_numpy(gaussian_matrix(20, 10, seed=0))
     assert numbers(Dequantised(W)) == numbers(W)
-    with pytest.raises(ww.InvalidInput, match=r"type .*test_one_matrix\.Wrapped was given, which holds no values"):
+    with pytest.raises(ww.InvalidInput, match=r"type .*odd_tensors\.Wrapped was given, which holds no values"):
         ww.analyze_matrix(Wrapped(W))
 
 
