@@ -1,4 +1,4 @@
-"""Jobs done by this process or by a pool: finished rows as they come, none lost when a worker dies.
+"""Jobs done by this process or by a pool: finished records as they come, none lost when a worker dies.
 
 A worker gets a job, that is a file and the name of a tensor, never weights. When it dies the job is tried once more by
 another, and given up with a reason when that one dies too.
@@ -11,18 +11,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..core.options import Options
+from ..results.record import LayerRecord
 from ..weights.plan import Job
 from .pools import Pool
-from .row import Done, Options, given_up, work
+from .row import given_up, work
 
 logger = logging.getLogger(__name__)
 
 DEATHS = 2
-Work = Callable[[Job, Options], Done]
+Work = Callable[[Job, Options], LayerRecord]
 
 
-def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, work: Work = work) -> Iterator[Done]:
-    """The rows of all jobs, each as soon as it is there, the dearest jobs begun first.
+def finished(
+    jobs: Sequence[Job], options: Options, pool: Pool | None = None, work: Work = work
+) -> Iterator[LayerRecord]:
+    """The records of all jobs, each as soon as it is there, the dearest jobs begun first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One row of a scan: read one part of one tensor, compute, let it go. This is what a worker does."""
+"""One record of a scan: read one part of one tensor, compute, let it go. This is what a worker does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from ..core.arrays import EPS_FLOAT32, EPS_FLOAT64, to_numpy
 from ..core.errors import UnreadableCheckpoint
+from ..core.options import Options
 from ..formats.checkpoints import SAFETENSORS, TORCH, file_tensors, tensor_named
-from ..layer import columns as table
-from ..layer.result import analyze_spectrum
-from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
+from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES
 from ..linalg.eigenvalues import eigenvalues
+from ..results.findings import TableForm, with_cells
+from ..results.record import TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..traps.find import find_traps_of
 from ..weights.plan import Job
@@ -33,74 +34,53 @@ ADDED = ("tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a row depends on beside its weights."""
-
-    device: str = "cpu"
-    randomize: bool = False
-    seed: int = 0
+FORM = TableForm(before=(*IDENTITY, *FIT, *NORMS), after=(*VERDICT, *ADDED))
 
 
-@dataclass(frozen=True)
-class Done:
-    """A finished row. `gave_up` marks one that says nothing about the weights: its worker died."""
-
-    position: int
-    row: dict[str, Any]
-    seconds: float
-    gave_up: bool = False
-
-
-def columns(options: Options) -> list[str]:
-    """The columns of a scan's table."""
-    return [*IDENTITY, *FIT, *NORMS, *table.names(randomize=options.randomize), *VERDICT, *ADDED]
-
-
-def work(job: Job, options: Options) -> Done:
-    """The row of one job; what is wrong with its weights or its file becomes the row's reason.
+def work(job: Job, options: Options) -> LayerRecord:
+    """The record of one job; what is wrong with its weights or its file becomes its reason.
 
     One BLAS thread, so that the numbers do not depend on how many workers there are.
     """
-    row = job.identity()
+    record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
-        return Done(job.position, {**row, "status": "skipped", "reason": job.note}, 0.0)
+        return replace(record, status="skipped")
     if Path(job.file).suffix in (*SAFETENSORS, *TORCH):
         # The import that a worker begins with is not the time of its first layer.
         importlib.import_module("torch")
     started = time.perf_counter()
     with one_blas_thread():
         try:
-            values, reason = _values(job, options)
+            record, reason = _filled(record, job, options)
         except (UnreadableCheckpoint, MemoryError) as error:
-            values, reason = {}, f"layer {job.title}: not loaded, {error or type(error).__name__}"
+            reason = f"layer {job.title}: not loaded, {error or type(error).__name__}"
         except np.linalg.LinAlgError as error:
-            values, reason = {}, f"layer {job.title}: no spectrum, {type(error).__name__}: {error}"
+            reason = f"layer {job.title}: no spectrum, {type(error).__name__}: {error}"
     status = "failed" if reason else "analyzed"
-    row = {**row, **values, "status": status, "reason": reason or job.note}
-    return Done(job.position, row, time.perf_counter() - started)
+    return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
 
 
-def given_up(job: Job, reason: str) -> Done:
-    """The row of a layer that killed its workers."""
-    row = {**job.identity(), "status": "failed", "reason": f"layer {job.title}: {reason}"}
-    return Done(job.position, row, 0.0, gave_up=True)
+def given_up(job: Job, reason: str) -> LayerRecord:
+    """The record of a layer that killed its workers."""
+    reason = f"layer {job.title}: {reason}"
+    return LayerRecord(job.position, job.identity(), status="failed", reason=reason, gave_up=True)
 
 
-def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
-    """Everything computed, and why something is not."""
+def _filled(record: LayerRecord, job: Job, options: Options) -> tuple[LayerRecord, str]:
+    """The record with its spectrum and what is computed, and why something is not."""
     matrices, eps = read_matrices(job)
     spectrum = pooled_spectrum(matrices, eps, options.device)
     if not np.isfinite(spectrum.raw).all():
-        return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    result, reason = analyze_spectrum(spectrum), ""
+        return record, f"layer {job.title}: {bad_entries(matrices)}"
+    record, reason = replace(record, spectrum=spectrum), ""
     if options.randomize:
         kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
         try:
-            result = result.with_traps(find_traps_of(matrices, seed=options.seed, kernel=kernel))
+            traps = find_traps_of(matrices, seed=options.seed, kernel=kernel)
+            record = replace(record, extras={TRAPS: traps})
         except (np.linalg.LinAlgError, MemoryError) as error:
             reason = f"layer {job.title}: no traps, {type(error).__name__}: {error}"
-    return {**classic_row(spectrum), **table.row(result, randomize=options.randomize)}, reason
+    return with_cells(record, settings_of(options)), reason
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:

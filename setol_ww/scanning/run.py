@@ -6,7 +6,7 @@
 | `rows` | one row: read one part of one tensor, compute, let it go |
 | `classic` | WeightWatcher's definitions without WeightWatcher |
 | `pools`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
-| `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
+| `results.store` | records on disk, each once, whenever the writer dies |
 | `cost` | shards of equal work, and the estimate of the time |
 """
 
@@ -23,18 +23,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import __version__
-from ..core.checks import one_of, path_of, seed_of
+from ..core.checks import path_of
 from ..core.errors import InvalidInput
+from ..core.options import Options
 from ..formats.checkpoints import checkpoint_files
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
-from ..results.merge import frame_of
-from ..results.store import ENDINGS, FORMAT, Store, store_path
+from ..results.results import Results, notes_of
+from ..results.store import ENDINGS, Store, is_store, store_path
 from ..weights.plan import Job, plan, shard_of
 from .cost import Pace, in_words
 from .dispatch import finished
 from .pools import pool_maker
-from .row import Options, columns, forget
+from .row import FORM, forget
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -60,7 +61,8 @@ def scan(
         `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
-        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
+        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.setol` (or `.sqlite`, `.db`), the store
+        alone, which `open_results` opens. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
@@ -88,7 +90,7 @@ def scan(
     pandas.DataFrame
         A row for every tensor of two or more dimensions and each of its slices, in the order of the file: identity,
         WeightWatcher's fit and norms by its definitions, our columns, `status` (`analyzed`, `skipped`, `failed`) and
-        `reason`. `attrs["seconds"]` has the time of each row.
+        `reason`.
 
     Raises
     ------
@@ -110,16 +112,18 @@ def scan(
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = path_of("path", path)
-    options = _checked(device, randomize, seed)
+    options = Options(layers=layers, randomize=randomize, seed=seed, device=device, n_jobs=n_jobs, progress=progress)
+    check_device(device)
     pool_maker(n_jobs)
-    wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
-    mine = shard_of(plan(path, wanted), part)
-    about = _about(path, options, wanted, part, mine)
-    with Store.open(target and store_path(target), about, resume=resume) as store:
+    part, target = _checked_shard(shard), _target(out)
+    mine = shard_of(plan(path, list(options.layers) or None), part)
+    about = _about(path, options, part, mine)
+    notes = notes_of(options, FORM)
+    with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)
-        frame = frame_of([store])
-        if target is not None and target.suffix in WRITERS:
+        frame = Results.of_store(store).table()
+        if target is not None and not is_store(target):
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
@@ -136,7 +140,7 @@ def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, prog
     try:
         with _bar(jobs, there, pool.size() if pool else 1, progress) as advance:
             for done in finished(list(left.values()), options, pool):
-                store.add(done.position, done.row, done.seconds, done.gave_up)
+                store.add(done)
                 advance(left[done.position], done.seconds)
     finally:
         forget()
@@ -177,30 +181,17 @@ def _bar(
         yield advance
 
 
-def _about(
-    path: Path, options: Options, layers: Sequence[str | int] | None, shard: tuple[int, int] | None, jobs: list[Job]
-) -> dict[str, Any]:
+def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: list[Job]) -> dict[str, Any]:
     """What rows belong to: they go on only with the same."""
     files = [(file.name, file.stat()) for file in checkpoint_files(path)]
     return {
-        "format": FORMAT,
         "version": __version__,
-        "columns": columns(options),
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
-        "layers": None if layers is None else list(layers),
-        "device": options.device,
-        "randomize": options.randomize,
-        "seed": options.seed,
+        **options.key(),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }
-
-
-def _checked(device: str, randomize: bool, seed: int) -> Options:
-    check_device(device)
-    one_of("randomize", randomize, (True, False))
-    return Options(device, bool(randomize), seed_of(seed))
 
 
 def _checked_shard(shard: Any) -> tuple[int, int] | None:
@@ -213,15 +204,6 @@ def _checked_shard(shard: Any) -> tuple[int, int] | None:
     if not 0 <= number < count:
         raise InvalidInput(f"shard={shard!r} was asked; accepted is a pair (i, n) of integers with 0 <= i < n")
     return number, count
-
-
-def _checked_layers(layers: Any) -> list[str | int] | None:
-    if layers is None:
-        return None
-    listed = [layers] if isinstance(layers, (str, int)) else list(layers)
-    if not all(isinstance(which, (str, int)) and not isinstance(which, bool) for which in listed):
-        raise InvalidInput(f"layers={layers!r} was asked; accepted are names, patterns, types and layer ids")
-    return listed or None
 
 
 def _target(out: str | Path | None) -> Path | None:
