@@ -2,8 +2,9 @@ r"""Finished tables on disk, by the ending of the file, whole or not at all, and
 
 `.csv`
     A cell that a spreadsheet would run, or that holds control characters or lone surrogates, is written as `'` and the
-    text with `\n`, `\x1b`, `\ud800` for them. `read_table` takes it back, and so does
-    `pandas.read_csv(path, converters=csv_converters(path))`.
+    text with `\n`, `\x1b`, `\ud800` for them. `read_table` takes it back, and where no name has lone surrogates (which
+    a column of text of pandas 3 cannot hold) so does
+    `pandas.read_csv(path, converters=csv_converters(path), keep_default_na=False, na_values=[""])`.
 `.parquet`
     Words as they are. UTF-8 has no lone surrogates: a cell with one is written with `\ud800` and named in the file's
     own notes, from which `read_table` takes it back.
@@ -64,13 +65,26 @@ def csv_text(cell: str) -> str:
 def csv_converters(path: str | Path) -> dict[str, Callable[[str], str]]:
     """The converters with which `pandas.read_csv` gives the words of a table as they were.
 
-    Only columns with a cell that begins with `'` get one; the others read as ever.
+    Only columns with a cell that begins with `'` get one; the others read as ever. A layer called `NA` stays one with
+    `keep_default_na=False, na_values=[""]`.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    return dict.fromkeys(_marked_columns(Path(path)), csv_text)
+
+
+def _marked_columns(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         head = next(rows, [])
         marked = {name for row in rows for name, cell in zip(head, row) if cell.startswith(MARK)}
-    return dict.fromkeys((name for name in head if name in marked), csv_text)
+    return [name for name in head if name in marked]
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    marked = _marked_columns(path)
+    frame = pd.read_csv(path, dtype=dict.fromkeys(marked, str), keep_default_na=False, na_values=[""])
+    for name in marked:
+        frame[name] = _objects_if_needed([csv_text(cell) if isinstance(cell, str) else cell for cell in frame[name]])
+    return frame
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -164,7 +178,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, converters=csv_converters(path)),
+    ".csv": _read_csv,
     ".json": lambda path: _frame_of_json(json.loads(path.read_text(encoding="utf-8"))),
     ".parquet": _read_parquet,
 }

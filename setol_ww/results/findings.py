@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -89,7 +90,7 @@ def _rows(records: Sequence[LayerRecord], settings: Settings) -> Iterable[dict[s
     # One BLAS thread, as when the columns were computed: the same bits on any number of them.
     key = key_of(settings)
     old = any(record.spectrum is not None and record.cells_of != key for record in records)
-    with threadpool_limits(1 if old else None):
+    with threadpool_limits(1) if old else contextlib.nullcontext():
         for record in records:
             yield row_of(record, settings, key)
 
@@ -112,9 +113,7 @@ def as_column(values: list[Any], as_objects: bool = False) -> Any:
     if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
         return np.array(values)
     if as_objects or any(isinstance(value, str) and has_surrogate(value) for value in values):
-        column = np.empty(len(values), dtype=object)
-        column[:] = values
-        return column
+        return pd.Series(values, dtype=object)
     return values
 
 

@@ -77,7 +77,9 @@ class Words:
         """N x M, and how many of them where there are several."""
         rows = zip(self.values("N"), self.values("M"), self.values("rf"))
         return [
-            f"{N:.0f} x {M:.0f}" + (f" ({rf:.0f})" if is_number(rf) and rf > 1 else "") if is_number(N) else "-"
+            f"{N:.0f} x {M:.0f}" + (f" ({rf:.0f})" if is_number(rf) and rf > 1 else "")
+            if is_number(N) and is_number(M)
+            else "-"
             for N, M, rf in rows
         ]
 

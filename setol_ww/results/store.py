@@ -415,5 +415,6 @@ def _explained(path: Path | None, rows: int = 0, *, writing: bool = False) -> It
         if "readonly" in said or "unable to open" in said:
             raise InvalidInput(f"the results file {path} was asked; it cannot be written: {said}") from None
         raise damaged(path, f"SQLite says: {said}") from None
-    except MemoryError:
-        raise damaged(path, "a length in it is larger than memory") from None
+    except (MemoryError, OverflowError, UnicodeDecodeError) as error:
+        # Lengths, numbers and words of a damaged file, before SQLite or a checksum finds them wrong.
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
