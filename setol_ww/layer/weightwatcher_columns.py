@@ -1,7 +1,7 @@
 r"""WeightWatcher's definitions read off a spectrum, without WeightWatcher: for tables that do not pass through it.
 
 Eigenvalues are raw: :math:`\sigma^2` of W, half of that for the pooled kernel slices of a convolution
-(`CONV_FACTOR`). Where WeightWatcher writes -1, inf or a number that means nothing, these are NaN; its `sigma` of fewer
+(`CONV_SCALE`). Where WeightWatcher writes -1, inf or a number that means nothing, these are NaN; its `sigma` of fewer
 than 8 eigenvalues, which is negative there, is the standard error here.
 """
 
@@ -21,8 +21,8 @@ THRESHOLD = 1e-5
 SMALL_SAMPLE = 20
 SMALL_TAIL = 8
 ENTROPY_EPSILON = 1e-10
-# What the kernel slices of a convolution are multiplied with.
-CONV_FACTOR = np.sqrt(1 / 2.0)
+# What the eigenvalues of the kernel slices of a convolution are multiplied with.
+CONV_SCALE = 0.5
 # Logarithms closer than this are equal but for rounding.
 TIED = 1e-13
 FIT = ("alpha", "xmin", "D", "sigma", "num_pl_spikes")
@@ -30,19 +30,19 @@ SIZES = ("N", "M", "Q", "rf", "num_evals")
 NORMS = ("lambda_max", "norm", "stable_rank", "entropy")
 
 
-def classic_row(spectrum: Spectrum) -> dict[str, Any]:
+def weightwatcher_row(spectrum: Spectrum) -> dict[str, Any]:
     """WeightWatcher's fit and norms of one spectrum by column name.
 
     Examples
     --------
-    >>> row = classic_row(Spectrum.from_eigenvalues([1.0 / k for k in range(1, 41)]))
+    >>> row = weightwatcher_row(Spectrum.from_eigenvalues([1.0 / k for k in range(1, 41)]))
     >>> row["num_pl_spikes"], round(row["alpha"], 3), round(row["stable_rank"], 3)
     (40, 2.074, 4.279)
     """
-    return {**dict(zip(FIT, classic_fit(spectrum.raw))), **classic_norms(spectrum)}
+    return {**dict(zip(FIT, weightwatcher_fit(spectrum.raw))), **weightwatcher_norms(spectrum)}
 
 
-def classic_norms(spectrum: Spectrum) -> dict[str, float]:
+def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
     r"""Largest eigenvalue, :math:`\sum L`, their ratio, and the entropy :math:`-\sum p \ln p / \ln \mathrm{rank}`.
 
     The entropy of a spectrum of rank one or zero is 0/0: NaN.
@@ -60,7 +60,7 @@ def classic_norms(spectrum: Spectrum) -> dict[str, float]:
     return dict(zip(NORMS, map(float, (largest, norm, norm / largest, entropy))))
 
 
-def classic_fit(raw: FloatArray) -> tuple[float, float, float, float, float]:
+def weightwatcher_fit(raw: FloatArray) -> tuple[float, float, float, float, float]:
     """WeightWatcher's power-law fit: alpha, xmin, D, sigma, num_pl_spikes; all NaN where none is possible.
 
     Eigenvalues up to 1e-5 are dropped, whatever the scale of W. With fewer than 20 left the exponent is the

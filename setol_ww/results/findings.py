@@ -14,9 +14,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from .. import __version__
+from ..core.boundary import attempt
 from ..layer import columns as register
 from ..layer.result import LayerResult, Settings
-from ..layer.weightwatcher_columns import classic_row
+from ..layer.weightwatcher_columns import weightwatcher_row
 from .record import FARMS, TRAPS, LayerRecord
 
 
@@ -65,7 +66,7 @@ def cells_of(record: LayerRecord, result: LayerResult) -> dict[str, Any]:
     """Every column that a record and its result give, in all groups."""
     ours = register.row(result, detX_num=record.theirs.get("detX_num"), randomize=True)
     farms = register.farms_row(record.extras[FARMS]) if FARMS in record.extras else {}
-    return {**classic_row(result.spectrum), **ours, **farms}
+    return {**weightwatcher_row(result.spectrum), **ours, **farms}
 
 
 def table(
@@ -99,11 +100,9 @@ def row_of(record: LayerRecord, settings: Settings, key: str) -> dict[str, Any]:
     """All columns of one record by name."""
     cells, reason, status = record.cells, record.reason, record.status
     if record.spectrum is not None and record.cells_of != key:
-        try:
-            cells = cells_of(record, record.result(settings))
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            cells, status = {}, "failed"
-            reason = f"layer {record.title}: nothing computed of its spectrum, {type(error).__name__}: {error}"
+        found = attempt(record.title, "no findings", lambda: cells_of(record, record.result(settings)))
+        cells = found.value or {}
+        status, reason = (status, reason) if found.value else ("failed", found.reason)
     return {**cells, "status": status, "reason": reason, **record.identity, **record.theirs}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,10 +11,10 @@ from ..core.checks import path_of
 from ..core.errors import InvalidInput
 from .export import WRITERS, export, refuse_unwritable
 from .results import Results
-from .store import ENDINGS, SUFFIX, Store, is_store, store_path
+from .store import ENDINGS, PLACE, SUFFIX, Store, is_store, store_path
 
-# What the shards of one scan may differ in; of `files` only the times.
-OF_ONE_SHARD = ("path", "files", "shard", "rows")
+# What the shards of one scan may differ in.
+OF_ONE_SHARD = (*PLACE, "shard", "rows")
 
 
 def merge_scans(
@@ -84,8 +83,6 @@ def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
     for store in stores:
         told = {**first.about, **store.about}
         other = [what for what in told if what not in OF_ONE_SHARD and store.about.get(what) != first.about.get(what)]
-        if _names_and_sizes(store) != _names_and_sizes(first):
-            other.append("files")
         if other:
             raise InvalidInput(f"merging {first.path} and {store.path} was asked; they differ in {', '.join(other)}")
         twice = seen & store.positions()
@@ -102,7 +99,3 @@ def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
     absent = sorted(set(range(max(counts))) - {number for number, _ in shards})
     if absent and not partial:
         raise InvalidInput(f"merging was asked; the shards {absent} are missing")
-
-
-def _names_and_sizes(store: Store) -> list[list[Any]]:
-    return [file[:2] for file in store.about.get("files", ())]

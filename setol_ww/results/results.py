@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +57,7 @@ class Results:
     >>> spectrum = Spectrum.from_matrix(np.random.default_rng(0).normal(size=(60, 40)))
     >>> results = Results.from_records([LayerRecord(0, {"longname": "fc"}, spectrum=spectrum)])
     >>> results.layers, results.table()["erg_rank"].tolist(), results.layer("fc").erg.rank
-    ([('fc', '')], [33], 33)
+    ([('fc', '')], [31], 31)
     """
 
     def __init__(
@@ -91,7 +88,7 @@ class Results:
         records : iterable of LayerRecord
         options : Options, optional
         about : mapping, optional
-            What was analysed, as JSON has it: `path`, `files`, `fingerprint`, ...
+            What was analysed, as JSON has it: `path`, `files`, `weights` (the fingerprint), ...
         form : TableForm, optional
             Which columns stand before and behind ours.
         coverage : sequence of mappings, optional
@@ -182,15 +179,10 @@ class Results:
         """What computed it: setol-ww, Python, the libraries, the processor."""
         return dict(self.notes.get("versions", {}))
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Digest of what was analysed: equal for the same weights."""
-        if "fingerprint" in self.about:
-            return str(self.about["fingerprint"])
-        told = self.about.get("files")
-        if told is None:
-            return ""
-        return hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+        return str(self.about.get("weights", ""))
 
     def summary(self) -> Summary:
         """What a person wants to know first, in at most twenty lines."""

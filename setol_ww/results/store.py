@@ -28,6 +28,8 @@ ENDINGS = (".setol", ".sqlite", ".db")
 #: Version of the tables. A file of a higher one is refused.
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x5E701
+# Where the weights lay: kept to be read by people; by what they are known again is `weights`, their fingerprint.
+PLACE = ("path", "files")
 SCHEMA = (
     "CREATE TABLE about (id INTEGER PRIMARY KEY, content BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE seal (id INTEGER PRIMARY KEY, content BLOB NOT NULL, digest BLOB NOT NULL)",
@@ -376,7 +378,7 @@ def _create(connection: sqlite3.Connection, about: dict[str, Any], notes: dict[s
 def _refuse_other(path: Path | None, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to go on with results of something else."""
     asked = json.loads(json.dumps(asked, ensure_ascii=False))
-    other = [what for what in {**asked, **found} if found.get(what) != asked.get(what)]
+    other = [what for what in {**asked, **found} if what not in PLACE and found.get(what) != asked.get(what)]
     if other:
         shown = "; ".join(f"{what} was {_short(found.get(what))}, now {_short(asked.get(what))}" for what in other)
         raise InvalidInput(

@@ -11,35 +11,33 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..core.options import Options
 from ..results.record import LayerRecord
 from ..weights.plan import Job
+from .jobs import cost_of
 from .pools import Pool
-from .row import given_up, work
+from .row import Asked, given_up, work
 
 logger = logging.getLogger(__name__)
 
 DEATHS = 2
-Work = Callable[[Job, Options], LayerRecord]
+Work = Callable[[Job, Asked], LayerRecord]
 
 
-def finished(
-    jobs: Sequence[Job], options: Options, pool: Pool | None = None, work: Work = work
-) -> Iterator[LayerRecord]:
+def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: Work = work) -> Iterator[LayerRecord]:
     """The records of all jobs, each as soon as it is there, the dearest jobs begun first.
 
     Parameters
     ----------
     jobs : sequence of Job
-    options : Options
+    asked : Asked
     pool : Pool, optional
         This process without one.
     work : callable
         What is done with each; to be found by name where the workers are.
     """
-    waiting = deque(sorted(jobs, key=lambda job: (-job.cost, job.position)))
+    waiting = deque(sorted(jobs, key=lambda job: (-cost_of(job), job.position)))
     while waiting and (pool is None or waiting[-1].skipped):
-        yield work(waiting.popleft() if pool is None else waiting.pop(), options)
+        yield work(waiting.popleft() if pool is None else waiting.pop(), asked)
     if pool is None:
         return
     running: dict[Any, Job] = {}
@@ -47,7 +45,7 @@ def finished(
     while waiting or running:
         for _ in range(min(len(waiting), pool.size() - len(running))):
             job = waiting.popleft()
-            running[pool.submit(work, job, options)] = job
+            running[pool.submit(work, job, asked)] = job
         for handle in pool.wait(list(running)):
             job = running.pop(handle)
             try:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import EPS_FLOAT32, EPS_FLOAT64, to_numpy
-from ..core.errors import UnreadableCheckpoint
+from ..core.arrays import precision, to_numpy
+from ..core.boundary import attempt
 from ..core.options import Options
-from ..formats.checkpoints import SAFETENSORS, TORCH, file_tensors, tensor_named
-from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES
+from ..formats.checkpoints import tensor_named
+from ..formats.reader import opened
+from ..formats.registry import needs_torch
+from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES
 from ..linalg.eigenvalues import eigenvalues
 from ..results.findings import TableForm, with_cells
 from ..results.record import TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
-from ..traps.find import find_traps_of
+from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
-from ..weights.tensors import WeightTensor
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
-ADDED = ("tensor", "layer_id", "shape", "n_params")
+ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
 
 
 FORM = TableForm(before=(*IDENTITY, *FIT, *NORMS), after=(*VERDICT, *ADDED))
 
 
-def work(job: Job, options: Options) -> LayerRecord:
+@dataclass(frozen=True)
+class Asked:
+    """What a worker is told beside its job: the options, and by file what its weights are to be known by."""
+
+    options: Options = field(default_factory=Options)
+    fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+def work(job: Job, asked: Asked) -> LayerRecord:
     """The record of one job; what is wrong with its weights or its file becomes its reason.
 
     One BLAS thread, so that the numbers do not depend on how many workers there are.
@@ -45,17 +52,12 @@ def work(job: Job, options: Options) -> LayerRecord:
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
         return replace(record, status="skipped")
-    if Path(job.file).suffix in (*SAFETENSORS, *TORCH):
+    if needs_torch(Path(job.file)):
         # The import that a worker begins with is not the time of its first layer.
         importlib.import_module("torch")
     started = time.perf_counter()
     with one_blas_thread():
-        try:
-            record, reason = _filled(record, job, options)
-        except (UnreadableCheckpoint, MemoryError) as error:
-            reason = f"layer {job.title}: not loaded, {error or type(error).__name__}"
-        except np.linalg.LinAlgError as error:
-            reason = f"layer {job.title}: no spectrum, {type(error).__name__}: {error}"
+        record, reason = _filled(record, job, asked)
     status = "failed" if reason else "analyzed"
     return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
 
@@ -66,50 +68,65 @@ def given_up(job: Job, reason: str) -> LayerRecord:
     return LayerRecord(job.position, job.identity(), status="failed", reason=reason, gave_up=True)
 
 
-def _filled(record: LayerRecord, job: Job, options: Options) -> tuple[LayerRecord, str]:
+def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
     """The record with its spectrum and what is computed, and why something is not."""
-    matrices, eps = read_matrices(job)
-    spectrum = pooled_spectrum(matrices, eps, options.device)
-    if not np.isfinite(spectrum.raw).all():
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints.get(job.file, "")))
+    if read.value is None:
+        return record, read.reason
+    matrices, eps, scale = read.value
+    found = attempt(job.title, "no spectrum", lambda: pooled_spectrum(matrices, eps, asked.options.device, scale))
+    if found.value is None:
+        return record, found.reason
+    if not np.isfinite(found.value.raw).all():
         return record, f"layer {job.title}: {bad_entries(matrices)}"
-    record, reason = replace(record, spectrum=spectrum), ""
-    if options.randomize:
-        kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
-        try:
-            traps = find_traps_of(matrices, seed=options.seed, kernel=kernel)
-            record = replace(record, extras={TRAPS: traps})
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            reason = f"layer {job.title}: no traps, {type(error).__name__}: {error}"
-    return with_cells(record, settings_of(options)), reason
+    record, reason = replace(record, spectrum=found.value), ""
+    if asked.options.randomize:
+        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
+        reason = traps.reason
+        record = record if traps.value is None else replace(record, extras={TRAPS: traps.value})
+    findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
+    return findings.value or record, reason or findings.reason
 
 
-def read_matrices(job: Job) -> tuple[list[Any], float]:
-    """The matrices of a job as WeightWatcher scales them, and the epsilon of their entries.
+def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
+    """`read_matrices` from a file of this fingerprint, before and after."""
+    opened(Path(job.file), fingerprint)
+    found = read_matrices(job)
+    opened(Path(job.file), fingerprint)
+    return found
 
-    Only the job's part of the tensor is read.
+
+def read_matrices(job: Job) -> tuple[list[Any], float, float]:
+    """The matrices of a job as they are stored, the epsilon of their entries, and what to multiply eigenvalues with.
+
+    Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    cut = _entry(job).read(job.part.index(job.shape))
+    cut = tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape))
     # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
     if (
         hasattr(cut, "detach")
         and len(job.shape) in (2, 4)
         and job.tensor.endswith(".weight")
+        and not job.label
         and job.dtype == "float64"
     ):
         cut = cut.float()
-    eps = EPS_FLOAT64 if str(cut.dtype).endswith("float64") else EPS_FLOAT32
-    matrices = job.part.matrices_of_cut(cut)
-    if job.part.kind == "kernel":
-        matrices = [to_numpy(matrix) * CONV_FACTOR for matrix in matrices]
-    return matrices, eps
+    return job.part.matrices_of_cut(cut), precision(cut), CONV_SCALE if job.part.kind == "kernel" else 1.0
 
 
-def pooled_spectrum(matrices: list[Any], eps: float, device: str) -> Spectrum:
-    """`Spectrum.from_slices` on a device."""
-    rows, columns = matrices[0].shape
-    raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in matrices]))
-    return Spectrum(raw, max(rows, columns), min(rows, columns), len(matrices), eps)
+def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:
+    """The traps of a job's matrices, on the scale of WeightWatcher's eigenvalues."""
+    assert job.part is not None
+    scaled = matrices if scale == 1 else [to_numpy(matrix) * np.sqrt(scale) for matrix in matrices]
+    return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None)
+
+
+def pooled_spectrum(matrices: list[Any], eps: float, device: str, scale: float = 1.0) -> Spectrum:
+    """`Spectrum.from_slices` on a device, eigenvalues times `scale`."""
+    rows, side = matrices[0].shape
+    raw = np.sort(np.concatenate([scale * eigenvalues(matrix, device) for matrix in matrices]))
+    return Spectrum(raw, max(rows, side), min(rows, side), len(matrices), eps)
 
 
 def bad_entries(matrices: list[Any]) -> str:
@@ -120,36 +137,6 @@ def bad_entries(matrices: list[Any]) -> str:
     if nan or infinite:
         return f"{nan} NaN and {infinite} Inf among its {size} entries"
     return "its entries are finite but their squares are not"
-
-
-def _entry(job: Job) -> WeightTensor:
-    """The tensor of a job, looked up anew: a mapped file stays mapped no longer than a layer takes."""
-    file = Path(job.file)
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise UnreadableCheckpoint(f"{file}: {error}") from error
-    if file.suffix in TORCH and not zipfile.is_zipfile(file):
-        return _kept(file, job.tensor, stat.st_mtime_ns)
-    return tensor_named(file, job.tensor)
-
-
-@functools.lru_cache(maxsize=1)
-def _whole(file: Path, mtime_ns: int) -> dict[str, WeightTensor]:
-    """Torch's old format cannot be mapped; the file read last stays, so that it is not read for every layer."""
-    return {entry.name: entry for entry in file_tensors(file)}
-
-
-def _kept(file: Path, name: str, mtime_ns: int) -> WeightTensor:
-    entries = _whole(file, mtime_ns)
-    if name not in entries:
-        raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
-    return entries[name]
-
-
-def forget() -> None:
-    """Let go of a file that was kept."""
-    _whole.cache_clear()
 
 
 class _OneThread:

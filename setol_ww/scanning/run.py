@@ -2,11 +2,9 @@
 
 | file | what it does |
 |---|---|
-| `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
-| `rows` | one row: read one part of one tensor, compute, let it go |
-| `classic` | WeightWatcher's definitions without WeightWatcher |
-| `pools`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
-| `results.store` | records on disk, each once, whenever the writer dies |
+| `jobs` | what there is to do: the plan of a checkpoint, and which of it a shard has |
+| `row` | one row: read one part of one tensor, compute, let it go |
+| `pools`, `dispatch` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
 | `cost` | shards of equal work, and the estimate of the time |
 """
 
@@ -24,18 +22,20 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..core.checks import path_of
-from ..core.errors import InvalidInput
+from ..core.errors import ChangedCheckpoint, InvalidInput
 from ..core.options import Options
-from ..formats.checkpoints import checkpoint_files
+from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.results import Results, notes_of
 from ..results.store import ENDINGS, Store, is_store, store_path
-from ..weights.plan import Job, plan, shard_of
+from ..weights.plan import Job
 from .cost import Pace, in_words
 from .dispatch import finished
+from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import FORM, forget
+from .row import FORM, Asked
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -58,7 +58,7 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
         finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.setol` (or `.sqlite`, `.db`), the store
@@ -66,7 +66,7 @@ def scan(
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
-        Go on where a run with the same checkpoint and options was killed; False starts anew.
+        Go on where a run with the same weights and options was killed, wherever they lie; False starts anew.
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
@@ -98,7 +98,8 @@ def scan(
         An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
         another process is writing to it.
     UnreadableCheckpoint
-        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+        A file is truncated, corrupt, missing, or not plain weights, or it changed while it was scanned. What was
+        finished before stays in the store.
     OSError
         The disk is full. What was finished stays in the store.
 
@@ -116,12 +117,16 @@ def scan(
     check_device(device)
     pool_maker(n_jobs)
     part, target = _checked_shard(shard), _target(out)
-    mine = shard_of(plan(path, list(options.layers) or None), part)
-    about = _about(path, options, part, mine)
-    notes = notes_of(options, FORM)
+    weights, by_file = checkpoint_fingerprint(path)
+    mine = shard_of(jobs_of(path, options.layers or None, options.layouts), part)
+    if checkpoint_fingerprint(path)[0] != weights:
+        raise ChangedCheckpoint(
+            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
+        )
+    about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()
-        _work_off(mine, options, n_jobs, store, progress)
+        _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()
         if target is not None and not is_store(target):
             export(frame, target)
@@ -130,16 +135,16 @@ def scan(
     return frame
 
 
-def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, progress: bool | None) -> None:
+def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
     left = {job.position: job for job in jobs if job.position not in there}
-    make = pool_maker(n_jobs)
+    make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy) if make is not None and heavy else None
     try:
-        with _bar(jobs, there, pool.size() if pool else 1, progress) as advance:
-            for done in finished(list(left.values()), options, pool):
+        with _bar(jobs, there, pool.size() if pool else 1, asked.options.progress) as advance:
+            for done in finished(list(left.values()), asked, pool):
                 store.add(done)
                 advance(left[done.position], done.seconds)
     finally:
@@ -153,11 +158,11 @@ def _bar(
     jobs: list[Job], there: set[int], workers: int, progress: bool | None
 ) -> Iterator[Callable[[Job, float], None]]:
     """A bar over work units; the function it gives moves it on by a finished job."""
-    costly = [job for job in jobs if job.cost]
-    left = sum(job.cost for job in costly if job.position not in there)
+    costly = [job for job in jobs if cost_of(job)]
+    left = sum(cost_of(job) for job in costly if job.position not in there)
     number = sum(job.position in there for job in costly)
     pace = Pace()
-    total = sum(job.cost for job in costly)
+    total = sum(cost_of(job) for job in costly)
     disable = None if progress is None else not progress
     with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
 
@@ -167,12 +172,12 @@ def _bar(
 
         def advance(job: Job, seconds: float) -> None:
             nonlocal left, number
-            if not job.cost or bar.disable:
+            if not cost_of(job) or bar.disable:
                 return
-            left, number = left - job.cost, number + 1
+            left, number = left - cost_of(job), number + 1
             if seconds:
-                pace.learn(job.cost, seconds)
-            bar.update(job.cost)
+                pace.learn(cost_of(job), seconds)
+            bar.update(cost_of(job))
             show()
 
         if not bar.disable:

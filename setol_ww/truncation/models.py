@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ from .rules import Rule, Undefined, as_rule, layer_seed
 
 logger = logging.getLogger(__name__)
 
+Model = TypeVar("Model")
 Evaluate = Callable[[Any], "float | Mapping[str, float]"]
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
 
@@ -159,7 +160,9 @@ def put_back(piece: Piece, values: Sequence[Any]) -> None:
         matrix.copy_(value)
 
 
-def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None) -> Any:
+def truncate(
+    model: Model, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+) -> Model:
     r"""A copy of a model with every layer on the singular directions that a rule keeps.
 
     :math:`W_{ecs} = W P`, :math:`P = V_k V_k^T`, k = k* of `erg_cut` for the default rule.

@@ -37,11 +37,6 @@ from ..spectrum.esd import Spectrum
 from ..spectrum.tail import fit_tail
 from ..theory.laws import MarchenkoPastur
 
-ACCEPTED = (
-    "'erg', 'powerlaw', 'mp', 'gavish-donoho', 'bulk', 'rank:K', 'energy:F' with 0 < F <= 1, "
-    "'random:K', 'bottom:K' (K a number or one of the rules before), or a callable Spectrum -> int"
-)
-
 
 class Undefined(Exception):
     """The rule has no answer for this spectrum; the text says why."""
@@ -240,4 +235,7 @@ def _share(asked: str, argument: str) -> float:
 
 
 def _refused(asked: Any) -> InvalidInput:
-    return InvalidInput(f"rule={asked!r} was asked; accepted is one of {ACCEPTED}")
+    return InvalidInput(
+        f"rule={asked!r} was asked; accepted is one of {', '.join(map(repr, NAMED))}, 'bulk', 'rank:K', 'energy:F' "
+        "with 0 < F <= 1, 'random:K', 'bottom:K' (K a number or one of the rules before), or a callable Spectrum -> int"
+    )

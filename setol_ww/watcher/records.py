@@ -14,11 +14,13 @@ from ..layer import columns as table
 from ..layer.result import LayerResult, Settings
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
+from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .threads import Ahead
 
+NOT_OURS = "this mode analyses weightwatcher's own layers only"
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
-IDENTITY = ["slice", "row_origin", "reason"]
+IDENTITY = ["slice", "row_origin", "reason", "layout", "layout_from"]
 # What weightwatcher's table has for every layer, so that a table of failures has it too.
 THEIR_COLUMNS = [
     *("D", "M", "N", "Q", "alpha", "alpha_weighted", "entropy", "has_esd", "lambda_max", "layer_id", "layer_type"),
@@ -57,6 +59,7 @@ class Record:
     draws: Iterator[Any] = field(default_factory=lambda: iter(()))
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
+    job: Job | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -75,10 +78,18 @@ class Record:
         for matrix in self.ww_layer.Wmats:
             yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
 
+    def layout(self) -> dict[str, str]:
+        """What was taken out of the tensor, and how that is known; empty where weightwatcher combined layers."""
+        if self.job is None or self.job.part is None:
+            return {"layout": "", "layout_from": ""}
+        return {"layout": self.job.part.layout, "layout_from": self.job.layout_from}
+
     def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
         self.theirs = self.ww_layer.get_row()
-        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure}
+        note = self.job.note if self.job is not None else ""
+        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure or note}
+        self.row |= self.layout()
         if self.result is not None:
             detX_num = getattr(self.ww_layer, "detX_num", None)
             self.row.update(table.row(self.result, detX=detX, detX_num=detX_num, randomize=randomize))
@@ -94,8 +105,8 @@ class Record:
 class Run:
     """One call of analyze.
 
-    `limits` are those that the user gave, `seed` is that of the shuffles, `ahead` has the threads; `status` holds the
-    status and reason of every tensor seen so far.
+    `jobs` is the plan, `limits` are those that the user gave and `beyond` what they leave out, by the position of the
+    job; `seed` is that of the shuffles, `ahead` has the threads.
     """
 
     entries: list[WeightTensor]
@@ -104,14 +115,14 @@ class Run:
     detX: bool
     settings: Settings
     limits: dict[str, int]
-    layers: Any
+    jobs: list[Job]
     progress: bool | None
     randomize: bool = False
     seed: int = 0
     farms: bool = False
     ahead: Ahead = field(default_factory=Ahead)
     records: list[Record] = field(default_factory=list)
-    status: dict[str, tuple[str, str]] = field(default_factory=dict)
+    beyond: dict[int, str] = field(default_factory=dict)
 
     def record_of(self, ww_layer: Any) -> Record:
         """The record of the layer weightwatcher is working on."""
@@ -152,13 +163,16 @@ class Run:
             walked[record.tensor] = walked.get(record.tensor, 0) + 1
             if record.failure:
                 failures.setdefault(record.tensor, []).append(record.failure)
+        planned: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            planned.setdefault(job.tensor, []).append(job)
         computed = {entry.name for entry in self.entries if entry.effective}
         rows = []
         for entry in self.entries:
             if not entry.is_candidate or entry.effective:
                 continue
             leader = entry.same_as or entry.name
-            status, reason = self.status.get(leader, ("skipped", "weightwatcher does not iterate over it"))
+            status, reason = self._became(planned.get(leader, []), walked.get(leader, 0))
             failed = failures.get(leader, [])
             if failed:
                 share = "" if len(failed) == walked[leader] else f"{len(failed)} of {walked[leader]} slices: "
@@ -170,6 +184,14 @@ class Run:
             facts = (entry.name, entry.shape, entry.dtype, entry.n_params, status, reason)
             rows.append(dict(zip(COVERAGE_COLUMNS, facts)))
         return rows
+
+    def _became(self, jobs: list[Job], walked: int) -> tuple[str, str]:
+        """Status and reason of a tensor with these jobs, of which so many have rows."""
+        notes = list(dict.fromkeys(self.beyond.get(job.position, job.note) for job in jobs))
+        if walked:
+            remarks = [job.note for job in jobs if job.note and not job.skipped]
+            return "analyzed", "; ".join(dict.fromkeys(remarks))
+        return "skipped", "; ".join(note for note in notes if note) or NOT_OURS
 
 
 def as_column(values: list[Any]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.arrays import FloatArray
+from ..core.boundary import attempt
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.manners import quiet
@@ -23,6 +24,7 @@ from ..linalg.eigenvalues import check_device, eigenvalues
 from ..scanning.pools import number_of_jobs
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
+from ..weights.plan import Job, plan
 from ..weights.tensors import steady
 from .model import Given, adapt, asked
 from .mp import mp_columns
@@ -189,6 +191,7 @@ class WeightWatcher(package.WeightWatcher):
         seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
+        asked_layers = options.pop("layers", None)
         with quiet(seed):
             refuse_invalid(options)
             if given is not None:
@@ -206,7 +209,7 @@ class WeightWatcher(package.WeightWatcher):
                     detX=bool(options.get("detX") or options.get("ERG")),
                     settings=Settings(quality=quality),
                     limits={name: options[name] for name in LIMITS if name in options},
-                    layers=options.get("layers", []),
+                    jobs=self._planned(asked_layers, options),
                     progress=progress,
                     randomize=bool(options.get("randomize")),
                     seed=seed,
@@ -214,6 +217,19 @@ class WeightWatcher(package.WeightWatcher):
                     ahead=ahead,
                 )
                 return self._carry_out(self._run, options)
+
+    def _planned(self, layers: Any, options: dict[str, Any]) -> list[Job]:
+        """The jobs; where weightwatcher combines layers it takes `layers` itself."""
+        assert self._given is not None
+        if self._combines(options) or self._given.is_foreign:
+            if layers is not None:
+                options["layers"] = layers
+            return []
+        return plan(self._given.entries, layers, start_ids=options.get("start_ids"))
+
+    def _combines(self, params: dict[str, Any]) -> bool:
+        """True in modes that combine layers, where weightwatcher's walk stays as it is."""
+        return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
 
     def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
         try:
@@ -272,8 +288,7 @@ class WeightWatcher(package.WeightWatcher):
         iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
         if self._run is None or self._given is None:
             return iterator
-        combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
-        walk = Walk(iterator, self._given, params, self._run, combines, self._as_stored(params))
+        walk = Walk(iterator, self._given, params, self._run, self._combines(params), self._as_stored(params))
         walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
         return iter(())
 
@@ -329,10 +344,7 @@ class WeightWatcher(package.WeightWatcher):
         if not record.failure and not (self._as_stored(params) or all_finite(ww_layer.Wmats)):
             record.failure = self._why_undefined(record)
         if not record.failure:
-            try:
-                super().apply_esd(ww_layer, params)
-            except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-                record.failure = f"layer {record.title}: no spectrum, {type(error).__name__}: {error}"
+            super().apply_esd(ww_layer, params)
         # A Gram matrix tells by itself that an entry is not finite.
         if not record.failure and not np.isfinite(ww_layer.sv_max):
             record.failure = self._why_undefined(record)
@@ -346,17 +358,15 @@ class WeightWatcher(package.WeightWatcher):
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
         record = self._record(ww_layer)
-        try:
+        if record is None:
             return super().apply_random_esd(ww_layer, params)
-        except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-            if record is None:
-                raise
-            why = f"layer {record.title}: no randomised spectrum, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
-            # The next layer's shuffles are to be the same whether threads had drawn these or not.
-            if not isinstance(error, MemoryError):
-                collections.deque(record.draws, maxlen=0)
-            return ww_layer
+        stage = functools.partial(super().apply_random_esd, ww_layer, params)
+        outcome = attempt(record.title, "no randomised spectrum", stage)
+        record.failure = record.failure or outcome.reason
+        # The next layer's shuffles are to be the same whether threads had drawn these or not.
+        if outcome.reason and "MemoryError" not in outcome.reason:
+            collections.deque(record.draws, maxlen=0)
+        return ww_layer
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
@@ -413,11 +423,8 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            try:
-                record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
-            except np.linalg.LinAlgError as error:
-                record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
-            if record.result is not None and record.traps is not None:
+            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+            if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
 
@@ -425,11 +432,10 @@ class WeightWatcher(package.WeightWatcher):
         """The traps that were begun; a search that fails costs their columns and the row its status."""
         assert record.result is not None
         assert record.traps is not None
-        try:
-            record.result = record.result.with_traps(record.traps())
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            why = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
+        traps = attempt(record.title, "no traps", record.traps)
+        record.failure = record.failure or traps.reason
+        if traps.value is not None:
+            record.result = record.result.with_traps(traps.value)
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None

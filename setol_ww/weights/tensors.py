@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
+# Attributes of modules that tell how their weight is laid out.
+FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
 SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
 
@@ -51,6 +53,10 @@ class WeightTensor:
     load_part : callable, optional
         Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
         out of the loaded tensor.
+    facts : mapping
+        Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
+    known_as : tuple of str
+        Other names of the same tensor in its module.
     """
 
     name: str
@@ -64,6 +70,8 @@ class WeightTensor:
     effective: bool = False
     file: Path | None = None
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    known_as: tuple[str, ...] = ()
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
@@ -120,6 +128,7 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    also = _other_names(model)
     for index, (prefix, module) in enumerate(model.named_modules()):
         made_of = _effective_weight(prefix, module)
         if made_of:
@@ -132,8 +141,17 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
-            entries.append(_entry(name, tensor, names, module, index, same_as=factor))
+            entry = _entry(name, tensor, names, module, index, same_as=factor)
+            entries.append(replace(entry, known_as=also.get(id(tensor), ())))
     return entries
+
+
+def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
+    """Every name of each parameter but its first, by identity."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+    return {key: tuple(found[1:]) for key, found in names.items() if len(found) > 1}
 
 
 def _entry(
@@ -155,7 +173,8 @@ def _entry(
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
-    return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective)
+    facts = {fact: getattr(module, fact) for fact in FACTS if isinstance(getattr(module, fact, None), int)}
+    return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
 
 def _unusual(tensor: Any) -> str:
@@ -228,5 +247,18 @@ def _memory(tensor: Any) -> Any:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts `layers.2` before `layers.10`."""
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name) if piece]
+    """Sort key that puts `layers.2` before `layers.10`.
+
+    Numbers compare by the length of their digits and then as text, so that no number is too long.
+
+    >>> sorted(["layers.10", "layers.2", "layers"], key=natural_key)
+    ['layers', 'layers.2', 'layers.10']
+    """
+    return [_piece_key(piece) for piece in re.split(r"([0-9]+)", name) if piece]
+
+
+def _piece_key(piece: str) -> tuple[int, int, str]:
+    if not "0" <= piece[0] <= "9":
+        return 1, 0, piece
+    digits = piece.lstrip("0")
+    return 0, len(digits), digits

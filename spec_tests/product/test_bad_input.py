@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
+from setol_ww.scanning import row
 from setol_ww.watcher import subclass as room
 from spec_tests.plain import plain_analyze
 
@@ -141,7 +142,7 @@ def test_refusals_are_value_errors_that_repeat_the_question():
         ww.analyze(nn.Linear(20, 20), engine="quick")
     with pytest.raises(ww.InvalidInput, match=r"'fit': 'spline'.*refuses them: Unknown fit type spline"):
         ww.analyze(nn.Linear(20, 20), fit="spline")
-    with pytest.raises(ww.InvalidInput, match="layer filter ids must be all > 0 or < 0"):
+    with pytest.raises(ww.InvalidInput, match=r"nothing here is called 1\. Accepted are names \(weight\)"):
         ww.analyze(nn.Linear(20, 20), layers=[1, -2])
     with pytest.raises(ww.InvalidInput, match="min_evals 10 > max_evals 5"):
         ww.analyze(nn.Linear(20, 20), min_evals=10, max_evals=5)
@@ -227,13 +228,40 @@ def test_a_layer_too_large_for_memory_fails_alone(monkeypatch, n_jobs):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_programming_error_is_not_swallowed(monkeypatch, n_jobs):
-    def broken(matrix, device):
-        raise AttributeError("a bug")
+@pytest.mark.parametrize("how", ["analyze", "scan"])
+def test_a_defect_of_ours_costs_its_row_and_is_logged(monkeypatch, caplog, tmp_path, n_jobs, how):
+    """Whatever a layer throws becomes its failed row, with type and cause; the traceback is in the log."""
 
+    def broken(matrix, device):
+        if 30 in matrix.shape:
+            raise AttributeError("a bug")
+        return real(matrix, device)
+
+    real = room.eigenvalues
     monkeypatch.setattr(room, "eigenvalues", broken)
-    with pytest.raises(AttributeError, match="a bug"):
-        ww.analyze(model_with(""), n_jobs=n_jobs)
+    monkeypatch.setattr(row, "eigenvalues", broken)
+    caplog.set_level("DEBUG", logger="setol_ww")
+    if how == "analyze":
+        frame = ww.analyze(model_with(""), n_jobs=n_jobs)
+    else:
+        torch.save(model_with("").state_dict(), tmp_path / "model.pt")
+        frame = ww.scan(tmp_path / "model.pt")
+    frame = frame.set_index("longname")
+    assert frame["status"].eq("failed").to_dict() == {"good": False, "bad": True, "last": False}
+    assert frame.loc["bad", "reason"].endswith("AttributeError: a bug")
+    assert any(record.exc_info and record.exc_info[0] is AttributeError for record in caplog.records)
+
+
+@pytest.mark.parametrize("how", ["analyze", "scan"])
+def test_an_interrupt_is_no_failure_of_a_layer(monkeypatch, tmp_path, how):
+    def interrupted(matrix, device):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "eigenvalues", interrupted)
+    monkeypatch.setattr(row, "eigenvalues", interrupted)
+    torch.save(model_with("").state_dict(), tmp_path / "model.pt")
+    with pytest.raises(KeyboardInterrupt):
+        ww.analyze(model_with("")) if how == "analyze" else ww.scan(tmp_path / "model.pt")
 
 
 def test_nothing_left_to_analyse_is_an_empty_table_with_a_reason():

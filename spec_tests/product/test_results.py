@@ -150,7 +150,7 @@ def test_extras_of_the_entries_become_columns(tmp_path):
         extras={FARMS: fit, TRAPS: ww.find_traps(W)},
         theirs={"detX_num": 11, "alpha": 2.5},
     )
-    results = Results.from_records([record], Options(randomize=True, farms=True), {"fingerprint": "abc"})
+    results = Results.from_records([record], Options(randomize=True, farms=True), {"weights": "abc"})
     results.save(tmp_path / "a.setol")
     again = ww.open_results(tmp_path / "a.setol")
     row = again.table().iloc[0]
