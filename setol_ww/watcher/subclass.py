@@ -69,7 +69,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `attrs["coverage"]` lists what became of every tensor.
+        `WeightWatcher.coverage` lists what became of every tensor.
 
     Raises
     ------
@@ -242,7 +242,6 @@ class WeightWatcher(package.WeightWatcher):
             self._run = None
         told = run.coverage()
         self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
-        self.details.attrs["coverage"] = told
         return self.details
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:

@@ -368,9 +368,12 @@ def test_coverage_has_every_parameter_of_two_dimensions():
     assert coverage["n_params"].sum() == sum(model.get_parameter(name).numel() for name in names)
 
 
-def test_coverage_travels_with_the_table():
-    frame = ww.analyze(nn.Linear(20, 30))
-    assert frame.attrs["coverage"][0]["longname"] == "weight"
+def test_nothing_travels_with_the_table():
+    """pandas copies what does, for every row that is looked at."""
+    watcher = ww.WeightWatcher(nn.Linear(20, 30))
+    frame = watcher.analyze()
+    assert frame.attrs == {}
+    assert watcher.coverage["longname"].tolist() == ["weight"]
     assert len(pd.concat([frame, frame], ignore_index=True)) == 2
 
 
