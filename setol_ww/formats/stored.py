@@ -60,7 +60,7 @@ class Stored:
     code : str
         How the library calls the type, where that is not `dtype`: numpy's code with the byte order, which is kept.
     swapped : bool
-        True for bytes in the order of another machine, turned when they are read (torch).
+        True for bytes in the order of another machine that are turned when they are read.
     unfit : str
         Why it has no values that can be read.
     key : object
@@ -129,6 +129,8 @@ class Stored:
         values = np.ndarray(
             self.shape, dtype, flat if flat.size else np.empty(dtype.itemsize or 1, np.uint8), 0, strides
         )
+        if self.swapped:
+            return values.astype(dtype.newbyteorder("="))
         return values if 2 * self.n_elements * dtype.itemsize > flat.size else values.copy()
 
     def _torch(self, flat: np.ndarray, handle: Handle) -> Any:
@@ -139,12 +141,12 @@ class Stored:
             raise handle.unreadable(
                 f"the torch that is installed ({torch.__version__}) has no type {self.code or self.dtype}"
             )
-        if self.swapped:
+        if self.swapped and self.n_elements:
             word = self.itemsize // 2 if dtype.is_complex else self.itemsize
             flat = flat.reshape(-1, word)[:, ::-1].reshape(-1)
-        values = torch.from_numpy(flat).view(dtype)
         if self.n_elements == 0:
             return torch.empty(self.shape, dtype=dtype)
+        values = torch.from_numpy(flat).view(dtype)
         values = values.as_strided(self.shape, self.strides)
         # A few columns are not to hold the memory of all of them.
         return values if 2 * self.n_elements > values.untyped_storage().nbytes() // self.itemsize else values.clone()

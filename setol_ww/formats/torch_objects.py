@@ -102,6 +102,7 @@ class Maker:
             ("collections", "OrderedDict"): _ordered,
             ("collections", "defaultdict"): lambda machine, *args: {},
             ("collections", "Counter"): lambda machine, *args: args[0] if args and isinstance(args[0], dict) else {},
+            **{(module, kind): _set for module in ("builtins", "__builtin__") for kind in ("set", "frozenset")},
             ("_codecs", "encode"): _encode,
             ("numpy", "dtype"): lambda machine, code, *rest: Dtype(code),
             **{(f"numpy.{core}.multiarray", name): make for core in ("core", "_core") for name, make in arrays.items()},
@@ -181,7 +182,7 @@ class Maker:
 
     def from_buffer(self, machine: Machine, data: Any, dtype: Any, shape: Any, order: Any) -> Array:
         made = Array(self)
-        made.build((1, shape, dtype, order == "F", data))
+        made.build((1, shape, dtype, order == "F", data), native=False)
         return made
 
 
@@ -222,8 +223,8 @@ class Array(Buildable):
         """Empty before it is known."""
         return self.stored.shape if self.stored is not None else ()
 
-    def build(self, state: Any) -> None:
-        """Take shape, type, order and bytes."""
+    def build(self, state: Any, native: bool = True) -> None:
+        """Take shape, type, order and bytes, which numpy turns into the order of this machine."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Dtype):
             raise Refused("an array of numpy's without its shape, type and bytes")
         _, size, dtype, fortran, data = state
@@ -237,7 +238,14 @@ class Array(Buildable):
         if len(data) != math.prod(shape) * kind.itemsize:
             raise Refused(f"an array of the shape {shape} of {kind} in {len(data)} bytes")
         self.stored = Stored(
-            shape, strides, dtype_word(kind), kind.itemsize, MemoryBlock(data), library="numpy", code=kind.str
+            shape,
+            strides,
+            dtype_word(kind),
+            kind.itemsize,
+            MemoryBlock(data),
+            library="numpy",
+            code=kind.str,
+            swapped=native and not kind.isnative,
         )
 
 
@@ -257,6 +265,14 @@ def _ordered(machine: Machine, pairs: Any = ()) -> dict[Any, Any]:
     if any(len(pair) != 2 for pair in pairs):
         raise Refused("an ordered dictionary of something else than pairs")
     return {hashable(key): value for key, value in pairs}
+
+
+def _set(machine: Machine, items: Any = ()) -> Placeholder:
+    """A set, its members not hashed."""
+    made = Placeholder(Global("builtins", "set"))
+    if isinstance(items, list):
+        made.items = items
+    return made
 
 
 def _encode(machine: Machine, text: Any, encoding: Any = "latin1", *rest: Any) -> bytes:

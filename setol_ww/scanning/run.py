@@ -119,9 +119,7 @@ def scan(
     weights, by_file = checkpoint_fingerprint(path)
     mine = shard_of(jobs_of(path, wanted), part)
     if checkpoint_fingerprint(path)[0] != weights:
-        raise ChangedCheckpoint(
-            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
-        )
+        raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
     options = replace(options, fingerprints=by_file)
     about = {**_about(path, options, wanted, part, mine), "weights": weights}
     with Store.open(target and store_path(target), about, resume=resume) as store:
