@@ -14,7 +14,7 @@ from .base import Contents, Format
 from .blocks import Block, FileBlock
 from .handle import Handle
 from .stored import Stored, contiguous, name_of, refuse_more_slices_than_bytes, shape_of
-from .zip_members import archive_of
+from .zip_members import archive_of, is_zip
 
 MAGIC = b"\x93NUMPY"
 # numpy refuses longer headers, too.
@@ -122,4 +122,4 @@ class _Behind:
 
 
 NPY = Format("npy", (".npy",), "one array of numpy's, called after its file", open_npy, library="numpy")
-NPZ = Format("npz", (".npz",), "arrays of numpy's by name, packed or not", open_npz, library="numpy")
+NPZ = Format("npz", (".npz",), "arrays of numpy's by name, packed or not", open_npz, is_zip, library="numpy")

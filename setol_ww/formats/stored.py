@@ -14,6 +14,7 @@ from .handle import Handle
 
 MAX_DIMENSIONS = 64
 LARGEST = 2**63 - 1
+WIDEST = 16
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,10 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def shape_of(values: Any) -> tuple[int, ...]:
-    """A shape as a file has it, else `ValueError`: integers from 0, not too many, their product below 2**63."""
+    """A shape as a file has it, else `ValueError`: not too many integers from 0, for fewer than 2**63 bytes."""
     shape = sizes_of(values, "shape")
-    if math.prod(side for side in shape if side) > LARGEST:
-        raise ValueError("a shape with more elements than 2**63 - 1")
+    if math.prod(side for side in shape if side) > LARGEST // WIDEST:
+        raise ValueError("a shape with more bytes than 2**63 - 1")
     return shape
 
 

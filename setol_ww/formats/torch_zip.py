@@ -11,16 +11,11 @@ from .handle import Handle, Refused
 from .pickles import Machine, Source
 from .stored import size_of
 from .torch_objects import Maker, Storage, storage_type
-from .zip_members import MAGIC, Archive, archive_of
+from .zip_members import Archive, archive_of, is_zip
 
 ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt")
 PICKLE = "data.pkl"
 ORDERS = {b"little": "little", b"big": "big"}
-
-
-def is_zip(handle: Handle) -> bool:
-    """True for an archive."""
-    return handle.size >= len(MAGIC) and handle.text(0, len(MAGIC)) == MAGIC
 
 
 def open_zip(handle: Handle) -> Contents:

@@ -14,6 +14,7 @@ from .handle import Handle
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAGIC = b"PK\x03\x04"
+EMPTY = b"PK\x05\x06"
 ENCRYPTED = 0x1
 
 
@@ -68,6 +69,11 @@ class Archive:
         return repr(
             [(one.filename, one.file_size, one.compress_size, one.CRC) for one in self.members.values()]
         ).encode()
+
+
+def is_zip(handle: Handle) -> bool:
+    """True for an archive with nothing before it."""
+    return handle.size >= len(MAGIC) and handle.text(0, len(MAGIC)) in (MAGIC, EMPTY)
 
 
 def archive_of(handle: Handle) -> Archive:
