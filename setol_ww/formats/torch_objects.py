@@ -16,7 +16,7 @@ import numpy as np
 from ..core.arrays import dtype_word
 from .blocks import Block, MemoryBlock
 from .handle import Refused
-from .pickles import Buildable, Constructor, Global, Machine, Placeholder, hashable
+from .pickles import MAX_ARGUMENTS, Buildable, Constructor, Global, Machine, Placeholder, hashable
 from .stored import Stored, contiguous, refuse_more_slices_than_bytes, shape_of, size_of, sizes_of
 
 ITEMSIZES = {
@@ -165,6 +165,14 @@ class Maker:
     def elsewhere(self, machine: Machine, data: Any, dtype: Any, *rest: Any) -> Stored:
         shape = data.shape if isinstance(data, (Stored, Array)) else (0, 0)
         return self.without_values(shape, _torch_dtype(dtype), "it was saved from a device that torch has no files of")
+
+    def otherwise(self, what: Any, args: tuple[Any, ...]) -> Stored | Placeholder:
+        """An object of no known kind; made from a storage it is a tensor all the same, and is not to go unmentioned."""
+        storage = next((arg for arg in args[:MAX_ARGUMENTS] if isinstance(arg, Storage)), None)
+        if storage is None:
+            return Placeholder(what, args)
+        unfit = f"its shape is not that of a matrix: {str(what)[:80]} makes it, which is not known here"
+        return self.without_values((0, 0), storage.dtype, unfit)
 
     def without_values(self, size: Any, dtype: str, unfit: str) -> Stored:
         """A tensor of which shape and type are known."""

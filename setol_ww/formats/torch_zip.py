@@ -26,7 +26,8 @@ def open_zip(handle: Handle) -> Contents:
     archive = Archive(handle, archive.members, checked=archive.members[f"{prefix}{PICKLE}"].CRC != 0)
     pickled = archive.read(f"{prefix}{PICKLE}")
     storages = _Storages(archive, prefix)
-    tree = Machine(Source.of(pickled), Maker(archive.unpacked_size()).table, storages.load).run()
+    maker = Maker(archive.unpacked_size())
+    tree = Machine(Source.of(pickled), maker.table, storages.load, maker.otherwise).run()
     return Contents(tree, archive.structure() + pickled, plain=False)
 
 

@@ -16,6 +16,7 @@ LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAGIC = b"PK\x03\x04"
 EMPTY = b"PK\x05\x06"
 ENCRYPTED = 0x1
+UTF_8 = 0x800
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Archive:
         if magic != MAGIC:
             raise handle.unreadable(f"the member {name!a} is not where the directory of the archive says")
         offset = info.header_offset + LOCAL_HEADER.size + name_size + extra_size
+        there = handle.text(info.header_offset + LOCAL_HEADER.size, name_size)
+        if there.decode("utf-8" if info.flag_bits & UTF_8 else "cp437") != info.orig_filename:
+            raise handle.unreadable(f"the member {name!a} of the directory is called {there[:100]!a} where it lies")
         if offset + info.compress_size > handle.size:
             raise handle.unreadable(f"it is cut short: the member {name!a} reaches beyond its end")
         crc = info.CRC if self.checked else None

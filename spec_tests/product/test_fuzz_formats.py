@@ -88,9 +88,11 @@ def verdict(path: Path) -> str:
         truth = read_elsewhere(path)
     except Unread as error:
         return "empty" if not any(value is not None for value in found.values()) else f"read by us alone: {error}"
-    if list(found) != [name for name in truth if name in found] and path.suffix != ".safetensors":
-        return f"other names: {list(found)}, elsewhere {list(truth)}"
-    absent = set(truth) ^ set(found)
+    there = [name for name in found if name in truth]
+    if there != [name for name in truth if name in found] and path.suffix != ".safetensors":
+        return f"another order: {list(found)}, elsewhere {list(truth)}"
+    absent = {name for name in truth if name not in found}
+    absent |= {name for name, value in found.items() if value is not None and name not in truth}
     if absent:
         return f"names on one side only: {sorted(absent)}"
     for name, value in found.items():
@@ -98,9 +100,16 @@ def verdict(path: Path) -> str:
             continue
         if truth[name] is None:
             return f"{name} is read by us alone"
-        if not np.array_equal(value, plain(truth[name]), equal_nan=value.dtype.kind == "f"):
+        if not same(value, plain(truth[name])):
             return f"other values of {name}"
     return "read"
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal shapes and values; records by their bytes."""
+    if one.dtype.kind == "V":
+        return one.shape == other.shape and one.tobytes() == other.tobytes()
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def written(folder: Path, file: BrokenFile) -> Path:
