@@ -44,6 +44,8 @@ def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
     if mapping is None:
         raise UnreadableCheckpoint(f"{file}: it holds a {word_of(loaded)}, not a mapping of names to tensors")
     named = {str(name): tensor for name, tensor in inner_mapping(mapping).items() if _is_name(name)}
+    for name in [name for name, value in named.items() if _is_module(value)]:
+        named |= {f"{name}.{inner}": value for inner, value in state_dict_of(named[name]).items()}
     if named and all(name.startswith(PREFIX) for name in named):
         named = {name.removeprefix(PREFIX): tensor for name, tensor in named.items()}
     return named

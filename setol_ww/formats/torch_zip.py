@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from .base import Contents, Format
-from .blocks import FileBlock
+from .blocks import DeflatedBlock
 from .handle import Handle, Refused
 from .pickles import Machine, Source
 from .stored import size_of
@@ -71,11 +71,13 @@ class _Storages:
             if member not in self.archive.members:
                 raise self.archive.handle.unreadable(f"the member {ascii(member)[:200]} is not in it")
             block = self.archive.block(member)
-            if not isinstance(block, FileBlock):
+            if isinstance(block, DeflatedBlock):
                 block.refuse_bomb(self.archive.handle)
             if block.size != number * itemsize:
                 raise Refused(f"a storage of {number} values of {dtype} in a member of {block.size} bytes")
             self.made[name] = Storage(dtype, itemsize, number, block, name, swapped=self.swapped)
+        elif isinstance(again := self.made[name].block, DeflatedBlock):
+            again.shared = True
         found = self.made[name]
         if (found.dtype, found.size) != (dtype, number):
             raise Refused(f"the storage {name[:80]!r} with two types or sizes")

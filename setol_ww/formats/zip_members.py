@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from dataclasses import dataclass
+from typing import IO, cast
 
 from .blocks import MAX_RATIO, RATIO_FROM, DeflatedBlock, FileBlock
 from .handle import Handle
@@ -83,7 +84,7 @@ def is_zip(handle: Handle) -> bool:
 def archive_of(handle: Handle) -> Archive:
     """The archive that a file is."""
     members: dict[str, zipfile.ZipInfo] = {}
-    with zipfile.ZipFile(handle.stream()) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], handle.stream())) as archive:
         for info in archive.infolist():
             if info.filename in members:
                 raise handle.unreadable(f"it has two members called {ascii(info.filename)[:80]}")
