@@ -161,7 +161,7 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
         return replace(found, universality_class=light, evidence=said)
     laws = _heavy_laws(spectrum, tail)
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
-    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk, spectrum.slices)
+    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
     few = bulk.spikes <= (FEW_ABOVE_A_BULK if bulk.is_marchenko_pastur else FEW_SPIKES) * spectrum.rank
     heavy = tested.z > (WINS if few else LOSES) and (bulk.spikes > 0 or tail.alpha <= WEAKLY_HEAVY_ALPHA)
