@@ -6,11 +6,13 @@ import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core.arrays import as_matrix
 from ..core.checks import one_of
 from ..core.errors import InvalidInput
 from ..spectrum.bulk import BulkFit, fit_bulk
 from ..spectrum.erg import ErgCut, erg_cut, first_product_below_one
 from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.tail import TailFit, fit_tail
 from ..traps.find import TrapReport
 from .classes import Universality, UniversalityClass, universality
@@ -65,15 +67,21 @@ class LayerResult:
         return replace(self, traps=traps, verdict=trapped(self.verdict, traps))
 
 
-def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
-    """`analyze_matrix` from a spectrum that is there already."""
+def analyze_spectrum(
+    spectrum: Spectrum, settings: Settings | None = None, strengths: Strengths | None = None
+) -> LayerResult:
+    """`analyze_matrix` from a spectrum that is there already.
+
+    `strengths` (`strengths_of` the matrices) are what the class needs of the entries; without them it takes the noise
+    to be of one variance and says so.
+    """
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
     tail = fit_tail(spectrum)
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)
-    bulk = fit_bulk(spectrum)
+    bulk = fit_bulk(spectrum, strengths=strengths)
     kind = universality(spectrum, tail, bulk)
     random_like = kind.universality_class is UniversalityClass.RANDOM_LIKE
     verdict = judge(tail, erg, both, sigmas=settings.sigmas, random_like=random_like)
@@ -108,4 +116,4 @@ def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
     >>> result.erg.status.value, result.erg.rank
     ('ok', 163)
     """
-    return analyze_spectrum(Spectrum.from_matrix(W), settings)
+    return analyze_spectrum(Spectrum.from_matrix(W), settings, strengths_of([as_matrix(W)]))

@@ -24,6 +24,7 @@ from ..layer.result import analyze_spectrum
 from ..layer.weightwatcher_columns import CONV_FACTOR, FIT, NORMS, SIZES, classic_row
 from ..linalg.eigenvalues import eigenvalues
 from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import strengths_of
 from ..traps.find import find_traps_of
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
@@ -93,7 +94,7 @@ def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     spectrum = pooled_spectrum(matrices, eps, options.device)
     if not np.isfinite(spectrum.raw).all():
         return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    result, reason = analyze_spectrum(spectrum), ""
+    result, reason = analyze_spectrum(spectrum, strengths=strengths_of(matrices)), ""
     if options.randomize:
         kernel = tuple(job.shape[2:]) if job.part is not None and job.part.kind == "kernel" else None
         try:

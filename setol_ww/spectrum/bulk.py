@@ -147,12 +147,11 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL, strengths: Strengths |
         return _no_fit(Outcome.FLAT)
     positive = spectrum.raw[spectrum.num_evals - spectrum.rank :]
     # Dead columns leave an N x rank matrix, dead rows an M x rank one.
-    if spectrum.rank == spectrum.num_evals:
-        sides = {spectrum.N}
-    else:
-        sides = {spectrum.N, spectrum.M} if strengths is None else {max(strengths.rows, strengths.columns)}
-    fits = [_fit(spectrum, positive, Noise(float(side), positive.size / spectrum.slices, spectrum.slices, strengths), level)
-            for side in sorted(sides)]
+    longer = spectrum.N if strengths is None else max(strengths.rows, strengths.columns)
+    shorter = positive.size / spectrum.slices
+    sides = {max(longer, shorter)} | ({float(spectrum.M)} if spectrum.rank < spectrum.num_evals else set())
+    whole = [Noise(float(side), shorter, spectrum.slices, strengths) for side in sorted(sides)]
+    fits = [_fit(spectrum, positive, noise, level) for noise in whole]
     return min(fits, key=lambda fit: fit.ks)
 
 

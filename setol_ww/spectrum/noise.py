@@ -55,7 +55,11 @@ class Noise:
         """Of one slice of mean strength, at this ratio of the sides."""
         assert self.strengths is not None
         row, column = self.strengths.row, self.strengths.column
-        return UnevenNoise(row, column, q) if self.strengths.rows >= self.strengths.columns else UnevenNoise(column, row, q)
+        return (
+            UnevenNoise(row, column, q)
+            if self.strengths.rows >= self.strengths.columns
+            else UnevenNoise(column, row, q)
+        )
 
     @cached_property
     def _bulk(self) -> UnevenNoise:

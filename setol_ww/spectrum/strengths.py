@@ -80,11 +80,14 @@ def strengths_of(matrices: Sequence[Any]) -> Strengths:
     """
     sums = _Sums.of(matrices)
     if not sums.filled or not math.isfinite(sums.second + sums.sixth):
+        rows, columns = matrices[0].shape
         even = np.ones(1)
-        return Strengths(*matrices[0].shape, even, even, even, 0.0, 0.0, 0.0, math.nan, math.nan)
-    sides = sums.row, sums.column, sums.slice
+        return Strengths(int(rows), int(columns), even, even, even, 0.0, 0.0, 0.0, math.nan, math.nan)
     evenness = _evenness(sums)
-    profiles, spreads = zip(*(_profile(side, evenness, number) for number, side in enumerate(sides)))
+    row, row_spread = _profile(sums.row, evenness, 0)
+    column, column_spread = _profile(sums.column, evenness, 1)
+    part, slice_spread = _profile(sums.slice, evenness, 2)
+    profiles = row, column, part
     live = [int(np.count_nonzero(side[1])) for side in (sums.row, sums.column)]
     squares, cubes = (math.prod(float(np.mean(profile**power)) for profile in profiles) for power in (2, 3))
     m4 = sums.fourth * sums.filled / sums.second**2 / squares
@@ -92,7 +95,18 @@ def strengths_of(matrices: Sequence[Any]) -> Strengths:
     # Zeros are entries of g as well, in the share that they have.
     share = sums.filled / (live[0] * live[1] * max(1, int(np.count_nonzero(sums.slice[1]))))
     m4, m6 = m4 / share, m6 / share**2
-    return Strengths(*live, *profiles, *spreads, m4 - 3, m6 - 15 * m4 + 30)
+    return Strengths(
+        rows=live[0],
+        columns=live[1],
+        row=row,
+        column=column,
+        slice=part,
+        row_spread=row_spread,
+        column_spread=column_spread,
+        slice_spread=slice_spread,
+        k4=m4 - 3,
+        k6=m6 - 15 * m4 + 30,
+    )
 
 
 @dataclass
@@ -115,13 +129,16 @@ class _Sums:
     @classmethod
     def of(cls, matrices: Sequence[Any]) -> _Sums:
         rows, columns = matrices[0].shape
-        sums = cls(*((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices))))
+        row, column, part = ((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices)))
+        sums = cls(row, column, part)
         unit = 0.0
-        for number, matrix in enumerate(matrices):
-            for start, block in _pieces(matrix):
-                size = np.abs(block)
-                unit = unit or float(size.max())
-                sums._add(number, start, size / unit if unit else size)
+        # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for number, matrix in enumerate(matrices):
+                for start, block in _pieces(matrix):
+                    size = np.abs(block)
+                    unit = unit or float(size.max())
+                    sums._add(number, start, size / unit if unit else size)
         return sums
 
     def _add(self, number: int, start: int, size: FloatArray) -> None:

@@ -21,6 +21,7 @@ from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..scanning.pools import number_of_jobs
+from ..spectrum.strengths import strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.tensors import steady
@@ -415,7 +416,11 @@ class WeightWatcher(package.WeightWatcher):
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
             try:
-                record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+                spectrum = spectrum_of(ww_layer, record.precision)
+                # The entries belong to the spectrum unless weightwatcher made another one of them.
+                own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+                strengths = strengths_of(ww_layer.Wmats) if own and spectrum.slices == len(ww_layer.Wmats) else None
+                record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
             except np.linalg.LinAlgError as error:
                 record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
             if record.result is not None and record.traps is not None:

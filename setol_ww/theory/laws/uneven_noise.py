@@ -27,11 +27,14 @@ from .base import Law
 
 # Relative precision of the roots behind an edge.
 TOLERANCE = 1e-14
-# Points of the density, and strengths that it is computed from: the edges use all that are given.
-NODES, LARGEST_PROFILE = 128, 128
-# Distances from the axis, relative to x, at which the resolvent is followed down to the density.
-DESCENT = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)
-STEPS = 4
+# Share of the upper edge below which a law without a lower edge is followed by its root.
+HARD_EDGE = 1e-7
+# Points of the density (twice), and strengths that it is computed from: the edges use all that are given.
+NODES, LARGEST_PROFILE = 80, 96
+# The resolvent is followed from the one height above the axis (in upper edges) down to the other (in x), in so many
+# even steps of the logarithm, at most so many of Newton's at each; on the way roots need not be exact.
+START, END, HEIGHTS, STEPS = 2.0, 1e-6, 14, 4
+COARSE, FINE = 0.03, 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +128,9 @@ class UnevenNoise(Law):
             return 0.0
         # The side with fewer strengths is followed beyond its pole, the other below zero.
         if columns < rows:
-            beyond, below, share, ends = self.e, self.d, self.q, (columns, rows)
+            beyond, below, ends = self.e, self.d, (columns, rows)
         else:
-            beyond, below, share, ends = self.d, self.e, 1.0, (rows, columns)
+            beyond, below, ends = self.d, self.e, (rows, columns)
         beyond, below = beyond[beyond > 0], below[below > 0]
         over = ends[0] / beyond.size, ends[1] / below.size
 
@@ -160,50 +163,47 @@ class UnevenNoise(Law):
         return self.lower, self.upper
 
     @cached_property
-    def _grid(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Angles, points x = lower + (upper - lower) sin^2, density and distribution function there."""
-        lower, upper = self.support
-        angles = np.linspace(0, np.pi / 2, NODES)
-        x = lower + (upper - lower) * np.sin(angles) ** 2
-        inner = x[1:-1]
-        s = descend(inner, compressed(self.d, LARGEST_PROFILE), compressed(self.e, LARGEST_PROFILE), self.q)
-        density = np.zeros(NODES)
-        density[1:-1] = np.maximum(-s.imag, 0) / (math.pi * self.q * inner)
-        weight = density * (upper - lower) * np.sin(2 * angles)
-        # At a lower edge of 0 the density diverges as x^(-1/2): its weight is finite there.
-        weight[0] = max(0.0, 2 * weight[1] - weight[2]) if lower < 1e-9 * upper else 0.0
-        steps = np.diff(angles) * (weight[1:] + weight[:-1]) / 2
-        cdf = np.concatenate([[0.0], np.cumsum(steps)])
-        return angles, x, density, cdf / cdf[-1]
+    def _grid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Points of the support, density and distribution function there.
 
-    def _angle(self, x: Any) -> FloatArray:
+        Half of the points stand even in the angle that removes the edges, half in that of ln x: strengths that differ
+        much give eigenvalues over many powers of ten.
+        """
         lower, upper = self.support
-        share = np.clip((np.asarray(x, dtype=np.float64) - lower) / (upper - lower), 0, 1)
-        return np.arcsin(np.sqrt(share))
+        lowest = max(lower, HARD_EDGE * upper)
+        shares = np.sin(np.linspace(0, np.pi / 2, NODES)) ** 2
+        x = np.unique(np.concatenate([lowest + (upper - lowest) * shares, lowest * (upper / lowest) ** shares]))
+        x = x[(x > lowest) & (x < upper)]
+        s = descend(x, compressed(self.d, LARGEST_PROFILE), compressed(self.e, LARGEST_PROFILE), self.q)
+        density = np.maximum(-s.imag, 0) / (math.pi * self.q * x)
+        x = np.concatenate([[lowest], x, [upper]])
+        # At a hard edge the density diverges as x^(-1/2).
+        first = density[0] * math.sqrt(x[1] / lowest) if lowest > lower else 0.0
+        density = np.concatenate([[first], density, [0.0]])
+        below = 2 * lowest * first if lowest > lower else 0.0
+        steps = np.diff(np.log(x)) * (x[1:] * density[1:] + x[:-1] * density[:-1]) / 2
+        cdf = below + np.concatenate([[0.0], np.cumsum(steps)])
+        return x, density, cdf / cdf[-1]
 
     def pdf(self, x: Any) -> Any:
         """Density of the eigenvalues that are not zero, 0 outside the support; to some 1e-3 of its height."""
-        angles, _, density, _ = self._grid
+        nodes, density, _ = self._grid
         points = np.asarray(x, dtype=np.float64)
-        lower, upper = self.support
-        # Over the root of both distances from the edges the density is smooth.
-        smooth = density * np.sin(2 * angles)
-        smooth[0], smooth[-1] = (2 * smooth[1] - smooth[2]) if lower < 1e-9 * upper else 0.0, 0.0
-        theta = self._angle(points)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inside = np.interp(theta, angles, smooth) / np.sin(2 * theta)
-        return np.where((points > lower) & (points < upper), inside, 0.0)[()]
+        with np.errstate(divide="ignore"):
+            inside = np.interp(np.log(points), np.log(nodes), density * nodes) / points
+        return np.where((points > self.lower) & (points < self.upper), inside, 0.0)[()]
 
     def cdf(self, x: Any) -> Any:
         """Distribution function of the eigenvalues that are not zero."""
-        angles, _, _, cdf = self._grid
-        return np.interp(self._angle(x), angles, cdf)[()]
+        nodes, _, cdf = self._grid
+        points = np.asarray(x, dtype=np.float64)
+        inside = np.interp(points, nodes, cdf)
+        return np.where(points < nodes[0], cdf[0] * np.sqrt(np.maximum(points, 0) / nodes[0]), inside)[()]
 
     def quantile(self, p: Any) -> Any:
         """Inverse of `cdf`."""
-        angles, _, _, cdf = self._grid
-        lower, upper = self.support
-        return (lower + (upper - lower) * np.sin(np.interp(p, cdf, angles)) ** 2)[()]
+        nodes, _, cdf = self._grid
+        return np.interp(p, cdf, nodes)[()]
 
 
 def compressed(strengths: FloatArray, size: int) -> FloatArray:
@@ -221,11 +221,12 @@ def descend(x: FloatArray, d: FloatArray, e: FloatArray, q: float) -> np.ndarray
 
     Of z b = q <e / (1 - a e)> and z a = <d / (1 - b d)>, whose common value is s = z a b.
     """
-    z = x * (1 + 1j * DESCENT[0])
+    top = START * float(x[-1])
+    z = x + 1j * top
     a, b = d.mean() / z, q * e.mean() / z
-    for height in DESCENT:
-        z = x * (1 + 1j * height)
-        for _ in range(STEPS):
+    for part in np.linspace(0, 1, HEIGHTS):
+        z = x + 1j * top * (END * x / top) ** part
+        for _ in range(STEPS if part < 1 else 3 * STEPS):
             column, column_slope = _sums(a, e, q)
             row, row_slope = _sums(b, d, 1.0)
             first, second = z * b - column, z * a - row
@@ -234,7 +235,7 @@ def descend(x: FloatArray, d: FloatArray, e: FloatArray, q: float) -> np.ndarray
             step_a = -(first * row_slope + second * z) / determinant
             step_b = -(first * z + second * column_slope) / determinant
             a, b = a - step_a, b - step_b
-            if np.all(np.abs(step_a) < 1e-9 * np.abs(a)):
+            if np.all(np.abs(step_a) < (COARSE if part < 1 else FINE) * np.abs(a)):
                 break
     return np.asarray(z * a * b)
 
