@@ -15,14 +15,11 @@ import numpy as np
 import scipy.optimize
 
 from ..core.arrays import FloatArray
-from ..theory.laws.edge import quick_tracy_widom_sf, tracy_widom_sf
+from ..theory.laws.edge import cumulant_factor, quick_tracy_widom_sf, tracy_widom_sf
 from ..theory.laws.uneven_noise import UnevenNoise
 from .strengths import Strengths
 
 ANGLES = np.linspace(0, np.pi / 2, 2049)
-# The cumulants move the edge by a series in 1 / sqrt(N M): beyond this shift, or where its second term is larger than
-# its first, it says nothing.
-LARGEST_SHIFT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,21 +133,6 @@ class Noise:
         if self.sf(low) <= level or self.sf(high) >= level:
             return low
         return float(scipy.optimize.brentq(lambda x: self.sf(x) - level, low, high, xtol=1e-9 * high))
-
-
-def cumulant_factor(N: float, M: float, k4: float, k6: float) -> float:
-    """1 + k4 / sqrt(N M) + k6 / (N M), and NaN where the series has no domain: its terms are not small or do not fall.
-
-    Of k6 only what the fourth cumulant does not bring along counts as a further term.
-
-    Examples
-    --------
-    >>> cumulant_factor(100, 100, 3.0, 30.0), cumulant_factor(100, 100, 900.0, 1e6)
-    (1.033, nan)
-    """
-    first, second = k4 / math.sqrt(N * M), k6 / (N * M)
-    in_domain = abs(first) <= LARGEST_SHIFT and abs(second) <= LARGEST_SHIFT
-    return 1 + first + second if in_domain else math.nan
 
 
 def johnstone(N: FloatArray | float, M: FloatArray | float) -> tuple[FloatArray, FloatArray]:

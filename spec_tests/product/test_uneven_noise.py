@@ -13,8 +13,9 @@ import setol_ww as ww
 from fixtures import ensembles, traps
 from fixtures import uneven_noise as oracle
 from setol_ww.spectrum.bulk import fit_bulk
-from setol_ww.spectrum.noise import Noise, cumulant_factor, marchenko_pastur_cdf
+from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
 from setol_ww.spectrum.strengths import QUANTILES, strengths_of
+from setol_ww.theory.laws.edge import cumulant_factor
 from setol_ww.theory.laws.uneven_noise import UnevenNoise, compressed
 
 SHAPES = [(300, 200, (0.5, 0.0)), (240, 240, (0.3, 0.6)), (400, 60, (1.0, 0.2))]
