@@ -40,7 +40,7 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from setol_ww.scanning.cost import cost, in_words
-from setol_ww.weights.plan import plan
+from setol_ww.scanning.jobs import cost_of, jobs_of
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # hidden, ffn, key and value width, vocabulary, blocks
@@ -189,7 +189,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "model.safetensors.index.json").exists():
             print(f"written: {generate(folder, wanted) / 1e9:.2f} GB in {args.blocks + 1} shards")
-        units = sum(job.cost for job in plan(folder))
+        units = sum(cost_of(job) for job in jobs_of(folder))
         save_file({"warm.weight": torch.randn(60, 40)}, Path(scratch) / "warm.safetensors")
         ww.scan(Path(scratch) / "warm.safetensors")
         rows: list[dict[str, Any]] = []

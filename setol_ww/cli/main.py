@@ -50,7 +50,14 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for what was asked wrongly, cannot be read or written, or
     130 when interrupted."""
-    options = parser().parse_args(arguments)
+    root = parser()
+    options = root.parse_args(arguments)
+    if options.version:
+        return _version(options)
+    if options.verbose:
+        root.error("--verbose goes with --version")
+    if options.run is None:
+        root.error("the following arguments are required: COMMAND")
     try:
         return options.run(options)
     except (InvalidInput, OSError) as error:
@@ -64,8 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="setol-ww", description="SETOL diagnostics of trained weights, without data.")
-    root.add_argument("--version", action="version", version=f"setol-ww {__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    root.add_argument("--version", action="store_true", help="print the version")
+    root.add_argument("--verbose", action="store_true", help="with --version: all that a report of a problem needs")
+    root.set_defaults(run=None)
+    commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
     analyze = _command(commands, "analyze", "analyse every layer of a checkpoint", ANALYZE_EXAMPLE, _analyze)
     analyze.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
@@ -280,6 +289,16 @@ def _write(frame: Any, path: Path) -> None:
         raise InvalidInput(f"--out {path} was asked; it needs another package: pip install pyarrow ({error})") from None
     except OSError as error:
         raise InvalidInput(f"--out {path} was asked; it cannot be written: {error}") from None
+
+
+def _version(options: argparse.Namespace) -> int:
+    if not options.verbose:
+        _say(f"setol-ww {__version__}\n")
+        return 0
+    from .versions import versions_text
+
+    _say(versions_text() + "\n")
+    return 0
 
 
 def _spec(options: argparse.Namespace) -> int:

@@ -193,7 +193,7 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
         return replace(found, evidence=said)
     laws = _heavy_laws(spectrum, tail)
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
-    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk)
+    light_law = bulk_and_spikes(spectrum.unit_mean[spectrum.num_evals - tail.rank :], bulk)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
     why = _why_heavy(spectrum, bulk, tested.z)
     if not why and tested.z < LOSES and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank:
@@ -294,7 +294,7 @@ def _title(word: UniversalityClass) -> str:
 
 def _share(spectrum: Spectrum, bulk: BulkFit) -> float:
     """Share of the trace above the edge."""
-    return float(spectrum.raw[spectrum.num_evals - bulk.spikes :].sum() / spectrum.raw.sum())
+    return float(spectrum.values[spectrum.num_evals - bulk.spikes :].sum() / spectrum.values.sum())
 
 
 def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
@@ -316,7 +316,8 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
 
 
 def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:
-    y = np.log(spectrum.raw[spectrum.num_evals - tail.rank :] / tail.lambda_min_raw)
+    values = spectrum.values[spectrum.num_evals - tail.rank :]
+    y = np.log(values / values[0])
     return {"power law": power_law(y), "truncated power law": truncated_power_law(y), "lognormal": lognormal(y)}
 
 

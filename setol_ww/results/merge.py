@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ..core.checks import path_of
 from ..core.errors import InvalidInput
 from .export import export, refuse_unwritable
-from .store import SUFFIX, Store, store_path
+from .store import PLACE, SUFFIX, Store, store_path
 
-# What the shards of one scan may differ in; of `files` only the times.
-OF_ONE_SHARD = ("path", "files", "shard", "rows")
+# What the shards of one scan may differ in.
+OF_ONE_SHARD = (*PLACE, "shard", "rows")
 
 
 def frame_of(stores: Sequence[Store]) -> pd.DataFrame:
@@ -79,9 +78,8 @@ def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
     first = stores[0]
     seen: set[int] = set()
     for store in stores:
-        other = [what for what in first.about if what not in OF_ONE_SHARD and store.about[what] != first.about[what]]
-        if _names_and_sizes(store) != _names_and_sizes(first):
-            other.append("files")
+        both = {**first.about, **store.about}
+        other = [what for what in both if what not in OF_ONE_SHARD and store.about.get(what) != first.about.get(what)]
         if other:
             raise InvalidInput(f"merging {first.path} and {store.path} was asked; they differ in {', '.join(other)}")
         twice = seen & store.positions()
@@ -98,7 +96,3 @@ def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
     absent = sorted(set(range(max(counts))) - {number for number, _ in shards})
     if absent and not partial:
         raise InvalidInput(f"merging was asked; the shards {absent} are missing")
-
-
-def _names_and_sizes(store: Store) -> list[list[Any]]:
-    return [file[:2] for file in store.about["files"]]

@@ -22,6 +22,8 @@ SUFFIX = ".setol.sqlite"
 ENDINGS = (".sqlite", ".db")
 FORMAT = 1
 APPLICATION_ID = 0x5E701
+# Where the weights lay: kept to be read by people; by what they are known again is `weights`, their fingerprint.
+PLACE = ("path", "files")
 SCHEMA = """
 CREATE TABLE about (what TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (position INTEGER PRIMARY KEY, tensor TEXT NOT NULL, slice TEXT NOT NULL, status TEXT NOT NULL,
@@ -197,7 +199,7 @@ def _create(connection: sqlite3.Connection, about: dict[str, Any]) -> None:
 def _refuse_other(path: Path | None, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to go on with results of something else."""
     asked = json.loads(json.dumps(asked))
-    other = [what for what in {**asked, **found} if found.get(what) != asked.get(what)]
+    other = [what for what in {**asked, **found} if what not in PLACE and found.get(what) != asked.get(what)]
     if other:
         shown = "; ".join(f"{what} was {_short(found.get(what))}, now {_short(asked.get(what))}" for what in other)
         raise InvalidInput(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..weights.plan import Job
+from .jobs import cost_of
 from .pools import Pool
 from .row import Done, Options, given_up, work
 
@@ -33,7 +34,7 @@ def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, wo
     work : callable
         What is done with each; to be found by name where the workers are.
     """
-    waiting = deque(sorted(jobs, key=lambda job: (-job.cost, job.position)))
+    waiting = deque(sorted(jobs, key=lambda job: (-cost_of(job), job.position)))
     while waiting and (pool is None or waiting[-1].skipped):
         yield work(waiting.popleft() if pool is None else waiting.pop(), options)
     if pool is None:

@@ -2,11 +2,9 @@
 
 | file | what it does |
 |---|---|
-| `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
-| `rows` | one row: read one part of one tensor, compute, let it go |
-| `classic` | WeightWatcher's definitions without WeightWatcher |
-| `pools`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
-| `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
+| `jobs` | what there is to do: the plan of a checkpoint, and which of it a shard has |
+| `row` | one row: read one part of one tensor, compute, let it go |
+| `pools`, `dispatch` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
 | `cost` | shards of equal work, and the estimate of the time |
 """
 
@@ -16,6 +14,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,20 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..core.checks import one_of, path_of, seed_of
-from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_files
+from ..core.errors import ChangedCheckpoint, InvalidInput
+from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.merge import frame_of
 from ..results.store import ENDINGS, FORMAT, Store, store_path
-from ..weights.plan import Job, plan, shard_of
+from ..weights.plan import Job
+from ..weights.selector import Selector
 from .cost import Pace, in_words
 from .dispatch import finished
+from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import Options, columns, forget
+from .row import Options, columns
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -57,14 +59,14 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
         finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
-        Go on where a run with the same checkpoint and options was killed; False starts anew.
+        Go on where a run with the same weights and options was killed, wherever they lie; False starts anew.
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
@@ -96,7 +98,8 @@ def scan(
         An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
         another process is writing to it.
     UnreadableCheckpoint
-        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+        A file is truncated, corrupt, missing, or not plain weights, or it changed while it was scanned. What was
+        finished before stays in the store.
     OSError
         The disk is full. What was finished stays in the store.
 
@@ -112,9 +115,15 @@ def scan(
     path = path_of("path", path)
     options = _checked(device, randomize, seed)
     pool_maker(n_jobs)
-    wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
-    mine = shard_of(plan(path, wanted), part)
-    about = _about(path, options, wanted, part, mine)
+    wanted, part, target = Selector.of(layers).asked or None, _checked_shard(shard), _target(out)
+    weights, by_file = checkpoint_fingerprint(path)
+    mine = shard_of(jobs_of(path, wanted), part)
+    if checkpoint_fingerprint(path)[0] != weights:
+        raise ChangedCheckpoint(
+            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
+        )
+    options = replace(options, fingerprints=by_file)
+    about = {**_about(path, options, wanted, part, mine), "weights": weights}
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)
@@ -149,11 +158,11 @@ def _bar(
     jobs: list[Job], there: set[int], workers: int, progress: bool | None
 ) -> Iterator[Callable[[Job, float], None]]:
     """A bar over work units; the function it gives moves it on by a finished job."""
-    costly = [job for job in jobs if job.cost]
-    left = sum(job.cost for job in costly if job.position not in there)
+    costly = [job for job in jobs if cost_of(job)]
+    left = sum(cost_of(job) for job in costly if job.position not in there)
     number = sum(job.position in there for job in costly)
     pace = Pace()
-    total = sum(job.cost for job in costly)
+    total = sum(cost_of(job) for job in costly)
     disable = None if progress is None else not progress
     with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
 
@@ -163,12 +172,12 @@ def _bar(
 
         def advance(job: Job, seconds: float) -> None:
             nonlocal left, number
-            if not job.cost or bar.disable:
+            if not cost_of(job) or bar.disable:
                 return
-            left, number = left - job.cost, number + 1
+            left, number = left - cost_of(job), number + 1
             if seconds:
-                pace.learn(job.cost, seconds)
-            bar.update(job.cost)
+                pace.learn(cost_of(job), seconds)
+            bar.update(cost_of(job))
             show()
 
         if not bar.disable:
@@ -188,7 +197,7 @@ def _about(
         "columns": columns(options),
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
-        "layers": None if layers is None else list(layers),
+        "layers": layers,
         "device": options.device,
         "randomize": options.randomize,
         "seed": options.seed,
@@ -213,15 +222,6 @@ def _checked_shard(shard: Any) -> tuple[int, int] | None:
     if not 0 <= number < count:
         raise InvalidInput(f"shard={shard!r} was asked; accepted is a pair (i, n) of integers with 0 <= i < n")
     return number, count
-
-
-def _checked_layers(layers: Any) -> list[str | int] | None:
-    if layers is None:
-        return None
-    listed = [layers] if isinstance(layers, (str, int)) else list(layers)
-    if not all(isinstance(which, (str, int)) and not isinstance(which, bool) for which in listed):
-        raise InvalidInput(f"layers={layers!r} was asked; accepted are names, patterns, types and layer ids")
-    return listed or None
 
 
 def _target(out: str | Path | None) -> Path | None:

@@ -19,6 +19,7 @@ import numpy as np
 from ..core.arrays import FloatArray
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
+from ..linalg.scaled import representable
 from .esd import Spectrum
 from .noise import Noise, critical_value, johnstone
 from .strengths import Strengths
@@ -78,7 +79,7 @@ class BulkFit:
     N: float
     M: float
     outcome: Outcome
-    noise: Noise | None = field(default=None, repr=False, compare=False)
+    noise: Noise | None = field(default=None, repr=False)
 
     @property
     def is_marchenko_pastur(self) -> bool:
@@ -94,7 +95,7 @@ class _Split:
     """
 
     variance: float
-    edge_raw: float
+    edge: float
     spikes: int
     noise: Noise
     shift: float
@@ -145,7 +146,7 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL, strengths: Strengths |
         return _no_fit(Outcome.TOO_FEW)
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT)
-    positive = spectrum.raw[spectrum.num_evals - spectrum.rank :]
+    positive = spectrum.values[spectrum.num_evals - spectrum.rank :]
     # Dead columns leave an N x rank matrix, dead rows an M x rank one.
     longer = spectrum.N if strengths is None else max(strengths.rows, strengths.columns)
     shorter = positive.size / spectrum.slices
@@ -165,14 +166,14 @@ def _fit(spectrum: Spectrum, positive: FloatArray, whole: Noise, level: float) -
     ks = _ks(noise.cdf(bulk / unit))
     critical = (CRITICAL_COUNT[0] + CRITICAL_COUNT[1] * math.log(noise.M)) / (noise.M * math.sqrt(spectrum.slices))
     lower, upper = (edge * unit for edge in noise.support)
-    unit_mean = spectrum.num_evals / float(spectrum.raw.sum())
+    unit_mean = spectrum.num_evals / float(spectrum.values.sum())
     return BulkFit(
         sigma=math.sqrt(unit * unit_mean),
-        sigma_raw=math.sqrt(found.variance),
+        sigma_raw=representable(math.sqrt(found.variance), spectrum.exponent // 2),
         lambda_minus=lower * unit_mean,
         lambda_plus=upper * unit_mean,
-        edge=found.edge_raw * unit_mean,
-        edge_raw=found.edge_raw,
+        edge=found.edge * unit_mean,
+        edge_raw=spectrum.in_raw_units(found.edge),
         softrank=upper / float(positive[-1]),
         spikes=found.spikes,
         pvalue=tail,
@@ -213,7 +214,7 @@ def separate(positive: FloatArray, whole: Noise, level: float) -> _Split:
             break
     return _Split(
         variance=float(variance[spikes]),
-        edge_raw=float(edge[spikes]),
+        edge=float(edge[spikes]),
         spikes=spikes,
         noise=noise,
         shift=slope * float(shrink[0]),

@@ -151,7 +151,7 @@ def bulk_and_spikes(tail: FloatArray, bulk: BulkFit) -> FloatArray:
     Parameters
     ----------
     tail : ndarray, ascending
-        Raw eigenvalues, at least one.
+        Eigenvalues on the unit-mean scale, at least one.
     bulk : BulkFit
         Of the spectrum they belong to.
     """
@@ -162,9 +162,9 @@ def bulk_and_spikes(tail: FloatArray, bulk: BulkFit) -> FloatArray:
 def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, stretch: float) -> FloatArray:
     """The same at one scale."""
     assert bulk.noise is not None
-    x = tail / (stretch * bulk.sigma_raw**2 * bulk.N)
+    x = tail / (stretch * bulk.sigma**2)
     lower, upper = bulk.noise.support
-    edge = max(upper, bulk.edge_raw / (bulk.sigma_raw**2 * bulk.N))
+    edge = max(upper, bulk.edge / bulk.sigma**2)
     spikes, stray = np.count_nonzero(x > edge) / tail.size, max(float(np.count_nonzero(x < lower)), 0.5) / tail.size
     width = math.log(tail[-1] / tail[0])
     mass = 1 - float(bulk.noise.cdf(x[:1])[0])

@@ -22,7 +22,7 @@ from .strengths import Strengths
 ANGLES = np.linspace(0, np.pi / 2, 2049)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Noise:
     """Independent entries with mean variance 1 on N x M, `slices` of them pooled.
 

@@ -4,7 +4,7 @@
 |---|---|
 | `best_start` | every eigenvalue a candidate, the least KS distance wins (Clauset, WeightWatcher) |
 | `median_hill` | the median eigenvalue (TempBalance, AlphaDecay): no search, no scale |
-| `peak_alpha` | the least KS distance near the peak of the density (AlphaPruning's `alpha_peak`); depends on the scale |
+| `peak_alpha` | the least KS distance up to the peak of the density (AlphaPruning); depends on the scale |
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,13 @@ class Strengths:
     slice_spread: float
     k4: float
     k6: float
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers, NaN equal to itself."""
+        if not isinstance(other, Strengths):
+            return NotImplemented
+        pairs = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
 
     @property
     def is_even(self) -> bool:

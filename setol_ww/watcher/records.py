@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.arrays import EPS_FLOAT32, FloatArray, to_numpy
+from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_numpy
+from ..core.plain import as_computed
 from ..layer import columns as table
 from ..layer.result import LayerResult, Settings
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
+from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .threads import Ahead
 
+NOT_OURS = "this mode analyses weightwatcher's own layers only"
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
-IDENTITY = ["slice", "row_origin", "reason"]
+IDENTITY = ["slice", "row_origin", "reason", "layout", "layout_from"]
 # What weightwatcher's table has for every layer, so that a table of failures has it too.
 THEIR_COLUMNS = [
     *("D", "M", "N", "Q", "alpha", "alpha_weighted", "entropy", "has_esd", "lambda_max", "layer_id", "layer_type"),
@@ -37,7 +40,8 @@ class Record:
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
-    weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
+    weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
+    weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
     of its shuffles, one after the other, and `draws` the shuffles.
     """
@@ -51,12 +55,15 @@ class Record:
     failure: str = ""
     precision: float = EPS_FLOAT32
     scale: float = 1.0
+    norm: float = 1.0
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
     draws: Iterator[Any] = field(default_factory=lambda: iter(()))
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
+    job: Job | None = None
+    stored: Callable[[], Any] | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -71,14 +78,35 @@ class Record:
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
     def matrices(self) -> Iterator[Any]:
-        """The layer's matrices scaled as weightwatcher scales them: as they are stored where that changes nothing."""
-        for matrix in self.ww_layer.Wmats:
-            yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
+        """`own_matrices` scaled as weightwatcher scales them: as they are stored where that changes nothing."""
+        matrices, scale = self.own_matrices()
+        for matrix in matrices:
+            yield matrix if scale == 1 else to_numpy(matrix) * np.sqrt(scale)
+
+    def own_matrices(self) -> tuple[list[Any], float]:
+        """The layer's matrices with the values that are stored, and what to multiply their eigenvalues with."""
+        weight = None if self.stored is None else as_computed(self.stored())
+        if weight is None or not is_cut_by_weightwatcher(weight):
+            return list(self.ww_layer.Wmats), self.scale
+        return [weight[(..., *place)] for place in np.ndindex(*weight.shape[2:])], self.norm
+
+    @property
+    def is_cut(self) -> bool:
+        """True where weightwatcher's values are not those that are stored."""
+        return self.stored is not None and is_cut_by_weightwatcher(as_computed(self.stored()))
+
+    def layout(self) -> dict[str, str]:
+        """What was taken out of the tensor, and how that is known; empty where weightwatcher combined layers."""
+        if self.job is None or self.job.part is None:
+            return {"layout": "", "layout_from": ""}
+        return {"layout": self.job.part.layout, "layout_from": self.job.layout_from}
 
     def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
         self.theirs = self.ww_layer.get_row()
-        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure}
+        note = self.job.note if self.job is not None else ""
+        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure or note}
+        self.row |= self.layout()
         if self.result is not None:
             detX_num = getattr(self.ww_layer, "detX_num", None)
             self.row.update(table.row(self.result, detX=detX, detX_num=detX_num, randomize=randomize))
@@ -86,7 +114,7 @@ class Record:
             self.row.update(table.farms_row(self.farms))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.shuffled = self.traps = None
+        self.ww_layer = self.result = self.shuffled = self.traps = self.stored = None
         self.spectra, self.draws = [], iter(())
 
 
@@ -94,8 +122,8 @@ class Record:
 class Run:
     """One call of analyze.
 
-    `limits` are those that the user gave, `seed` is that of the shuffles, `ahead` has the threads; `status` holds the
-    status and reason of every tensor seen so far.
+    `jobs` is the plan, `limits` are those that the user gave and `beyond` what they leave out, by the position of the
+    job; `seed` is that of the shuffles, `ahead` has the threads.
     """
 
     entries: list[WeightTensor]
@@ -104,14 +132,14 @@ class Run:
     detX: bool
     settings: Settings
     limits: dict[str, int]
-    layers: Any
+    jobs: list[Job]
     progress: bool | None
     randomize: bool = False
     seed: int = 0
     farms: bool = False
     ahead: Ahead = field(default_factory=Ahead)
     records: list[Record] = field(default_factory=list)
-    status: dict[str, tuple[str, str]] = field(default_factory=dict)
+    beyond: dict[int, str] = field(default_factory=dict)
 
     def record_of(self, ww_layer: Any) -> Record:
         """The record of the layer weightwatcher is working on."""
@@ -152,13 +180,16 @@ class Run:
             walked[record.tensor] = walked.get(record.tensor, 0) + 1
             if record.failure:
                 failures.setdefault(record.tensor, []).append(record.failure)
+        planned: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            planned.setdefault(job.tensor, []).append(job)
         computed = {entry.name for entry in self.entries if entry.effective}
         rows = []
         for entry in self.entries:
             if not entry.is_candidate or entry.effective:
                 continue
             leader = entry.same_as or entry.name
-            status, reason = self.status.get(leader, ("skipped", "weightwatcher does not iterate over it"))
+            status, reason = self._became(planned.get(leader, []), walked.get(leader, 0))
             failed = failures.get(leader, [])
             if failed:
                 share = "" if len(failed) == walked[leader] else f"{len(failed)} of {walked[leader]} slices: "
@@ -170,6 +201,14 @@ class Run:
             facts = (entry.name, entry.shape, entry.dtype, entry.n_params, status, reason)
             rows.append(dict(zip(COVERAGE_COLUMNS, facts)))
         return rows
+
+    def _became(self, jobs: list[Job], walked: int) -> tuple[str, str]:
+        """Status and reason of a tensor with these jobs, of which so many have rows."""
+        notes = list(dict.fromkeys(self.beyond.get(job.position, job.note) for job in jobs))
+        if walked:
+            remarks = [job.note for job in jobs if job.note and not job.skipped]
+            return "analyzed", "; ".join(dict.fromkeys(remarks))
+        return "skipped", "; ".join(note for note in notes if note) or NOT_OURS
 
 
 def as_column(values: list[Any]) -> Any:

@@ -15,15 +15,19 @@ import numpy as np
 import pandas as pd
 
 from ..core.arrays import FloatArray
+from ..core.boundary import attempt
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.scaled import is_moderate
 from ..scanning.pools import number_of_jobs
-from ..spectrum.strengths import strengths_of
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
+from ..weights.plan import Job, plan
 from ..weights.tensors import steady
 from .model import Given, adapt, asked
 from .mp import mp_columns
@@ -190,6 +194,7 @@ class WeightWatcher(package.WeightWatcher):
         seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
         given, base_model = options.pop("model", None), options.pop("base_model", None)
+        asked_layers = options.pop("layers", None)
         with quiet(seed):
             refuse_invalid(options)
             if given is not None:
@@ -207,7 +212,7 @@ class WeightWatcher(package.WeightWatcher):
                     detX=bool(options.get("detX") or options.get("ERG")),
                     settings=Settings(quality=quality),
                     limits={name: options[name] for name in LIMITS if name in options},
-                    layers=options.get("layers", []),
+                    jobs=self._planned(asked_layers, options),
                     progress=progress,
                     randomize=bool(options.get("randomize")),
                     seed=seed,
@@ -215,6 +220,19 @@ class WeightWatcher(package.WeightWatcher):
                     ahead=ahead,
                 )
                 return self._carry_out(self._run, options)
+
+    def _planned(self, layers: Any, options: dict[str, Any]) -> list[Job]:
+        """The jobs; where weightwatcher combines layers it takes `layers` itself."""
+        assert self._given is not None
+        if self._combines(options) or self._given.is_foreign:
+            if layers is not None:
+                options["layers"] = layers
+            return []
+        return plan(self._given.entries, layers, start_ids=options.get("start_ids"))
+
+    def _combines(self, params: dict[str, Any]) -> bool:
+        """True in modes that combine layers, where weightwatcher's walk stays as it is."""
+        return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
 
     def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
         try:
@@ -274,8 +292,7 @@ class WeightWatcher(package.WeightWatcher):
         iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
         if self._run is None or self._given is None:
             return iterator
-        combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
-        walk = Walk(iterator, self._given, params, self._run, combines, self._as_stored(params))
+        walk = Walk(iterator, self._given, params, self._run, self._combines(params), self._as_stored(params))
         walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
         return iter(())
 
@@ -285,11 +302,13 @@ class WeightWatcher(package.WeightWatcher):
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
-            record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
-        if ww_layer.evals is None:
-            return
+            record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
         if record is not None and self._run is not None and self._has_traps(record, params):
             record.traps = self._run.ahead.later(self._traps_of, record)
+        if ww_layer.evals is None:
+            if record is not None and record.traps is not None:
+                self._add_traps(record)
+            return
         draws_deltas = params[DELTA_ES] and params["plot"]
         self.apply_powerlaw(ww_layer, params)
         if params["mp_fit"]:
@@ -313,12 +332,16 @@ class WeightWatcher(package.WeightWatcher):
         Where only our own numerics read the weights, their eigenvalues are scaled instead.
         """
         record = self._record(ww_layer)
-        if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
+        if record is None:
             return super().apply_normalize_Wmats(ww_layer, params)
-        if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
+        is_scaled = params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D)
+        record.norm = ww_layer.conv2d_count / 2.0 if is_scaled else 1.0
+        if self._engine() == "reference" and record.origin == "weightwatcher":
+            return super().apply_normalize_Wmats(ww_layer, params)
+        if is_scaled:
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
             if self._as_stored(params):
-                record.scale = ww_layer.conv2d_count / 2.0
+                record.scale = record.norm
             else:
                 ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
@@ -331,34 +354,43 @@ class WeightWatcher(package.WeightWatcher):
         if not record.failure and not (self._as_stored(params) or all_finite(ww_layer.Wmats)):
             record.failure = self._why_undefined(record)
         if not record.failure:
-            try:
-                super().apply_esd(ww_layer, params)
-            except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-                record.failure = f"layer {record.title}: no spectrum, {type(error).__name__}: {error}"
-        # A Gram matrix tells by itself that an entry is not finite.
-        if not record.failure and not np.isfinite(ww_layer.sv_max):
-            record.failure = self._why_undefined(record)
-            if record.failure:
-                ww_layer.columns = []
+            super().apply_esd(ww_layer, params)
+        # A Gram matrix tells by itself that an entry is not finite, or beyond what can be squared.
+        if not record.failure and not np.isfinite(ww_layer.evals).all():
+            ww_layer.columns = []
+            record.failure = self._why_undefined(record) or self._beyond_weightwatcher(record)
         if record.failure:
             logger.info("%s", record.failure)
             ww_layer.evals = None
         return ww_layer
 
+    def _beyond_weightwatcher(self, record: Record) -> str:
+        """Why weightwatcher has no spectrum of finite entries, after ours is there."""
+        assert self._run is not None
+        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
+        return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
+
+    def _own_spectrum(self, record: Record) -> Spectrum:
+        """Of the values that are stored, at any scale."""
+        assert self._run is not None
+        matrices, scale = record.own_matrices()
+        return Spectrum.from_slices(matrices, device=self._run.device).times(scale)
+
+    def _strengths_of(self, record: Record) -> Strengths:
+        return strengths_of(self._turned(record, record.own_matrices()[0])[0])
+
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
         record = self._record(ww_layer)
-        try:
+        if record is None:
             return super().apply_random_esd(ww_layer, params)
-        except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-            if record is None:
-                raise
-            why = f"layer {record.title}: no randomised spectrum, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
-            # The next layer's shuffles are to be the same whether threads had drawn these or not.
-            if not isinstance(error, MemoryError):
-                collections.deque(record.draws, maxlen=0)
-            return ww_layer
+        stage = functools.partial(super().apply_random_esd, ww_layer, params)
+        outcome = attempt(record.title, "no randomised spectrum", stage)
+        record.failure = record.failure or outcome.reason
+        # The next layer's shuffles are to be the same whether threads had drawn these or not.
+        if outcome.reason and "MemoryError" not in outcome.reason:
+            collections.deque(record.draws, maxlen=0)
+        return ww_layer
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
@@ -415,27 +447,34 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            try:
-                spectrum = spectrum_of(ww_layer, record.precision)
-                # The entries belong to the spectrum unless weightwatcher made another one of them.
-                own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
-                strengths = strengths_of(ww_layer.Wmats) if own and spectrum.slices == len(ww_layer.Wmats) else None
-                record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
-            except np.linalg.LinAlgError as error:
-                record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
-            if record.result is not None and record.traps is not None:
+            spectrum = self._spectrum_of(ww_layer, record, params)
+            # The entries belong to the spectrum unless weightwatcher made another one of them.
+            own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+            fits = own and spectrum.slices == len(ww_layer.Wmats)
+            strengths = self._strengths_of(record) if fits else None
+            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
+            if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
+
+    def _spectrum_of(self, ww_layer: Any, record: Record, params: Any) -> Spectrum:
+        """weightwatcher's eigenvalues; decomposed again where its values are not those stored, or lost in squares."""
+        found = spectrum_of(ww_layer, record.precision)
+        whole = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+        if whole and found.num_evals == len(ww_layer.Wmats) * found.M:
+            largest = float(ww_layer.evals[-1])
+            if record.is_cut or not is_moderate(largest):
+                return self._own_spectrum(record)
+        return found
 
     def _add_traps(self, record: Record) -> None:
         """The traps that were begun; a search that fails costs their columns and the row its status."""
         assert record.result is not None
         assert record.traps is not None
-        try:
-            record.result = record.result.with_traps(record.traps())
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            why = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
+        traps = attempt(record.title, "no traps", record.traps)
+        record.failure = record.failure or traps.reason
+        if traps.value is not None:
+            record.result = record.result.with_traps(traps.value)
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None
@@ -453,20 +492,26 @@ class WeightWatcher(package.WeightWatcher):
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None
-        return self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA)
+        has_spectrum = record.result is not None or (not record.failure and record.ww_layer.evals is not None)
+        return self._run.randomize and has_spectrum and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
-        matrices, shape = list(record.matrices()), self._run.shape_of(record)
-        kernel = None
+        matrices, kernel = self._turned(record, list(record.matrices()))
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+
+    def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
+        """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""
+        assert self._run is not None
+        shape = self._run.shape_of(record)
         if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
             # weightwatcher turns the slices of a kernel with more inputs than outputs.
             if matrices[0].shape == shape[:2]:
-                kernel = shape[2:]
-            elif matrices[0].shape == shape[1::-1]:
-                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+                return matrices, shape[2:]
+            if matrices[0].shape == shape[1::-1]:
+                return [matrix.T for matrix in matrices], shape[2:]
+        return matrices, None
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"
@@ -476,7 +521,7 @@ class WeightWatcher(package.WeightWatcher):
         return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
 
     def _why_undefined(self, record: Record) -> str:
-        bad = bad_entries(record.ww_layer.Wmats)
+        bad = bad_entries(record.own_matrices()[0])
         return f"layer {record.title}: {bad}" if bad else ""
 
     def _record(self, ww_layer: Any) -> Record | None:
