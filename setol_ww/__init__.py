@@ -10,8 +10,6 @@ matplotlib.
 
 from __future__ import annotations
 
-import os
-import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -79,14 +77,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _loaded(module: str) -> ModuleType:
-    # Loading scipy and torch adds warning filters of theirs, joblib and threadpoolctl variables of the OpenMP runtime;
-    # the host's stay as they were.
-    environment = set(os.environ)
-    with warnings.catch_warnings():
-        found = import_module(f".{module}", __name__)
-    for added in set(os.environ) - environment:
-        del os.environ[added]
-    return found
+    from .core.manners import importing
+
+    with importing():
+        return import_module(f".{module}", __name__)
 
 
 def __dir__() -> list[str]:

@@ -110,8 +110,13 @@ class Run:
     seed: int = 0
     farms: bool = False
     ahead: Ahead = field(default_factory=Ahead)
+    generator: np.random.RandomState = field(init=False)
     records: list[Record] = field(default_factory=list)
     status: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # The stream of `numpy.random.seed`, which weightwatcher's shuffles would come from.
+        self.generator = np.random.RandomState(self.seed)
 
     def record_of(self, ww_layer: Any) -> Record:
         """The record of the layer weightwatcher is working on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import functools
 import inspect
 import itertools
@@ -17,19 +18,18 @@ import pandas as pd
 from ..core.arrays import FloatArray
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
-from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..scanning.pools import number_of_jobs
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
-from ..weights.tensors import steady
 from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
 from .records import COVERAGE_COLUMNS, Record, Run
+from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, refuse_invalid
+from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     return WeightWatcher().analyze(model, detX=detX, **options)
 
 
-class WeightWatcher(package.WeightWatcher):
+class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     """weightwatcher's class with SETOL columns, per-layer isolation and an account of every tensor.
 
     Parameters
@@ -115,18 +115,21 @@ class WeightWatcher(package.WeightWatcher):
     """
 
     def __init__(self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None) -> None:
-        with quiet():
-            super().__init__(None, framework)
+        super().__init__(None, framework)
         if log_level:
             logging.getLogger("weightwatcher").setLevel(log_level)
         self._given: Given | None = None
         self._run: Run | None = None
-        self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
         if model is not None:
-            with quiet():
-                self._adopt(model)
-        self._own_base_model = None if base_model is None else adapt(base_model).model
-        self.base_model = self._own_base_model
+            self._adopt(model)
+        self._own_base_model = base_model
+        self.base_model = None if base_model is None else adapt(base_model).model
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What became of every tensor of two or more dimensions in the last analysis."""
+        told = [] if self.details is None else self.details.attrs.get("coverage", [])
+        return pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
 
     def analyze(
         self,
@@ -188,99 +191,108 @@ class WeightWatcher(package.WeightWatcher):
         one_of("farms", farms, (True, False))
         seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
-        given, base_model = options.pop("model", None), options.pop("base_model", None)
-        with quiet(seed):
-            refuse_invalid(options)
-            if given is not None:
-                self._adopt(given)
-            # A base model given here is for this call alone.
-            self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
-            if self._given is None:
-                raise InvalidInput(asked(None))
-            # Threads on one GPU gain nothing, and share its memory.
-            with Ahead(number if device == "cpu" else 1) as ahead:
-                self._run = Run(
-                    entries=self._given.entries,
-                    engine=engine,
-                    device=device,
-                    detX=bool(options.get("detX") or options.get("ERG")),
-                    settings=Settings(quality=quality),
-                    limits={name: options[name] for name in LIMITS if name in options},
-                    layers=options.get("layers", []),
-                    progress=progress,
-                    randomize=bool(options.get("randomize")),
-                    seed=seed,
-                    farms=farms,
-                    ahead=ahead,
-                )
-                return self._carry_out(self._run, options)
-
-    def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
-        try:
-            with steady(self.model):
-                super().analyze(**options)
-            self.details = run.frame()
-        finally:
-            self._run = None
-        told = run.coverage()
-        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
-        self.details.attrs["coverage"] = told
+        params = parameters(options)
+        worker = self._prepared(options.get("model"), options.get("base_model"))
+        # Threads on one GPU gain nothing, and share its memory.
+        with Ahead(number if device == "cpu" else 1) as ahead:
+            worker._run = Run(
+                entries=worker._given.entries,
+                engine=engine,
+                device=device,
+                detX=params["detX"],
+                settings=Settings(quality=quality),
+                limits={name: options[name] for name in LIMITS if name in options},
+                layers=options.get("layers", []),
+                progress=progress,
+                randomize=params["randomize"],
+                seed=seed,
+                farms=farms,
+                ahead=ahead,
+            )
+            self.details = worker._carry_out(params)
         return self.details
+
+    def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
+        """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
+        worker, known = copy.copy(self), self._given
+        if model is not None:
+            worker._adopt(model)
+            self._take_over(worker)
+        elif known is None:
+            raise InvalidInput(asked(None))
+        else:
+            # Weights or modules may have been replaced since it was looked at, and `model` itself.
+            worker._adopt(known.source if self.model is known.model else self.model)
+        # A base model given here is for this call alone.
+        base = self._own_base_model if base_model is None else base_model
+        worker.base_model = None if base is None else adapt(base).model
+        return worker
+
+    def _carry_out(self, params: dict[str, Any]) -> pd.DataFrame:
+        run, given = self._run, self._given
+        assert run is not None
+        assert given is not None
+        with np.errstate(all="ignore"), drawing_from(run.generator):
+            iterator = self.make_layer_iterator(self.model, run.layers, params, self.base_model)
+            combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
+            walk = Walk(iterator, given, params, run, combines, self._as_stored(params))
+            try:
+                walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
+            finally:
+                figures.clf()
+            frame = with_reasons(run.frame())
+        frame.attrs["coverage"] = run.coverage()
+        return frame
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
 
-        A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
-        finite enters any; weightwatcher averages its -1 for a failed fit. The means of the quality columns are
-        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer
-        outside the domain of a reading does not enter its mean.
+        weightwatcher's keys are means over its own rows; a fit that failed enters no mean of fits, where
+        weightwatcher averages its -1, and nothing that is not finite enters any. Ours are means over all rows of at
+        least 8 eigenvalues; a key without a value is left out. The means of the quality columns are geometric: the
+        quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer outside the
+        domain of a reading does not enter its mean.
         """
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
         every = pd.Series(True, index=details.index)
+        success = details["status"] == "success" if "status" in details else every
+        theirs = details["row_origin"] == "weightwatcher" if "row_origin" in details else every
         enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else every
-        fitted = enough & (details["status"] == "success") if "status" in details else enough
-        summary = {}
-        for name in (*SUMMARY, *SUMMARY_OURS):
-            if name not in details:
-                continue
-            values = details[name].where(fitted if name in SUMMARY_OF_FITS else enough).astype(float)
-            summary[name] = float(values.where(np.isfinite(values)).mean())
+        found = {}
+        for name in SUMMARY:
+            if name in details:
+                found[name] = mean_of(details[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
+        for name in SUMMARY_OURS:
+            if name in details:
+                found[name] = mean_of(details[name].where(enough))
         for name in SUMMARY_GEOMETRIC:
             if name in details:
                 values = details[name].where(enough).astype(float)
                 with np.errstate(divide="ignore"):
-                    summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
-        return summary
+                    found[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
         """weightwatcher's own table of layers and sizes, without analysing them."""
-        with quiet():
-            if model is not None:
-                self._adopt(model)
-            return super().describe(None, *args, **kwargs)
+        worker = self._prepared(model)
+        with np.errstate(all="ignore"):
+            return super(WeightWatcher, worker).describe(None, *args, **kwargs)
+
+    def set_model_(self, model: Any, base_model: Any = None) -> None:
+        """weightwatcher's, but a model that is set stays as it was taken in."""
+        if model is not None and model is not self.model:
+            super().set_model_(model, base_model)
 
     # What weightwatcher calls while it walks the layers.
-
-    def make_layer_iterator(
-        self, model: Any = None, layers: Any = (), params: Any = None, base_model: Any = None
-    ) -> Iterator[Any]:
-        """Every layer analysed and its row kept; then nothing is left for weightwatcher's loop, nor its row tables.
-
-        weightwatcher's own iterator outside `analyze`.
-        """
-        iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
-        if self._run is None or self._given is None:
-            return iterator
-        combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
-        walk = Walk(iterator, self._given, params, self._run, combines, self._as_stored(params))
-        walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
-        return iter(())
 
     def _steps(self, ww_layer: Any, params: Any) -> None:
         """What weightwatcher's loop does with a layer, in its order."""
         self.apply_normalize_Wmats(ww_layer, params)
+        if params["conv2d_fft"]:
+            # Complex ones are cast to float64 later, of which numpy warns.
+            ww_layer.Wmats = [np.real(matrix) for matrix in ww_layer.Wmats]
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
@@ -377,7 +389,7 @@ class WeightWatcher(package.WeightWatcher):
         record = self._run.records[-1]
         if record.shuffled is None:
             # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.draws = replicas(Wmats, num_replicas + 1)
+            record.draws = replicas(Wmats, num_replicas + 1, self._run.generator.shuffle)
             record.shuffled = self._spectra(record.draws)
         number = num_replicas * len(Wmats)
         found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
@@ -478,7 +490,32 @@ class WeightWatcher(package.WeightWatcher):
         return self._run.record_of(ww_layer) if self._run else None
 
     def _adopt(self, model: Any) -> None:
-        self._given = adapt(model)
-        self.model, self.framework = self._given.model, None
-        self.set_model_(None)
-        self.load_framework_imports(self.framework)
+        given = adapt(model)
+        framework = self.infer_framework(given.model)
+        self.load_framework_imports(framework)
+        self.__dict__.update(_given=given, model=given.model, framework=framework)
+
+    def _take_over(self, other: WeightWatcher) -> None:
+        self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
+
+
+def mean_of(values: pd.Series) -> float:
+    """The mean of what is finite; NaN where nothing is."""
+    values = values.astype(float)
+    return float(values.where(np.isfinite(values)).mean())
+
+
+def with_reasons(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without a judgement of fits that there are not, and with a reason for each of those."""
+    failed = frame["status"].to_numpy() == "failed"
+    if not failed.any():
+        return frame
+    if "warning" in frame:
+        said = frame["warning"].tolist()
+        frame["warning"] = ["" if no_fit and isinstance(word, str) else word for no_fit, word in zip(failed, said)]
+    untold = failed & (frame["reason"].to_numpy() == "")
+    frame.loc[untold, "reason"] = [
+        f"layer {longname}: no power law fits its {evals:.0f} eigenvalues"
+        for longname, evals in zip(frame["longname"][untold], frame["num_evals"][untold])
+    ]
+    return frame

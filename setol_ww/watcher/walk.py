@@ -15,7 +15,7 @@ from ..core.arrays import precision, to_numpy
 from ..core.errors import UnreadableCheckpoint
 from ..spectrum.esd import EPS_FLOAT64
 from ..weights.layouts import Part, fused_parts, hidden_name, parts
-from ..weights.tensors import WeightTensor
+from ..weights.tensors import WeightTensor, weight_as_it_acts
 from .model import Given, LazyStateDict, as_cut, as_is
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
@@ -28,7 +28,7 @@ class StoredModuleLayer(rooms.PyTorchLayer):
 
     def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
         """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
-        return True, as_cut(self.layer.weight), False, None
+        return True, as_cut(weight_as_it_acts(self.layer)), False, None
 
 
 class StoredMappingLayer(rooms.PyStateDictLayer):
@@ -116,7 +116,10 @@ class Walk:
                 continue
             layer = kind(module, index + (self.params[START_IDS] or 0), longname=prefix)
             dimensions = 4 if layer.the_type == LAYER_TYPE.CONV2D else 2
-            if module.weight.dim() == dimensions and layer.the_type not in (LAYER_TYPE.NORM, LAYER_TYPE.UNKNOWN):
+            if weight_as_it_acts(module).dim() == dimensions and layer.the_type not in (
+                LAYER_TYPE.NORM,
+                LAYER_TYPE.UNKNOWN,
+            ):
                 yield layer
 
     def mapping_layers(self) -> Iterator[Any]:

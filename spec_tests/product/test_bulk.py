@@ -12,9 +12,9 @@ import pytest
 import setol_ww as ww
 from fixtures import bulk as oracle
 from fixtures import ensembles, laws, matrices, traps
-from setol_ww.core.manners import quiet
 from setol_ww.spectrum import likelihoods
 from setol_ww.spectrum.bulk import critical_value, marchenko_pastur_cdf, marchenko_pastur_quantiles
+from spec_tests.quietly import quiet
 
 
 def spectrum(W) -> ww.Spectrum:
