@@ -10,6 +10,8 @@ matplotlib.
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -79,8 +81,10 @@ def __getattr__(name: str) -> Any:
 def _loaded(module: str) -> ModuleType:
     from .core.manners import importing
 
-    with importing():
-        return import_module(f".{module}", __name__)
+    name = f"{__name__}.{module}"
+    # Nothing of the process is to be put back where nothing is loaded any more.
+    with nullcontext() if name in sys.modules else importing():
+        return import_module(name)
 
 
 def __dir__() -> list[str]:

@@ -256,20 +256,22 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
+        # By position: a look-up of pandas by name sets warning filters.
+        columns = dict(details.items())
         every = pd.Series(True, index=details.index)
-        success = details["status"] == "success" if "status" in details else every
-        theirs = details["row_origin"] == "weightwatcher" if "row_origin" in details else every
-        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else every
+        success = columns["status"] == "success" if "status" in columns else every
+        theirs = columns["row_origin"] == "weightwatcher" if "row_origin" in columns else every
+        enough = columns["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in columns else every
         found = {}
         for name in SUMMARY:
-            if name in details:
-                found[name] = mean_of(details[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
+            if name in columns:
+                found[name] = mean_of(columns[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
         for name in SUMMARY_OURS:
-            if name in details:
-                found[name] = mean_of(details[name].where(enough))
+            if name in columns:
+                found[name] = mean_of(columns[name].where(enough))
         for name in SUMMARY_GEOMETRIC:
-            if name in details:
-                values = details[name].where(enough).astype(float)
+            if name in columns:
+                values = columns[name].where(enough).astype(float)
                 with np.errstate(divide="ignore"):
                     found[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
         return {name: value for name, value in found.items() if not math.isnan(value)}
@@ -507,15 +509,19 @@ def mean_of(values: pd.Series) -> float:
 
 def with_reasons(frame: pd.DataFrame) -> pd.DataFrame:
     """The table without a judgement of fits that there are not, and with a reason for each of those."""
-    failed = frame["status"].to_numpy() == "failed"
-    if not failed.any():
+    # By position: a look-up of pandas by name sets warning filters.
+    place = {name: position for position, name in enumerate(frame.columns)}
+    values = {name: frame.iloc[:, place[name]].tolist() for name in ("status", "longname", "num_evals", "reason")}
+    failed = [status == "failed" for status in values["status"]]
+    if not any(failed):
         return frame
-    if "warning" in frame:
-        said = frame["warning"].tolist()
-        frame["warning"] = ["" if no_fit and isinstance(word, str) else word for no_fit, word in zip(failed, said)]
-    untold = failed & (frame["reason"].to_numpy() == "")
-    frame.loc[untold, "reason"] = [
-        f"layer {longname}: no power law fits its {evals:.0f} eigenvalues"
-        for longname, evals in zip(frame["longname"][untold], frame["num_evals"][untold])
+    if "warning" in place:
+        said = frame.iloc[:, place["warning"]].tolist()
+        words = ["" if no_fit and isinstance(word, str) else word for no_fit, word in zip(failed, said)]
+        frame.isetitem(place["warning"], words)
+    reasons = [
+        f"layer {longname}: no power law fits its {evals:.0f} eigenvalues" if no_fit and not reason else reason
+        for no_fit, longname, evals, reason in zip(failed, values["longname"], values["num_evals"], values["reason"])
     ]
+    frame.isetitem(place["reason"], reasons)
     return frame

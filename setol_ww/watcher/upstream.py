@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from ..core.manners import importing, importing_quietly
-from ..weights.tensors import is_computed, weight_as_it_acts
+from ..weights.tensors import weight_as_it_acts
 from .standins import NAME, SUBSTITUTES, figures, listening, random, save_figure, silent
 
 with importing_quietly():
@@ -91,6 +91,12 @@ def _sparse_svd(W: Any, k: int, **options: Any) -> Any:
     return svds(W, k=k, solver="arpack", v0=random.standard_normal(size=(min(W.shape),)), **options)
 
 
+def _eigenvectors(X: Any) -> Any:
+    """Of a symmetric matrix, by weightwatcher's solver for any, which calls the eigenvalues complex."""
+    values, vectors = _solved(X)
+    return values.real, vectors
+
+
 def _layers_of(model: Any, start_id: int = 0) -> Iterator[Any]:
     """weightwatcher's iterator, which would write an attribute into every module."""
     for layer_id, (longname, module) in enumerate(model.named_modules(), start=start_id):
@@ -98,12 +104,13 @@ def _layers_of(model: Any, start_id: int = 0) -> Iterator[Any]:
 
 
 def _read(layer: Any) -> Any:
-    """Weights and biases of a module, a computed weight without a step of its power iteration."""
+    """Weights and biases of a module; a computed weight without a step of its power iteration."""
     module = layer.layer
-    if not is_computed(module):
-        return _read_stored(layer)
-    weight, bias = weight_as_it_acts(module), getattr(module, "bias", None)
-    layer.layer = SimpleNamespace(**({} if weight is None else {"weight": weight}), bias=bias)
+    weight = weight_as_it_acts(module)
+    if not hasattr(weight, "data"):
+        # What is called `weight` may be a method, or the list of parametrisations: weightwatcher would fail there.
+        return False, None, False, None
+    layer.layer = SimpleNamespace(weight=weight, bias=getattr(module, "bias", None))
     try:
         return _read_stored(layer)
     finally:
@@ -118,6 +125,8 @@ for _name in ("_svd_values_accurate", "_svd_values_fast"):
     setattr(_utilities, _name, _singular_values)
 for _name in ("_svd_lowrank_accurate", "_svd_lowrank_fast"):
     setattr(_utilities, _name, _low_rank)
+_solved = _utilities._eig_full_accurate
+_utilities._eig_full_accurate = _utilities._eig_full_fast = _eigenvectors
 rooms.save_fig = _utilities.save_fig = save_figure
 _read_stored = rooms.PyTorchLayer.get_weights_and_biases
 rooms.PyTorchLayer.get_weights_and_biases = _read
