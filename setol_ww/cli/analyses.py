@@ -117,12 +117,12 @@ def _analyze(asked: argparse.Namespace) -> int:
         if told.progress is not False and asked.out != STDOUT:
             heading = f"{path}\n\n" if len(paths) > 1 else ""
             say(heading + _blocks(frame, watcher, asked.reasons) + "\n")
-        if out is not None and is_store(out):
+        if out is not None and is_store(out) and watcher.results is not None:
             watcher.results.save(out)
         if len(paths) > 1:
             frame.insert(0, "path", path)
         frames.append(frame)
-    _hand_over(frames, out, asked)
+    _hand_over(frames, out, asked.out == STDOUT, quiet=told.progress is False)
     return 0
 
 
@@ -132,19 +132,19 @@ ANALYZE_OPTIONS = (
 )
 
 
-def _hand_over(frames: list[Any], out: Path | None, asked: argparse.Namespace) -> None:
+def _hand_over(frames: list[Any], out: Path | None, to_stdout: bool, quiet: bool) -> None:
     """The tables where they were asked."""
     import pandas as pd
 
     frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    if asked.out == STDOUT:
+    if to_stdout:
         from ..results.export import csv_of
 
         say(csv_of(frame))
     elif out is not None:
         if not is_store(out):
             _write(frame, out)
-        if asked.progress is not False:
+        if not quiet:
             say(f"\nAll {frame.shape[1]} columns of {len(frame)} rows are in {out}.\n")
 
 
