@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ..core.errors import ChangedCheckpoint, UnreadableCheckpoint
+from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
 from .fingerprint import Fingerprint, fingerprint_of
 from .handle import Handle, reading
@@ -97,7 +97,7 @@ class FileReader:
                 return
             try:
                 _, _, found = _opened(handle)
-            except UnreadableCheckpoint as error:
+            except (InvalidInput, UnreadableCheckpoint) as error:
                 raise _changed(self.path) from error
             if found != self.fingerprint:
                 raise _changed(self.path)
