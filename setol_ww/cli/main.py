@@ -11,6 +11,7 @@ from typing import Any
 from .. import __version__
 from ..core.checks import writable_file
 from ..core.errors import InvalidInput
+from ..formats.registry import accepted
 from ..results.export import WRITERS, export
 
 ANALYZE_EXAMPLE = """example:
@@ -77,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
     analyze = _command(commands, "analyze", "analyse every layer of a checkpoint", ANALYZE_EXAMPLE, _analyze)
-    analyze.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    analyze.add_argument("path", metavar="PATH", help=_path_help())
     analyze.add_argument("--out", metavar="FILE", type=Path, help="write the whole table: .csv, .json, .html, .parquet")
     analyze.add_argument(
         "--layers",
@@ -99,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     truncate = _command(
         commands, "truncate", "write a checkpoint on its leading directions", TRUNCATE_EXAMPLE, _truncate
     )
-    truncate.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    truncate.add_argument("path", metavar="PATH", help=_path_help())
     truncate.add_argument("--rule", default="erg", metavar="RULE", help="which components stay, below (default erg)")
     truncate.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that is new or empty")
     truncate.add_argument("--factorised", action="store_true", help="two factors where they save parameters")
@@ -137,8 +138,12 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _path_help() -> str:
+    return f"file ending in {', '.join(accepted())}, or a directory of such"
+
+
 def _scan_options(scan: argparse.ArgumentParser) -> None:
-    scan.add_argument("path", metavar="PATH", help="safetensors, pt, pth, th, bin, npz or npy file, or a directory")
+    scan.add_argument("path", metavar="PATH", help=_path_help())
     scan.add_argument(
         "--out",
         metavar="FILE",

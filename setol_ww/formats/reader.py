@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
+from .blocks import forget_inflated
 from .fingerprint import Fingerprint, fingerprint_of
 from .handle import Handle, reading
 from .registry import format_of, refuse_unknown
@@ -211,3 +212,4 @@ def opened(path: str | Path, expected: str = "") -> FileReader:
 def forget() -> None:
     """Let go of all that is known of files."""
     _readers.clear()
+    forget_inflated()
