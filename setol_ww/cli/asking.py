@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
-from ..formats.registry import ACCEPTED
+from ..formats.registry import accepted
 
 INTERRUPTED = 130
-PATH_HELP = f"a file of weights ({', '.join(ACCEPTED)}) or a folder of them"
+PATH_HELP = f"a file of weights ({', '.join(accepted())}) or a folder of them"
 
 
 def command(commands: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
