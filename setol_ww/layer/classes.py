@@ -161,7 +161,7 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
         return replace(found, universality_class=light, evidence=said)
     laws = _heavy_laws(spectrum, tail)
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
-    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk, spectrum.slices)
+    light_law = bulk_and_spikes(spectrum.unit_mean[spectrum.num_evals - tail.rank :], bulk, spectrum.slices)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
     few = bulk.spikes <= (FEW_ABOVE_A_BULK if bulk.is_marchenko_pastur else FEW_SPIKES) * spectrum.rank
     heavy = tested.z > (WINS if few else LOSES) and (bulk.spikes > 0 or tail.alpha <= WEAKLY_HEAVY_ALPHA)
@@ -208,7 +208,7 @@ def _title(word: UniversalityClass) -> str:
 
 def _share(spectrum: Spectrum, bulk: BulkFit) -> float:
     """Share of the trace above the edge."""
-    return float(spectrum.raw[spectrum.num_evals - bulk.spikes :].sum() / spectrum.raw.sum())
+    return float(spectrum.values[spectrum.num_evals - bulk.spikes :].sum() / spectrum.values.sum())
 
 
 def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
@@ -224,7 +224,8 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
 
 
 def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:
-    y = np.log(spectrum.raw[spectrum.num_evals - tail.rank :] / tail.lambda_min_raw)
+    values = spectrum.values[spectrum.num_evals - tail.rank :]
+    y = np.log(values / values[0])
     return {"power law": power_law(y), "truncated power law": truncated_power_law(y), "lognormal": lognormal(y)}
 
 

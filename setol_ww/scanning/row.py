@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import precision, to_numpy
+from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
 from ..core.boundary import attempt
 from ..core.options import Options
+from ..core.plain import as_computed
 from ..formats.checkpoints import tensor_named
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
-from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES
-from ..linalg.eigenvalues import eigenvalues
+from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
 from ..results.record import TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
@@ -73,22 +73,26 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints.get(job.file, "")))
     if read.value is None:
         return record, read.reason
-    matrices, eps, scale = read.value
-    found = attempt(job.title, "no spectrum", lambda: pooled_spectrum(matrices, eps, asked.options.device, scale))
+    matrices, scale = read.value
+    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, asked.options.device))
     if found.value is None:
         return record, found.reason
-    if not np.isfinite(found.value.raw).all():
+    spectrum, upstream = found.value
+    if not np.isfinite(spectrum.values).all():
         return record, f"layer {job.title}: {bad_entries(matrices)}"
-    record, reason = replace(record, spectrum=found.value), ""
+    record, reason = replace(record, spectrum=spectrum), ""
+    if upstream is not spectrum:
+        theirs = attempt(job.title, "no columns of weightwatcher's", lambda: weightwatcher_row(upstream))
+        record, reason = replace(record, theirs=theirs.value or dict.fromkeys((*FIT, *NORMS), np.nan)), theirs.reason
     if asked.options.randomize:
         traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
-        reason = traps.reason
+        reason = reason or traps.reason
         record = record if traps.value is None else replace(record, extras={TRAPS: traps.value})
     findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
     return findings.value or record, reason or findings.reason
 
 
-def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
+def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float]:
     """`read_matrices` from a file of this fingerprint, before and after."""
     opened(Path(job.file), fingerprint)
     found = read_matrices(job)
@@ -96,23 +100,31 @@ def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
     return found
 
 
-def read_matrices(job: Job) -> tuple[list[Any], float, float]:
-    """The matrices of a job as they are stored, the epsilon of their entries, and what to multiply eigenvalues with.
+def read_matrices(job: Job) -> tuple[list[Any], float]:
+    """The matrices of a job as they are stored, and what to multiply eigenvalues with.
 
     Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    cut = tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape))
-    # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
-    if (
-        hasattr(cut, "detach")
-        and len(job.shape) in (2, 4)
-        and job.tensor.endswith(".weight")
-        and not job.label
-        and job.dtype == "float64"
-    ):
-        cut = cut.float()
-    return job.part.matrices_of_cut(cut), precision(cut), CONV_SCALE if job.part.kind == "kernel" else 1.0
+    stored = as_computed(tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape)))
+    return job.part.matrices_of_cut(stored), CONV_SCALE if job.part.kind == "kernel" else 1.0
+
+
+def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tuple[Spectrum, Spectrum]:
+    """The spectrum of what is stored, for our columns, and of what WeightWatcher reads, for its columns.
+
+    They differ where WeightWatcher has a row for a tensor that it cuts to float32.
+    """
+    spectrum = Spectrum.from_slices(matrices, device=device).times(scale)
+    if not (is_read_by_weightwatcher(job) and is_cut_by_weightwatcher(matrices[0])):
+        return spectrum, spectrum
+    read = [as_weightwatcher_reads(matrix) for matrix in matrices]
+    return spectrum, Spectrum.from_slices(read, device=device).times(scale)
+
+
+def is_read_by_weightwatcher(job: Job) -> bool:
+    """True where WeightWatcher has a row for the tensor as a whole."""
+    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and not job.label
 
 
 def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:
@@ -122,21 +134,12 @@ def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapRepo
     return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None)
 
 
-def pooled_spectrum(matrices: list[Any], eps: float, device: str, scale: float = 1.0) -> Spectrum:
-    """`Spectrum.from_slices` on a device, eigenvalues times `scale`."""
-    rows, side = matrices[0].shape
-    raw = np.sort(np.concatenate([scale * eigenvalues(matrix, device) for matrix in matrices]))
-    return Spectrum(raw, max(rows, side), min(rows, side), len(matrices), eps)
-
-
 def bad_entries(matrices: list[Any]) -> str:
-    """How many entries are not finite, as words; the fault of their squares when all are."""
+    """How many entries are not finite, as words."""
     arrays = [to_numpy(matrix) for matrix in matrices]
     nan, infinite = (sum(int(count(array).sum()) for array in arrays) for count in (np.isnan, np.isinf))
     size = sum(array.size for array in arrays)
-    if nan or infinite:
-        return f"{nan} NaN and {infinite} Inf among its {size} entries"
-    return "its entries are finite but their squares are not"
+    return f"{nan} NaN and {infinite} Inf among its {size} entries"
 
 
 class _OneThread:

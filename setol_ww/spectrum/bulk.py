@@ -18,6 +18,7 @@ import scipy.optimize
 from ..core.arrays import FloatArray
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
+from ..linalg.scaled import representable
 from ..theory.laws.edge import quick_tracy_widom_sf, tracy_widom_sf
 from .esd import Spectrum
 
@@ -88,7 +89,7 @@ class _Noise:
     """
 
     variance: float
-    edge_raw: float
+    edge: float
     spikes: int
     N: float
     M: float
@@ -138,7 +139,7 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
         return _no_fit(Outcome.TOO_FEW)
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT)
-    positive = spectrum.raw[spectrum.num_evals - spectrum.rank :]
+    positive = spectrum.values[spectrum.num_evals - spectrum.rank :]
     # Dead columns leave an N x rank matrix, dead rows an M x rank one.
     sides = {spectrum.N, spectrum.M} if spectrum.rank < spectrum.num_evals else {spectrum.N}
     fits = [_fit(spectrum, positive, float(side), level) for side in sorted(sides)]
@@ -155,14 +156,14 @@ def _fit(spectrum: Spectrum, positive: FloatArray, N: float, level: float) -> Bu
     ks = _ks(marchenko_pastur_cdf(bulk / unit, q))
     critical = (CRITICAL_COUNT[0] + CRITICAL_COUNT[1] * math.log(noise.M)) / (noise.M * math.sqrt(spectrum.slices))
     minus, plus = unit * (1 - math.sqrt(q)) ** 2, unit * (1 + math.sqrt(q)) ** 2
-    unit_mean = spectrum.num_evals / float(spectrum.raw.sum())
+    unit_mean = spectrum.num_evals / float(spectrum.values.sum())
     return BulkFit(
         sigma=math.sqrt(unit * unit_mean),
-        sigma_raw=math.sqrt(noise.variance),
+        sigma_raw=representable(math.sqrt(noise.variance), spectrum.exponent // 2),
         lambda_minus=minus * unit_mean,
         lambda_plus=plus * unit_mean,
-        edge=noise.edge_raw * unit_mean,
-        edge_raw=noise.edge_raw,
+        edge=noise.edge * unit_mean,
+        edge_raw=spectrum.in_raw_units(noise.edge),
         softrank=plus / float(positive[-1]),
         spikes=noise.spikes,
         pvalue=-math.expm1(spectrum.slices * math.log1p(-min(tail, 1 - 1e-16))),
@@ -193,7 +194,7 @@ def separate(positive: FloatArray, N: float, slices: int, level: float) -> _Nois
         spikes -= 1
     return _Noise(
         variance=float(variance[spikes]),
-        edge_raw=float(edge[spikes]),
+        edge=float(edge[spikes]),
         spikes=spikes,
         N=float(sides[0][spikes]),
         M=float(sides[1][spikes]),

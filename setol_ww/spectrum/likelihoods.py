@@ -151,7 +151,7 @@ def bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
     Parameters
     ----------
     tail : ndarray, ascending
-        Raw eigenvalues, at least one.
+        Eigenvalues on the unit-mean scale, at least one.
     bulk : BulkFit
         Of the spectrum they belong to.
     slices : int
@@ -167,12 +167,12 @@ def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray
     One eigenvalue of the bulk is beyond its end, exponential with the Tracy-Widom scale.
     """
     n, q = tail.size, bulk.M / bulk.N
-    edges = STRETCHES * bulk.edge_raw
+    edges = STRETCHES * bulk.edge
     spikes = n - np.searchsorted(tail, edges, side="right")
     in_bulk = np.arange(n) < (n - spikes)[:, None]
     upper, scale = (1 + math.sqrt(q)) ** 2, float(johnstone(bulk.N, bulk.M)[1]) / bulk.N
     soft = 1 / (bulk.M * slices)
-    x = tail / (STRETCHES[:, None] * bulk.sigma_raw**2 * bulk.N)
+    x = tail / (STRETCHES[:, None] * bulk.sigma**2)
     far = np.exp(-np.maximum(x - upper, 0) / scale)
     beyond = far[:, 0]
     reach = (1 - soft) * (1 - marchenko_pastur_cdf(x[:, 0], q)) + soft * beyond

@@ -33,7 +33,7 @@ class TailFit:
     alpha, sigma : float
         Exponent of the density and its asymptotic standard error (alpha - 1) / sqrt(rank).
     lambda_min, lambda_min_raw : float
-        Start of the tail, unit-mean and raw.
+        Start of the tail, unit-mean and raw (NaN where float64 does not hold it).
     rank : int
         Number of eigenvalues in the tail, the start included; 0 without a fit.
     ks : float
@@ -107,7 +107,7 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
         alpha=float(1 + rate),
         sigma=float(rate / math.sqrt(n)),
         lambda_min=float(spectrum.unit_mean[at]),
-        lambda_min_raw=float(spectrum.raw[at]),
+        lambda_min_raw=spectrum.in_raw_units(float(spectrum.values[at])),
         rank=n,
         ks=ks,
         gof=gof,

@@ -23,6 +23,7 @@ import numpy as np
 from ..core.arrays import FloatArray, as_matrix
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
+from ..core.plain import as_computed
 from ..theory.laws.edge import strength, threshold
 from .location import Element, in_words
 from .search import Slice, look, reference_excess
@@ -297,7 +298,7 @@ def _undefined(reason: str, asked: dict[str, Any]) -> TrapReport:
 
 def _as_slices(W: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The matrices of a 2-D weight or of a kernel (out, in, ...), and the shape of the kernel."""
-    whole = W if hasattr(W, "detach") else as_array(W)
+    whole = as_array(W)
     if whole.ndim <= 2:
         return [as_matrix(whole)], ()
     kernel = tuple(int(side) for side in whole.shape[2:])
@@ -307,9 +308,11 @@ def _as_slices(W: Any) -> tuple[list[Any], tuple[int, ...]]:
     return [as_matrix(whole[(slice(None), slice(None), *place)]) for place in np.ndindex(*kernel)], kernel
 
 
-def as_array(W: Any) -> np.ndarray:
-    """W as an array, `InvalidInput` for lists that make none."""
+def as_array(W: Any) -> Any:
+    """W as a plain array or tensor, `InvalidInput` for lists that make none."""
     try:
-        return np.asarray(W)
+        return as_computed(W)
+    except InvalidInput:
+        raise
     except ValueError as error:
         raise InvalidInput(f"rows that make no matrix were given ({error}); accepted are rows of one length") from None

@@ -13,8 +13,8 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.eigenvalues import gram, row_blocks
 from ..linalg.routines import call, scipys
+from ..linalg.scaled import representable
 from ..linalg.shuffles import is_large, shuffle, sources_of
-from ..spectrum.esd import SMALLEST_RAW
 from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength
 from .elements import Entries, blocks_of, read_entries
 from .location import Place, is_shift, locate
@@ -29,6 +29,8 @@ DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
 # Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
 MODERATE_EXPONENT = 20
+# Squares of scaled entries below this are not precise any more.
+SMALLEST_VARIANCE = 1e-275
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ class Slice:
 
     def raw(self, value: float) -> float:
         """A number in units of the entries, in those of the matrix as it was given."""
-        return float(np.ldexp(value, self.exponent))
+        return representable(value, self.exponent)
 
     def raw_square(self, value: float) -> float:
-        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given."""
-        return float(np.ldexp(value, 2 * self.exponent))
+        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given.
+
+        NaN where that is beyond the range of float64.
+        """
+        return representable(value, 2 * self.exponent)
 
     def index(self, position: int) -> tuple[int, int]:
         """Row and column in the matrix as it was given of an element of the tall one."""
@@ -86,11 +91,11 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
         return None, reason
     tall, exponent = of_moderate_size(tall)
     entries = read_entries(tall.reshape(-1))
-    with np.errstate(over="ignore", under="ignore"):
-        # A bound of the largest eigenvalue of scaled entries, none of which is above 1.
-        variance, bound = np.ldexp([entries.variance, float(N * M)], 2 * exponent)
-    if not (variance > SMALLEST_RAW and bound < np.inf):
-        return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
+    if not entries.variance > SMALLEST_VARIANCE:
+        return None, (
+            f"the noise of its entries has {entries.variance:g} of the squared size of its largest entry as variance, "
+            "which leaves nothing to compare with"
+        )
     if not entries.has_known_tail:
         return None, "too few distinct sizes of elements to know their tail"
     shuffled = shuffle(tall, seed, overwrite=is_own)

@@ -254,15 +254,15 @@ def test_density_of_bulk_and_spikes_has_mass_one(spikes):
     W = oracle.spiked_noise(300, 200, 3, 0.3, 0)[0] if spikes else ensembles.gaussian_matrix(300, 200, 0)
     made = spectrum(W)
     fit = ww.fit_bulk(made)
-    tail = made.raw[-60:]
+    tail = made.unit_mean[-60:]
     assert likelihoods.STRETCHES[0] == 1
     log_density = likelihoods._bulk_and_spikes(tail, fit, 1)[0]
     assert log_density.shape == tail.shape
     assert np.isfinite(log_density).all()
-    unit, q = fit.sigma_raw**2 * fit.N, fit.M / fit.N
+    unit, q = fit.sigma**2, fit.M / fit.N
     grid = np.linspace(math.log(tail[0]), math.log(unit * (1 + math.sqrt(q)) ** 2), 20001)
     inside = np.exp(np.interp(grid, np.log(tail), log_density))
     bulk_mass = float(np.sum((inside[1:] + inside[:-1]) / 2) * (grid[1] - grid[0]))
     assert bulk_mass == pytest.approx((60 - spikes) / 60, abs=0.05)
     if spikes:
-        assert np.exp(log_density[-1]) * math.log(tail[-1] / fit.edge_raw) == pytest.approx(3 / 60, rel=1e-9)
+        assert np.exp(log_density[-1]) * math.log(tail[-1] / fit.edge) == pytest.approx(3 / 60, rel=1e-9)

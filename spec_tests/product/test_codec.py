@@ -134,7 +134,7 @@ def test_newer_fields_kinds_and_versions_are_named(monkeypatch):
 
 
 def test_fields_that_an_older_version_lacked_have_their_default():
-    fields = {"raw": np.array([1.0, 2.0]), "N": 3, "M": 2}
+    fields = {"values": np.array([1.0, 2.0]), "N": 3, "M": 2}
     buffers: list[bytes] = []
     told = json.dumps({"!": "record", "of": "Spectrum", "fields": codec._plain(fields, buffers)}).encode()
     blob = codec.HEAD.pack(codec.MAGIC, codec.VERSION, 0, len(told), len(told)) + told + b"".join(buffers)

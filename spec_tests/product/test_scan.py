@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import setol_ww as ww
+from fixtures.ensembles import gaussian_matrix
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
 from setol_ww.formats import reader as readers
@@ -214,10 +215,16 @@ def test_every_candidate_tensor_has_a_row(checkpoint):
 
 
 def test_values_whose_squares_overflow(tmp_path):
-    np.savez(tmp_path / "large.npz", **{"fc.weight": np.full((20, 20), 1e200)})
-    row = ww.scan(tmp_path / "large.npz").iloc[0]
-    assert row["status"] == "failed"
-    assert "their squares are not" in row["reason"]
+    W = gaussian_matrix(40, 30, seed=0)
+    np.savez(tmp_path / "large.npz", **{"fc.weight": W * 1e200, "usual.weight": W, "constant.weight": W * 0 + 1e200})
+    frame = ww.scan(tmp_path / "large.npz", randomize=True).set_index("longname")
+    assert (frame["status"] == "analyzed").all()
+    large, usual = frame.loc["fc"], frame.loc["usual"]
+    for name in ("tail_alpha", "erg_log_det", "q2_norm", "bulk_sigma", "trap_pvalue", "alpha", "D", "stable_rank"):
+        assert large[name] == pytest.approx(usual[name], rel=1e-9), name
+    # Numbers in units of the squares are beyond float64 and have no value.
+    assert large[["xmin", "lambda_max", "norm", "erg_lambda_min_raw", "trap_lambda_max"]].isna().all()
+    assert frame.loc["constant", "erg_status"] == "rank_limited"
 
 
 def test_layers_chosen_by_name_pattern_type_and_id(checkpoint):

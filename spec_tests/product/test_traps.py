@@ -251,6 +251,23 @@ def test_kernel_slices_are_judged_together():
     assert trap_row(slices)["trap_count"] == 1
 
 
+TINY = 1e-200 * np.random.default_rng(0).normal(size=(30, 30))
+
+
+@pytest.mark.parametrize("power", [-1000, -560, 500, 1000])
+def test_traps_do_not_depend_on_the_scale(power):
+    """To the last bit at powers of two, also where squares overflow or vanish; raw numbers are NaN there."""
+    W = np.random.default_rng(0).normal(size=(60, 40))
+    W[13, 17] = 30
+    one, other = ww.find_traps(W), ww.find_traps(np.ldexp(W, power))
+    assert (one.count, one.pvalue, one.strength) == (other.count, other.pvalue, other.strength)
+    assert one.count == 1
+    assert one.indices.tolist() == other.indices.tolist() == [[13, 17]]
+    assert other.sigma == math.ldexp(one.sigma, power)
+    assert np.isnan(other.lambda_max) == np.isnan(other.traps[0].eigenvalue) == (abs(power) > 512)
+    assert ww.find_traps(ww.remove_traps(np.ldexp(W, power))).count == 0
+
+
 @pytest.mark.parametrize(
     "W,why",
     [
@@ -260,7 +277,7 @@ def test_kernel_slices_are_judged_together():
         (np.where(np.eye(30) > 0, np.inf, 1.0), "0 NaN and 30 Inf"),
         (np.ones((1, 50)), "too few"),
         (np.empty((0, 5)), "too few"),
-        (1e300 * np.random.default_rng(0).normal(size=(30, 30)), "variance"),
+        (np.where(np.arange(900).reshape(30, 30) == 7, 1.0, TINY), "variance"),
     ],
 )
 def test_without_noise_there_is_a_reason_and_no_number(W, why):
