@@ -11,6 +11,7 @@ from typing import Any
 from .. import __version__
 from ..core.checks import writable_file
 from ..core.errors import InvalidInput
+from ..core.printable import visible
 from ..results.export import WRITERS, export
 
 ANALYZE_EXAMPLE = """example:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except (InvalidInput, OSError) as error:
-        sys.stderr.write(f"setol-ww: {error}\n")
+        sys.stderr.write(f"setol-ww: {visible(str(error))}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("setol-ww: interrupted before the end\n")
@@ -117,7 +118,11 @@ def parser() -> argparse.ArgumentParser:
     merge = _command(commands, "merge", "one table from the results of shards", MERGE_EXAMPLE, _merge)
     merge.add_argument("results", metavar="FILE", nargs="+", help="--out of the scans")
     merge.add_argument(
-        "--out", metavar="FILE", type=Path, required=True, help="the table: .csv, .json, .html, .parquet"
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="the table: .csv, .json, .html, .parquet; or .setol: one store of all",
     )
     merge.add_argument("--partial", action="store_true", help="accept that rows are missing")
 
@@ -144,7 +149,7 @@ def _scan_options(scan: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help="the table: .csv, .json, .html, .parquet; or .sqlite, .db: the store of finished rows alone",
+        help="the table: .csv, .json, .html, .parquet; or .setol (.sqlite, .db): the results with their spectra",
     )
     scan.add_argument("--shard", metavar="I/N", type=_shard, help="only shard I of N, I from 0 to N - 1")
     scan.add_argument(
