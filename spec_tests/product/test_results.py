@@ -203,6 +203,21 @@ def test_coverage_of_tensors(weights, tmp_path):
     assert coverage["longname"].is_unique
 
 
+def test_a_tensor_of_which_one_slice_failed():
+    identity = {"longname": "up", "tensor": "up", "shape": "3 x 20 x 10", "dtype": "float32", "n_params": 200}
+    records = [LayerRecord(i, {**identity, "slice": str(i)}) for i in range(2)]
+    records.append(LayerRecord(2, {**identity, "slice": "2"}, "failed", "layer up [2]: 1 NaN"))
+    told = Results.from_records(records).coverage
+    assert told.to_dict("records") == [
+        {
+            **{"longname": "up", "shape": (3, 20, 10), "dtype": "float32", "n_params": 600, "status": "failed"},
+            "reason": "1 of 3 slices: layer up [2]: 1 NaN",
+        }
+    ]
+    asked = [{"longname": "up", "shape": (3,), "dtype": "x", "n_params": 3, "status": "skipped", "reason": "r"}]
+    assert Results.from_records(records, coverage=asked).coverage.to_dict("records") == asked
+
+
 def test_a_partial_run_says_so(weights, tmp_path, monkeypatch):
     out, add = tmp_path / "a.setol", Store.add
 
