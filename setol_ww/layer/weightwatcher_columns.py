@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.arrays import FloatArray
 from ..spectrum.esd import Spectrum
-from ..spectrum.tail import best_start
+from ..spectrum.starts import best_start
 
 # WeightWatcher 0.7.7's own constants.
 THRESHOLD = 1e-5

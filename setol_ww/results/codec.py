@@ -37,6 +37,7 @@ KEPT = {
     "LayerRecord": "results.record",
     "Spectrum": "spectrum.esd",
     "SubmatrixFit": "spectrum.windows",
+    "Strengths": "spectrum.strengths",
     "TrapReport": "traps.find",
     "Trap": "traps.find",
     "Element": "traps.location",

@@ -120,8 +120,13 @@ def _json_cell(value: Any) -> Any:
     return None if value is pd.NA else value
 
 
+def csv_of(frame: pd.DataFrame) -> str:
+    """The text of a CSV file."""
+    return _with_words(frame, csv_cell).to_csv(index=False)
+
+
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    _with_words(frame, csv_cell).to_csv(path, index=False, encoding="utf-8")
+    path.write_text(csv_of(frame), encoding="utf-8", newline="")
 
 
 def _write_json(frame: pd.DataFrame, path: Path) -> None:

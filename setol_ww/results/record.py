@@ -12,7 +12,7 @@ from ..spectrum.esd import Spectrum
 
 ANALYZED, FAILED, SKIPPED = "analyzed", "failed", "skipped"
 #: Names under which `LayerRecord.extras` keeps what the entries of the weights said.
-TRAPS, FARMS = "traps", "farms"
+TRAPS, FARMS, STRENGTHS = "traps", "farms", "strengths"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class LayerRecord:
     spectrum : Spectrum, optional
         None where there is none.
     extras : dict
-        What the entries said beyond the spectrum: `traps` (TrapReport), `farms` (SubmatrixFit), ...
+        What the entries said beyond the spectrum: `traps` (TrapReport), `farms` (SubmatrixFit) and `strengths`
+        (Strengths).
     theirs : dict
         WeightWatcher's own columns, where it ran; they go before all others.
     cells : dict
@@ -85,7 +86,7 @@ class LayerRecord:
         """
         if self.spectrum is None:
             raise InvalidInput(f"the layer {self.title!r} was asked; it has no spectrum, {self.status}: {self.reason}")
-        result = analyze_spectrum(self.spectrum, settings)
+        result = analyze_spectrum(self.spectrum, settings, self.extras.get(STRENGTHS))
         return result.with_traps(self.extras[TRAPS]) if TRAPS in self.extras else result
 
 

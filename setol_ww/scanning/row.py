@@ -23,8 +23,9 @@ from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
-from ..results.record import TRAPS, LayerRecord, settings_of
+from ..results.record import STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import strengths_of
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
@@ -80,14 +81,15 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     spectrum, upstream = found.value
     if not np.isfinite(spectrum.values).all():
         return record, f"layer {job.title}: {bad_entries(matrices)}"
-    record, reason = replace(record, spectrum=spectrum), ""
-    if upstream is not spectrum:
-        theirs = attempt(job.title, "no columns of weightwatcher's", lambda: weightwatcher_row(upstream))
-        record, reason = replace(record, theirs=theirs.value or dict.fromkeys((*FIT, *NORMS), np.nan)), theirs.reason
+    # Where WeightWatcher reads other numbers its columns cannot be asked of the spectrum that is kept.
+    theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
+    strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
+    extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
+    record, reason = replace(record, spectrum=spectrum, theirs=theirs, extras=extras), strengths.reason
     if asked.options.randomize:
         traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
         reason = reason or traps.reason
-        record = record if traps.value is None else replace(record, extras={TRAPS: traps.value})
+        record = record if traps.value is None else replace(record, extras={**extras, TRAPS: traps.value})
     findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
     return findings.value or record, reason or findings.reason
 

@@ -120,9 +120,7 @@ def scan(
     weights, by_file = checkpoint_fingerprint(path)
     mine = shard_of(jobs_of(path, options.layers or None, options.layouts), part)
     if checkpoint_fingerprint(path)[0] != weights:
-        raise ChangedCheckpoint(
-            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
-        )
+        raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
     about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()

@@ -12,6 +12,8 @@ from ..results.printed import ten_columns, title
 
 WIDTH = USUAL
 NAME_WIDTH = 34
+# More than these with one reason have one line.
+ALIKE = 3
 
 
 def layer_name(row: pd.Series) -> str:
@@ -46,7 +48,7 @@ def legend(width: int | None = None) -> str:
 
 
 def coverage_lines(coverage: pd.DataFrame, width: int | None = None) -> str:
-    """How many tensors were analysed, and for each of the others why not."""
+    """How many tensors were analysed, and for the others why not; many with one reason in one line."""
     counts = Counter(coverage["status"])
     analysed = coverage.loc[coverage["status"] == "analyzed", "n_params"].sum()
     total = coverage["n_params"].sum()
@@ -58,9 +60,22 @@ def coverage_lines(coverage: pd.DataFrame, width: int | None = None) -> str:
     room = terminal_width(width)
     lines = [wrapped(said, room)]
     left = coverage[coverage["status"] != "analyzed"]
+    alike: dict[tuple[str, str], list[str]] = {}
     for status, name, reason in zip(left["status"], left["longname"], left["reason"]):
-        lines.append(wrapped(visible(f"{status}: {name}: {reason}"), room, "  ", "    "))
+        alike.setdefault((status, reason), []).append(name)
+    for (status, reason), names in alike.items():
+        for who in names if len(names) <= ALIKE else [_several(names)]:
+            lines.append(wrapped(visible(f"{status}: {who}: {reason}"), room, "  ", "    "))
     return "\n".join(lines)
+
+
+def _several(names: list[str]) -> str:
+    """A few of many names.
+
+    >>> _several([f"layers.{n}" for n in range(30)])
+    '30 tensors (layers.0, layers.1, ..., layers.29)'
+    """
+    return f"{len(names)} tensors ({', '.join(names[: ALIKE - 1])}, ..., {names[-1]})"
 
 
 def truncation_text(manifest: dict[str, Any], folder: str, width: int | None = None) -> str:

@@ -22,8 +22,10 @@ from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
+from ..results.coverage import Told
 from ..scanning.pools import number_of_jobs
 from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job, plan
@@ -69,7 +71,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `WeightWatcher.coverage` lists what became of every tensor.
+        `attrs["coverage"]` lists what became of every tensor, as `WeightWatcher.coverage` does in a table.
 
     Raises
     ------
@@ -240,7 +242,8 @@ class WeightWatcher(package.WeightWatcher):
             self.details = run.frame()
         finally:
             self._run = None
-        told = run.coverage()
+        told = Told(run.coverage())
+        self.details.attrs["coverage"] = told
         self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
         return self.details
 
@@ -365,7 +368,7 @@ class WeightWatcher(package.WeightWatcher):
     def _beyond_weightwatcher(self, record: Record) -> str:
         """Why weightwatcher has no spectrum of finite entries, after ours is there."""
         assert self._run is not None
-        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings)
+        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
         return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
 
     def _own_spectrum(self, record: Record) -> Spectrum:
@@ -373,6 +376,9 @@ class WeightWatcher(package.WeightWatcher):
         assert self._run is not None
         matrices, scale = record.own_matrices()
         return Spectrum.from_slices(matrices, device=self._run.device).times(scale)
+
+    def _strengths_of(self, record: Record) -> Strengths:
+        return strengths_of(self._turned(record, record.own_matrices()[0])[0])
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
@@ -442,7 +448,12 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            record.result = analyze_spectrum(self._spectrum_of(ww_layer, record, params), self._run.settings)
+            spectrum = self._spectrum_of(ww_layer, record, params)
+            # The entries belong to the spectrum unless weightwatcher made another one of them.
+            own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+            fits = own and spectrum.slices == len(ww_layer.Wmats)
+            strengths = self._strengths_of(record) if fits else None
+            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
             if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
@@ -488,15 +499,20 @@ class WeightWatcher(package.WeightWatcher):
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
-        matrices, shape = list(record.matrices()), self._run.shape_of(record)
-        kernel = None
+        matrices, kernel = self._turned(record, list(record.matrices()))
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+
+    def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
+        """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""
+        assert self._run is not None
+        shape = self._run.shape_of(record)
         if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
             # weightwatcher turns the slices of a kernel with more inputs than outputs.
             if matrices[0].shape == shape[:2]:
-                kernel = shape[2:]
-            elif matrices[0].shape == shape[1::-1]:
-                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+                return matrices, shape[2:]
+            if matrices[0].shape == shape[1::-1]:
+                return [matrix.T for matrix in matrices], shape[2:]
+        return matrices, None
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"

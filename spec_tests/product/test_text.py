@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 
 import numpy as np
@@ -157,17 +156,23 @@ def test_a_paragraph_is_one_paragraph():
     assert paragraph("a\n b \x1b[0m\t c", 60) == r"a b \x1b[0m c"
 
 
-def test_two_thousand_rows_in_half_a_second():
-    """It took thirteen while pandas copied what hung on the table for every row."""
+def test_a_text_table_copies_nothing_that_hangs_on_the_table():
+    """Two thousand rows took thirteen seconds while pandas copied that for every row."""
+
+    copies = []
+
+    class Heavy(list):
+        def __deepcopy__(self, memo):
+            copies.append(1)
+            return self
+
     weights = {f"layers.{i}.weight": np.random.default_rng(i).normal(size=(6, 5)) for i in range(20)}
     frame = ww.analyze(weights)
-    assert frame.attrs == {}
     many = pd.concat([frame] * 100, ignore_index=True)
-    many.attrs = dict(frame.attrs)
-    started = time.perf_counter()
-    text = text_table(many, 100)
-    assert time.perf_counter() - started < 0.5
-    assert text.count("\n") == 2001
+    many.attrs["heavy"] = Heavy()
+    copies.clear()
+    assert text_table(many, 100).count("\n") == 2001
+    assert len(copies) < 100
 
 
 def results(number: int) -> Results:
