@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import __version__
 from ..core.errors import InvalidInput
 from ..core.options import add_flags, from_flags
+from ..core.printable import visible
 from .analyses import add_analyze, add_merge, add_scan, add_summary
 from .asking import INTERRUPTED, PATH_HELP, command, one_path, say
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except (InvalidInput, OSError) as error:
-        sys.stderr.write(f"setol-ww: {error}\n")
+        sys.stderr.write(f"setol-ww: {visible(str(error))}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("setol-ww: interrupted before the end\n")

@@ -9,7 +9,8 @@ r"""Finished tables on disk, by the ending of the file, whole or not at all, and
     Words as they are. UTF-8 has no lone surrogates: a cell with one is written with `\ud800` and named in the file's
     own notes, from which `read_table` takes it back.
 `.json`
-    Words as they are, every character beyond ASCII by its number; NaN and infinite numbers are null.
+    Words as they are, every character beyond ASCII by its number (a lone high surrogate before a lone low one reads as
+    the character they make); NaN and infinite numbers are null.
 `.html`
     Words escaped, and what does not show itself by its number.
 """
