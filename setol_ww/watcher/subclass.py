@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import copy
 import functools
 import inspect
@@ -209,7 +210,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 farms=farms,
                 ahead=ahead,
             )
-            self.details = worker._carry_out(params)
+            # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
+            self.details = contextvars.copy_context().run(worker._carry_out, params)
         return self.details
 
     def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
