@@ -26,7 +26,7 @@ from ..core.errors import InvalidInput
 from ..linalg.directions import Directions, directions, projected_blocks
 from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
-from .holds import held
+from .holds import copying, truncating
 from .pieces import Piece, pieces_of
 from .rules import Rule, Undefined, as_rule, layer_seed
 
@@ -224,7 +224,7 @@ def truncate(
     7
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    with held(pieces_of(model, layers), writing=False):
+    with copying(pieces_of(model, layers)):
         copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers), seed)
     for piece in with_bar(bench.pieces, progress):
@@ -273,7 +273,7 @@ def truncated(
     """
     chosen, seed = as_rule(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers), seed)
-    with held(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
+    with truncating(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
 
 
@@ -335,7 +335,7 @@ def evaluate_truncation(
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
     bench = Bench(pieces_of(model, layers), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
-    with held(bench.pieces):
+    with truncating(bench.pieces):
         return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import copy
 import functools
 import inspect
@@ -271,7 +272,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 farms=farms,
                 ahead=ahead,
             )
-            self.results = worker._carry_out(params, told)
+            # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
+            self.results = contextvars.copy_context().run(worker._carry_out, params, told)
         self.details = self.results.table()
         self.details.attrs["coverage"] = Told(self.results.coverage.to_dict("records"))
         return self.details

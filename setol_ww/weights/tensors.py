@@ -242,24 +242,27 @@ def weight_as_it_acts(module: Any) -> Any:
     """
     if not is_computed(module):
         return getattr(module, "weight", None)
-    import torch
+    if "weight" in getattr(module, "parametrizations", {}):
+        return _at_rest(module.parametrizations["weight"]).forward().detach()
+    weight = _hooked(module)
+    return weight.detach() if hasattr(weight, "detach") else weight
+
+
+def _hooked(module: Any) -> Any:
+    """What the hooks of torch.nn.utils write to `module.weight` before each forward pass, only computed."""
     from torch.nn.utils.prune import BasePruningMethod
 
-    with torch.no_grad():
-        if "weight" in getattr(module, "parametrizations", {}):
-            return _at_rest(module.parametrizations["weight"]).forward()
-        for hook in module._forward_pre_hooks.values():
-            if getattr(hook, "name", getattr(hook, "_tensor_name", "")) != "weight":
-                continue
-            # The hooks of torch.nn.utils that write `module.weight` before each forward pass: here they only compute.
-            kind = f"{type(hook).__module__}.{type(hook).__name__}"
-            if kind == "torch.nn.utils.spectral_norm.SpectralNorm":
-                return hook.compute_weight(module, do_power_iteration=False)
-            if kind == "torch.nn.utils.weight_norm.WeightNorm":
-                return hook.compute_weight(module)
-            if isinstance(hook, BasePruningMethod):
-                return hook.apply_mask(module)
-        return getattr(module, "weight", None)
+    for hook in module._forward_pre_hooks.values():
+        if getattr(hook, "name", getattr(hook, "_tensor_name", "")) != "weight":
+            continue
+        kind = f"{type(hook).__module__}.{type(hook).__name__}"
+        if kind == "torch.nn.utils.spectral_norm.SpectralNorm":
+            return hook.compute_weight(module, do_power_iteration=False)
+        if kind == "torch.nn.utils.weight_norm.WeightNorm":
+            return hook.compute_weight(module)
+        if isinstance(hook, BasePruningMethod):
+            return hook.apply_mask(module)
+    return getattr(module, "weight", None)
 
 
 def _at_rest(module: Any) -> Any:
@@ -268,7 +271,7 @@ def _at_rest(module: Any) -> Any:
     twin.__dict__.update(
         {name: value.detach().clone() for name, value in vars(module).items() if hasattr(value, "detach")},
         training=False,
-        _parameters=dict(module._parameters),
+        _parameters={name: value if value is None else value.detach() for name, value in module._parameters.items()},
         _buffers={name: value if value is None else value.clone() for name, value in module._buffers.items()},
         _modules={name: part if part is None else _at_rest(part) for name, part in module._modules.items()},
         **{name: type(hooks)() for name, hooks in vars(module).items() if name in HOOKS},
