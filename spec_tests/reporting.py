@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from . import protocol, runner
-from .register import BY_ID
+from .chapters import BY_ID
 
 SUITE = Path(__file__).parent / "test_clauses.py"
 LIBRARIES = ("numpy", "scipy", "hypothesis", "mpmath", "weightwatcher")

@@ -40,7 +40,7 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from setol_ww.scanning.cost import cost, in_words
-from setol_ww.weights.plan import plan
+from setol_ww.scanning.jobs import cost_of, jobs_of
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # hidden, ffn, key and value width, vocabulary, blocks
@@ -144,12 +144,13 @@ def _cpu(pid: int) -> float:
 def measure(path: Path, workers: int, units: float) -> dict[str, Any]:
     """One scan."""
     before = _resident(os.getpid())
+    out = path.parent / f"{path.name}.setol"
     with Watch() as watch:
         started = time.perf_counter()
-        frame = ww.scan(path, n_jobs=workers)
+        frame = ww.scan(path, out, resume=False, n_jobs=workers)
         wall = time.perf_counter() - started
     assert (frame["status"] == "analyzed").all(), frame[["longname", "reason"]]
-    layer_seconds = float(sum(frame.attrs["seconds"]))
+    layer_seconds = float(sum(ww.open_results(out).seconds))
     side = float(frame["M"].max())
     holder = watch.worker if workers > 1 else watch.own - before
     return {
@@ -189,7 +190,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "model.safetensors.index.json").exists():
             print(f"written: {generate(folder, wanted) / 1e9:.2f} GB in {args.blocks + 1} shards")
-        units = sum(job.cost for job in plan(folder))
+        units = sum(cost_of(job) for job in jobs_of(folder))
         save_file({"warm.weight": torch.randn(60, 40)}, Path(scratch) / "warm.safetensors")
         ww.scan(Path(scratch) / "warm.safetensors")
         rows: list[dict[str, Any]] = []

@@ -48,15 +48,15 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
         raise InvalidInput(f"the spec was asked; it needs {', '.join(missing)}: pip install 'setol-ww[spec]'")
     if out is not None:
         writable_file("--out", out, REPORTS)
-    reporting, register = _suite()
-    unknown = sorted(set(only) - set(register.BY_ID))
+    reporting, chapters = _suite()
+    unknown = sorted(set(only) - set(chapters.BY_ID))
     if unknown:
-        raise InvalidInput(f"the clause(s) {unknown} were asked; accepted are {', '.join(register.BY_ID)}")
+        raise InvalidInput(f"the clause(s) {unknown} were asked; accepted are {', '.join(chapters.BY_ID)}")
     try:
         report = reporting.run_spec(implementation, profile, only, seed)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InvalidInput(f"--implementation {implementation} was asked; it cannot be made: {error}") from error
-    sys.stdout.write("\n".join(_lines(report, register)) + "\n")
+    sys.stdout.write("\n".join(_lines(report, chapters)) + "\n")
     if out is not None:
         reporting.write(report, out)
         sys.stdout.write(f"The report is in {out}.\n")
@@ -67,7 +67,7 @@ def suite_folder() -> Path:
     """Folder that holds `spec_tests` and `fixtures`: inside the installed package, else the checkout's."""
     packed = Path(__file__).resolve().parents[1] / "suite"
     folder = packed if packed.is_dir() else Path(__file__).resolve().parents[2]
-    if not (folder / "spec_tests" / "register.py").exists():
+    if not (folder / "spec_tests" / "chapters").exists():
         raise InvalidInput(f"the spec was asked; its suite is neither in {packed} nor beside the package")
     return folder
 
@@ -77,19 +77,19 @@ def _suite() -> tuple[ModuleType, ModuleType]:
     for folder in (str(suite_folder()), str(Path.cwd())):
         if folder not in sys.path:
             sys.path.append(folder)
-    from spec_tests import register, reporting
+    from spec_tests import chapters, reporting
 
-    return reporting, register
+    return reporting, chapters
 
 
-def _lines(report: Any, register: Any) -> list[str]:
+def _lines(report: Any, chapters: Any) -> list[str]:
     lines = [
         f"{report.implementation} {report.implementation_version}, profile {report.profile} ({report.seed}), "
         + ", ".join(f"{library} {number}" for library, number in report.versions.items()),
         "",
     ]
     for row in report.rows:
-        statement = register.BY_ID[row.id].statement
+        statement = chapters.BY_ID[row.id].statement
         room = WIDTH - 30
         shown = statement if len(statement) <= room else statement[: room - 2] + ".."
         lines.append(f"{row.id:<9} {row.status:<17} {shown}")

@@ -9,3 +9,10 @@ class InvalidInput(ValueError):
 
 class UnreadableCheckpoint(OSError):
     """A file could not be read as weights; the text names the file and the cause."""
+
+
+class ChangedCheckpoint(UnreadableCheckpoint):
+    """A file is not the one that was opened: what was read before and what would be read now are different weights.
+
+    No row is to be made of it: it ends a run, where other unreadable files cost their rows.
+    """

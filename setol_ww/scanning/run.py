@@ -2,11 +2,9 @@
 
 | file | what it does |
 |---|---|
-| `jobs` | what there is to do: a job for every row, from names, shapes and types alone |
-| `rows` | one row: read one part of one tensor, compute, let it go |
-| `classic` | WeightWatcher's definitions without WeightWatcher |
-| `pools`, `workers` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
-| `store`, `merging` | rows on disk, each once, whenever the writer dies; one table from them |
+| `jobs` | what there is to do: the plan of a checkpoint, and which of it a shard has |
+| `row` | one row: read one part of one tensor, compute, let it go |
+| `pools`, `dispatch` | who does it: this process, local processes, Dask, Ray; and what happens when one dies |
 | `cost` | shards of equal work, and the estimate of the time |
 """
 
@@ -23,18 +21,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import __version__
-from ..core.checks import one_of, path_of, seed_of
-from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_files
+from ..core.checks import path_of
+from ..core.errors import ChangedCheckpoint, InvalidInput
+from ..core.options import Options
+from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
-from ..results.merge import frame_of
-from ..results.store import ENDINGS, FORMAT, Store, store_path
-from ..weights.plan import Job, plan, shard_of
+from ..results.results import Results, notes_of
+from ..results.store import ENDINGS, Store, is_store, store_path
+from ..weights.plan import Job
 from .cost import Pace, in_words
 from .dispatch import finished
+from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import Options, columns, forget
+from .row import FORM, Asked
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -57,14 +58,15 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
-        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
+        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.setol` (or `.sqlite`, `.db`), the store
+        alone, which `open_results` opens. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
-        Go on where a run with the same checkpoint and options was killed; False starts anew.
+        Go on where a run with the same weights and options was killed, wherever they lie; False starts anew.
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
@@ -88,7 +90,7 @@ def scan(
     pandas.DataFrame
         A row for every tensor of two or more dimensions and each of its slices, in the order of the file: identity,
         WeightWatcher's fit and norms by its definitions, our columns, `status` (`analyzed`, `skipped`, `failed`) and
-        `reason`. `attrs["seconds"]` has the time of each row.
+        `reason`.
 
     Raises
     ------
@@ -96,7 +98,8 @@ def scan(
         An option, an ending or a folder is not accepted, before any work; the store belongs to something else or
         another process is writing to it.
     UnreadableCheckpoint
-        A file is truncated, corrupt, missing, or not plain weights. What was finished before stays in the store.
+        A file is truncated, corrupt, missing, or not plain weights, or it changed while it was scanned. What was
+        finished before stays in the store.
     OSError
         The disk is full. What was finished stays in the store.
 
@@ -110,33 +113,37 @@ def scan(
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = path_of("path", path)
-    options = _checked(device, randomize, seed)
+    options = Options(layers=layers, randomize=randomize, seed=seed, device=device, n_jobs=n_jobs, progress=progress)
+    check_device(device)
     pool_maker(n_jobs)
-    wanted, part, target = _checked_layers(layers), _checked_shard(shard), _target(out)
-    mine = shard_of(plan(path, wanted), part)
-    about = _about(path, options, wanted, part, mine)
-    with Store.open(target and store_path(target), about, resume=resume) as store:
+    part, target = _checked_shard(shard), _target(out)
+    weights, by_file = checkpoint_fingerprint(path)
+    mine = shard_of(jobs_of(path, options.layers or None, options.layouts), part)
+    if checkpoint_fingerprint(path)[0] != weights:
+        raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
+    about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
+    with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()
-        _work_off(mine, options, n_jobs, store, progress)
-        frame = frame_of([store])
-        if target is not None and target.suffix in WRITERS:
+        _work_off(mine, Asked(options, by_file), store)
+        frame = Results.of_store(store).table()
+        if target is not None and not is_store(target):
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
     return frame
 
 
-def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, progress: bool | None) -> None:
+def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
     left = {job.position: job for job in jobs if job.position not in there}
-    make = pool_maker(n_jobs)
+    make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy) if make is not None and heavy else None
     try:
-        with _bar(jobs, there, pool.size() if pool else 1, progress) as advance:
-            for done in finished(list(left.values()), options, pool):
-                store.add(done.position, done.row, done.seconds, done.gave_up)
+        with _bar(jobs, there, pool.size() if pool else 1, asked.options.progress) as advance:
+            for done in finished(list(left.values()), asked, pool):
+                store.add(done)
                 advance(left[done.position], done.seconds)
     finally:
         forget()
@@ -149,11 +156,11 @@ def _bar(
     jobs: list[Job], there: set[int], workers: int, progress: bool | None
 ) -> Iterator[Callable[[Job, float], None]]:
     """A bar over work units; the function it gives moves it on by a finished job."""
-    costly = [job for job in jobs if job.cost]
-    left = sum(job.cost for job in costly if job.position not in there)
+    costly = [job for job in jobs if cost_of(job)]
+    left = sum(cost_of(job) for job in costly if job.position not in there)
     number = sum(job.position in there for job in costly)
     pace = Pace()
-    total = sum(job.cost for job in costly)
+    total = sum(cost_of(job) for job in costly)
     disable = None if progress is None else not progress
     with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
 
@@ -163,12 +170,12 @@ def _bar(
 
         def advance(job: Job, seconds: float) -> None:
             nonlocal left, number
-            if not job.cost or bar.disable:
+            if not cost_of(job) or bar.disable:
                 return
-            left, number = left - job.cost, number + 1
+            left, number = left - cost_of(job), number + 1
             if seconds:
-                pace.learn(job.cost, seconds)
-            bar.update(job.cost)
+                pace.learn(cost_of(job), seconds)
+            bar.update(cost_of(job))
             show()
 
         if not bar.disable:
@@ -177,30 +184,17 @@ def _bar(
         yield advance
 
 
-def _about(
-    path: Path, options: Options, layers: Sequence[str | int] | None, shard: tuple[int, int] | None, jobs: list[Job]
-) -> dict[str, Any]:
+def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: list[Job]) -> dict[str, Any]:
     """What rows belong to: they go on only with the same."""
     files = [(file.name, file.stat()) for file in checkpoint_files(path)]
     return {
-        "format": FORMAT,
         "version": __version__,
-        "columns": columns(options),
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
-        "layers": None if layers is None else list(layers),
-        "device": options.device,
-        "randomize": options.randomize,
-        "seed": options.seed,
+        **options.key(),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }
-
-
-def _checked(device: str, randomize: bool, seed: int) -> Options:
-    check_device(device)
-    one_of("randomize", randomize, (True, False))
-    return Options(device, bool(randomize), seed_of(seed))
 
 
 def _checked_shard(shard: Any) -> tuple[int, int] | None:
@@ -213,15 +207,6 @@ def _checked_shard(shard: Any) -> tuple[int, int] | None:
     if not 0 <= number < count:
         raise InvalidInput(f"shard={shard!r} was asked; accepted is a pair (i, n) of integers with 0 <= i < n")
     return number, count
-
-
-def _checked_layers(layers: Any) -> list[str | int] | None:
-    if layers is None:
-        return None
-    listed = [layers] if isinstance(layers, (str, int)) else list(layers)
-    if not all(isinstance(which, (str, int)) and not isinstance(which, bool) for which in listed):
-        raise InvalidInput(f"layers={layers!r} was asked; accepted are names, patterns, types and layer ids")
-    return listed or None
 
 
 def _target(out: str | Path | None) -> Path | None:

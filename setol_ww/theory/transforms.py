@@ -15,14 +15,17 @@ exists for every t > 0 and needs no series: with B(t) the solution of :math:`G(B
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.arrays import FloatArray
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
+
+Many: TypeAlias = Sequence[float] | NDArray[Any]
 
 BLOCK_ELEMENTS = 2**20
 MAX_ITERATIONS = 100
@@ -121,6 +124,12 @@ def moments_from_cumulants(kappa: Any) -> FloatArray:
     return np.array([_power(k, n + 1)[n] / (n + 1) for n in range(1, k.size + 1)])
 
 
+@overload
+def stieltjes(z: float, evals: Any, weights: Any = None) -> float: ...
+@overload
+def stieltjes(z: complex, evals: Any, weights: Any = None) -> complex: ...
+@overload
+def stieltjes(z: Many, evals: Any, weights: Any = None) -> NDArray[Any]: ...
 def stieltjes(z: Any, evals: Any, weights: Any = None) -> Any:
     r"""Stieltjes transform :math:`G(z) = \sum_j w_j / (z - \lambda_j)`, vectorised over real or complex z.
 
@@ -143,6 +152,10 @@ def stieltjes(z: Any, evals: Any, weights: Any = None) -> Any:
     return values.reshape(points.shape)[()]
 
 
+@overload
+def r_transform(t: float, evals: Any, weights: Any = None) -> float: ...
+@overload
+def r_transform(t: Many, evals: Any, weights: Any = None) -> FloatArray: ...
 def r_transform(t: Any, evals: Any, weights: Any = None) -> Any:
     r"""R-transform of an atomic law at any t > 0, vectorised over t.
 
@@ -176,6 +189,10 @@ def r_transform(t: Any, evals: Any, weights: Any = None) -> Any:
     return _for_every_t(t, evals, weights, lambda t, x, w, h: _weighted_mean(x, w * h))
 
 
+@overload
+def integrated_r(t: float, evals: Any, weights: Any = None) -> float: ...
+@overload
+def integrated_r(t: Many, evals: Any, weights: Any = None) -> FloatArray: ...
 def integrated_r(t: Any, evals: Any, weights: Any = None) -> Any:
     r"""Integral of the R-transform from 0 to t, in closed form.
 
@@ -192,6 +209,10 @@ def integrated_r(t: Any, evals: Any, weights: Any = None) -> Any:
     return _for_every_t(t, evals, weights, integral_from_resolvents)
 
 
+@overload
+def r_derivative(t: float, evals: Any, weights: Any = None) -> float: ...
+@overload
+def r_derivative(t: Many, evals: Any, weights: Any = None) -> FloatArray: ...
 def r_derivative(t: Any, evals: Any, weights: Any = None) -> Any:
     r"""Derivative of the R-transform, the variance of the law with weights w_j h_j^2 about R(t).
 
@@ -213,6 +234,10 @@ def r_derivative(t: Any, evals: Any, weights: Any = None) -> Any:
     return _for_every_t(t, evals, weights, slope)
 
 
+@overload
+def blue(t: float, evals: Any, weights: Any = None) -> float: ...
+@overload
+def blue(t: Many, evals: Any, weights: Any = None) -> FloatArray: ...
 def blue(t: Any, evals: Any, weights: Any = None) -> Any:
     """Blue function B(t) = R(t) + 1/t, the inverse of the Stieltjes transform above the spectrum.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.arrays import FloatArray, as_matrix
 from ..core.errors import InvalidInput
@@ -15,12 +16,17 @@ from ..theory.laws.edge import TRACY_WIDOM_MEAN, centre_and_scale
 from .find import TrapReport, _as_slices, as_array, find_traps
 from .search import Slice, look
 
+if TYPE_CHECKING:
+    import torch
+
+Weight = TypeVar("Weight", NDArray[Any], "torch.Tensor")
+
 logger = logging.getLogger(__name__)
 
 ROUNDS = 20
 
 
-def remove_traps(W: Any, report: TrapReport | None = None, *, seed: int = 0) -> Any:
+def remove_traps(W: Weight, report: TrapReport | None = None, *, seed: int = 0) -> Weight:
     """A new matrix in which `find_traps` finds nothing; W is untouched.
 
     Elements that carry a trap become the mean of the others; a mean shift that is a trap is subtracted; an outlier
@@ -69,7 +75,7 @@ def remove_traps(W: Any, report: TrapReport | None = None, *, seed: int = 0) -> 
         raise InvalidInput(f"report={report!r} was given; accepted is what find_traps returns")
     if tuple(report.shape) != tuple(given.shape):
         raise InvalidInput(f"a report of shape {report.shape} was given for a weight of shape {tuple(given.shape)}")
-    result = given.detach().clone() if is_torch else np.array(given)
+    result: Any = given.detach().clone() if is_torch else np.array(given)
     if not report.count:
         return result
     parts, _ = _as_slices(result)

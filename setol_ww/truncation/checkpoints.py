@@ -27,18 +27,15 @@ import numpy as np
 from .. import __version__
 from ..core.checks import path_of, seed_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
-from ..formats.checkpoints import (
-    SAFETENSORS,
-    SAFETENSORS_DTYPES,
-    checkpoint_tensors,
-    directory_files,
-    file_tensors,
-    reading,
-)
+from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
+from ..formats.handle import reading
+from ..formats.registry import SAFETENSORS
+from ..formats.safetensors_file import SAFETENSORS_DTYPES
 from ..linalg.directions import factors
+from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .models import Bench, LayerCut
-from .pieces import Candidate, candidates, selected
+from .pieces import piece_of, planned
 from .rules import Rule, as_rule
 
 logger = logging.getLogger(__name__)
@@ -103,14 +100,14 @@ def truncate_checkpoint(
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
     if not folder.resolve().parent.is_dir():
         raise InvalidInput(f"--out {folder} was asked; it cannot be written: there is no such parent folder")
-    listed = candidates(entries, {})
+    listed = planned(entries, layers)
     if not listed:
         raise InvalidInput(f"truncating {str(source)!r} was asked; it holds no weight of two or more dimensions")
-    job = _Job(chosen, {one.title for one in selected(listed, layers)}, listed, factorised, seed)
+    work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed)
     fresh = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
-        _write_all(source, folder, entries, job, progress)
+        _write_all(source, folder, entries, work, progress)
     except BaseException:
         for file in folder.iterdir():
             file.unlink()
@@ -120,14 +117,14 @@ def truncate_checkpoint(
     return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
 
 
-class _Job:
+class _Work:
     """What is to be done to the tensors, and the lines of the manifest so far."""
 
-    def __init__(self, rule: Rule, titles: set[str], listed: list[Candidate], factorised: bool, seed: int) -> None:
-        self.rule, self.titles, self.factorised, self.seed = rule, titles, factorised, seed
-        self.parts: dict[str, list[Candidate]] = {}
-        for one in listed:
-            self.parts.setdefault(one.entry.name, []).append(one)
+    def __init__(self, rule: Rule, jobs: list[Job], factorised: bool, seed: int) -> None:
+        self.rule, self.factorised, self.seed = rule, factorised, seed
+        self.jobs: dict[str, list[Job]] = {}
+        for job in jobs:
+            self.jobs.setdefault(job.tensor, []).append(job)
         self.lines: list[dict[str, Any]] = []
         self.left_out: list[str] = []
         self.before = self.after = 0
@@ -139,12 +136,12 @@ class _Job:
             self.left_out.append(f"{entry.name}: values of type {entry.dtype} have no place in safetensors")
             return
         # A tied weight in a torch file is written out under each of its names, the same values as its first one.
-        parts = [one for one in self.parts.get(entry.same_as or entry.name, []) if one.title in self.titles]
+        jobs = self.jobs.get(entry.same_as or entry.name, [])
         self.before += entry.n_params
         results = [(entry.name, tensor)]
-        if parts:
+        if jobs:
             tensor = tensor if entry.unfit else tensor.clone().contiguous()
-            bench = Bench([one.piece(tensor) for one in parts], self.seed)
+            bench = Bench([piece_of(entry, job, tensor) for job in jobs], self.seed)
             results = self.worked(entry, tensor, bench)
         self.after += sum(result.numel() for _, result in results)
         yield from results
@@ -196,10 +193,10 @@ def _like(tensor: Any, values: Any) -> Any:
     return torch.from_numpy(values).to(tensor.dtype).contiguous()
 
 
-def _write_all(source: Path, folder: Path, entries: list[WeightTensor], job: _Job, progress: bool | None) -> None:
+def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
     from tqdm import tqdm
 
-    files = directory_files(source)[0] if source.is_dir() else [source]
+    files = checkpoint_files(source)
     weight_map: dict[str, str] = {}
     disable = None if progress is None else not progress
     with tqdm(total=len(entries), desc="tensors", disable=disable, file=sys.stderr) as bar:
@@ -208,7 +205,7 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], job: _Jo
             listed = file_tensors(file) if len(files) > 1 else entries
             with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
-                    for tensor_name, tensor in job.result(entry):
+                    for tensor_name, tensor in work.result(entry):
                         writer.add(tensor_name, tensor, _code(entry))
                         weight_map[tensor_name] = name
                     bar.update()
@@ -217,13 +214,13 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], job: _Jo
     manifest = {
         "made_by": f"setol_ww {__version__}",
         "source": str(source),
-        "rule": job.rule.name,
-        "seed": job.seed,
-        "factorised": job.factorised,
-        "parameters_before": job.before,
-        "parameters_after": job.after,
-        "left_out": job.left_out,
-        "layers": job.lines,
+        "rule": work.rule.name,
+        "seed": work.seed,
+        "factorised": work.factorised,
+        "parameters_before": work.before,
+        "parameters_after": work.after,
+        "left_out": work.left_out,
+        "layers": work.lines,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -404,16 +401,12 @@ def _installed(model: Any, state: dict[str, Any], pairs: dict[str, tuple[Any, An
 
 
 def _stored(path: str | Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
     folder = path_of("path", path)
     if not (folder / MANIFEST).is_file():
         raise InvalidInput(f"loading {folder} was asked; accepted is a folder with a {MANIFEST}, written by truncate")
-    state = {}
+    state: dict[str, Any] = {}
     for file in sorted(file for file in folder.iterdir() if file.suffix in SAFETENSORS and file.is_file()):
-        with reading(file), safe_open(file, framework="pt", device="cpu") as opened:
-            for name in opened.keys():
-                state[name] = opened.get_tensor(name)
+        state |= {entry.name: entry.load() for entry in file_tensors(file)}
     return state
 
 

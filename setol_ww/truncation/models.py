@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from ..core.arrays import precision
 from ..core.checks import seed_of
 from ..core.errors import InvalidInput
 from ..linalg.directions import Directions, directions, projected_blocks
+from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
 from .holds import copying, truncating
 from .pieces import Piece, pieces_of
@@ -31,6 +32,7 @@ from .rules import Rule, Undefined, as_rule, layer_seed
 
 logger = logging.getLogger(__name__)
 
+Model = TypeVar("Model")
 Evaluate = Callable[[Any], "float | Mapping[str, float]"]
 ATTEMPTS = 3
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
@@ -68,11 +70,12 @@ class Components:
         found = [directions(matrix.detach()) for matrix in matrices]
         self.slices: list[Directions] = [one for one in found if one is not None]
         self.is_finite = len(self.slices) == len(found)
-        sigma = np.concatenate([one.sigma for one in self.slices]) if self.is_finite else np.full(1, np.nan)
+        parts, exponent = with_one_exponent([Scaled(one.sigma, one.exponent) for one in self.slices])
+        sigma = np.concatenate(parts) if self.is_finite else np.full(1, np.nan)
         self.order = np.argsort(-sigma, kind="stable")
         rows, columns = matrices[0].shape
-        raw = np.sort(sigma) ** 2
-        self.spectrum = Spectrum(raw, max(rows, columns), min(rows, columns), len(found), precision(matrices[0]))
+        squares, eps = np.sort(sigma) ** 2, precision(matrices[0])
+        self.spectrum = Spectrum(squares, max(rows, columns), min(rows, columns), len(found), eps, 2 * exponent)
 
     def kept_of_each(self, kept: np.ndarray) -> list[np.ndarray]:
         """Positions kept in every slice, from positions in the pooled descending order."""
@@ -113,7 +116,7 @@ class Bench:
             return LayerCut(*whole, f"{rule.name} has no cut: {why}"), None
         if kept.size == n:
             return LayerCut(*whole), None
-        descending = found.spectrum.raw[::-1]
+        descending = found.spectrum.values[::-1]
         energy = float(descending[kept].sum() / descending.sum())
         return LayerCut(rule.name, piece.title, int(kept.size), kept.size / n, energy, n), kept
 
@@ -124,7 +127,7 @@ class Bench:
         found = self.components(piece)
         for matrix, one, positions in zip(piece.matrices(), found.slices, found.kept_of_each(kept), strict=True):
             tall, start = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, 0
-            for block in projected_blocks(matrix, one.vectors, positions):
+            for block in projected_blocks(matrix, one, positions):
                 tall[start : start + len(block)].copy_(torch.from_numpy(block))
                 start += len(block)
 
@@ -182,7 +185,9 @@ def put_back(piece: Piece, values: Sequence[Any]) -> None:
         matrix.copy_(value)
 
 
-def truncate(model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None) -> Any:
+def truncate(
+    model: Model, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+) -> Model:
     r"""A copy of a model with every layer on the singular directions that a rule keeps.
 
     :math:`W_{ecs} = W P`, :math:`P = V_k V_k^T`, k = k* of `erg_cut` for the default rule.

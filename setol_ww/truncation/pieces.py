@@ -5,15 +5,14 @@ A piece is what one row of the table stands for: a matrix, the kernel slices of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import inner_mapping
-from ..weights.layouts import Part, fused_parts, hidden_name, parts
+from ..weights.layouts import Part
+from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
 
 COMPUTED = "it is computed from other parameters (parametrised), which a truncated value would not change rightly"
@@ -54,32 +53,6 @@ class Piece:
         return f"{bad} of {sum(matrix.numel() for matrix in self.matrices())} entries are not finite"
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A part of a tensor that is not loaded: a piece to be, and all it may be asked for by.
-
-    Attributes
-    ----------
-    entry : WeightTensor
-    part : Part, optional
-    title : str
-    known_as : frozenset
-        Names, types and layer ids.
-    """
-
-    entry: WeightTensor
-    part: Part | None
-    title: str
-    known_as: frozenset
-
-    def piece(self, tensor: Any, reason: str = "") -> Piece:
-        """The piece in a loaded tensor."""
-        reason = reason or self.entry.unfit or (COMPUTED if self.entry.effective else "")
-        if not reason and self.part is None:
-            reason = f"a vector in the shape {' x '.join(map(str, self.entry.shape))}"
-        return Piece(self.title, tensor, self.part, reason)
-
-
 def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     """The pieces of the layers that were asked for, in the order of the model.
 
@@ -88,77 +61,49 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     InvalidInput
         No module or mapping of tensors, no weights in it, or `layers` names none of them.
     """
-    entries, aliases = _entries(model)
-    listed = candidates(entries, aliases)
-    if not listed:
+    tensors = _tensors(model)
+    jobs = planned(tensors, layers)
+    if not jobs:
         raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
-    chosen = {id(candidate) for candidate in selected(listed, layers)}
+    by_name = {tensor.name: tensor for tensor in tensors}
     taken: list[tuple[int, int, str]] = []
     pieces = []
-    tensors: dict[str, tuple[Any, str]] = {}
-    for candidate in listed:
-        entry = candidate.entry
-        if entry.name not in tensors:
-            tensors[entry.name] = _opened(entry, taken)
-        if id(candidate) in chosen:
-            pieces.append(candidate.piece(*tensors[entry.name]))
+    opened: dict[str, tuple[Any, str]] = {}
+    for job in jobs:
+        tensor = by_name[job.tensor]
+        if tensor.name not in opened:
+            opened[tensor.name] = _opened(tensor, taken)
+        if not job.left_out:
+            pieces.append(piece_of(tensor, job, *opened[tensor.name]))
     return pieces
 
 
-def candidates(entries: Sequence[WeightTensor], aliases: Mapping[str, Sequence[str]]) -> list[Candidate]:
-    """Every part of every tensor of two or more dimensions, tied ones once."""
-    shapes = {entry.name: entry.shape for entry in entries}
-    listed = []
-    for entry, number in numbered(entries):
-        if not entry.is_candidate or entry.same_as:
-            continue
-        longname = entry.name.removesuffix(".weight")
-        for part in _parts_of(entry, shapes) or [None]:
-            title = f"{longname} [{part.label}]" if part and part.label else longname
-            known_as = {number, title, part.layer_type if part else "", entry.owner}
-            for name in (entry.name, *aliases.get(entry.name, ())):
-                known_as |= {name, name.removesuffix(".weight"), name.removesuffix(".weight").rsplit(".", 1)[-1]}
-            listed.append(Candidate(entry, part, title, frozenset(known_as - {""})))
-    return listed
+def planned(tensors: Sequence[WeightTensor], layers: Any = None) -> list[Job]:
+    """The jobs of a truncation: every matrix once, tied weights once.
+
+    Where a tensor has a row for its whole and rows for pieces of it, the whole is cut, as WeightWatcher analyses it,
+    unless only pieces are asked for.
+    """
+    tied = {tensor.name for tensor in tensors if tensor.same_as}
+    jobs = [job for job in plan(tensors, layers) if job.tensor not in tied]
+    whole = {job.tensor for job in jobs if job.part is not None and not job.label and not job.left_out}
+    return [job for job in jobs if not (job.label and job.tensor in whole)]
 
 
-def numbered(entries: Sequence[WeightTensor]) -> list[tuple[WeightTensor, int]]:
-    """Entries with the layer ids of `analyze`: the module's index, or `*.weight` counted from 1 and the rest behind."""
-    if any(entry.owner_index >= 0 for entry in entries):
-        return [(entry, entry.owner_index) for entry in entries]
-    ordered = sorted(entries, key=lambda entry: not entry.name.endswith(".weight"))
-    ids = {entry.name: position for position, entry in enumerate(ordered, start=1)}
-    return [(entry, ids[entry.name]) for entry in entries]
+def piece_of(tensor: WeightTensor, job: Job, values: Any, reason: str = "") -> Piece:
+    """The piece of a job in a loaded tensor."""
+    reason = reason or (COMPUTED if tensor.effective else "") or (job.note if job.part is None else "")
+    return Piece(job.title, values, job.part, reason)
 
 
-def _entries(model: Any) -> tuple[list[WeightTensor], dict[str, list[str]]]:
-    """The tensors of a model, and for tied ones the other names under which they are known."""
+def _tensors(model: Any) -> list[WeightTensor]:
     if hasattr(model, "named_modules"):
-        first: dict[int, str] = {}
-        aliases: dict[str, list[str]] = {}
-        for name, tensor in model.named_parameters(remove_duplicate=False):
-            leader = first.setdefault(id(tensor), name)
-            aliases.setdefault(leader, []).append(name)
-        return module_tensors(model), aliases
+        return module_tensors(model)
     if isinstance(model, Mapping):
-        entries = mapping_tensors(inner_mapping(model))
-        aliases = {}
-        for entry in entries:
-            aliases.setdefault(entry.same_as or entry.name, []).append(entry.name)
-        return entries, aliases
+        return mapping_tensors(inner_mapping(model))
     raise InvalidInput(
         f"truncating {type(model).__name__} was asked; accepted is a torch.nn.Module or a mapping of names to tensors"
     )
-
-
-def _parts_of(entry: WeightTensor, shapes: Mapping[str, Sequence[int]]) -> list[Part | None]:
-    if entry.unfit:
-        return []
-    if entry.name.endswith("in_proj_weight"):
-        fused, _ = fused_parts(entry.name, entry.shape, entry.owner)
-        if fused:
-            return list(fused)
-    return list(parts(entry.name, entry.shape, entry.owner, shapes.get(hidden_name(entry.name))))
 
 
 def _opened(entry: WeightTensor, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
@@ -201,34 +146,3 @@ def _shared_with(tensor: Any, taken: list[tuple[int, int, str]], name: str) -> s
             return f"it shares its memory with {other}, truncated there"
     taken.append((start, stop, name))
     return ""
-
-
-def selected(listed: list[Candidate], layers: Any) -> list[Candidate]:
-    """Those that `layers` asks for: named ones, or all but those with a minus."""
-    asked = [layers] if isinstance(layers, (str, int, type)) or not isinstance(layers, Iterable) else list(layers)
-    if layers is None or not asked:
-        return listed
-    wanted: set[Any] = set()
-    unwanted: set[Any] = set()
-    for which in asked:
-        key = which.__name__ if isinstance(which, type) else which
-        if not isinstance(key, (str, int, np.integer)) or isinstance(key, bool):
-            raise _no_such_layers(layers, listed)
-        excluded = key.startswith("-") if isinstance(key, str) else key < 0
-        key = (key[1:] if isinstance(key, str) else -key) if excluded else key
-        if not any(key in candidate.known_as for candidate in listed):
-            raise _no_such_layers(layers, listed, which)
-        (unwanted if excluded else wanted).add(key)
-    chosen = [one for one in listed if (not wanted or wanted & one.known_as) and not unwanted & one.known_as]
-    if not chosen:
-        raise _no_such_layers(layers, listed)
-    return chosen
-
-
-def _no_such_layers(layers: Any, listed: list[Candidate], which: Any = None) -> InvalidInput:
-    some = ", ".join(one.title for one in listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
-    no_such = f"{which!r} is none of the model's" if which is not None else "they select nothing"
-    return InvalidInput(
-        f"layers={layers!r} was asked; {no_such}. Accepted are names ({some}), types (dense, conv2d, Linear) and "
-        "ids as in analyze, or the same with a minus for all but those"
-    )

@@ -37,11 +37,6 @@ from ..spectrum.esd import Spectrum
 from ..spectrum.tail import fit_tail
 from ..theory.laws import MarchenkoPastur
 
-ACCEPTED = (
-    "'erg', 'powerlaw', 'mp', 'gavish-donoho', 'bulk', 'rank:K', 'energy:F' with 0 < F <= 1, "
-    "'random:K', 'bottom:K' (K a number or one of the rules before), or a callable Spectrum -> int"
-)
-
 
 class Undefined(Exception):
     """The rule has no answer for this spectrum; the text says why."""
@@ -172,8 +167,8 @@ def gavish_donoho(spectrum: Spectrum) -> int:
     """
     if 2 * spectrum.rank <= spectrum.num_evals:
         raise Undefined("half of the eigenvalues or more are zero, so the noise level is not defined")
-    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * np.median(spectrum.raw)
-    return int(np.count_nonzero(spectrum.raw > threshold))
+    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * np.median(spectrum.values)
+    return int(np.count_nonzero(spectrum.values > threshold))
 
 
 @functools.cache
@@ -197,7 +192,7 @@ def marchenko_pastur_median(q: float) -> float:
 
 def energy(spectrum: Spectrum, share: float) -> int:
     """Fewest leading eigenvalues whose sum is the share of the whole, to rounding."""
-    kept = np.cumsum(spectrum.raw[::-1])
+    kept = np.cumsum(spectrum.values[::-1])
     return int(np.searchsorted(kept, share * kept[-1] * (1 - 1e-14))) + 1
 
 
@@ -240,4 +235,7 @@ def _share(asked: str, argument: str) -> float:
 
 
 def _refused(asked: Any) -> InvalidInput:
-    return InvalidInput(f"rule={asked!r} was asked; accepted is one of {ACCEPTED}")
+    return InvalidInput(
+        f"rule={asked!r} was asked; accepted is one of {', '.join(map(repr, NAMED))}, 'bulk', 'rank:K', 'energy:F' "
+        "with 0 < F <= 1, 'random:K', 'bottom:K' (K a number or one of the rules before), or a callable Spectrum -> int"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.arrays import to_numpy
+from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
 from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
@@ -28,24 +28,13 @@ class LazyStateDict(dict):
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            tensor = as_cut(self._entries[name].load())
+            tensor = as_weightwatcher_reads(self._entries[name].load())
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
     def forget(self) -> None:
         """Drop the tensor that was loaded last."""
         self._last = ("", None)
-
-
-def as_cut(tensor: Any) -> Any:
-    """A tensor with weightwatcher's values: torch tensors wider than 32 bits are cut to float32, arrays are not."""
-    tensor = as_is(tensor)
-    return tensor.float() if hasattr(tensor, "detach") and tensor.element_size() > 4 else tensor
-
-
-def as_is(tensor: Any) -> Any:
-    """A tensor without its gradient, or an array in the byte order of this machine."""
-    return tensor.detach() if hasattr(tensor, "detach") else to_numpy(tensor)
 
 
 @dataclass(frozen=True)
@@ -62,6 +51,13 @@ class Given:
     is_module: bool = False
     is_foreign: bool = False
     is_on_disk: bool = False
+
+    @property
+    def described(self) -> str:
+        """What it is, in a few words for the record: a path, or the class of the model."""
+        if isinstance(self.source, (str, Path)):
+            return str(self.source)
+        return f"{type(self.source).__module__}.{type(self.source).__qualname__}"
 
 
 def adapt(model: Any) -> Given:

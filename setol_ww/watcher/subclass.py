@@ -10,20 +10,30 @@ import inspect
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..core.arrays import FloatArray
-from ..core.checks import one_of, seed_of
+from ..core.boundary import attempt
+from ..core.checks import one_of
 from ..core.errors import InvalidInput
-from ..layer.result import Settings, analyze_spectrum
+from ..core.options import Options
+from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.scaled import is_moderate
+from ..results.coverage import Told
+from ..results.record import settings_of
+from ..results.results import Results
 from ..scanning.pools import number_of_jobs
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
+from ..weights.plan import Job, plan
+from ..weights.selector import Selector
 from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
@@ -66,7 +76,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `attrs["coverage"]` lists what became of every tensor.
+        `attrs["coverage"]` lists what became of every tensor, as `WeightWatcher.coverage` does in a table.
 
     Raises
     ------
@@ -89,6 +99,37 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     return WeightWatcher().analyze(model, detX=detX, **options)
 
 
+def examine(source: Any, detX: bool = True, **options: Any) -> Results:
+    """What `analyze` does, with the spectra kept: every later question without the weights.
+
+    Parameters
+    ----------
+    source, detX, **options
+        As for `setol_ww.analyze`.
+
+    Returns
+    -------
+    Results
+        `.table()` is the table of `analyze`; `.save("NAME.setol")` keeps it in a few megabytes.
+
+    Raises
+    ------
+    InvalidInput, UnreadableCheckpoint
+        As `analyze`.
+
+    Examples
+    --------
+    >>> import numpy as np, setol_ww as ww
+    >>> results = ww.examine(np.random.default_rng(0).normal(size=(60, 40)))
+    >>> results.layers, results.table(quality=False)["erg_rank"].tolist()
+    ([('matrix', '')], [31])
+    """
+    watcher = WeightWatcher()
+    watcher.analyze(source, detX=detX, **options)
+    assert watcher.results is not None
+    return watcher.results
+
+
 class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     """weightwatcher's class with SETOL columns, per-layer isolation and an account of every tensor.
 
@@ -103,6 +144,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     ----------
     details : DataFrame
         The table of the last analysis.
+    results : Results
+        The spectra of the last analysis: other settings and new columns without the weights.
     coverage : DataFrame
         One row per tensor of two or more dimensions: longname, shape, dtype, n_params, status (`analyzed`,
         `skipped`, `failed`) and reason.
@@ -119,6 +162,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         super().__init__(None, framework)
         if log_level:
             logging.getLogger("weightwatcher").setLevel(log_level)
+        self.results: Results | None = None
         self._given: Given | None = None
         self._run: Run | None = None
         if model is not None:
@@ -142,6 +186,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         progress: bool | None = None,
         device: str = "cpu",
         farms: bool = False,
+        uncertainty: int = 0,
+        layouts: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> pd.DataFrame:
         """Analyse the model; takes every argument of weightwatcher's `analyze` and these.
@@ -173,6 +219,10 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         farms : bool
             Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
             an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
+        uncertainty : int
+            Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
+        layouts : mapping of str to str, optional
+            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
 
         Returns
         -------
@@ -188,12 +238,23 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         number = number_of_jobs(n_jobs)
         if check_device(device) != "cpu" and engine != "fast":
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
-        one_of("quality", quality, (True, False))
-        one_of("farms", farms, (True, False))
-        seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
-        params = parameters(options)
+        asked_layers = options.pop("layers", None)
+        told = Options(
+            layers=Selector.of(asked_layers).asked,
+            seed=seed,
+            quality=quality,
+            uncertainty=uncertainty,
+            farms=farms,
+            device=device,
+            n_jobs=n_jobs,
+            layouts=dict(layouts or {}),
+            progress=progress,
+        )
         worker = self._prepared(options.get("model"), options.get("base_model"))
+        jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
+        params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
+        told = told.changed(detX=bool(params["detX"]), randomize=bool(params["randomize"]))
         # Threads on one GPU gain nothing, and share its memory.
         with Ahead(number if device == "cpu" else 1) as ahead:
             worker._run = Run(
@@ -201,18 +262,24 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 engine=engine,
                 device=device,
                 detX=params["detX"],
-                settings=Settings(quality=quality),
+                settings=settings_of(told),
                 limits={name: options[name] for name in LIMITS if name in options},
-                layers=options.get("layers", []),
+                jobs=jobs,
+                layers=upstream_layers,
                 progress=progress,
                 randomize=params["randomize"],
-                seed=seed,
+                seed=told.seed,
                 farms=farms,
                 ahead=ahead,
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
-            self.details = contextvars.copy_context().run(worker._carry_out, params)
-        return self.details
+            results = contextvars.copy_context().run(worker._carry_out, params, told)
+        details = results.table()
+        told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
+        details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
+        # At once: an interrupt or another thread's analysis never leaves parts of two.
+        self.__dict__.update(results=results, details=details)
+        return details
 
     def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
         """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
@@ -230,21 +297,31 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         worker.base_model = None if base is None else adapt(base).model
         return worker
 
-    def _carry_out(self, params: dict[str, Any]) -> pd.DataFrame:
+    def _planned(self, layers: Any, options: dict[str, Any], layouts: Mapping[str, str]) -> tuple[list[Job], Any]:
+        """The jobs, and what weightwatcher is to be told of `layers`: where it combines layers it chooses itself."""
+        assert self._given is not None
+        if self._combines(options) or self._given.is_foreign:
+            if layouts:
+                raise InvalidInput(f"layouts={dict(layouts)!r} was asked where weightwatcher combines layers by itself")
+            return [], [] if layers is None else layers
+        return plan(self._given.entries, layers, layouts, start_ids=options.get("start_ids")), []
+
+    def _combines(self, params: dict[str, Any]) -> bool:
+        """True in modes that combine layers, where weightwatcher's walk stays as it is."""
+        return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
+
+    def _carry_out(self, params: dict[str, Any], told: Options) -> Results:
         run, given = self._run, self._given
         assert run is not None
         assert given is not None
         with np.errstate(all="ignore"), drawing_from(run.generator):
             iterator = self.make_layer_iterator(self.model, run.layers, params, self.base_model)
-            combines = any(params[mode] for mode in ("stacked", "intra", "peft")) or self.base_model is not None
-            walk = Walk(iterator, given, params, run, combines, self._as_stored(params))
+            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params))
             try:
                 walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
             finally:
                 figures.clf()
-            frame = with_reasons(run.frame())
-        frame.attrs["coverage"] = run.coverage()
-        return frame
+            return run.results(told, {"source": given.described})
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
@@ -309,11 +386,13 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
-            record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
-        if ww_layer.evals is None:
-            return
+            record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
         if record is not None and self._run is not None and self._has_traps(record, params):
             record.traps = self._run.ahead.later(self._traps_of, record)
+        if ww_layer.evals is None:
+            if record is not None and record.traps is not None:
+                self._add_traps(record)
+            return
         draws_deltas = params[DELTA_ES] and params["plot"]
         self.apply_powerlaw(ww_layer, params)
         if params["mp_fit"]:
@@ -337,12 +416,16 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         Where only our own numerics read the weights, their eigenvalues are scaled instead.
         """
         record = self._record(ww_layer)
-        if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
+        if record is None:
             return super().apply_normalize_Wmats(ww_layer, params)
-        if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
+        is_scaled = params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D)
+        record.norm = ww_layer.conv2d_count / 2.0 if is_scaled else 1.0
+        if self._engine() == "reference" and record.origin == "weightwatcher":
+            return super().apply_normalize_Wmats(ww_layer, params)
+        if is_scaled:
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
             if self._as_stored(params):
-                record.scale = ww_layer.conv2d_count / 2.0
+                record.scale = record.norm
             else:
                 ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
@@ -355,34 +438,43 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         if not record.failure and not (self._as_stored(params) or all_finite(ww_layer.Wmats)):
             record.failure = self._why_undefined(record)
         if not record.failure:
-            try:
-                super().apply_esd(ww_layer, params)
-            except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-                record.failure = f"layer {record.title}: no spectrum, {type(error).__name__}: {error}"
-        # A Gram matrix tells by itself that an entry is not finite.
-        if not record.failure and not np.isfinite(ww_layer.sv_max):
-            record.failure = self._why_undefined(record)
-            if record.failure:
-                ww_layer.columns = []
+            super().apply_esd(ww_layer, params)
+        # A Gram matrix tells by itself that an entry is not finite, or beyond what can be squared.
+        if not record.failure and not np.isfinite(ww_layer.evals).all():
+            ww_layer.columns = []
+            record.failure = self._why_undefined(record) or self._beyond_weightwatcher(record)
         if record.failure:
             logger.info("%s", record.failure)
             ww_layer.evals = None
         return ww_layer
 
+    def _beyond_weightwatcher(self, record: Record) -> str:
+        """Why weightwatcher has no spectrum of finite entries, after ours is there."""
+        assert self._run is not None
+        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
+        return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
+
+    def _own_spectrum(self, record: Record) -> Spectrum:
+        """Of the values that are stored, at any scale."""
+        assert self._run is not None
+        matrices, scale = record.own_matrices()
+        return Spectrum.from_slices(matrices, device=self._run.device).times(scale)
+
+    def _strengths_of(self, record: Record) -> Strengths:
+        return strengths_of(self._turned(record, record.own_matrices()[0])[0])
+
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
         record = self._record(ww_layer)
-        try:
+        if record is None:
             return super().apply_random_esd(ww_layer, params)
-        except (np.linalg.LinAlgError, ValueError, MemoryError) as error:
-            if record is None:
-                raise
-            why = f"layer {record.title}: no randomised spectrum, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
-            # The next layer's shuffles are to be the same whether threads had drawn these or not.
-            if not isinstance(error, MemoryError):
-                collections.deque(record.draws, maxlen=0)
-            return ww_layer
+        stage = functools.partial(super().apply_random_esd, ww_layer, params)
+        outcome = attempt(record.title, "no randomised spectrum", stage)
+        record.failure = record.failure or outcome.reason
+        # The next layer's shuffles are to be the same whether threads had drawn these or not.
+        if outcome.reason and "MemoryError" not in outcome.reason:
+            collections.deque(record.draws, maxlen=0)
+        return ww_layer
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
         """Pooled eigenvalues as weightwatcher returns them, from float64 Gram matrices."""
@@ -439,23 +531,34 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            try:
-                record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
-            except np.linalg.LinAlgError as error:
-                record.failure = record.failure or f"layer {record.title}: {type(error).__name__}: {error}"
-            if record.result is not None and record.traps is not None:
+            spectrum = self._spectrum_of(ww_layer, record, params)
+            # The entries belong to the spectrum unless weightwatcher made another one of them.
+            own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+            fits = own and spectrum.slices == len(ww_layer.Wmats)
+            strengths = self._strengths_of(record) if fits else None
+            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
+            if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
+
+    def _spectrum_of(self, ww_layer: Any, record: Record, params: Any) -> Spectrum:
+        """weightwatcher's eigenvalues; decomposed again where its values are not those stored, or lost in squares."""
+        found = spectrum_of(ww_layer, record.precision)
+        whole = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+        if whole and found.num_evals == len(ww_layer.Wmats) * found.M:
+            largest = float(ww_layer.evals[-1])
+            if record.is_cut or not is_moderate(largest):
+                return self._own_spectrum(record)
+        return found
 
     def _add_traps(self, record: Record) -> None:
         """The traps that were begun; a search that fails costs their columns and the row its status."""
         assert record.result is not None
         assert record.traps is not None
-        try:
-            record.result = record.result.with_traps(record.traps())
-        except (np.linalg.LinAlgError, MemoryError) as error:
-            why = f"layer {record.title}: no traps, {type(error).__name__}: {error}"
-            record.failure = record.failure or why
+        traps = attempt(record.title, "no traps", record.traps)
+        record.failure = record.failure or traps.reason
+        if traps.value is not None:
+            record.result = record.result.with_traps(traps.value)
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None
@@ -473,20 +576,26 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None
-        return self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA)
+        has_spectrum = record.result is not None or (not record.failure and record.ww_layer.evals is not None)
+        return self._run.randomize and has_spectrum and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
-        matrices, shape = list(record.matrices()), self._run.shape_of(record)
-        kernel = None
+        matrices, kernel = self._turned(record, list(record.matrices()))
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+
+    def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
+        """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""
+        assert self._run is not None
+        shape = self._run.shape_of(record)
         if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
             # weightwatcher turns the slices of a kernel with more inputs than outputs.
             if matrices[0].shape == shape[:2]:
-                kernel = shape[2:]
-            elif matrices[0].shape == shape[1::-1]:
-                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+                return matrices, shape[2:]
+            if matrices[0].shape == shape[1::-1]:
+                return [matrix.T for matrix in matrices], shape[2:]
+        return matrices, None
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"
@@ -496,7 +605,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
 
     def _why_undefined(self, record: Record) -> str:
-        bad = bad_entries(record.ww_layer.Wmats)
+        bad = bad_entries(record.own_matrices()[0])
         return f"layer {record.title}: {bad}" if bad else ""
 
     def _record(self, ww_layer: Any) -> Record | None:
@@ -517,23 +626,3 @@ def mean_of(values: np.ndarray, least: float = np.nextafter(-math.inf, 0)) -> fl
     values = values.astype(float)
     kept = values[(values >= least) & (values < math.inf)]
     return float(np.mean(kept)) if kept.size else math.nan
-
-
-def with_reasons(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table without a judgement of fits that there are not, and with a reason for each of those."""
-    # By position: a look-up of pandas by name sets warning filters.
-    place = {name: position for position, name in enumerate(frame.columns)}
-    values = {name: frame.iloc[:, place[name]].tolist() for name in ("status", "longname", "num_evals", "reason")}
-    failed = [status == "failed" for status in values["status"]]
-    if not any(failed):
-        return frame
-    if "warning" in place:
-        said = frame.iloc[:, place["warning"]].tolist()
-        words = ["" if no_fit and isinstance(word, str) else word for no_fit, word in zip(failed, said)]
-        frame.isetitem(place["warning"], words)
-    reasons = [
-        f"layer {longname}: no power law fits its {evals:.0f} eigenvalues" if no_fit and not reason else reason
-        for no_fit, longname, evals, reason in zip(failed, values["longname"], values["num_evals"], values["reason"])
-    ]
-    frame.isetitem(place["reason"], reasons)
-    return frame

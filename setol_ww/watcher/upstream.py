@@ -39,7 +39,7 @@ __all__ = [
 
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
 DESCRIBE = inspect.signature(package.WeightWatcher.describe)
-OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms")
+OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "uncertainty", "layouts")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
     "deltas": DELTA_ES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -11,16 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..core.arrays import precision, to_numpy
-from ..core.errors import UnreadableCheckpoint
-from ..spectrum.esd import EPS_FLOAT64
-from ..weights.layouts import Part, fused_parts, hidden_name, parts
-from ..weights.tensors import WeightTensor, weight_as_it_acts
-from .model import Given, LazyStateDict, as_cut, as_is
+from ..core.arrays import EPS_FLOAT64, as_weightwatcher_reads, precision, to_numpy
+from ..core.boundary import attempt
+from ..core.plain import as_computed
+from ..weights.layouts import Part
+from ..weights.plan import Job, layer_ids
+from ..weights.tensors import weight_as_it_acts
+from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
-
-UNREADABLE = (UnreadableCheckpoint, MemoryError)
 
 
 class StoredModuleLayer(rooms.PyTorchLayer):
@@ -28,7 +26,7 @@ class StoredModuleLayer(rooms.PyTorchLayer):
 
     def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
         """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
-        return True, as_cut(weight_as_it_acts(self.layer)), False, None
+        return True, as_weightwatcher_reads(weight_as_it_acts(self.layer)), False, None
 
 
 class StoredMappingLayer(rooms.PyStateDictLayer):
@@ -84,8 +82,10 @@ class Walk:
                 if not record.has_row:
                     continue
                 self.run.records.append(record)
-                steps(record.ww_layer)
-                record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
+                if not record.failure:
+                    outcome = attempt(record.title, "not analysed", functools.partial(steps, record.ww_layer))
+                    record.failure = record.failure or outcome.reason
+                record.close(len(self.run.records) - 1, self.run.settings, release=not self.own_only)
                 if lazy is not None:
                     lazy.forget()
                 bar.update()
@@ -93,19 +93,43 @@ class Walk:
             lazy.as_stored = False
 
     def records(self) -> Iterator[Record]:
-        """A record with its layer for every row."""
-        if not self.own_only:
-            self.iterator.model_iter = self.module_layers() if self.given.is_module else self.mapping_layers()
+        """A record with its layer for every row: weightwatcher's, then the jobs of the plan it has no row for."""
+        if self.own_only:
+            for ww_layer in self.iterator:
+                yield self.upstream_record(ww_layer, None)
+            return
+        whole = {job.tensor: job for job in self.run.jobs if job.part is not None and not job.label}
+        self.iterator.model_iter = self.module_layers() if self.given.is_module else self.mapping_layers()
+        # What is asked for, the plan has told.
+        self.iterator.filter_types = self.iterator.filter_ids = self.iterator.filter_names = None
+        done = set()
         for ww_layer in self.iterator:
-            tensor = self.tensor_of(ww_layer)
-            self.run.status[tensor] = ("analyzed", "")
-            record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor)
-            if getattr(ww_layer.weights, "dtype", None) == np.float64:
-                record.precision = EPS_FLOAT64
-            yield record
-        for entry, layer_id in self.numbered():
-            if entry.is_candidate and not entry.same_as:
-                yield from self.passed_over(entry, layer_id)
+            job = whole.get(self.tensor_of(ww_layer))
+            # A layer beyond its own limits weightwatcher walks past.
+            if job is not None and not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
+                done.add(job.position)
+                yield self.upstream_record(ww_layer, job)
+        by_name = {entry.name: entry for entry in self.given.entries}
+        # A tensor is loaded once for all of its parts.
+        load = functools.lru_cache(maxsize=1)(lambda name: as_computed(by_name[name].load()))
+        for job in self.run.jobs:
+            if not job.skipped and job.position not in done:
+                yield from self.own_record(job, functools.partial(load, job.tensor))
+
+    def upstream_record(self, ww_layer: Any, job: Job | None) -> Record:
+        """The record of a layer of weightwatcher's."""
+        tensor = job.tensor if job is not None else self.tensor_of(ww_layer)
+        record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor, job=job)
+        # Where layers are combined there is no tensor that is stored.
+        record.stored = None if job is None else self.stored[job.tensor]
+        if getattr(ww_layer.weights, "dtype", None) == np.float64:
+            record.precision = EPS_FLOAT64
+        return record
+
+    @functools.cached_property
+    def stored(self) -> dict[str, Callable[[], Any]]:
+        """What loads a tensor as it is stored, by name."""
+        return {entry.name: entry.load for entry in self.given.entries}
 
     def module_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
@@ -114,24 +138,29 @@ class Walk:
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
             if (index, _weight_of(prefix)) not in fit:
                 continue
-            layer = kind(module, index + (self.params[START_IDS] or 0), longname=prefix)
-            dimensions = 4 if layer.the_type == LAYER_TYPE.CONV2D else 2
-            if weight_as_it_acts(module).dim() == dimensions and layer.the_type not in (
-                LAYER_TYPE.NORM,
-                LAYER_TYPE.UNKNOWN,
-            ):
+            number = index + (self.params[START_IDS] or 0)
+            made = functools.partial(kind, module, number, longname=prefix)
+            layer = attempt(prefix, "not loaded", made).value
+            # What has no values here gets a failed row of its own.
+            weight = attempt(prefix, "not loaded", functools.partial(_plain_weight, module)).value
+            dimensions = 4 if layer is not None and layer.the_type == LAYER_TYPE.CONV2D else 2
+            if layer is None or weight is None or weight.ndim != dimensions:
+                continue
+            if layer.the_type not in (LAYER_TYPE.NORM, LAYER_TYPE.UNKNOWN):
                 yield layer
 
     def mapping_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a state dict: 2-D and 4-D tensors named `*.weight`, numbered as it numbers them."""
         kind = StoredMappingLayer if self.as_stored else rooms.PyStateDictLayer
-        for entry, layer_id in self.numbered():
+        for entry, layer_id in zip(self.given.entries, layer_ids(self.given.entries, self.params[START_IDS])):
             readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
             if not readable or not entry.name.endswith(".weight"):
                 continue
-            # What cannot be read here is left to `passed_over`, which gives it a failed row.
-            with contextlib.suppress(*UNREADABLE):
-                yield kind(self.given.model, layer_id, entry.name.removesuffix(".weight"))
+            # What cannot be read here gets a failed row of its own.
+            name = entry.name.removesuffix(".weight")
+            layer = attempt(name, "not loaded", functools.partial(kind, self.given.model, layer_id, name)).value
+            if layer is not None:
+                yield layer
 
     def tensor_of(self, ww_layer: Any) -> str:
         """Name of the tensor a layer of weightwatcher's stands for."""
@@ -145,64 +174,25 @@ class Walk:
         """Name of the weight of every module, by identity."""
         return {id(module): _weight_of(prefix) for prefix, module in self.given.model.named_modules()}
 
-    @functools.cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor by name."""
-        return {entry.name: entry.shape for entry in self.given.entries}
+    def own_record(self, job: Job, tensor: Callable[[], Any]) -> Iterator[Record]:
+        """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out.
 
-    def numbered(self) -> list[tuple[WeightTensor, int]]:
-        """Entries with weightwatcher's layer ids: the module's, or `*.weight` counted from 1 and the rest behind."""
-        entries = self.given.entries
-        if self.given.is_module:
-            start = self.params[START_IDS] or 0
-            return [(entry, entry.owner_index + start) for entry in entries]
-        ordered = sorted(entries, key=lambda entry: not entry.name.endswith(".weight"))
-        ids = {entry.name: position for position, entry in enumerate(ordered, start=self.params[START_IDS] or 1)}
-        return [(entry, ids[entry.name]) for entry in entries]
-
-    def passed_over(self, entry: WeightTensor, layer_id: int) -> Iterator[Record]:
-        """Records for what weightwatcher left of a tensor, or the reason why there are none."""
-        status = self.run.status
-        if entry.unfit or self.own_only:
-            status.setdefault(
-                entry.name, ("skipped", entry.unfit or "this mode analyses weightwatcher's own layers only")
-            )
-            return
-        fused, why_not = fused_parts(entry.name, entry.shape, entry.owner)
-        wanted = fused
-        if status.get(entry.name, ("", ""))[0] == "analyzed":
-            status[entry.name] = ("analyzed", why_not)
-        elif not (fused and entry.name.endswith("in_proj_weight")):
-            wanted = parts(entry.name, entry.shape, entry.owner, self.shapes.get(hidden_name(entry.name))) + fused
-            if not wanted:
-                status[entry.name] = ("skipped", f"a vector in the shape {' x '.join(map(str, entry.shape))}")
-        tensor = functools.cache(entry.load)
-        for part in wanted:
-            yield from self.part_record(entry, layer_id, part, tensor)
-
-    def part_record(
-        self, entry: WeightTensor, layer_id: int, part: Part, tensor: Callable[[], Any]
-    ) -> Iterator[Record]:
-        """The record of one part of a tensor, unless a filter or a limit of the user's leaves it out.
-
-        `tensor` loads the whole once for all parts; only the part is converted.
+        `tensor` loads the whole; only the part is converted.
         """
-        longname = entry.name.removesuffix(".weight")
-        layer = self.layer_for(longname, layer_id, part)
+        assert job.part is not None
+        part = job.part
+        layer = self.layer_for(job.longname, job.layer_id, part)
         why = _beyond(part, self.run.limits)
-        if self.iterator.apply_filters(layer):
-            why = f"not among layers={self.run.layers!r}"
         if why:
-            self.run.status.setdefault(entry.name, ("skipped", why))
+            self.run.beyond[job.position] = why
             return
-        record = Record(layer, longname, "setol_ww", entry.name, part.label, part.kind == "kernel")
-        try:
-            convert = as_is if self.as_stored else to_numpy
-            layer.Wmats = [convert(matrix) for matrix in part.matrices(tensor())]
+        record = Record(layer, job.longname, "setol_ww", job.tensor, part.label, part.kind == "kernel", job=job)
+        convert = as_computed if self.as_stored else to_numpy
+        read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in part.matrices(tensor())])
+        record.failure = read.reason
+        layer.Wmats = read.value or []
+        if layer.Wmats:
             record.precision = precision(layer.Wmats[0])
-        except UNREADABLE as error:
-            record.failure = f"layer {record.title}: not loaded, {error}"
-        self.run.status[entry.name] = ("analyzed", self.run.status.get(entry.name, ("", ""))[1])
         yield record
 
     def layer_for(self, longname: str, layer_id: int, part: Part) -> Any:
@@ -215,6 +205,10 @@ class Walk:
         layer.N, layer.M, layer.rf = max(part.rows, part.columns), min(part.rows, part.columns), part.count
         layer.num_components = part.num_evals
         return layer
+
+
+def _plain_weight(module: Any) -> Any:
+    return as_computed(weight_as_it_acts(module))
 
 
 def _weight_of(prefix: str) -> str:

@@ -1,20 +1,20 @@
-"""What a scan has to do: one job for every row, told from the names, shapes and types in a checkpoint alone."""
+"""The plan: a job for every row, told from names, shapes, types, classes and the config, never from values.
+
+The only place that knows what a tensor means: `analyze`, `scan`, `truncate` and `examine` take their jobs from here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_tensors
-from ..scanning.cost import cost, shares
-from .layouts import Part, fused_parts, hidden_name, parts
+from .layouts import Part, Reading, Situation, read_as, read_as_asked
+from .selector import Selector
 from .tensors import WeightTensor
-
-NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,27 @@ class Job:
     position : int
         Place in the table; the key of the row.
     file : str
-        Where the tensor lies.
+        Where the tensor lies; empty in memory.
     tensor : str
         Its full name.
     layer_id : int
-        WeightWatcher's: tensors called `*.weight` counted from 1, the others behind.
+        WeightWatcher's: the module's index, or tensors called `*.weight` counted from 1, the others behind.
     shape, dtype
         Of the tensor.
     part : Part, optional
         Which matrices of it; None where there are none.
     note : str
-        Why it is not analysed, where `part` is None or `skipped`; else a remark for the column `reason`.
+        Why it is not analysed, where `skipped`; else a remark for the column `reason`.
+    skipped : bool
+        There is nothing to analyse, or it was not asked for.
+    left_out : bool
+        It could be analysed, but `layers` does not ask for it.
+    layout_from : str
+        How the layout is known: `asked`, `module`, `config` or `names`.
+    owner : str
+        Class name of the module that holds it.
+    known_as : frozenset of str
+        Further names: of tied weights.
     """
 
     position: int
@@ -48,6 +58,10 @@ class Job:
     part: Part | None = None
     note: str = ""
     skipped: bool = False
+    left_out: bool = False
+    layout_from: str = ""
+    owner: str = ""
+    known_as: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def longname(self) -> str:
@@ -55,129 +69,181 @@ class Job:
         return self.tensor.removesuffix(".weight")
 
     @property
-    def title(self) -> str:
-        """Long name with the slice."""
-        return f"{self.longname} [{self.part.label}]" if self.part and self.part.label else self.longname
+    def label(self) -> str:
+        """The column `slice`."""
+        return self.part.label if self.part else ""
 
     @property
-    def cost(self) -> float:
-        """Work units; 0 for a row that needs no work."""
-        return cost(self.part.rows, self.part.columns, self.part.count) if self.part and not self.skipped else 0.0
+    def title(self) -> str:
+        """Long name with the slice."""
+        return f"{self.longname} [{self.label}]" if self.label else self.longname
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything it may be called in `layers`."""
+        tensors = {self.tensor, *self.known_as}
+        longnames = {name.removesuffix(".weight") for name in tensors}
+        return frozenset({self.title, *tensors, *longnames, *(name.rsplit(".", 1)[-1] for name in longnames)})
+
+    @property
+    def types(self) -> frozenset[str]:
+        """What it is: its layer type and the class of its module."""
+        return frozenset({self.part.layer_type if self.part else "", self.owner} - {""})
+
+    @property
+    def n_params(self) -> int:
+        """Elements of the part, or of the tensor where there is none."""
+        part = self.part
+        return part.rows * part.columns * part.count if part else math.prod(self.shape)
 
     def identity(self) -> dict[str, Any]:
         """What is known without reading a value; sizes are None where there is no matrix."""
         part = self.part
         sizes: dict[str, Any] = dict.fromkeys(("N", "M", "Q", "rf", "num_evals"))
-        n_params = 1
-        for side in self.shape:
-            n_params *= side
         if part is not None:
             large, small = max(part.rows, part.columns), min(part.rows, part.columns)
             sizes = {"N": large, "M": small, "Q": large / small, "rf": part.count, "num_evals": part.num_evals}
-            n_params = large * small * part.count
         return {
             "longname": self.longname,
-            "slice": part.label if part else "",
+            "slice": self.label,
             "layer_type": part.layer_type if part else "",
             **sizes,
             "dtype": self.dtype,
+            "layout": part.layout if part else "",
+            "layout_from": self.layout_from if part else "",
             "tensor": self.tensor,
             "layer_id": self.layer_id,
             "shape": " x ".join(map(str, self.shape)),
-            "n_params": n_params,
+            "n_params": self.n_params,
         }
 
 
-def plan(path: Path, layers: Sequence[str | int] | None = None) -> list[Job]:
-    """Jobs for every tensor of two or more dimensions, in the order of the file.
+def plan(
+    tensors: Sequence[WeightTensor],
+    layers: Any = None,
+    layouts: Mapping[str, str] | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    start_ids: int | None = None,
+) -> list[Job]:
+    """Jobs for every tensor of two or more dimensions, in the order of the model.
 
     Parameters
     ----------
-    path : Path
-        As `setol_ww.scan`.
-    layers : sequence of str or int, optional
-        What to analyse; the rest is skipped with that reason. See `setol_ww.scan`.
+    tensors : sequence of WeightTensor
+        All of the model: siblings tell what a tensor is.
+    layers : optional
+        What to analyse, see `setol_ww.weights.selector`; the rest is skipped with that reason.
+    layouts : mapping of str to str, optional
+        What the user says of tensors: patterns of their names, and how to read them (`qkv:64,32,32`, `stack:8`,
+        `kernel:0,1`, `skip`, ...).
+    config : mapping, optional
+        The config beside a checkpoint.
+    start_ids : int, optional
+        The first layer id: 0 for modules and 1 for mappings by default.
 
     Raises
     ------
     InvalidInput
-        There is nothing to analyse in the checkpoint, or nothing of that name.
-    UnreadableCheckpoint
-        A file is damaged, missing, or would run code.
+        `layers` or `layouts` names nothing here, or a tensor cannot be read as asked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from setol_ww.weights.tensors import mapping_tensors
+    >>> jobs = plan(mapping_tensors({"attn.qkv.weight": np.zeros((96, 32)), "norm.weight": np.zeros(32)}), "attn.qkv")
+    >>> [(job.title, job.part.rows) for job in jobs]
+    [('attn.qkv', 96), ('attn.qkv [q]', 32), ('attn.qkv [k]', 32), ('attn.qkv [v]', 32)]
     """
-    entries = checkpoint_tensors(path)
-    if not any(entry.is_candidate for entry in entries):
-        raise InvalidInput(f"the path {str(path)!r} was asked; it holds no weight of two or more dimensions")
-    ids = _layer_ids(entries)
-    shapes = {entry.name: entry.shape for entry in entries}
+    asked = dict(layouts or {})
+    ids = layer_ids(tensors, start_ids)
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    aliases = _aliases(tensors)
+    _refuse_idle(asked, tensors)
     jobs: list[Job] = []
-    for entry in entries:
-        if entry.is_candidate:
-            jobs += _jobs_of(entry, ids[entry.name], shapes)
+    for tensor, layer_id in zip(tensors, ids):
+        if tensor.is_candidate:
+            known_as = frozenset({*aliases.get(tensor.name, ()), *tensor.known_as})
+            jobs += _jobs_of(tensor, layer_id, known_as, _reading(tensor, shapes, asked, config or {}))
     jobs = [replace(job, position=position) for position, job in enumerate(jobs)]
-    return jobs if layers is None else _only(jobs, layers)
+    return _only(jobs, Selector.of(layers))
 
 
-def shard_of(jobs: Sequence[Job], shard: tuple[int, int] | None) -> list[Job]:
-    """The jobs of one shard of n; all of them without one."""
-    if shard is None:
-        return list(jobs)
-    owner = shares([job.cost for job in jobs], shard[1])
-    return [job for job, number in zip(jobs, owner) if number == shard[0]]
+def layer_ids(tensors: Sequence[WeightTensor], start: int | None = None) -> list[int]:
+    """WeightWatcher's ids: the index of the module, or `*.weight` counted from 1 and the rest behind.
+
+    >>> import numpy as np
+    >>> from setol_ww.weights.tensors import mapping_tensors
+    >>> layer_ids(mapping_tensors({"a.bias": np.zeros(2), "b.weight": np.zeros((2, 2))}))
+    [2, 1]
+    """
+    if any(tensor.owner_index >= 0 for tensor in tensors):
+        return [tensor.owner_index + (start or 0) for tensor in tensors]
+    places = sorted(range(len(tensors)), key=lambda place: not tensors[place].name.endswith(".weight"))
+    ids = [0] * len(tensors)
+    for number, place in enumerate(places, start=start or 1):
+        ids[place] = number
+    return ids
 
 
-def _layer_ids(entries: Iterable[WeightTensor]) -> dict[str, int]:
-    ordered = sorted(entries, key=lambda entry: not entry.name.endswith(".weight"))
-    return {entry.name: number for number, entry in enumerate(ordered, start=1)}
+def _reading(
+    tensor: WeightTensor, shapes: Mapping[str, Sequence[int]], asked: Mapping[str, str], config: Mapping[str, Any]
+) -> Reading | None:
+    """Which matrices a tensor holds; None for one that is no weight or stands for another."""
+    if tensor.unfit or tensor.same_as:
+        return None
+    situation = Situation(tensor.name, tensor.shape, tensor.owner, tensor.facts, shapes, config)
+    for pattern, words in asked.items():
+        if tensor.name == pattern or fnmatchcase(tensor.name, pattern):
+            return read_as_asked(situation, words)
+    return read_as(situation)
 
 
-def _jobs_of(entry: WeightTensor, layer_id: int, shapes: dict[str, tuple[int, ...]]) -> list[Job]:
-    blank = Job(-1, str(entry.file), entry.name, layer_id, entry.shape, entry.dtype)
-    if entry.unfit or entry.same_as:
-        note = entry.unfit or f"tied to {entry.same_as}, analysed there"
+def _jobs_of(tensor: WeightTensor, layer_id: int, known_as: frozenset[str], reading: Reading | None) -> Iterable[Job]:
+    file = "" if tensor.file is None else str(tensor.file)
+    blank = Job(-1, file, tensor.name, layer_id, tensor.shape, tensor.dtype, owner=tensor.owner, known_as=known_as)
+    if reading is None:
+        note = tensor.unfit or f"tied to {tensor.same_as}, analysed there"
         return [replace(blank, note=note, skipped=True)]
-    fused, remark = fused_parts(entry.name, entry.shape, entry.owner)
-    # WeightWatcher has no row for in_proj_weight, so its whole, three matrices in one, is none of ours either.
-    whole = [] if fused and entry.name.endswith("in_proj_weight") else _own_parts(entry, shapes)
-    found = [*whole, *fused]
-    if not found:
-        return [replace(blank, note=f"a vector in the shape {' x '.join(map(str, entry.shape))}", skipped=True)]
-    return [replace(blank, part=part, note=remark) for part in found]
+    if not reading.parts:
+        return [replace(blank, note=reading.remark, skipped=True)]
+    known = replace(blank, note=reading.remark, layout_from=reading.known_from)
+    return [replace(known, part=part) for part in reading.parts]
 
 
-def _own_parts(entry: WeightTensor, shapes: dict[str, tuple[int, ...]]) -> list[Part]:
-    """The matrices of a tensor; `*.weight` of four dimensions is a convolution, as WeightWatcher has it."""
-    owner = "Conv2d" if len(entry.shape) == 4 and entry.name.endswith(".weight") else entry.owner
-    return parts(entry.name, entry.shape, owner, shapes.get(hidden_name(entry.name)))
+def _only(jobs: list[Job], selector: Selector) -> list[Job]:
+    """Skip what `layers` does not ask for."""
+    can = [job for job in jobs if not job.skipped]
+    if not selector.wishes:
+        return jobs
+    try:
+        chosen = {job.position for job, wanted in zip(can, selector.chosen(can)) if wanted}
+    except InvalidInput:
+        # What names only tensors that cannot be analysed is told so by their rows.
+        wanted = selector.chosen(jobs)
+        chosen = {job.position for job, one in zip(jobs, wanted) if one}
+    note = f"not among layers={selector.asked!r}"
+    return [
+        job if job.skipped or job.position in chosen else replace(job, note=note, skipped=True, left_out=True)
+        for job in jobs
+    ]
 
 
-def _only(jobs: list[Job], layers: Sequence[str | int]) -> list[Job]:
-    """Skip what `layers` does not name."""
-    for which in layers:
-        if not any(_is_meant(job, which) for job in jobs):
-            names = sorted({job.longname for job in jobs if job.part})
-            shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-            types = sorted({job.part.layer_type for job in jobs if job.part})
+def _aliases(tensors: Sequence[WeightTensor]) -> dict[str, list[str]]:
+    """The other names of tied weights, by their first."""
+    aliases: dict[str, list[str]] = {}
+    for tensor in tensors:
+        if tensor.same_as:
+            aliases.setdefault(tensor.same_as, []).append(tensor.name)
+    return aliases
+
+
+def _refuse_idle(asked: Mapping[str, str], tensors: Sequence[WeightTensor]) -> None:
+    """Refuse a pattern of `layouts` that names no tensor."""
+    for pattern in asked:
+        if not any(tensor.name == pattern or fnmatchcase(tensor.name, pattern) for tensor in tensors):
+            some = ", ".join([tensor.name for tensor in tensors if tensor.is_candidate][:8])
             raise InvalidInput(
-                f"layers={list(layers)!r} was asked; nothing here is called {which!r}. Accepted are names or patterns "
-                f"({shown}), types ({', '.join(types)}) and layer ids"
+                f"layouts={dict(asked)!r} was asked; no tensor here is called {pattern!r}. Accepted are names of "
+                f"tensors ({some}, ...) and patterns of them"
             )
-    excluded = [which for which in layers if isinstance(which, int) and which < 0]
-    wanted = [which for which in layers if which not in excluded]
-    kept = []
-    for job in jobs:
-        named = not wanted or any(_is_meant(job, which) for which in wanted)
-        if job.skipped or (named and not any(_is_meant(job, which) for which in excluded)):
-            kept.append(job)
-        else:
-            kept.append(replace(job, note=f"not among layers={list(layers)!r}", skipped=True))
-    return kept
-
-
-def _is_meant(job: Job, which: str | int) -> bool:
-    if isinstance(which, int):
-        return job.layer_id == abs(which)
-    # A name may itself hold brackets, which a pattern would read as a set of characters.
-    if which in (job.longname, job.tensor, job.part.layer_type if job.part else ""):
-        return True
-    return fnmatchcase(job.longname, which)

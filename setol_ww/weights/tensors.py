@@ -6,19 +6,22 @@ import copy
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import dtype_word
+from ..core.plain import is_subclass, looked_at
 
 logger = logging.getLogger(__name__)
 
 READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
+# Attributes of modules that tell how their weight is laid out.
+FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
@@ -52,6 +55,10 @@ class WeightTensor:
     load_part : callable, optional
         Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
         out of the loaded tensor.
+    facts : mapping
+        Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
+    known_as : tuple of str
+        Other names of the same tensor in its module.
     """
 
     name: str
@@ -65,6 +72,8 @@ class WeightTensor:
     effective: bool = False
     file: Path | None = None
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    known_as: tuple[str, ...] = ()
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
@@ -108,10 +117,12 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
-        if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
+        with looked_at():
+            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
+            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor else ""
+        if not is_tensor:
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
-        same_as = first_name.setdefault(_memory(tensor), name)
         entries.append(_entry(name, tensor, tensors, same_as="" if same_as == name else same_as))
     return entries
 
@@ -121,6 +132,7 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    also = _other_names(model)
     for index, (prefix, module) in enumerate(model.named_modules()):
         made_of = _effective_weight(prefix, module)
         if made_of:
@@ -133,8 +145,17 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
-            entries.append(_entry(name, tensor, names, module, index, same_as=factor))
+            entry = _entry(name, tensor, names, module, index, same_as=factor)
+            entries.append(replace(entry, known_as=also.get(id(tensor), ())))
     return entries
+
+
+def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
+    """Every name of each parameter but its first, by identity."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+    return {key: tuple(found[1:]) for key, found in names.items() if len(found) > 1}
 
 
 def _entry(
@@ -146,17 +167,19 @@ def _entry(
     same_as: str = "",
     effective: bool = False,
 ) -> WeightTensor:
-    unusual = _unusual(tensor)
-    # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
-    shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
-    dtype = dtype_word(tensor.dtype)
+    with looked_at():
+        unusual = _unusual(tensor)
+        # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
+        shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
+        dtype = dtype_word(tensor.dtype)
     owner = type(module).__name__ if module is not None else ""
     unfit = unusual or why_unfit(name, shape, dtype, names)
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
-    return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective)
+    facts = {fact: getattr(module, fact) for fact in FACTS if isinstance(getattr(module, fact, None), int)}
+    return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
 
 def _unusual(tensor: Any) -> str:
@@ -258,11 +281,25 @@ def _at_rest(module: Any) -> Any:
 
 def _memory(tensor: Any) -> Any:
     """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
-    if not hasattr(tensor, "data_ptr") or _unusual(tensor) or not tensor.numel():
+    # Tensors of other classes may have no memory of their own.
+    if not hasattr(tensor, "data_ptr") or is_subclass(tensor) or _unusual(tensor) or not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts `layers.2` before `layers.10`."""
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in re.split(r"(\d+)", name) if piece]
+    """Sort key that puts `layers.2` before `layers.10`.
+
+    Numbers compare by the length of their digits and then as text, so that no number is too long.
+
+    >>> sorted(["layers.10", "layers.2", "layers"], key=natural_key)
+    ['layers', 'layers.2', 'layers.10']
+    """
+    return [_piece_key(piece) for piece in re.split(r"([0-9]+)", name) if piece]
+
+
+def _piece_key(piece: str) -> tuple[int, int, str]:
+    if not "0" <= piece[0] <= "9":
+        return 1, 0, piece
+    digits = piece.lstrip("0")
+    return 0, len(digits), digits

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+from importlib import import_module
 
+import numpy as np
 import pytest
+import torch
 
 from setol_ww.cli.main import main
-from spec_tests import clauses, runner, teeth  # noqa: F401 clauses fills the checks
+from spec_tests import runner
+from spec_tests.bug import planted
+from spec_tests.chapters import BY_ID, CHAPTERS, fill_checks, planted_bugs
 from spec_tests.conftest import ROOT
 from spec_tests.protocol import METHODS, Implementation, Untested, chosen
-from spec_tests.register import BY_ID
 from spec_tests.runner import Watch, checks, run
+
+fill_checks()
 
 
 def test_command_prints_a_line_a_clause_and_writes_reports(tmp_path, capsys):
@@ -203,9 +210,9 @@ def test_a_watch_refuses_what_is_not_a_number():
 
 def test_failures_shrink_to_a_sentence():
     """A bug that only shows on spectra of three or more is reported on three."""
-    bug = next(bug for bug in teeth.BUGS if bug.name == "eigenvalues rescaled to trace one")
+    bug = next(bug for bug in planted_bugs() if bug.name == "eigenvalues rescaled to trace one")
     with pytest.raises(AssertionError) as caught:
-        run("ERG-01", teeth.planted(bug), Watch(), profile_name="ci")
+        run("ERG-01", planted(bug), Watch(), profile_name="ci")
     notes = "\n".join(caught.value.__notes__)
     assert re.search(r"case=Pareto [\d.]+, n = \d, seed 0", notes), notes
 
@@ -227,11 +234,34 @@ def test_committed_pages_are_of_this_register():
     for clause in BY_ID.values():
         assert clause.statement in report.replace("\\|", "|")
     kills = (ROOT / "docs" / "teeth.md").read_text(encoding="utf-8")
-    for bug in teeth.BUGS:
+    for bug in planted_bugs():
         assert f"| {bug.name} | {bug.base}.{bug.method} | {bug.killer} |" in kills.replace("\\|", "|")
     for page in ("README.md", "CHANGELOG.md"):
         (counted,) = re.findall(r"(\d+) (?:numbered )?clauses", (ROOT / page).read_text(encoding="utf-8"))
         assert int(counted) == len(BY_ID), page
+
+
+@pytest.mark.parametrize("time", range(2))
+def test_every_test_begins_with_the_same_generators(time):
+    drawn = random.random(), np.random.random(), float(torch.rand(1))
+    known = torch.rand(1, generator=torch.Generator().manual_seed(0))
+    assert drawn == (random.Random(0).random(), np.random.RandomState(0).random_sample(), float(known))
+
+
+def test_a_chapter_is_one_place():
+    """Every folder of chapters is in the list, and its clauses, checks and bugs are of one prefix that no other has."""
+    folder = ROOT / "spec_tests" / "chapters"
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} == set(CHAPTERS)
+    prefixes = []
+    for chapter in CHAPTERS:
+        register, bugs = (import_module(f"spec_tests.chapters.{chapter}.{part}") for part in ("register", "bugs"))
+        named = {clause.id.split("-")[0] for clause in register.CLAUSES}
+        named |= {bug.killer.split("-")[0] for bug in bugs.BUGS}
+        home = f"spec_tests.chapters.{chapter}.clauses"
+        named |= {id.split("-")[0] for id, check in checks.by_id.items() if check.function.__module__ == home}
+        assert len(named) == 1, (chapter, named)
+        prefixes += named
+    assert len(set(prefixes)) == len(CHAPTERS)
 
 
 def test_oracle_answers_everything_but_judgements_and_what_traps_are_made_of():
@@ -242,10 +272,12 @@ def test_oracle_answers_everything_but_judgements_and_what_traps_are_made_of():
 
 DRAWS = """
 import sys
-import spec_tests.clauses
+import spec_tests.chapters
 from spec_tests import runner
+spec_tests.chapters.fill_checks()
 if sys.argv[1] == "more":
-    import spec_tests.teeth, spec_tests.reporting, setol_ww.cli.main, spec_tests.implementations.upstream
+    import spec_tests.reporting, setol_ww.cli.main, spec_tests.implementations.upstream
+    spec_tests.chapters.planted_bugs()
 from hypothesis import strategies as st
 drawn = []
 runner.checks.add("DRAWS", seed=st.integers(0, 1000), x=st.floats(0, 9))(

@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
-from setol_ww.weights.layouts import fused_parts, parts
+from setol_ww.weights.layouts import Situation, read_as
 
 
 def analysed(model, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -307,22 +307,14 @@ def test_one_broken_expert_names_its_slice():
 def test_a_packed_tensor_is_loaded_once(tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    from setol_ww.formats import checkpoints
+    from setol_ww.formats.reader import FileReader
 
     save_file({"experts.w1": torch.randn(8, 32, 24)}, tmp_path / "model.safetensors")
     loads = []
-    real = checkpoints._safetensors_entries
-
-    def counted(file):
-        from dataclasses import replace
-
-        return [
-            replace(entry, load=lambda entry=entry: loads.append(entry.name) or entry.load()) for entry in real(file)
-        ]
-
-    monkeypatch.setattr(checkpoints, "_safetensors_entries", counted)
+    real = FileReader.read
+    monkeypatch.setattr(FileReader, "read", lambda reader, *which: loads.append(which) or real(reader, *which))
     assert len(ww.analyze(tmp_path)) == 8
-    assert loads == ["experts.w1"]
+    assert loads == [("experts.w1",)]
 
 
 def test_tall_tables_are_neither_flat_nor_deficient():
@@ -376,9 +368,14 @@ def test_coverage_has_every_parameter_of_two_dimensions():
     assert coverage["n_params"].sum() == sum(model.get_parameter(name).numel() for name in names)
 
 
-def test_coverage_travels_with_the_table():
-    frame = ww.analyze(nn.Linear(20, 30))
-    assert frame.attrs["coverage"][0]["longname"] == "weight"
+def test_the_coverage_hangs_on_the_table_and_is_never_copied(tmp_path):
+    """pandas copies what does, for every row that is looked at."""
+    watcher = ww.WeightWatcher(nn.Linear(20, 30))
+    frame = watcher.analyze()
+    assert [row["longname"] for row in frame.attrs["coverage"]] == watcher.coverage["longname"].tolist() == ["weight"]
+    assert frame.iloc[:1].attrs["coverage"] is frame.copy().attrs["coverage"] is frame.attrs["coverage"]
+    frame.to_parquet(tmp_path / "layers.parquet")
+    assert len(pd.read_parquet(tmp_path / "layers.parquet")) == 1
     assert len(pd.concat([frame, frame], ignore_index=True)) == 2
 
 
@@ -396,7 +393,7 @@ def test_coverage_travels_with_the_table():
     ],
 )
 def test_layouts_from_names_and_shapes(name, shape, labels):
-    found = parts(name, shape)
+    found = read_as(Situation(name, shape)).parts
     assert [part.label for part in found] == labels
     tensor = np.arange(float(np.prod(shape))).reshape(shape)
     matrices = [matrix for part in found for matrix in part.matrices(tensor)]
@@ -413,7 +410,7 @@ def test_layouts_from_names_and_shapes(name, shape, labels):
     ],
 )
 def test_what_is_not_fused(name, shape):
-    assert fused_parts(name, shape)[0] == []
+    assert [part.layer_type for part in read_as(Situation(name, shape)).parts] == ["dense"]
 
 
 def test_a_spectral_norm_in_training_is_not_stepped_by_reading_it():

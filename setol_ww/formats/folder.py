@@ -1,0 +1,84 @@
+"""Which files of a folder are the model: those an index names, else those called as hubs call them, else all of a kind.
+
+Every decision about files of a folder is taken here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InvalidInput, UnreadableCheckpoint
+from ..weights.tensors import natural_key
+from .handle import Handle, reading
+from .registry import NUMPY, SAFETENSORS, TORCH, accepted
+
+# Kinds of files, the first that is there counts: endings, what hubs call them, their index. Other formats follow.
+KINDS = (
+    (SAFETENSORS, "model*.safetensors", "*.safetensors.index.json"),
+    (TORCH, "pytorch_model*.bin", "*.bin.index.json"),
+    (NUMPY, "", ""),
+)
+MAX_INDEX = 2**30
+
+
+def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files of a checkpoint directory, and by its index which file holds which tensor (empty without one).
+
+    Safetensors before torch files before numpy files; of each kind those that an index names, else those called as
+    hubs call them (`model*.safetensors`, `pytorch_model*.bin`), else all.
+    """
+    with reading(folder):
+        listed = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_key(file.name))
+    others = tuple(ending for ending in accepted() if all(ending not in endings for endings, _, _ in KINDS))
+    for endings, usual, index_name in (*KINDS, (others, "", "")):
+        files = [file for file in listed if file.suffix in endings]
+        indices = [file for file in listed if index_name and file.match(index_name)]
+        if indices and (files or endings == SAFETENSORS or not _has_weights(listed)):
+            return indexed_files(indices[0])
+        named = [file for file in files if usual and file.match(usual)]
+        if files:
+            return named or files, {}
+    raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(accepted())}")
+
+
+def _has_weights(files: list[Path]) -> bool:
+    return any(file.suffix in accepted() for file in files)
+
+
+def indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files that an index names, and which of them holds which tensor."""
+    with reading(index), Handle(index) as handle:
+        if handle.size > MAX_INDEX:
+            raise handle.unreadable(f"an index of {handle.size} bytes")
+        weight_map = json.loads(handle.text(0, handle.size).decode())["weight_map"]
+        if not isinstance(weight_map, dict):
+            raise handle.unreadable("its weight_map is no mapping of tensors to files")
+        files = {file: _beside(index, file) for file in weight_map.values() if _is_name(file, index)}
+        expected = {name: files[file] for name, file in weight_map.items()}
+    found = sorted(set(expected.values()), key=lambda file: natural_key(file.name))
+    for file in found:
+        with reading(file):
+            there = file.exists()
+        if not there:
+            raise UnreadableCheckpoint(f"{file}: named in {index.name} but not there")
+    return found, expected
+
+
+def _is_name(file: Any, index: Path) -> bool:
+    if not isinstance(file, str):
+        raise UnreadableCheckpoint(f"{index}: it names a {type(file).__name__} where a file belongs")
+    return True
+
+
+def _beside(index: Path, file: str) -> Path:
+    """A file that an index names, which has to lie beside or below it; where a link leads is not asked."""
+    parts = Path(file).parts
+    outside = not parts or Path(file).is_absolute() or ".." in parts or "\\" in file or "\0" in file
+    if outside or Path(file).suffix not in accepted():
+        raise UnreadableCheckpoint(
+            f"{index}: it names the file {ascii(file)[:200]}; accepted are files beside it ending in "
+            f"{', '.join(accepted())}"
+        )
+    return index.parent / file

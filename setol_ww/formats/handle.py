@@ -1,0 +1,185 @@
+"""A file open for reading: a regular one, read by position, never mapped; whatever goes wrong names the file.
+
+A mapped file that somebody cuts short ends the process with SIGBUS, and one that is written anew changes under the
+arrays that lie on it; positioned reads give an error, or what was there when they were made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InvalidInput, UnreadableCheckpoint
+
+# What the standard library's readers of zip archives, JSON and text raise on damaged bytes, found by flipping them.
+BROKEN = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    SyntaxError,
+    MemoryError,
+)
+
+
+class Refused(ValueError):
+    """A file that is no plain data."""
+
+
+class NoText(ValueError):
+    """A name that cannot be written down."""
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Whatever a reader raises on a broken file becomes `UnreadableCheckpoint` with the file's name."""
+    try:
+        yield
+    except (InvalidInput, UnreadableCheckpoint):
+        raise
+    except NoText as error:
+        raise InvalidInput(f"the file {str(file)!r} was asked; it has {error}, accepted are names in Unicode") from None
+    except Refused as error:
+        raise UnreadableCheckpoint(f"{file}: refused, it is not plain weights ({_first_line(error)})") from error
+    except BROKEN as error:
+        raise UnreadableCheckpoint(f"{file}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or "no further detail"
+
+
+class Handle:
+    """One regular file, open.
+
+    Attributes
+    ----------
+    path : Path
+    size : int
+        In bytes, when it was opened.
+    identity : tuple of int
+        Device, inode, size and the times of its last change: while they stay, so does the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Some devices do something when they are opened; a FIFO waits for its other end.
+        self._refuse_special(os.stat(path))
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            found = os.fstat(self.descriptor)
+            self._refuse_special(found)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        self.size = found.st_size
+        self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def _refuse_special(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise self.unreadable(f"it is {_kind(found.st_mode)}, not a regular file")
+
+    def unreadable(self, cause: str) -> UnreadableCheckpoint:
+        """The error that names this file."""
+        return UnreadableCheckpoint(f"{self.path}: {cause}")
+
+    def read(self, offset: int, size: int) -> np.ndarray:
+        """Exactly so many bytes as writable uint8, or `UnreadableCheckpoint`; none are reserved that are not there."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise self.unreadable(
+                f"it is cut short: bytes {offset} to {offset + size} are asked of {self.size} that it has"
+            )
+        taken = np.empty(size, dtype=np.uint8)
+        view, done = taken.data, 0
+        while done < size:
+            got = os.preadv(self.descriptor, [view[done : done + 2**30]], offset + done)
+            if not got:
+                raise self.unreadable(f"it is cut short: it ended at byte {offset + done} while it was read")
+            done += got
+        return taken
+
+    def text(self, offset: int, size: int) -> bytes:
+        """As `read`, as bytes."""
+        return self.read(offset, size).tobytes()
+
+    def stream(self) -> io.RawIOBase:
+        """A seekable stream of its own position."""
+        return _Raw(self)
+
+    def same(self) -> bool:
+        """True while the path still leads to this very file, unchanged since it was opened."""
+        found = os.stat(self.path)
+        return self.identity == (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _kind(mode: int) -> str:
+    for test, word in (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a character device"),
+        (stat.S_ISBLK, "a block device"),
+    ):
+        if test(mode):
+            return word
+    return "something else"
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, handle: Handle) -> None:
+        self.handle, self.position = handle, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.handle.size}[whence]
+        if start + offset < 0:
+            raise OSError(f"a position of {start + offset} was asked")
+        self.position = start + offset
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self.handle.size - self.position)
+        taken = self.handle.text(self.position, left if size is None or size < 0 else min(size, left)) if left else b""
+        self.position += len(taken)
+        return taken
+
+    def readinto(self, buffer: Any) -> int:
+        got = os.preadv(self.handle.descriptor, [buffer], self.position)
+        self.position += got
+        return got

@@ -1,0 +1,63 @@
+"""The formats there are, one entry each; accepted endings in errors and help texts are written from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import InvalidInput
+from . import numpy_file, safetensors_file, torch_legacy, torch_zip
+from .base import Format
+from .handle import Handle
+
+# Of two for one ending the first that accepts the file's first bytes opens it.
+FORMATS: tuple[Format, ...] = (
+    safetensors_file.FORMAT,
+    torch_zip.FORMAT,
+    torch_legacy.FORMAT,
+    numpy_file.NPZ,
+    numpy_file.NPY,
+)
+SAFETENSORS = safetensors_file.FORMAT.endings
+TORCH = torch_zip.FORMAT.endings
+NUMPY = (*numpy_file.NPZ.endings, *numpy_file.NPY.endings)
+
+
+def accepted() -> tuple[str, ...]:
+    """The endings of all formats."""
+    return tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
+
+
+def needs_torch(path: Path) -> bool:
+    """True for a file whose tensors are torch's.
+
+    >>> needs_torch(Path("model.safetensors")), needs_torch(Path("weights.npz"))
+    (True, False)
+    """
+    return any(one.library == "torch" for one in FORMATS if path.suffix in one.endings)
+
+
+def refuse_unknown(path: Path) -> None:
+    """`InvalidInput` for an ending that no format has."""
+    if path.suffix not in accepted():
+        raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")
+
+
+def format_of(handle: Handle) -> Format:
+    """The format of an open file, by its ending and its first bytes."""
+    refuse_unknown(handle.path)
+    for one in FORMATS:
+        if handle.path.suffix in one.endings and one.accepts(handle):
+            return one
+    raise handle.unreadable("its first bytes are those of none of the formats with its ending")
+
+
+def formats_table() -> str:
+    """The formats as a table for help texts and documentation.
+
+    >>> print(formats_table().splitlines()[0])
+    .safetensors               names and tensors and nothing else (Hugging Face and others)
+    """
+    lines: dict[str, str] = {}
+    for one in FORMATS:
+        lines.setdefault(" ".join(one.endings), one.description)
+    return "\n".join(f"{endings:26} {description}" for endings, description in lines.items())

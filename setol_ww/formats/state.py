@@ -1,0 +1,131 @@
+"""The names of tensors in what a file holds: wrappers of training scripts taken off, whole modules as a state dict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UnreadableCheckpoint
+from .base import Contents
+from .handle import Handle
+from .pickles import Placeholder, word_of
+from .stored import Stored, name_of
+from .torch_objects import Array
+
+logger = logging.getLogger(__name__)
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
+PREFIX = "module."
+DEEPEST = 200
+LONGEST_NAME = 1000
+
+
+def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
+    """The tensors of a file by name, in its order; what is no tensor is left out."""
+    if contents.plain:
+        return contents.tree
+    tensors: dict[str, Stored] = {}
+    for name, value in unwrap(contents.tree, handle.path).items():
+        tensor = value.stored if isinstance(value, Array) else value
+        if isinstance(tensor, Stored):
+            tensors[name_of(name)] = tensor
+        else:
+            logger.debug("%s in %s is no tensor but %s: left out", ascii(name)[:200], handle.path, word_of(value))
+    return tensors
+
+
+def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
+    """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
+    if hasattr(loaded, "shape"):
+        loaded = {"matrix.weight": loaded}
+    mapping = as_mapping(loaded)
+    if mapping is None:
+        raise UnreadableCheckpoint(f"{file}: it holds a {word_of(loaded)}, not a mapping of names to tensors")
+    named = {str(name): tensor for name, tensor in inner_mapping(mapping).items() if _is_name(name)}
+    for name in [name for name, value in named.items() if _is_module(value)]:
+        named |= {f"{name}.{inner}": value for inner, value in state_dict_of(named[name]).items()}
+    if named and all(name.startswith(PREFIX) for name in named):
+        named = {name.removeprefix(PREFIX): tensor for name, tensor in named.items()}
+    return named
+
+
+def _is_name(key: Any) -> bool:
+    """True for text, numbers and short tuples of them: nothing else is written out as a name."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or isinstance(part, (int, float)) or _is_short(part) for part in parts) or isinstance(
+        key, str
+    )
+
+
+def _is_short(part: Any) -> bool:
+    return isinstance(part, str) and len(part) <= LONGEST_NAME
+
+
+def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The mapping of tensors inside the usual wrappers (`state_dict`, `model`, ...), else the mapping itself."""
+    for _ in WRAPPERS:
+        found = (as_mapping(mapping.get(name)) for name in WRAPPERS)
+        inner = next((one for one in found if one is not None), None)
+        if inner is None:
+            break
+        mapping = inner
+    return mapping
+
+
+def as_mapping(value: Any) -> Mapping[Any, Any] | None:
+    """A mapping, what stands for one, or the state dict of a module that was pickled whole; None for anything else."""
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, Placeholder):
+        return None
+    if _is_module(value):
+        return state_dict_of(value)
+    return value.entries or None
+
+
+def _is_module(value: Any) -> bool:
+    if not isinstance(value, Placeholder):
+        return False
+    attributes = value.attributes()
+    return isinstance(attributes.get("_parameters"), dict) and isinstance(attributes.get("_modules"), dict)
+
+
+def state_dict_of(module: Placeholder) -> dict[str, Any]:
+    """Parameters and buffers of a pickled module under the names that its `state_dict` would give them.
+
+    Modules that hold each other in a circle, or one in so many places that the names would be too many, are refused.
+    """
+    found: dict[str, Any] = {}
+    left = [_Visit("", module, 0)]
+    visits = characters = 0
+    while left:
+        visit = left.pop()
+        visits += 1
+        attributes = visit.module.attributes()
+        outside = attributes.get("_non_persistent_buffers_set")
+        outside_names = outside.items if isinstance(outside, Placeholder) else []
+        unsaved = {name for name in outside_names if isinstance(name, str)}
+        for kind in ("_parameters", "_buffers"):
+            owned = attributes.get(kind)
+            for name, value in owned.items() if isinstance(owned, dict) else ():
+                if value is not None and not (kind == "_buffers" and name in unsaved):
+                    found[f"{visit.prefix}{name}"] = value
+                    characters += len(visit.prefix)
+        inner = attributes.get("_modules")
+        children = inner.items() if isinstance(inner, dict) else ()
+        for name, child in reversed(list(children)):
+            prefix = f"{visit.prefix}{name}."
+            if _is_module(child):
+                left.append(_Visit(prefix, child, visit.depth + 1))
+        if visit.depth > DEEPEST or visits > 100_000 or characters > 2**26 or len(visit.prefix) > 10 * LONGEST_NAME:
+            raise ValueError("modules inside modules without an end")
+    return found
+
+
+class _Visit:
+    __slots__ = ("depth", "module", "prefix")
+
+    def __init__(self, prefix: str, module: Placeholder, depth: int) -> None:
+        self.prefix, self.module, self.depth = prefix, module, depth

@@ -1,0 +1,1 @@
+"""Chapter BULK: the Marchenko-Pastur bulk, its edges and its spikes."""

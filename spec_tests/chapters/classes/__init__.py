@@ -1,0 +1,1 @@
+"""Chapter CLASS: the universality class of a layer."""

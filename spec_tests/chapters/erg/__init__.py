@@ -1,0 +1,1 @@
+"""Chapter ERG: the trace-log cut."""

@@ -1,0 +1,1 @@
+"""Chapter FREE: moments, free cumulants, the R-transform and its integral."""

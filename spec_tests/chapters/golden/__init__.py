@@ -1,0 +1,1 @@
+"""Chapter GOLD: the paper's own tables. They need the real data and no implementation."""

@@ -1,0 +1,1 @@
+"""Chapter LAW: closed laws of spectra against quadrature, atoms and each other."""

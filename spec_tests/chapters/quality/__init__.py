@@ -1,0 +1,1 @@
+"""Chapter QUAL: the layer quality in its readings."""

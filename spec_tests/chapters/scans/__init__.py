@@ -1,0 +1,1 @@
+"""Chapter SCAN: a checkpoint, row by row."""

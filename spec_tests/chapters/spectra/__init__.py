@@ -1,0 +1,1 @@
+"""Chapter SPEC: eigenvalues of W^T W."""

@@ -1,0 +1,1 @@
+"""Chapter TAIL: the power-law tail."""

@@ -1,0 +1,1 @@
+"""Chapter TRAP: correlation traps by randomisation. Small matrices keep weightwatcher's own fit affordable."""

@@ -1,0 +1,1 @@
+"""Chapter TRUNC: a matrix on its leading singular directions."""

@@ -1,0 +1,1 @@
+"""Chapter FARMS: the tail of pooled windows of one aspect ratio."""
