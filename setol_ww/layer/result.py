@@ -59,8 +59,8 @@ class LayerResult:
 
     `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
     `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
-    settings leave it out, `strengths` where the entries were not at hand, `intervals` where none were asked for, `traps`
-    where they were not shuffled.
+    settings leave it out, `strengths` where the entries were not at hand, `intervals` where none were asked for,
+    `traps` where they were not shuffled.
     """
 
     spectrum: Spectrum
