@@ -22,6 +22,7 @@ from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
+from ..results.coverage import Told
 from ..scanning.pools import number_of_jobs
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths, strengths_of
@@ -70,7 +71,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `attrs["coverage"]` lists what became of every tensor.
+        `attrs["coverage"]` lists what became of every tensor, as `WeightWatcher.coverage` does in a table.
 
     Raises
     ------
@@ -241,9 +242,9 @@ class WeightWatcher(package.WeightWatcher):
             self.details = run.frame()
         finally:
             self._run = None
-        told = run.coverage()
-        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
+        told = Told(run.coverage())
         self.details.attrs["coverage"] = told
+        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
         return self.details
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
