@@ -51,6 +51,9 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
                 raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 0 or more")
+        if not self.uncertainty:
+            # Nothing is drawn: settings that mean the same are the same.
+            object.__setattr__(self, "seed", 0)
 
 
 @dataclass(frozen=True)

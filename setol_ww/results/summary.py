@@ -31,9 +31,8 @@ CONCERNS = (
     ("universality_class", "rank collapse", "rank collapse"),
     ("setol_state", "over-regularized", "over-regularized"),
     ("setol_state", "under-trained", "under-trained"),
-    ("setol_state", "trapped", "correlation trap"),
 )
-QUIET_FLAGS = frozenset(("few eigenvalues", "no matrix"))
+QUIET_FLAGS = frozenset(("few eigenvalues", "no matrix", "uneven rows", "uneven columns", "uneven slices"))
 
 
 @dataclass(frozen=True)
