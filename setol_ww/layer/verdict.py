@@ -67,7 +67,7 @@ class State(str, Enum):
     )
     SHORT_OF_IDEAL = (
         "short-of-ideal",
-        "a heavy tail that has not reached the ideal point",
+        "the tail is lighter than at the ideal point",
         "Nothing is wrong with it; more training or a larger learning rate for this layer may bring it nearer to 2.",
     )
     UNDETERMINED = (
