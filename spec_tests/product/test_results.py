@@ -61,7 +61,7 @@ def test_a_reopened_table_is_that_of_the_run_and_nothing_is_computed(weights, tm
 
 
 @pytest.mark.parametrize(
-    "changed", [{"sigmas": 3.0}, {"quality": False}, {"detX": False}, {"sigmas": 0.1, "quality": False}]
+    "changed", [{"uncertainty": 20}, {"quality": False}, {"detX": False}, {"sigmas": 0.1, "quality": False}]
 )
 def test_other_settings_are_those_of_a_run_with_them(weights, tmp_path, changed):
     """The records as a run with these settings makes them, against the reopened store asked again."""
