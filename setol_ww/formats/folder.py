@@ -6,6 +6,7 @@ Every decision about files of a folder is taken here.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ KINDS = (
     (NUMPY, "", ""),
 )
 MAX_INDEX = 2**30
+MAX_CONFIG = 2**24
+CONFIG = "config.json"
+
+logger = logging.getLogger(__name__)
 
 
 def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
@@ -81,3 +86,26 @@ def _beside(index: Path, file: str) -> Path:
             f"{', '.join(ACCEPTED)}"
         )
     return index.parent / file
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The `config.json` in a directory or beside a file, which says what its tensors hold; empty without one.
+
+    One that cannot be read is told to the log: tensors are then read as their names and shapes say.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     config = Path(folder) / "config.json"
+    ...     _ = config.write_text(json.dumps({"model_type": "gpt_neox"}))
+    ...     config_of(Path(folder))
+    {'model_type': 'gpt_neox'}
+    """
+    file = (path if path.is_dir() else path.parent) / CONFIG
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_CONFIG:
+            return {}
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        logger.warning("%s cannot be read (%s): layouts are told without it", file, error)
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from .. import __version__
 from ..core.checks import one_of, path_of, seed_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.folder import config_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -50,6 +51,7 @@ def scan(
     n_jobs: int = 1,
     device: str = "cpu",
     layers: Sequence[str | int] | str | int | None = None,
+    layouts: Mapping[str, str] | None = None,
     randomize: bool = False,
     seed: int = 0,
     progress: bool | None = None,
@@ -78,6 +80,8 @@ def scan(
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
+    layouts : mapping of str to str, optional
+        What you know of tensors, as in `analyze`: `{"*.qkv.weight": "qkv:64,32,32"}`.
     randomize : bool
         Add the columns of correlation traps: about doubles the time.
     seed : int
@@ -117,13 +121,13 @@ def scan(
     pool_maker(n_jobs)
     wanted, part, target = Selector.of(layers).asked or None, _checked_shard(shard), _target(out)
     weights, by_file = checkpoint_fingerprint(path)
-    mine = shard_of(jobs_of(path, wanted), part)
+    mine = shard_of(jobs_of(path, wanted, layouts), part)
     if checkpoint_fingerprint(path)[0] != weights:
         raise ChangedCheckpoint(
             f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
         )
     options = replace(options, fingerprints=by_file)
-    about = {**_about(path, options, wanted, part, mine), "weights": weights}
+    about = {**_about(path, options, wanted, part, mine), "weights": weights, **_read(layouts, path)}
     with Store.open(target and store_path(target), about, resume=resume) as store:
         store.forget_given_up()
         _work_off(mine, options, n_jobs, store, progress)
@@ -204,6 +208,11 @@ def _about(
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }
+
+
+def _read(layouts: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    """What the meaning of tensors depends on beside their names and shapes."""
+    return {"layouts": dict(layouts or {}), "config": config_of(path)}
 
 
 def _checked(device: str, randomize: bool, seed: int) -> Options:

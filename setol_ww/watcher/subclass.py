@@ -8,7 +8,7 @@ import inspect
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,7 @@ class WeightWatcher(package.WeightWatcher):
         progress: bool | None = None,
         device: str = "cpu",
         farms: bool = False,
+        layouts: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> pd.DataFrame:
         """Analyse the model; takes every argument of weightwatcher's `analyze` and these.
@@ -171,6 +172,9 @@ class WeightWatcher(package.WeightWatcher):
         farms : bool
             Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
             an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
+        layouts : mapping of str to str, optional
+            What you know of tensors: patterns of their names, and how to read them (`{"*.qkv.weight":
+            "qkv:64,32,32", "*.table": "skip"}`); docs/layouts.md has the words.
 
         Returns
         -------
@@ -209,7 +213,7 @@ class WeightWatcher(package.WeightWatcher):
                     detX=bool(options.get("detX") or options.get("ERG")),
                     settings=Settings(quality=quality),
                     limits={name: options[name] for name in LIMITS if name in options},
-                    jobs=self._planned(asked_layers, options),
+                    jobs=self._planned(asked_layers, layouts, options),
                     progress=progress,
                     randomize=bool(options.get("randomize")),
                     seed=seed,
@@ -218,14 +222,15 @@ class WeightWatcher(package.WeightWatcher):
                 )
                 return self._carry_out(self._run, options)
 
-    def _planned(self, layers: Any, options: dict[str, Any]) -> list[Job]:
+    def _planned(self, layers: Any, layouts: Mapping[str, str] | None, options: dict[str, Any]) -> list[Job]:
         """The jobs; where weightwatcher combines layers it takes `layers` itself."""
         assert self._given is not None
         if self._combines(options) or self._given.is_foreign:
             if layers is not None:
                 options["layers"] = layers
             return []
-        return plan(self._given.entries, layers, start_ids=options.get("start_ids"))
+        given, start = self._given, options.get("start_ids")
+        return plan(given.entries, layers, layouts, config=given.config, start_ids=start)
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""

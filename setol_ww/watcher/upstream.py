@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
-OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms")
+OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "layouts")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
     "deltas": "deltaEs",
