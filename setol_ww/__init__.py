@@ -57,6 +57,11 @@ _HOME_OF = {
     "perplexity": "truncation.metrics",
     "scan": "scanning.run",
     "merge_scans": "results.merge",
+    "Results": "results.results",
+    "open_results": "results.results",
+    "Summary": "results.summary",
+    "read_table": "results.export",
+    "Options": "core.options",
     "analyze": "watcher",
     "WeightWatcher": "watcher",
 }

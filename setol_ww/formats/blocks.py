@@ -17,6 +17,8 @@ CHUNK = 2**20
 # Weights hardly shrink; what grows more than a hundredfold, to more than this, was made to fill the memory.
 MAX_RATIO = 100
 RATIO_FROM = 2**26
+# A storage that many tensors are cut from is inflated once, if it is no larger.
+KEPT = 2**28
 
 
 class Block(Protocol):
@@ -60,14 +62,22 @@ class FileBlock:
 
 
 class DeflatedBlock:
-    """A deflated member, inflated piece by piece; no more is kept than is asked for."""
+    """A deflated member, inflated piece by piece; no more is kept than is asked for, or all where it is `shared`."""
 
     def __init__(self, offset: int, packed: int, size: int, crc: int | None, name: str = "") -> None:
         self.place, self.size, self.crc, self.name = (offset, packed), size, crc, name
+        self.shared, self._whole = False, np.empty(0, np.uint8)
 
     def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         _refuse_outside(self, handle, start, stop)
         self.refuse_bomb(handle)
+        if self.shared and self.size <= KEPT:
+            if not self._whole.size:
+                self._whole = self._inflated(handle, 0, self.size)
+            return self._whole[start:stop].copy()
+        return self._inflated(handle, start, stop)
+
+    def _inflated(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         taken = np.empty(stop - start, dtype=np.uint8)
         position = crc = 0
         for piece in self._pieces(handle):

@@ -75,17 +75,21 @@ class Handle:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Opening a FIFO or a terminal would wait for its other end.
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
+        # Some devices do something when they are opened; a FIFO waits for its other end.
+        self._refuse_special(os.stat(path))
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         try:
             found = os.fstat(self.descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise self.unreadable(f"it is {_kind(found.st_mode)}, not a regular file")
+            self._refuse_special(found)
         except BaseException:
             os.close(self.descriptor)
             raise
         self.size = found.st_size
         self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def _refuse_special(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise self.unreadable(f"it is {_kind(found.st_mode)}, not a regular file")
 
     def unreadable(self, cause: str) -> UnreadableCheckpoint:
         """The error that names this file."""
@@ -110,9 +114,9 @@ class Handle:
         """As `read`, as bytes."""
         return self.read(offset, size).tobytes()
 
-    def stream(self) -> io.BufferedReader:
+    def stream(self) -> io.RawIOBase:
         """A seekable stream of its own position."""
-        return io.BufferedReader(_Raw(self))
+        return _Raw(self)
 
     def same(self) -> bool:
         """True while the path still leads to this very file, unchanged since it was opened."""
@@ -162,6 +166,12 @@ class _Raw(io.RawIOBase):
 
     def tell(self) -> int:
         return self.position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self.handle.size - self.position)
+        taken = self.handle.text(self.position, left if size is None or size < 0 else min(size, left)) if left else b""
+        self.position += len(taken)
+        return taken
 
     def readinto(self, buffer: Any) -> int:
         got = os.preadv(self.handle.descriptor, [buffer], self.position)

@@ -333,8 +333,8 @@ COLUMNS: tuple[Column, ...] = (
         "setol_state",
         "class",
         "word",
-        "ideal, over-regularized, under-trained, short-of-ideal, trapped or undetermined",
-        "alpha = 2 and det X = 1 within the fit's standard error",
+        "ideal, over-regularized, under-trained, short-of-ideal or undetermined",
+        "intervals of alpha at 2 and 6 and of det X at 1, `setol_ww/layer/verdict.py`",
         lambda r: r.verdict.state.value,
     ),
     Column(
@@ -343,7 +343,33 @@ COLUMNS: tuple[Column, ...] = (
         "sentence",
         "the numbers the state and the class rest on",
         "",
-        lambda r: f"{r.verdict.reason} {r.universality.evidence}",
+        lambda r: r.reason,
+    ),
+    Column(
+        "setol_flags",
+        "class",
+        "words",
+        "what to know beside the state, separated by commas: trap: mean shift, trap: element, uneven rows, "
+        "few eigenvalues, no matrix, ambiguous tail start, ...; empty where there is nothing",
+        "`setol_ww/layer/flags.py` says what each means",
+        lambda r: ", ".join(r.flags),
+    ),
+    Column(
+        "row_spread",
+        "class",
+        "log",
+        "standard deviation of the logarithms of the rows' strengths beyond sampling; 0 where sampling explains it, "
+        "NaN where the entries are not known",
+        "`setol_ww/spectrum/strengths.py`",
+        lambda r: math.nan if r.strengths is None else r.strengths.row_spread,
+    ),
+    Column(
+        "column_spread",
+        "class",
+        "log",
+        "the same of the columns; rows and columns as the matrix was taken",
+        "`setol_ww/spectrum/strengths.py`",
+        lambda r: math.nan if r.strengths is None else r.strengths.column_spread,
     ),
 )
 

@@ -26,6 +26,7 @@ from ..core.arrays import precision
 from ..core.checks import seed_of
 from ..core.errors import InvalidInput
 from ..linalg.directions import Directions, directions, projected_blocks
+from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
 from .pieces import Piece, pieces_of
 from .rules import Rule, Undefined, as_rule, layer_seed
@@ -69,11 +70,12 @@ class Components:
         found = [directions(matrix.detach()) for matrix in matrices]
         self.slices: list[Directions] = [one for one in found if one is not None]
         self.is_finite = len(self.slices) == len(found)
-        sigma = np.concatenate([one.sigma for one in self.slices]) if self.is_finite else np.full(1, np.nan)
+        parts, exponent = with_one_exponent([Scaled(one.sigma, one.exponent) for one in self.slices])
+        sigma = np.concatenate(parts) if self.is_finite else np.full(1, np.nan)
         self.order = np.argsort(-sigma, kind="stable")
         rows, columns = matrices[0].shape
-        raw = np.sort(sigma) ** 2
-        self.spectrum = Spectrum(raw, max(rows, columns), min(rows, columns), len(found), precision(matrices[0]))
+        squares, eps = np.sort(sigma) ** 2, precision(matrices[0])
+        self.spectrum = Spectrum(squares, max(rows, columns), min(rows, columns), len(found), eps, 2 * exponent)
 
     def kept_of_each(self, kept: np.ndarray) -> list[np.ndarray]:
         """Positions kept in every slice, from positions in the pooled descending order."""
@@ -114,7 +116,7 @@ class Bench:
             return LayerCut(*whole, f"{rule.name} has no cut: {why}"), None
         if kept.size == n:
             return LayerCut(*whole), None
-        descending = found.spectrum.raw[::-1]
+        descending = found.spectrum.values[::-1]
         energy = float(descending[kept].sum() / descending.sum())
         return LayerCut(rule.name, piece.title, int(kept.size), kept.size / n, energy, n), kept
 
@@ -125,7 +127,7 @@ class Bench:
         found, matrices = self.components(piece), piece.matrices()
         for matrix, one, positions in zip(matrices, found.slices, found.kept_of_each(kept), strict=True):
             tall, start = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, 0
-            for block in projected_blocks(matrix, one.vectors, positions):
+            for block in projected_blocks(matrix, one, positions):
                 tall[start : start + len(block)].copy_(torch.from_numpy(block))
                 start += len(block)
         piece.put(matrices)

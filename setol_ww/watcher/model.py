@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.arrays import to_numpy
+from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
 from ..formats.folder import config_of
@@ -29,24 +29,13 @@ class LazyStateDict(dict):
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            tensor = as_cut(self._entries[name].load())
+            tensor = as_weightwatcher_reads(self._entries[name].load())
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
     def forget(self) -> None:
         """Drop the tensor that was loaded last."""
         self._last = ("", None)
-
-
-def as_cut(tensor: Any) -> Any:
-    """A tensor with weightwatcher's values: torch tensors wider than 32 bits are cut to float32, arrays are not."""
-    tensor = as_is(tensor)
-    return tensor.float() if hasattr(tensor, "detach") and tensor.element_size() > 4 else tensor
-
-
-def as_is(tensor: Any) -> Any:
-    """A tensor without its gradient, or an array in the byte order of this machine."""
-    return tensor.detach() if hasattr(tensor, "detach") else to_numpy(tensor)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.shuffles import shuffled
 from ..spectrum.esd import Spectrum
-from ..spectrum.tail import best_start
+from ..spectrum.starts import best_start
 from .upstream import rooms
 
 # weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.arrays import EPS_FLOAT32, FloatArray, to_numpy
+from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_numpy
+from ..core.plain import as_computed
 from ..layer import columns as table
 from ..layer.result import LayerResult, Settings
 from ..spectrum.windows import SubmatrixFit
@@ -39,7 +40,8 @@ class Record:
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
-    weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
+    weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
+    weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
     of its shuffles, one after the other, and `draws` the shuffles.
     """
@@ -53,6 +55,7 @@ class Record:
     failure: str = ""
     precision: float = EPS_FLOAT32
     scale: float = 1.0
+    norm: float = 1.0
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
@@ -60,6 +63,7 @@ class Record:
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
     job: Job | None = None
+    stored: Callable[[], Any] | None = None
     theirs: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] = field(default_factory=dict)
 
@@ -74,9 +78,22 @@ class Record:
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
     def matrices(self) -> Iterator[Any]:
-        """The layer's matrices scaled as weightwatcher scales them: as they are stored where that changes nothing."""
-        for matrix in self.ww_layer.Wmats:
-            yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
+        """`own_matrices` scaled as weightwatcher scales them: as they are stored where that changes nothing."""
+        matrices, scale = self.own_matrices()
+        for matrix in matrices:
+            yield matrix if scale == 1 else to_numpy(matrix) * np.sqrt(scale)
+
+    def own_matrices(self) -> tuple[list[Any], float]:
+        """The layer's matrices with the values that are stored, and what to multiply their eigenvalues with."""
+        weight = None if self.stored is None else as_computed(self.stored())
+        if weight is None or not is_cut_by_weightwatcher(weight):
+            return list(self.ww_layer.Wmats), self.scale
+        return [weight[(..., *place)] for place in np.ndindex(*weight.shape[2:])], self.norm
+
+    @property
+    def is_cut(self) -> bool:
+        """True where weightwatcher's values are not those that are stored."""
+        return self.stored is not None and is_cut_by_weightwatcher(as_computed(self.stored()))
 
     def layout(self) -> dict[str, str]:
         """What was taken out of the tensor, and how that is known; empty where weightwatcher combined layers."""
@@ -97,7 +114,7 @@ class Record:
             self.row.update(table.farms_row(self.farms))
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.shuffled = self.traps = None
+        self.ww_layer = self.result = self.shuffled = self.traps = self.stored = None
         self.spectra, self.draws = [], iter(())
 
 

@@ -21,7 +21,11 @@ from ..core.errors import InvalidInput
 from ..core.manners import quiet
 from ..layer.result import Settings, analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.scaled import is_moderate
+from ..results.coverage import Told
 from ..scanning.pools import number_of_jobs
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job, plan
@@ -67,7 +71,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `attrs["coverage"]` lists what became of every tensor.
+        `attrs["coverage"]` lists what became of every tensor, as `WeightWatcher.coverage` does in a table.
 
     Raises
     ------
@@ -243,9 +247,9 @@ class WeightWatcher(package.WeightWatcher):
             self.details = run.frame()
         finally:
             self._run = None
-        told = run.coverage()
-        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
+        told = Told(run.coverage())
         self.details.attrs["coverage"] = told
+        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
         return self.details
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
@@ -304,11 +308,13 @@ class WeightWatcher(package.WeightWatcher):
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
-            record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
-        if ww_layer.evals is None:
-            return
+            record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
         if record is not None and self._run is not None and self._has_traps(record, params):
             record.traps = self._run.ahead.later(self._traps_of, record)
+        if ww_layer.evals is None:
+            if record is not None and record.traps is not None:
+                self._add_traps(record)
+            return
         draws_deltas = params[DELTA_ES] and params["plot"]
         self.apply_powerlaw(ww_layer, params)
         if params["mp_fit"]:
@@ -332,12 +338,16 @@ class WeightWatcher(package.WeightWatcher):
         Where only our own numerics read the weights, their eigenvalues are scaled instead.
         """
         record = self._record(ww_layer)
-        if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
+        if record is None:
             return super().apply_normalize_Wmats(ww_layer, params)
-        if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
+        is_scaled = params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D)
+        record.norm = ww_layer.conv2d_count / 2.0 if is_scaled else 1.0
+        if self._engine() == "reference" and record.origin == "weightwatcher":
+            return super().apply_normalize_Wmats(ww_layer, params)
+        if is_scaled:
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
             if self._as_stored(params):
-                record.scale = ww_layer.conv2d_count / 2.0
+                record.scale = record.norm
             else:
                 ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
@@ -351,15 +361,29 @@ class WeightWatcher(package.WeightWatcher):
             record.failure = self._why_undefined(record)
         if not record.failure:
             super().apply_esd(ww_layer, params)
-        # A Gram matrix tells by itself that an entry is not finite.
-        if not record.failure and not np.isfinite(ww_layer.sv_max):
-            record.failure = self._why_undefined(record)
-            if record.failure:
-                ww_layer.columns = []
+        # A Gram matrix tells by itself that an entry is not finite, or beyond what can be squared.
+        if not record.failure and not np.isfinite(ww_layer.evals).all():
+            ww_layer.columns = []
+            record.failure = self._why_undefined(record) or self._beyond_weightwatcher(record)
         if record.failure:
             logger.info("%s", record.failure)
             ww_layer.evals = None
         return ww_layer
+
+    def _beyond_weightwatcher(self, record: Record) -> str:
+        """Why weightwatcher has no spectrum of finite entries, after ours is there."""
+        assert self._run is not None
+        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
+        return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
+
+    def _own_spectrum(self, record: Record) -> Spectrum:
+        """Of the values that are stored, at any scale."""
+        assert self._run is not None
+        matrices, scale = record.own_matrices()
+        return Spectrum.from_slices(matrices, device=self._run.device).times(scale)
+
+    def _strengths_of(self, record: Record) -> Strengths:
+        return strengths_of(self._turned(record, record.own_matrices()[0])[0])
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
@@ -429,10 +453,25 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+            spectrum = self._spectrum_of(ww_layer, record, params)
+            # The entries belong to the spectrum unless weightwatcher made another one of them.
+            own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+            fits = own and spectrum.slices == len(ww_layer.Wmats)
+            strengths = self._strengths_of(record) if fits else None
+            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
             if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
+
+    def _spectrum_of(self, ww_layer: Any, record: Record, params: Any) -> Spectrum:
+        """weightwatcher's eigenvalues; decomposed again where its values are not those stored, or lost in squares."""
+        found = spectrum_of(ww_layer, record.precision)
+        whole = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+        if whole and found.num_evals == len(ww_layer.Wmats) * found.M:
+            largest = float(ww_layer.evals[-1])
+            if record.is_cut or not is_moderate(largest):
+                return self._own_spectrum(record)
+        return found
 
     def _add_traps(self, record: Record) -> None:
         """The traps that were begun; a search that fails costs their columns and the row its status."""
@@ -459,20 +498,26 @@ class WeightWatcher(package.WeightWatcher):
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None
-        return self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA)
+        has_spectrum = record.result is not None or (not record.failure and record.ww_layer.evals is not None)
+        return self._run.randomize and has_spectrum and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
-        matrices, shape = list(record.matrices()), self._run.shape_of(record)
-        kernel = None
+        matrices, kernel = self._turned(record, list(record.matrices()))
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+
+    def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
+        """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""
+        assert self._run is not None
+        shape = self._run.shape_of(record)
         if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
             # weightwatcher turns the slices of a kernel with more inputs than outputs.
             if matrices[0].shape == shape[:2]:
-                kernel = shape[2:]
-            elif matrices[0].shape == shape[1::-1]:
-                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+                return matrices, shape[2:]
+            if matrices[0].shape == shape[1::-1]:
+                return [matrix.T for matrix in matrices], shape[2:]
+        return matrices, None
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"
@@ -482,7 +527,7 @@ class WeightWatcher(package.WeightWatcher):
         return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
 
     def _why_undefined(self, record: Record) -> str:
-        bad = bad_entries(record.ww_layer.Wmats)
+        bad = bad_entries(record.own_matrices()[0])
         return f"layer {record.title}: {bad}" if bad else ""
 
     def _record(self, ww_layer: Any) -> Record | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import dtype_word
+from ..core.plain import is_subclass, looked_at
 from .layouts.skip import no_weight
 
 logger = logging.getLogger(__name__)
@@ -121,10 +122,12 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
-        if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
+        with looked_at():
+            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
+            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor else ""
+        if not is_tensor:
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
-        same_as = first_name.setdefault(_memory(tensor), name)
         entries.append(_entry(name, tensor, tensors, same_as="" if same_as == name else same_as))
     return entries
 
@@ -179,10 +182,11 @@ def _entry(
     same_as: str = "",
     effective: bool = False,
 ) -> WeightTensor:
-    unusual = _unusual(tensor)
-    # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
-    shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
-    dtype = dtype_word(tensor.dtype)
+    with looked_at():
+        unusual = _unusual(tensor)
+        # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
+        shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
+        dtype = dtype_word(tensor.dtype)
     owner = class_of(module) if module is not None else ""
     unfit = unusual or why_unfit(name, shape, dtype, names)
     if not unfit and NORMALISATION.match(owner) and not same_as:
@@ -305,7 +309,8 @@ def steady(model: Any) -> Iterator[None]:
 
 def _memory(tensor: Any) -> Any:
     """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
-    if not hasattr(tensor, "data_ptr") or _unusual(tensor) or not tensor.numel():
+    # Tensors of other classes may have no memory of their own.
+    if not hasattr(tensor, "data_ptr") or is_subclass(tensor) or _unusual(tensor) or not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
 

@@ -94,9 +94,9 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
     """Both spectra of a layer and its windows; rank deficiency is told apart on a device too."""
     asked = []
 
-    def device_eigenvalues(matrix, device):
+    def device_eigenvalues(matrix, device, exponent):
         asked.append(device)
-        return computed(matrix, "cpu")
+        return computed(matrix, "cpu", exponent)
 
     computed = eigen.device_eigenvalues
     monkeypatch.setattr(eigen, "device_eigenvalues", device_eigenvalues)
@@ -195,9 +195,9 @@ def test_nothing_converts_a_whole_layer(monkeypatch):
     seen = set()
     real = eigen.blocks
 
-    def watched(matrix, axis):
+    def watched(matrix, axis, exponent):
         seen.add(matrix.dtype)
-        return real(matrix, axis)
+        return real(matrix, axis, exponent)
 
     monkeypatch.setattr(eigen, "blocks", watched)
     assert len(ww.analyze(model)) == 4

@@ -372,9 +372,14 @@ def test_coverage_has_every_parameter_of_two_dimensions():
     assert coverage["n_params"].sum() == sum(model.get_parameter(name).numel() for name in names)
 
 
-def test_coverage_travels_with_the_table():
-    frame = ww.analyze(nn.Linear(20, 30))
-    assert frame.attrs["coverage"][0]["longname"] == "weight"
+def test_the_coverage_hangs_on_the_table_and_is_never_copied(tmp_path):
+    """pandas copies what does, for every row that is looked at."""
+    watcher = ww.WeightWatcher(nn.Linear(20, 30))
+    frame = watcher.analyze()
+    assert [row["longname"] for row in frame.attrs["coverage"]] == watcher.coverage["longname"].tolist() == ["weight"]
+    assert frame.iloc[:1].attrs["coverage"] is frame.copy().attrs["coverage"] is frame.attrs["coverage"]
+    frame.to_parquet(tmp_path / "layers.parquet")
+    assert len(pd.read_parquet(tmp_path / "layers.parquet")) == 1
     assert len(pd.concat([frame, frame], ignore_index=True)) == 2
 
 
