@@ -65,6 +65,11 @@ class Part:
         """True when `matrices` gives views into a tensor, False when it gives copies, which `put` writes back."""
         return self.kind != "fold" and (not self.period or self.stop - self.start == 1)
 
+    @property
+    def is_weightwatchers(self) -> bool:
+        """True for the matrices that WeightWatcher's own row of a tensor called `weight` is of."""
+        return self.kind == "whole" or (self.kind == "kernel" and self.axes == (0, 1) and self.groups == 1)
+
     def index(self, shape: Sequence[int]) -> tuple:
         """Where the part lies in a tensor of this shape, as an index of numpy's; empty when it needs all of it.
 

@@ -9,7 +9,7 @@ import re
 
 from ...core.errors import InvalidInput
 from ..architectures import BESIDE, MAY_HOLD, MODULES
-from .cuts import beside_whole, cut
+from .cuts import beside_whole, cut, matrix_axes
 from .dense import whole
 from .formulas import Unknown, in_numbers
 from .kernel import kernel_reading
@@ -98,15 +98,15 @@ def _undecided(situation: Situation) -> Reading | None:
 
 
 def _asked(situation: Situation, words: str) -> Reading:
-    listed, by, groups = words.partition(" x ")
-    widths = numbers(situation, "qkv", listed)
-    shape = situation.shape
-    if len(widths) != 3 or min(widths) < 1 or len(shape) < 2 or sum(widths) not in shape:
-        raise refused(
-            situation, f"qkv:{words}", "qkv:Q,K,V[ x HEADS], three widths that sum to the rows or to the columns"
-        )
-    named = ",".join(f"{name}={width}" for name, width in zip("qkv", widths)) + by + groups
-    rows = shape[0] if shape[2:] in ((), (1,), (1, 1), (1, 1, 1)) else shape[-2]
+    listed, _, repeated = words.partition(" x ")
+    widths, heads = numbers(situation, "qkv", listed), numbers(situation, "qkv", repeated or "1")
+    shape, accepted = situation.shape, "qkv:Q,K,V[ x HEADS], widths that sum to the rows or columns, multiples of HEADS"
+    if len(widths) != 3 or len(heads) != 1 or min(*widths, *heads) < 1 or len(shape) < 2:
+        raise refused(situation, f"qkv:{words}", accepted)
+    rows, columns = (shape[axis] for axis in matrix_axes(shape))
+    if sum(widths) not in (rows, columns) or any(width % heads[0] for width in widths):
+        raise refused(situation, f"qkv:{words}", accepted)
+    named = ",".join(f"{name}={width}" for name, width in zip("qkv", widths)) + f" x {heads[0]}"
     return cut(situation, "rows" if sum(widths) == rows else "columns", named, "asked")
 
 
