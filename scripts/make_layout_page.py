@@ -100,9 +100,14 @@ def _names() -> str:
     known = (
         "## Names that decide\n\n`X.in_proj_weight` of three times as many rows as columns (the attention of torch), "
         "`X.c_attn.weight` of three times as many\ncolumns as rows (GPT-2), recurrent weights of torch and Keras, "
-        "and `X.qkv.weight` beside\n\n| tensor | axes | holds |\n|---|---|---|\n"
+        "`blocks.N.attn.qkv.weight` of a model with a `patch_embed.proj.weight`\n(vision transformers: in thirds), and "
+        "`X.qkv.weight` with another tensor beside it, whose last side is S:\n\n"
+        "| tensor | axes | beside it | axes | holds |\n|---|---|---|---|---|\n"
     )
-    beside = _table((f"`X.{name}`", str(axes), f"`{words}`") for name, axes, words in BESIDE)
+    beside = _table(
+        (f"`{_escaped(one.name)}`", str(one.axes), f"`X.{one.beside}`", str(one.beside_axes), f"`{one.words}`")
+        for one in BESIDE
+    )
     doubt = "\nNames that do not, and what is said then:\n\n| layer | it may hold |\n|---|---|\n"
     texts = {name: "; ".join(words).format(a="..", b="..", c="..") for name, words in MAY_HOLD.items()}
     return known + beside + doubt + _table((f"`{name}`", text) for name, text in texts.items()) + "\n"

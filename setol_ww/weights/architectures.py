@@ -76,7 +76,6 @@ FUSED_AS_SERVED = (
     "gemma",
     "gemma2",
     r"gemma3(_text)?",
-    r"gemma4(_text)?",
     "qwen2",
     "qwen3",
     "granite",
@@ -222,6 +221,9 @@ REGISTER: tuple[Entry, ...] = (
         SSD.format("mamba_d_ssm", "mamba_n_groups*mamba_d_state", "mamba_n_heads"),
     ),
     Entry((r"lfm2(_moe)?",), r"\bconv\.in_proj\.weight$", "rows:B=D,C=D,x=D"),
+    # Tables that are not trained.
+    Entry(("whisper",), r"\bencoder\.embed_positions\.weight$", "skip"),
+    Entry(("gptj", "codegen"), r"\battn\.embed_positions$", "skip"),
     # Vision and diffusion.
     Entry(
         (r"(vit|deit|deit3|beit|beitv2|eva|eva02|dino|swin|swinv2|cait|xcit|samvit|mvitv2|maxvit\w*_tf)_?.*",),
@@ -246,13 +248,40 @@ MODULES: tuple[Entry, ...] = (
     Entry((r"timm\..*\.(AttentionCl|Attention2d)",), r"\bqkv\.weight$", THIRDS, {"head_first": False}),
 )
 
-#: Tensors beside `X.qkv.weight` (`X.` left out) that leave one reading of it: their pattern, number of axes, words.
-#: `S` is the last side of the tensor beside.
-BESIDE: tuple[tuple[str, int, str], ...] = (
-    ("rel_pos.relative_position_bias_table", 2, "rows:q=R/3,k=R/3,v=R/3 x S"),
-    ("rel_pos.relative_position_bias_table", 3, THIRDS),
-    ("relative_position_bias_table", 2, THIRDS),
-    ("cpb_mlp.0.weight", 2, THIRDS),
+
+@dataclass(frozen=True)
+class Beside:
+    """A fused projection of vision models that a tensor beside it leaves one reading of.
+
+    Attributes
+    ----------
+    name : str
+        Pattern (of `re.search`) of its name.
+    axes : int
+        Number of its axes.
+    beside : str
+        The end of the other's name, in the place of `qkv.weight`.
+    beside_axes : int
+    words : str
+        How it is read; `S` is the last side of the other.
+    """
+
+    name: str
+    axes: int
+    beside: str
+    beside_axes: int
+    words: str
+
+
+BIAS_TABLE = "rel_pos.relative_position_bias_table"
+BESIDE: tuple[Beside, ...] = (
+    # MaxViT, of timm's own and of TensorFlow's making; CoAtNet.
+    Beside(r"\battn_(block|grid)\.attn\.qkv\.weight$", 2, BIAS_TABLE, 2, "rows:q=R/3,k=R/3,v=R/3 x S"),
+    Beside(r"\battn_(block|grid)\.attn\.qkv\.weight$", 2, BIAS_TABLE, 3, THIRDS),
+    Beside(r"\bblocks\.\d+\.attn\.qkv\.weight$", 4, BIAS_TABLE, 2, "rows:q=R/3,k=R/3,v=R/3 x S"),
+    # Swin, BEiT and what descends from them.
+    Beside(r"\bblocks\.\d+\.attn\.qkv\.weight$", 2, "relative_position_bias_table", 2, THIRDS),
+    Beside(r"\bblocks\.\d+\.attn\.qkv\.weight$", 2, "cpb_mlp.0.weight", 2, THIRDS),
 )
 
 #: What a fused tensor may hold, by the name of its layer: told where nothing decides.

@@ -31,6 +31,8 @@ def _recognise(situation: Situation) -> Reading | None:
                 reading = read_as_asked(situation, in_numbers(entry.words, situation.shape, known))
             except (Unknown, InvalidInput):
                 continue
+            if not reading.parts:
+                return Reading((), "config", f"no weight: a table that {kind} does not train")
             return beside_whole(situation, Reading(reading.parts, "config"))
     if not tried:
         return None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 
 from ...core.errors import InvalidInput
-from ..architectures import BESIDE, MAY_HOLD, MODULES
+from ..architectures import BESIDE, MAY_HOLD, MODULES, THIRDS
 from .cuts import beside_whole, cut, matrix_axes
 from .dense import whole
 from .formulas import Unknown, in_numbers
 from .kernel import kernel_reading
 from .registry import Layout, Reading, Situation, numbers, read_as_asked, refused
 
+# Of timm and the many that name their layers like it.
 VISION_BLOCK = re.compile(r"^(.*\.|)blocks\.\d+\.attn\.qkv\.weight$")
 
 
@@ -28,6 +29,8 @@ def _recognise(situation: Situation) -> Reading | None:
         return beside_whole(
             situation, _cut(situation, "columns", shape[1], "module" if situation.owner == "Conv1D" else "names")
         )
+    if parameter == "c_attn" and "crossattention" in situation.name and len(shape) == 2 and shape[1] == 2 * shape[0]:
+        return beside_whole(situation, cut(situation, "columns", f"k={shape[0]},v={shape[0]}", "names"))
     known = _by_module(situation) or _by_what_lies_beside(situation)
     if known is not None:
         return known
@@ -56,16 +59,15 @@ def _by_module(situation: Situation) -> Reading | None:
 
 def _by_what_lies_beside(situation: Situation) -> Reading | None:
     """Where a bias table or the like leaves one reading, as it does for vision transformers."""
-    if situation.parameter != "qkv":
-        return None
-    beside = situation.name.removesuffix("qkv.weight")
-    for name, axes, words in BESIDE:
-        found = situation.shapes.get(f"{beside}{name}")
-        if found is not None and len(found) == axes:
-            return _in_words(situation, words, {"S": int(found[-1])}, "names")
+    prefix = situation.name.removesuffix("qkv.weight")
+    for one in BESIDE:
+        found = situation.shapes.get(f"{prefix}{one.beside}", ())
+        sides = (len(situation.shape), len(found))
+        if re.search(one.name, situation.name) and sides == (one.axes, one.beside_axes):
+            return _in_words(situation, one.words, {"S": int(found[-1])}, "names")
     block = VISION_BLOCK.match(situation.name)
     if block and f"{block[1]}patch_embed.proj.weight" in situation.shapes:
-        return _in_words(situation, "rows:q=R/3,k=R/3,v=R/3", {}, "names")
+        return _in_words(situation, THIRDS, {}, "names")
     return None
 
 
