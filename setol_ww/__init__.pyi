@@ -110,6 +110,9 @@ from .watcher import (
 from .watcher import (
     analyze as analyze,
 )
+from .watcher import (
+    examine as examine,
+)
 
 __version__: str
 __all__: list[str]

@@ -53,7 +53,8 @@ class Options:
             "only these layers: ids, names, patterns (`model.layers.3.*`) or types (`dense`, `conv2d`, ...); a leading "
             "- leaves out. Empty means all",
             name="--layers",
-            action="append",
+            action="extend",
+            nargs="+",
             metavar="WHICH",
         ),
     )

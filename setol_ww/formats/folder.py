@@ -13,9 +13,9 @@ from typing import Any
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.tensors import natural_key
 from .handle import Handle, reading
-from .registry import ACCEPTED, NUMPY, SAFETENSORS, TORCH
+from .registry import NUMPY, SAFETENSORS, TORCH, accepted
 
-# Kinds of files, the first that is there counts: endings, what hubs call them, their index.
+# Kinds of files, the first that is there counts: endings, what hubs call them, their index. Other formats follow.
 KINDS = (
     (SAFETENSORS, "model*.safetensors", "*.safetensors.index.json"),
     (TORCH, "pytorch_model*.bin", "*.bin.index.json"),
@@ -36,7 +36,8 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
     """
     with reading(folder):
         listed = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_key(file.name))
-    for endings, usual, index_name in KINDS:
+    others = tuple(ending for ending in accepted() if all(ending not in endings for endings, _, _ in KINDS))
+    for endings, usual, index_name in (*KINDS, (others, "", "")):
         files = [file for file in listed if file.suffix in endings]
         indices = [file for file in listed if index_name and file.match(index_name)]
         if indices and (files or endings == SAFETENSORS or not _has_weights(listed)):
@@ -44,11 +45,11 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
         named = [file for file in files if usual and file.match(usual)]
         if files:
             return named or files, {}
-    raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(ACCEPTED)}")
+    raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(accepted())}")
 
 
 def _has_weights(files: list[Path]) -> bool:
-    return any(file.suffix in ACCEPTED for file in files)
+    return any(file.suffix in accepted() for file in files)
 
 
 def indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
@@ -80,10 +81,10 @@ def _beside(index: Path, file: str) -> Path:
     """A file that an index names, which has to lie beside or below it; where a link leads is not asked."""
     parts = Path(file).parts
     outside = not parts or Path(file).is_absolute() or ".." in parts or "\\" in file or "\0" in file
-    if outside or Path(file).suffix not in ACCEPTED:
+    if outside or Path(file).suffix not in accepted():
         raise UnreadableCheckpoint(
             f"{index}: it names the file {ascii(file)[:200]}; accepted are files beside it ending in "
-            f"{', '.join(ACCEPTED)}"
+            f"{', '.join(accepted())}"
         )
     return index.parent / file
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import UnreadableCheckpoint
+from ..core.errors import InvalidInput, UnreadableCheckpoint
 
 # What the standard library's readers of zip archives, JSON and text raise on damaged bytes, found by flipping them.
 BROKEN = (
@@ -44,13 +44,19 @@ class Refused(ValueError):
     """A file that is no plain data."""
 
 
+class NoText(ValueError):
+    """A name that cannot be written down."""
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
     """Whatever a reader raises on a broken file becomes `UnreadableCheckpoint` with the file's name."""
     try:
         yield
-    except UnreadableCheckpoint:
+    except (InvalidInput, UnreadableCheckpoint):
         raise
+    except NoText as error:
+        raise InvalidInput(f"the file {str(file)!r} was asked; it has {error}, accepted are names in Unicode") from None
     except Refused as error:
         raise UnreadableCheckpoint(f"{file}: refused, it is not plain weights ({_first_line(error)})") from error
     except BROKEN as error:

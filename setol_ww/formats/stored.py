@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .blocks import Block
-from .handle import Handle
+from .handle import Handle, NoText
 
 MAX_DIMENSIONS = 64
 LARGEST = 2**63 - 1
@@ -198,10 +198,10 @@ def refuse_more_slices_than_bytes(shape: Sequence[int], there: int) -> None:
 
 
 def name_of(value: Any) -> str:
-    """A name of a tensor that can be written down, else `ValueError`."""
+    """A name of a tensor that can be written down, else `NoText`."""
     text = str(value)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a name that is no Unicode text: {ascii(text)[:80]}") from None
+        raise NoText(f"a tensor called {ascii(text)[:80]}") from None
     return text

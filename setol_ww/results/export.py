@@ -9,7 +9,8 @@ r"""Finished tables on disk, by the ending of the file, whole or not at all, and
     Words as they are. UTF-8 has no lone surrogates: a cell with one is written with `\ud800` and named in the file's
     own notes, from which `read_table` takes it back.
 `.json`
-    Words as they are, every character beyond ASCII by its number; NaN and infinite numbers are null.
+    Words as they are, every character beyond ASCII by its number (a lone high surrogate before a lone low one reads as
+    the character they make); NaN and infinite numbers are null.
 `.html`
     Words escaped, and what does not show itself by its number.
 """
@@ -119,8 +120,13 @@ def _json_cell(value: Any) -> Any:
     return None if value is pd.NA else value
 
 
+def csv_of(frame: pd.DataFrame) -> str:
+    """The text of a CSV file."""
+    return _with_words(frame, csv_cell).to_csv(index=False)
+
+
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    _with_words(frame, csv_cell).to_csv(path, index=False, encoding="utf-8")
+    path.write_text(csv_of(frame), encoding="utf-8", newline="")
 
 
 def _write_json(frame: pd.DataFrame, path: Path) -> None:

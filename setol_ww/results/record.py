@@ -34,7 +34,8 @@ class LayerRecord:
     spectrum : Spectrum, optional
         None where there is none.
     extras : dict
-        What the entries said beyond the spectrum: `traps` (TrapReport), `farms` (SubmatrixFit), `strengths` (Strengths).
+        What the entries said beyond the spectrum: `traps` (TrapReport), `farms` (SubmatrixFit) and `strengths`
+        (Strengths).
     theirs : dict
         WeightWatcher's own columns, where it ran; they go before all others.
     cells : dict

@@ -20,6 +20,7 @@ from ..core.options import Options
 from ..layer.result import LayerResult, Settings
 from . import findings
 from .coverage import COVERAGE_COLUMNS, coverage_of
+from .export import records as rows_as_json
 from .findings import Groups, TableForm
 from .record import FARMS, TRAPS, LayerRecord, settings_of
 from .store import ENDINGS, Store
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .summary import Summary
 
 PART = ".part"
+SCHEMA = 1
 #: Options that were settled when the weights were read, and what to do for another value.
 SETTLED = ("layers", "seed", "device", "n_jobs", "layouts", "progress")
 NEAREST = 5
@@ -183,6 +185,18 @@ class Results:
     def fingerprint(self) -> str:
         """Digest of what was analysed: equal for the same weights."""
         return str(self.about.get("weights", ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table and all that is told of it as JSON has it; `schema` counts the versions of this form."""
+        return {
+            "schema": SCHEMA,
+            "options": self.options.as_dict(),
+            "versions": self.versions,
+            "fingerprint": self.fingerprint,
+            "missing": self.missing,
+            "rows": rows_as_json(self.table()),
+            "coverage": rows_as_json(self.coverage),
+        }
 
     def summary(self) -> Summary:
         """What a person wants to know first, in at most twenty lines."""

@@ -31,9 +31,9 @@ CONCERNS = (
     ("universality_class", "rank collapse", "rank collapse"),
     ("setol_state", "over-regularized", "over-regularized"),
     ("setol_state", "under-trained", "under-trained"),
-    ("setol_state", "trapped", "correlation trap"),
 )
-QUIET_FLAGS = frozenset(("few eigenvalues", "no matrix"))
+#: Flags that call for a look by themselves begin so; others are told beside a concern.
+LOUD = "trap: "
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ def _looks(table: pd.DataFrame) -> list[Look]:
         cells = {name: values[row] for name, values in columns.items()}
         whys = [said for name, word, said in CONCERNS if words[name][row] == word]
         rank = next((i for i, (name, word, _) in enumerate(CONCERNS) if words[name][row] == word), len(CONCERNS))
-        whys += [flag for flag in flags[row] if flag not in QUIET_FLAGS]
+        if whys or any(flag.startswith(LOUD) for flag in flags[row]):
+            whys += flags[row]
         if cells["status"] == "failed":
             whys, rank = [_without_name(cells["reason"], cells["longname"])], -1
         if not whys:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -28,6 +26,7 @@ from ..core.errors import InvalidInput
 from ..linalg.directions import Directions, directions, projected_blocks
 from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
+from .holds import copying, truncating
 from .pieces import Piece, pieces_of
 from .rules import Rule, Undefined, as_rule, layer_seed
 
@@ -35,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 Evaluate = Callable[[Any], "float | Mapping[str, float]"]
+ATTEMPTS = 3
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
 
 
@@ -140,21 +140,44 @@ class Bench:
 
         `keep` holds on to the directions for the next rule.
         """
-        with contextlib.ExitStack() as stack:
+        saved: list[tuple[Piece, list[Any]]] = []
+        # Twice: an interrupt before the first line of the inner `finally` leaves the work to the outer one.
+        try:
             try:
                 plan = []
                 for piece in with_bar(pieces, progress):
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
-                        stack.callback(put_back, piece, [matrix.clone() for matrix in piece.matrices()])
+                        saved.append((piece, [matrix.clone() for matrix in piece.matrices()]))
                         self.write(piece, kept)
                     if not keep:
                         self.forget(piece)
                 yield plan
             finally:
-                with interrupts_wait():
-                    stack.close()
+                put_all_back(saved)
+        finally:
+            put_all_back(saved)
+
+
+def put_all_back(saved: list[tuple[Piece, list[Any]]]) -> None:
+    """Every piece back in its place; what comes between (Ctrl-C, a piece that refuses) is raised when all are done."""
+    stopped: BaseException | None = None
+    refusals = 0
+    while saved:
+        try:
+            while saved:
+                put_back(*saved[-1])
+                saved.pop()
+        except BaseException as error:  # noqa: BLE001
+            stopped = error
+            # Put back twice a value is right; a piece that refuses again and again keeps no other from its place.
+            refusals += 1
+            if refusals > ATTEMPTS:
+                saved.pop()
+                refusals = 0
+    if stopped is not None:
+        raise stopped
 
 
 def put_back(piece: Piece, values: Sequence[Any]) -> None:
@@ -202,7 +225,7 @@ def truncate(
     Raises
     ------
     InvalidInput
-        Unknown rule, no such layers, no such seed, or nothing to truncate.
+        Unknown rule, no such layers, no such seed, nothing to truncate, or another thread has truncated the model.
 
     Examples
     --------
@@ -212,7 +235,8 @@ def truncate(
     7
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    copied = copy.deepcopy(model)
+    with copying(pieces_of(model, layers, layouts)):
+        copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers, layouts), seed)
     for piece in with_bar(bench.pieces, progress):
         line, kept = bench.cut(piece, chosen)
@@ -243,6 +267,8 @@ def truncated(
     What takes the place of a tensor inside the block is not restored: after `model.weight = nn.Parameter(...)`, or
     another tensor under the same name in a mapping, the model holds what was put there.
 
+    While it lasts other threads are refused with `InvalidInput` what would truncate, evaluate or copy these weights.
+
     Parameters
     ----------
     model, rule, layers, layouts, seed, progress
@@ -264,7 +290,7 @@ def truncated(
     """
     chosen, seed = as_rule(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers, layouts), seed)
-    with bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
+    with truncating(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
 
 
@@ -307,7 +333,7 @@ def evaluate_truncation(
     Raises
     ------
     InvalidInput
-        Unknown rule or layers, or `evaluate` answers something else.
+        Unknown rule or layers, `evaluate` answers something else, or another thread has truncated the model.
 
     Notes
     -----
@@ -327,7 +353,8 @@ def evaluate_truncation(
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
     bench = Bench(pieces_of(model, layers, layouts), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
-    return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
+    with truncating(bench.pieces):
+        return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 
 
 def evaluated(
@@ -410,19 +437,3 @@ def with_bar(pieces: Sequence[Piece], progress: bool | None) -> Iterable[Piece]:
 def _hidden(progress: bool | None) -> bool | None:
     """What tqdm calls `disable`: None leaves it to whether there is a terminal."""
     return None if progress is None else not progress
-
-
-@contextlib.contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back until the body is done."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    received: list[Any] = []
-    before = signal.signal(signal.SIGINT, lambda *signalled: received.append(signalled))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if received and callable(before):
-            before(*received[-1])

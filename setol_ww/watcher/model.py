@@ -43,9 +43,11 @@ class Given:
     """A model as weightwatcher takes it, and its tensors as we see them.
 
     `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
-    whose tensors come into memory when they are asked for. `config` is the model's, beside it or in it.
+    whose tensors come into memory when they are asked for. `source` is what the user gave,
+    `config` is the model's, beside it or in it.
     """
 
+    source: Any
     model: Any
     entries: list[WeightTensor]
     is_module: bool = False
@@ -53,20 +55,27 @@ class Given:
     is_on_disk: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def described(self) -> str:
+        """What it is, in a few words for the record: a path, or the class of the model."""
+        if isinstance(self.source, (str, Path)):
+            return str(self.source)
+        return f"{type(self.source).__module__}.{type(self.source).__qualname__}"
+
 
 def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, module_tensors(model), is_module=True, config=config_of_module(model))
+        given = Given(model, model, module_tensors(model), is_module=True, config=config_of_module(model))
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
+        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
     elif isinstance(model, Mapping):
-        given = _lazy(mapping_tensors(inner_mapping(model)))
+        given = _lazy(model, mapping_tensors(inner_mapping(model)))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
-        given = _lazy(mapping_tensors({"matrix.weight": model}))
+        given = _lazy(model, mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
-        return Given(model, [], is_foreign=True)
+        return Given(model, model, [], is_foreign=True)
     else:
         raise InvalidInput(asked(model))
     if not any(entry.is_candidate for entry in given.entries):
@@ -86,5 +95,5 @@ def asked(model: Any) -> str:
     )
 
 
-def _lazy(entries: list[WeightTensor]) -> Given:
-    return Given(LazyStateDict(entries), entries)
+def _lazy(source: Any, entries: list[WeightTensor]) -> Given:
+    return Given(source, LazyStateDict(entries), entries)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextvars
+import copy
 import functools
 import inspect
 import itertools
@@ -16,26 +18,29 @@ import pandas as pd
 
 from ..core.arrays import FloatArray
 from ..core.boundary import attempt
-from ..core.checks import one_of, seed_of
+from ..core.checks import one_of
 from ..core.errors import InvalidInput
-from ..core.manners import quiet
-from ..layer.result import Settings, analyze_spectrum
+from ..core.options import Options
+from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
 from ..results.coverage import Told
+from ..results.record import settings_of
+from ..results.results import Results
 from ..scanning.pools import number_of_jobs
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job, plan
-from ..weights.tensors import steady
+from ..weights.selector import Selector
 from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
 from .records import COVERAGE_COLUMNS, Record, Run
+from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, refuse_invalid
+from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -94,7 +99,38 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     return WeightWatcher().analyze(model, detX=detX, **options)
 
 
-class WeightWatcher(package.WeightWatcher):
+def examine(source: Any, detX: bool = True, **options: Any) -> Results:
+    """What `analyze` does, with the spectra kept: every later question without the weights.
+
+    Parameters
+    ----------
+    source, detX, **options
+        As for `setol_ww.analyze`.
+
+    Returns
+    -------
+    Results
+        `.table()` is the table of `analyze`; `.save("NAME.setol")` keeps it in a few megabytes.
+
+    Raises
+    ------
+    InvalidInput, UnreadableCheckpoint
+        As `analyze`.
+
+    Examples
+    --------
+    >>> import numpy as np, setol_ww as ww
+    >>> results = ww.examine(np.random.default_rng(0).normal(size=(60, 40)))
+    >>> results.layers, results.table(quality=False)["erg_rank"].tolist()
+    ([('matrix', '')], [31])
+    """
+    watcher = WeightWatcher()
+    watcher.analyze(source, detX=detX, **options)
+    assert watcher.results is not None
+    return watcher.results
+
+
+class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     """weightwatcher's class with SETOL columns, per-layer isolation and an account of every tensor.
 
     Parameters
@@ -108,6 +144,8 @@ class WeightWatcher(package.WeightWatcher):
     ----------
     details : DataFrame
         The table of the last analysis.
+    results : Results
+        The spectra of the last analysis: other settings and new columns without the weights.
     coverage : DataFrame
         One row per tensor of two or more dimensions: longname, shape, dtype, n_params, status (`analyzed`,
         `skipped`, `failed`) and reason.
@@ -121,18 +159,22 @@ class WeightWatcher(package.WeightWatcher):
     """
 
     def __init__(self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None) -> None:
-        with quiet():
-            super().__init__(None, framework)
+        super().__init__(None, framework)
         if log_level:
             logging.getLogger("weightwatcher").setLevel(log_level)
+        self.results: Results | None = None
         self._given: Given | None = None
         self._run: Run | None = None
-        self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
         if model is not None:
-            with quiet():
-                self._adopt(model)
-        self._own_base_model = None if base_model is None else adapt(base_model).model
-        self.base_model = self._own_base_model
+            self._adopt(model)
+        self._own_base_model = base_model
+        self.base_model = None if base_model is None else adapt(base_model).model
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What became of every tensor of two or more dimensions in the last analysis."""
+        told = [] if self.details is None else self.details.attrs.get("coverage", [])
+        return pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
 
     def analyze(
         self,
@@ -144,6 +186,7 @@ class WeightWatcher(package.WeightWatcher):
         progress: bool | None = None,
         device: str = "cpu",
         farms: bool = False,
+        uncertainty: int = 0,
         layouts: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> pd.DataFrame:
@@ -176,9 +219,11 @@ class WeightWatcher(package.WeightWatcher):
         farms : bool
             Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
             an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
+        uncertainty : int
+            Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
         layouts : mapping of str to str, optional
-            What you know of tensors: patterns of their names, and how to read them (`{"*.qkv.weight":
-            "qkv:64,32,32", "*.table": "skip"}`); docs/layouts.md has the words.
+            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32", "*.table": "skip"}`;
+            docs/layouts.md has the words.
 
         Returns
         -------
@@ -194,117 +239,140 @@ class WeightWatcher(package.WeightWatcher):
         number = number_of_jobs(n_jobs)
         if check_device(device) != "cpu" and engine != "fast":
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
-        one_of("quality", quality, (True, False))
-        one_of("farms", farms, (True, False))
-        seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
-        given, base_model = options.pop("model", None), options.pop("base_model", None)
         asked_layers = options.pop("layers", None)
-        with quiet(seed):
-            refuse_invalid(options)
-            if given is not None:
-                self._adopt(given)
-            # A base model given here is for this call alone.
-            self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
-            if self._given is None:
-                raise InvalidInput(asked(None))
-            # Threads on one GPU gain nothing, and share its memory.
-            with Ahead(number if device == "cpu" else 1) as ahead:
-                self._run = Run(
-                    entries=self._given.entries,
-                    engine=engine,
-                    device=device,
-                    detX=bool(options.get("detX") or options.get("ERG")),
-                    settings=Settings(quality=quality),
-                    limits={name: options[name] for name in LIMITS if name in options},
-                    jobs=self._planned(asked_layers, layouts, options),
-                    progress=progress,
-                    randomize=bool(options.get("randomize")),
-                    seed=seed,
-                    farms=farms,
-                    ahead=ahead,
-                )
-                return self._carry_out(self._run, options)
+        told = Options(
+            layers=Selector.of(asked_layers).asked,
+            seed=seed,
+            quality=quality,
+            uncertainty=uncertainty,
+            farms=farms,
+            device=device,
+            n_jobs=n_jobs,
+            layouts=dict(layouts or {}),
+            progress=progress,
+        )
+        worker = self._prepared(options.get("model"), options.get("base_model"))
+        jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
+        params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
+        told = told.changed(detX=bool(params["detX"]), randomize=bool(params["randomize"]))
+        # Threads on one GPU gain nothing, and share its memory.
+        with Ahead(number if device == "cpu" else 1) as ahead:
+            worker._run = Run(
+                entries=worker._given.entries,
+                engine=engine,
+                device=device,
+                detX=params["detX"],
+                settings=settings_of(told),
+                limits={name: options[name] for name in LIMITS if name in options},
+                jobs=jobs,
+                layers=upstream_layers,
+                progress=progress,
+                randomize=params["randomize"],
+                seed=told.seed,
+                farms=farms,
+                ahead=ahead,
+            )
+            # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
+            self.results = contextvars.copy_context().run(worker._carry_out, params, told)
+        self.details = self.results.table()
+        self.details.attrs["coverage"] = Told(self.results.coverage.to_dict("records"))
+        return self.details
 
-    def _planned(self, layers: Any, layouts: Mapping[str, str] | None, options: dict[str, Any]) -> list[Job]:
-        """The jobs; where weightwatcher combines layers it takes `layers` itself."""
+    def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
+        """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
+        worker, known = copy.copy(self), self._given
+        if model is not None:
+            worker._adopt(model)
+            self._take_over(worker)
+        elif known is None:
+            raise InvalidInput(asked(None))
+        else:
+            # Weights or modules may have been replaced since it was looked at, and `model` itself.
+            worker._adopt(known.source if self.model is known.model else self.model)
+        # A base model given here is for this call alone.
+        base = self._own_base_model if base_model is None else base_model
+        worker.base_model = None if base is None else adapt(base).model
+        return worker
+
+    def _planned(self, layers: Any, options: dict[str, Any], layouts: Mapping[str, str]) -> tuple[list[Job], Any]:
+        """The jobs, and what weightwatcher is to be told of `layers`: where it combines layers it chooses itself."""
         assert self._given is not None
         if self._combines(options) or self._given.is_foreign:
-            if layers is not None:
-                options["layers"] = layers
-            return []
+            if layouts:
+                raise InvalidInput(f"layouts={dict(layouts)!r} was asked where weightwatcher combines layers by itself")
+            return [], [] if layers is None else layers
         given, start = self._given, options.get("start_ids")
-        return plan(given.entries, layers, layouts, config=given.config, start_ids=start)
+        return plan(given.entries, layers, layouts, config=given.config, start_ids=start), []
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""
         return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
 
-    def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
-        try:
-            with steady(self.model):
-                super().analyze(**options)
-            self.details = run.frame()
-        finally:
-            self._run = None
-        told = Told(run.coverage())
-        self.details.attrs["coverage"] = told
-        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
-        return self.details
+    def _carry_out(self, params: dict[str, Any], told: Options) -> Results:
+        run, given = self._run, self._given
+        assert run is not None
+        assert given is not None
+        with np.errstate(all="ignore"), drawing_from(run.generator):
+            iterator = self.make_layer_iterator(self.model, run.layers, params, self.base_model)
+            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params))
+            try:
+                walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
+            finally:
+                figures.clf()
+            return run.results(told, {"source": given.described})
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
 
-        A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
-        finite enters any; weightwatcher averages its -1 for a failed fit. The means of the quality columns are
-        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer
-        outside the domain of a reading does not enter its mean.
+        weightwatcher's keys are means over its own rows; a fit that failed enters no mean of fits, where
+        weightwatcher averages its -1, and nothing that is not finite enters any. Ours are means over all rows of at
+        least 8 eigenvalues; a key without a value is left out. The means of the quality columns are geometric: the
+        quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer outside the
+        domain of a reading does not enter its mean.
         """
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
+        # By position: a look-up of pandas by name sets warning filters.
+        columns = dict(details.items())
         every = pd.Series(True, index=details.index)
-        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else every
-        fitted = enough & (details["status"] == "success") if "status" in details else enough
-        summary = {}
-        for name in (*SUMMARY, *SUMMARY_OURS):
-            if name not in details:
-                continue
-            values = details[name].where(fitted if name in SUMMARY_OF_FITS else enough).astype(float)
-            summary[name] = float(values.where(np.isfinite(values)).mean())
+        success = columns["status"] == "success" if "status" in columns else every
+        theirs = columns["row_origin"] == "weightwatcher" if "row_origin" in columns else every
+        enough = columns["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in columns else every
+        found = {}
+        for name in SUMMARY:
+            if name in columns:
+                found[name] = mean_of(columns[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
+        for name in SUMMARY_OURS:
+            if name in columns:
+                found[name] = mean_of(columns[name].where(enough))
         for name in SUMMARY_GEOMETRIC:
-            if name in details:
-                values = details[name].where(enough).astype(float)
+            if name in columns:
+                values = columns[name].where(enough).astype(float)
                 with np.errstate(divide="ignore"):
-                    summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
-        return summary
+                    found[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
         """weightwatcher's own table of layers and sizes, without analysing them."""
-        with quiet():
-            if model is not None:
-                self._adopt(model)
-            return super().describe(None, *args, **kwargs)
+        worker = self._prepared(model)
+        with np.errstate(all="ignore"):
+            return super(WeightWatcher, worker).describe(None, *args, **kwargs)
+
+    def set_model_(self, model: Any, base_model: Any = None) -> None:
+        """weightwatcher's, but a model that is set stays as it was taken in."""
+        if model is not None and model is not self.model:
+            super().set_model_(model, base_model)
 
     # What weightwatcher calls while it walks the layers.
-
-    def make_layer_iterator(
-        self, model: Any = None, layers: Any = (), params: Any = None, base_model: Any = None
-    ) -> Iterator[Any]:
-        """Every layer analysed and its row kept; then nothing is left for weightwatcher's loop, nor its row tables.
-
-        weightwatcher's own iterator outside `analyze`.
-        """
-        iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
-        if self._run is None or self._given is None:
-            return iterator
-        walk = Walk(iterator, self._given, params, self._run, self._combines(params), self._as_stored(params))
-        walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
-        return iter(())
 
     def _steps(self, ww_layer: Any, params: Any) -> None:
         """What weightwatcher's loop does with a layer, in its order."""
         self.apply_normalize_Wmats(ww_layer, params)
+        if params["conv2d_fft"]:
+            # Complex ones are cast to float64 later, of which numpy warns.
+            ww_layer.Wmats = [np.real(matrix) for matrix in ww_layer.Wmats]
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
@@ -416,7 +484,7 @@ class WeightWatcher(package.WeightWatcher):
         record = self._run.records[-1]
         if record.shuffled is None:
             # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.draws = replicas(Wmats, num_replicas + 1)
+            record.draws = replicas(Wmats, num_replicas + 1, self._run.generator.shuffle)
             record.shuffled = self._spectra(record.draws)
         number = num_replicas * len(Wmats)
         found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
@@ -534,7 +602,16 @@ class WeightWatcher(package.WeightWatcher):
         return self._run.record_of(ww_layer) if self._run else None
 
     def _adopt(self, model: Any) -> None:
-        self._given = adapt(model)
-        self.model, self.framework = self._given.model, None
-        self.set_model_(None)
-        self.load_framework_imports(self.framework)
+        given = adapt(model)
+        framework = self.infer_framework(given.model)
+        self.load_framework_imports(framework)
+        self.__dict__.update(_given=given, model=given.model, framework=framework)
+
+    def _take_over(self, other: WeightWatcher) -> None:
+        self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
+
+
+def mean_of(values: pd.Series) -> float:
+    """The mean of what is finite; NaN where nothing is."""
+    values = values.astype(float)
+    return float(values.where(np.isfinite(values)).mean())

@@ -15,6 +15,7 @@ from ..core.boundary import attempt
 from ..core.plain import as_computed
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
+from ..weights.tensors import weight_as_it_acts
 from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
@@ -25,7 +26,7 @@ class StoredModuleLayer(rooms.PyTorchLayer):
 
     def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
         """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
-        return True, as_weightwatcher_reads(self.layer.weight), False, None
+        return True, as_weightwatcher_reads(weight_as_it_acts(self.layer)), False, None
 
 
 class StoredMappingLayer(rooms.PyStateDictLayer):
@@ -84,7 +85,7 @@ class Walk:
                 if not record.failure:
                     outcome = attempt(record.title, "not analysed", functools.partial(steps, record.ww_layer))
                     record.failure = record.failure or outcome.reason
-                record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
+                record.close(len(self.run.records) - 1, self.run.settings, release=not self.own_only)
                 if lazy is not None:
                     lazy.forget()
                 bar.update()
@@ -209,7 +210,7 @@ class Walk:
 
 
 def _plain_weight(module: Any) -> Any:
-    return as_computed(module.weight)
+    return as_computed(weight_as_it_acts(module))
 
 
 def _weight_of(prefix: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -27,6 +27,7 @@ FACTS = ("groups", "in_channels", "out_channels", "kernel_size")
 HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
 # Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
 FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
 
@@ -148,7 +149,7 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             entries.append(_entry(f"{prefix}.weight" if prefix else "weight", packed, names, module, index))
         made_of = _effective_weight(prefix, module)
         if made_of:
-            entries.append(_entry(made_of, _as_it_acts(module), names, module, index, effective=True))
+            entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
         for tensor_name, tensor in _own_tensors(module):
             if tensor is None or id(tensor) in seen:
                 continue
@@ -192,7 +193,7 @@ def _entry(
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
-    load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
+    load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
     facts = _facts_of(module, FACTS)
     return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
@@ -272,12 +273,10 @@ def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
 
 def _effective_weight(prefix: str, module: Any) -> str:
     """Name of a weight that the module computes from others (parametrised, weight norm), else empty."""
-    parametrised = "weight" in getattr(module, "parametrizations", {})
-    hooked = any(name in module._parameters for name in ("weight_v", "weight_orig"))
-    if not (parametrised or hooked):
+    if not is_computed(module):
         return ""
     try:
-        weight = _as_it_acts(module)
+        weight = weight_as_it_acts(module)
     except RuntimeError as error:
         logger.debug("%s has a weight that cannot be computed: %s", prefix, error)
         return ""
@@ -286,25 +285,62 @@ def _effective_weight(prefix: str, module: Any) -> str:
     return f"{prefix}.weight" if prefix else "weight"
 
 
-def _as_it_acts(module: Any) -> Any:
-    """The weight that a module computes from its parameters; None where it has none."""
-    with steady(module):
+def is_computed(module: Any) -> bool:
+    """True where the weight of a module is computed from other tensors of it."""
+    return "weight" in getattr(module, "parametrizations", {}) or any(
+        name in getattr(module, "_parameters", {}) for name in ("weight_v", "weight_orig")
+    )
+
+
+def weight_as_it_acts(module: Any) -> Any:
+    """The weight with which a module acts in evaluation mode, as its parameters are now; None where it has none.
+
+    Nothing of the module changes: no flag is set, no power iteration steps, no hook of the host is called.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(3, 2))
+    >>> weight_as_it_acts(module).shape, module.training
+    (torch.Size([2, 3]), True)
+    """
+    if not is_computed(module):
         return getattr(module, "weight", None)
+    if "weight" in getattr(module, "parametrizations", {}):
+        return _at_rest(module.parametrizations["weight"]).forward().detach()
+    weight = _hooked(module)
+    return weight.detach() if hasattr(weight, "detach") else weight
 
 
-@contextlib.contextmanager
-def steady(model: Any) -> Iterator[None]:
-    """Parametrised weights can be read: in training a spectral norm steps its power iteration at each access."""
-    modules = model.modules() if hasattr(model, "modules") else ()
-    factors = [factor for module in modules for factor in getattr(module, "parametrizations", {}).values()]
-    training = [part for factor in factors for part in factor.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
+def _hooked(module: Any) -> Any:
+    """What the hooks of torch.nn.utils write to `module.weight` before each forward pass, only computed."""
+    from torch.nn.utils.prune import BasePruningMethod
+
+    for hook in module._forward_pre_hooks.values():
+        if getattr(hook, "name", getattr(hook, "_tensor_name", "")) != "weight":
+            continue
+        kind = f"{type(hook).__module__}.{type(hook).__name__}"
+        if kind == "torch.nn.utils.spectral_norm.SpectralNorm":
+            return hook.compute_weight(module, do_power_iteration=False)
+        if kind == "torch.nn.utils.weight_norm.WeightNorm":
+            return hook.compute_weight(module)
+        if isinstance(hook, BasePruningMethod):
+            return hook.apply_mask(module)
+    return getattr(module, "weight", None)
+
+
+def _at_rest(module: Any) -> Any:
+    """A copy of a module in evaluation mode: parameters shared, what a forward pass may write in its own memory."""
+    twin = copy.copy(module)
+    twin.__dict__.update(
+        {name: value.detach().clone() for name, value in vars(module).items() if hasattr(value, "detach")},
+        training=False,
+        _parameters={name: value if value is None else value.detach() for name, value in module._parameters.items()},
+        _buffers={name: value if value is None else value.clone() for name, value in module._buffers.items()},
+        _modules={name: part if part is None else _at_rest(part) for name, part in module._modules.items()},
+        **{name: type(hooks)() for name, hooks in vars(module).items() if name in HOOKS},
+    )
+    return twin
 
 
 def _memory(tensor: Any) -> Any:

@@ -12,7 +12,6 @@ import pytest
 import setol_ww as ww
 from fixtures import bulk as oracle
 from fixtures import ensembles, laws, matrices, traps
-from setol_ww.core.manners import quiet
 from setol_ww.spectrum import likelihoods
 from setol_ww.spectrum.noise import (
     critical_value,
@@ -20,6 +19,7 @@ from setol_ww.spectrum.noise import (
     marchenko_pastur_density,
     marchenko_pastur_quantiles,
 )
+from spec_tests.quietly import quiet
 
 
 def spectrum(W) -> ww.Spectrum:

@@ -79,6 +79,12 @@ def test_arrays_come_back(array):
     assert_same(unpack(pack([array, array.T]))[1], np.ascontiguousarray(array.T).reshape(array.T.shape))
 
 
+@pytest.mark.parametrize("text", ["\ud83d\ude00", "😀", "\0", "\x7f\u2028"])
+def test_surrogates_one_after_the_other_stay_two(text):
+    back = unpack(pack({text: text}))
+    assert [(len(key), key == text, value == text) for key, value in back.items()] == [(len(text), True, True)]
+
+
 def test_other_byte_orders_become_this_machines():
     array = np.array([1.5, -0.0, np.inf], dtype=">f8")
     assert_same(unpack(pack(array)), array.astype("f8"))

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import setol_ww as ww
-from setol_ww.results.export import RUNS, csv_cell, csv_converters, csv_text, export
+from setol_ww.results.export import csv_cell, csv_converters, csv_text, export
 
+# Characters with which a cell begins that a spreadsheet computes.
+RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝")
 NAMES = [
     *["=1+1", "+cmd", "-cmd|'/c calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'quoted", "''", "-1", "+1.5e3"],
     *["plain.weight", "a,b", 'a"b', "a\\x41", "\\", "<script>alert(1)</script>", "a\x1b[31mred", "x\ny", "\u202eabc"],

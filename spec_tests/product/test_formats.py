@@ -36,11 +36,12 @@ from fixtures.broken_files import (
     zipped,
 )
 from setol_ww.core.errors import ChangedCheckpoint
+from setol_ww.formats import blocks
 from setol_ww.formats import reader as readers
 from setol_ww.formats.checkpoints import checkpoint_tensors, tensor_named
 from setol_ww.formats.handle import Handle
 from setol_ww.formats.reader import opened
-from setol_ww.formats.registry import ACCEPTED, FORMATS, formats_table
+from setol_ww.formats.registry import FORMATS, accepted, formats_table
 from setol_ww.weights.tensors import natural_key
 
 W = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
@@ -509,7 +510,7 @@ def test_no_file_stays_open(tmp_path):
 
 
 def test_the_registry_documents_itself():
-    assert {ending for one in FORMATS for ending in one.endings} == set(ACCEPTED)
+    assert {ending for one in FORMATS for ending in one.endings} == set(accepted())
     assert all(ending in formats_table() and one.description for one in FORMATS for ending in one.endings)
 
 
@@ -628,3 +629,15 @@ def test_harmful_calls_are_named(tmp_path):
     content = torch_archive(mapping(w=tensor((3, 4), (4, 1)), x=called("subprocess", "run", several(text("ls")))))
     with pytest.raises(ww.UnreadableCheckpoint, match=r"h\.pt: refused, .*would call subprocess\.run"):
         checkpoint_tensors(saved(tmp_path / "h.pt", content))
+
+
+def test_a_deflated_storage_of_many_tensors_is_inflated_once(tmp_path, monkeypatch):
+    base = torch.randn(400, 30)
+    content = zipped(unzipped(torch_bytes({f"l{k}": base[k : k + 20] for k in range(300)})), zipfile.ZIP_DEFLATED)
+    path = saved(tmp_path / "s.pt", content)
+    calls = []
+    real = blocks.DeflatedBlock._inflated
+    monkeypatch.setattr(blocks.DeflatedBlock, "_inflated", lambda *which: (calls.append(1), real(*which))[1])
+    found = values(path)
+    assert all(torch.equal(found[f"l{k}"], base[k : k + 20]) for k in range(300))
+    assert sum(calls) < 10
