@@ -6,6 +6,7 @@ Every decision about files of a folder is taken here.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ KINDS = (
     (NUMPY, "", ""),
 )
 MAX_INDEX = 2**30
+MAX_CONFIG = 2**24
+CONFIG = "config.json"
+
+logger = logging.getLogger(__name__)
 
 
 def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
@@ -82,3 +87,47 @@ def _beside(index: Path, file: str) -> Path:
             f"{', '.join(accepted())}"
         )
     return index.parent / file
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The `config.json` in a directory or beside a file, which says what its tensors hold; empty without one.
+
+    One that cannot be read is told to the log: tensors are then read as their names and shapes say. The key
+    `weights_format` is the word that a safetensors file has for what wrote it (`pt`, `mlx`, ...), where it has one.
+
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     config = Path(folder) / "config.json"
+    ...     _ = config.write_text(json.dumps({"model_type": "gpt_neox"}))
+    ...     config_of(Path(folder))
+    {'model_type': 'gpt_neox'}
+    """
+    folder = path if path.is_dir() else path.parent
+    said = _json_of(folder / CONFIG)
+    weights = path if path.is_file() else next(iter(sorted(folder.glob("*.safetensors"))), path)
+    written_by = _writer_of(weights) if weights.suffix in SAFETENSORS and weights.is_file() else ""
+    return {**said, "weights_format": written_by} if written_by else said
+
+
+def _json_of(file: Path) -> dict[str, Any]:
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_CONFIG:
+            return {}
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        logger.warning("%s cannot be read (%s): layouts are told without it", file, error)
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _writer_of(file: Path) -> str:
+    """What the header of a safetensors file says of its format; what is wrong with a file is told when it is opened."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= MAX_CONFIG else {}
+    except (OSError, ValueError, RecursionError):
+        return ""
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    found = metadata.get("format") if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) and found != "pt" else ""

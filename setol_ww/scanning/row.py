@@ -126,7 +126,8 @@ def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tupl
 
 def is_read_by_weightwatcher(job: Job) -> bool:
     """True where WeightWatcher has a row for the tensor as a whole."""
-    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and not job.label
+    of_theirs = job.part is not None and job.part.is_weightwatchers and not job.label
+    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and of_theirs
 
 
 def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from tqdm import tqdm
 from .. import __version__
 from ..core.checks import path_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
-from ..core.options import Options
+from ..core.options import Options, layouts_of
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.folder import config_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -49,6 +50,7 @@ def scan(
     n_jobs: int = 1,
     device: str = "cpu",
     layers: Sequence[str | int] | str | int | None = None,
+    layouts: Mapping[str, str] | None = None,
     randomize: bool = False,
     seed: int = 0,
     progress: bool | None = None,
@@ -78,6 +80,8 @@ def scan(
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
+    layouts : mapping of str to str, optional
+        What you know of tensors, as in `analyze`: `{"*.qkv.weight": "qkv:64,32,32"}`.
     randomize : bool
         Add the columns of correlation traps: about doubles the time.
     seed : int
@@ -113,7 +117,15 @@ def scan(
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = path_of("path", path)
-    options = Options(layers=layers, randomize=randomize, seed=seed, device=device, n_jobs=n_jobs, progress=progress)
+    options = Options(
+        layers=layers,
+        randomize=randomize,
+        seed=seed,
+        device=device,
+        n_jobs=n_jobs,
+        layouts=layouts_of(layouts),
+        progress=progress,
+    )
     check_device(device)
     pool_maker(n_jobs)
     part, target = _checked_shard(shard), _target(out)
@@ -192,6 +204,7 @@ def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: li
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
         **options.key(),
+        "config": config_of(path),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }

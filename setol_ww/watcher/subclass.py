@@ -222,7 +222,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         uncertainty : int
             Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
         layouts : mapping of str to str, optional
-            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
+            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32", "*.table": "skip"}`;
+            docs/layouts.md has the words.
 
         Returns
         -------
@@ -304,7 +305,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             if layouts:
                 raise InvalidInput(f"layouts={dict(layouts)!r} was asked where weightwatcher combines layers by itself")
             return [], [] if layers is None else layers
-        return plan(self._given.entries, layers, layouts, start_ids=options.get("start_ids")), []
+        given, start = self._given, options.get("start_ids")
+        return plan(given.entries, layers, layouts, config=given.config, start_ids=start), []
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""

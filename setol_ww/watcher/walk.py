@@ -106,7 +106,9 @@ class Walk:
         for ww_layer in self.iterator:
             job = whole.get(self.tensor_of(ww_layer))
             # A layer beyond its own limits weightwatcher walks past.
-            if job is not None and not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
+            if job is None or job.part is None or not job.part.is_weightwatchers:
+                continue
+            if not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
                 done.add(job.position)
                 yield self.upstream_record(ww_layer, job)
         by_name = {entry.name: entry for entry in self.given.entries}

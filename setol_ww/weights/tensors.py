@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.arrays import dtype_word
 from ..core.plain import is_subclass, looked_at
+from .layouts.skip import no_weight
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,11 @@ READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 # Attributes of modules that tell how their weight is laid out.
-FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
+FACTS = ("groups", "in_channels", "out_channels", "kernel_size")
+# Those of the module that holds it (an attention holds a fused projection).
+HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
+# Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
+FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
 
@@ -56,7 +61,8 @@ class WeightTensor:
         Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
         out of the loaded tensor.
     facts : mapping
-        Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
+        Attributes of the module that tell a layout (`FACTS`); `holder`, the class of the module that holds it, and
+        that one's (`holder.num_heads`, ...: `HOLDER_FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
     """
@@ -128,12 +134,19 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
 
 
 def module_tensors(model: Any) -> list[WeightTensor]:
-    """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
+    """Entries of a torch module: each parameter once, under its first name, and its buffers.
+
+    A buffer that is called no weight is listed with that reason; one that a quantised module packs is listed too.
+    """
     entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     also = _other_names(model)
-    for index, (prefix, module) in enumerate(model.named_modules()):
+    modules = dict(model.named_modules())
+    for index, (prefix, module) in enumerate(modules.items()):
+        packed = _packed_weight(module)
+        if packed is not None:
+            entries.append(_entry(f"{prefix}.weight" if prefix else "weight", packed, names, module, index))
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -142,11 +155,14 @@ def module_tensors(model: Any) -> list[WeightTensor]:
                 continue
             seen.add(id(tensor))
             name = f"{prefix}.{tensor_name}" if prefix else tensor_name
-            factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
+            factor = FACTOR.sub(r".\1", prefix).lstrip(".")
+            factor = "" if factor == prefix else factor
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
             entry = _entry(name, tensor, names, module, index, same_as=factor)
-            entries.append(replace(entry, known_as=also.get(id(tensor), ())))
+            entry = _as_buffer(entry, tensor_name, module)
+            facts = {**entry.facts, **_holder_facts(modules.get(prefix.rpartition(".")[0]))} if prefix else entry.facts
+            entries.append(replace(entry, known_as=also.get(id(tensor), ()), facts=facts))
     return entries
 
 
@@ -172,13 +188,13 @@ def _entry(
         # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
         shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
         dtype = dtype_word(tensor.dtype)
-    owner = type(module).__name__ if module is not None else ""
+    owner = class_of(module) if module is not None else ""
     unfit = unusual or why_unfit(name, shape, dtype, names)
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
-    facts = {fact: getattr(module, fact) for fact in FACTS if isinstance(getattr(module, fact, None), int)}
+    facts = _facts_of(module, FACTS)
     return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
 
@@ -195,16 +211,64 @@ def _unusual(tensor: Any) -> str:
     return ""
 
 
+def class_of(module: Any) -> str:
+    """The name of a module's class; of a scripted or traced one that of the class it was made from."""
+    original = getattr(module, "original_name", None)
+    return original if isinstance(original, str) and original else type(module).__name__
+
+
+def _facts_of(module: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a module says of itself under these names: numbers, and tuples of them."""
+    found = {name: getattr(module, name, None) for name in names}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int)
+        or (isinstance(value, (tuple, list)) and value and all(isinstance(one, int) for one in value))
+    }
+
+
+def _holder_facts(holder: Any) -> dict[str, Any]:
+    """What is known of the module that holds another: its class, and its numbers of heads."""
+    kind = type(holder)
+    facts = {f"holder.{name}": value for name, value in _facts_of(holder, HOLDER_FACTS).items()}
+    return {"holder": f"{kind.__module__}.{kind.__qualname__}", **facts}
+
+
+def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
+    """A buffer that is called no weight, with that as the reason why it is not analysed."""
+    if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
+        return entry
+    return replace(entry, unfit=f"no weight: '{name}' is {no_weight(entry.name) or 'a buffer'}, which is not trained")
+
+
+def config_of_module(model: Any) -> dict[str, Any]:
+    """The config that a model of transformers or diffusers carries along; empty for any other."""
+    config = getattr(model, "config", None)
+    if isinstance(config, Mapping):
+        return dict(config)
+    told = getattr(config, "to_dict", None)
+    said = told() if callable(told) and not isinstance(config, type) else {}
+    return dict(said) if isinstance(said, Mapping) else {}
+
+
+def _packed_weight(module: Any) -> Any:
+    """The weight that a quantised module of torch.ao keeps packed; None for any other module."""
+    if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
+        return None
+    packed = module.weight()
+    return packed if hasattr(packed, "dtype") and hasattr(packed, "shape") else None
+
+
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Its parameters, and its buffers but for masks and vectors that belong to a weight."""
     yield from module.named_parameters(recurse=False)
     for name, buffer in module.named_buffers(recurse=False):
-        if "weight" in name and not name.endswith("mask"):
+        of_a_weight = re.fullmatch(r"(.+)_(mask|u|v)", name)
+        if of_a_weight and (f"{of_a_weight[1]}_orig" in module._parameters or hasattr(module, of_a_weight[1])):
+            continue
+        if buffer is not None:
             yield name, buffer
-
-
-def _is_factor(prefix: str) -> bool:
-    """True inside `layer.parametrizations.weight`, where torch keeps the factors of a parametrised weight."""
-    return bool(re.search(r"(^|\.)parametrizations\.\w+$", prefix))
 
 
 def _effective_weight(prefix: str, module: Any) -> str:
