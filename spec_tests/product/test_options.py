@@ -82,7 +82,7 @@ def test_flags_of_every_option():
         *["--layout", "*.qkv=qkv:1,2", "--layout", "a=b=skip"],
     ]
     assert from_flags(parser.parse_args(told)) == Options(
-        **{"layers": ["fc*", -3], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
+        **{"layers": ["fc*", "-3"], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
         **{"farms": True, "device": "cuda", "n_jobs": -1, "progress": False},
         layouts={"*.qkv": "qkv:1,2", "a=b": "skip"},
     )
