@@ -243,7 +243,8 @@ def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
     """A buffer that is called no weight, with that as the reason why it is not analysed."""
     if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
         return entry
-    return replace(entry, unfit=f"no weight: '{name}' is {no_weight(entry.name) or 'a buffer'}, which is not trained")
+    what = no_weight(entry.name) or "a buffer, which is not trained"
+    return replace(entry, unfit=f"no weight: '{name}' is {what}")
 
 
 def config_of_module(model: Any) -> dict[str, Any]:

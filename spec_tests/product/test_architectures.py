@@ -689,8 +689,24 @@ def test_weightwatchers_row_of_a_grouped_kernel_says_so():
         "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
     )
     assert [row["reason"] for row in frame.attrs["coverage"]] == frame["reason"].tolist()
-    mapping = ww.analyze({"dwconv.weight": torch.randn(24, 1, 3, 3)})
-    assert "one column or row (depthwise)" in mapping["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"dwconv.weight": torch.ones(24, 1, 3, 3)}, "one column (grouped, depthwise, or one input channel)"),
+        (nn.Sequential(nn.Conv2d(1, 24, 3)), "one column (one input channel)"),
+        (nn.Sequential(nn.Conv1d(24, 1, 3)), "one row (one output channel)"),
+        (nn.Sequential(nn.Conv1d(8, 16, 3, groups=8)), "(depthwise)"),
+        (nn.Sequential(nn.ConvTranspose1d(8, 8, 3, groups=8)), "(depthwise)"),
+        ({"depthwise_conv2d/depthwise_kernel": torch.ones(3, 3, 16, 2)}, "(depthwise)"),
+    ],
+)
+def test_slices_of_one_column_are_told_to_be_no_matrix(model, told):
+    frame = ww.analyze(model)
+    assert len(frame) == 1
+    assert told in frame["reason"].iloc[0]
+    assert frame["reason"].iloc[0].endswith("which is no matrix")
 
 
 def exported(net: nn.Module, x: torch.Tensor) -> Any:
@@ -810,7 +826,7 @@ def test_tables_and_masks_are_told_and_left_out(name):
     assert "no weight" in told["reason"]
 
 
-@pytest.mark.parametrize("name", ["A_log_proj.weight", "tril_proj.weight", "cosine.weight", "masked_lm.weight"])
+@pytest.mark.parametrize("name", ["A_log_proj.weight", "tril.weight", "cosine.weight", "heads.mask.weight"])
 def test_names_that_only_begin_so_are_weights(name):
     assert ww.analyze({name: torch.randn(20, 20)})["longname"].tolist() == [name.removesuffix(".weight")]
 

@@ -22,7 +22,10 @@ NO_CONVOLUTION = re.compile(r"bilinear|linear|embedding|lstm|gru|rnn|attention",
 #: What the kernel is called in a class that is a convolution; other parameters of it may be anything.
 WEIGHTS = ("weight", "kernel", "w", "W", "weights")
 KERAS = re.compile(r"(^|\W|_)(depthwise_|pointwise_)?kernel$")
-ONE_COLUMN = "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
+DEPTHWISE = "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
+ONE_INPUT = "every slice of this kernel has one column (one input channel), which is no matrix"
+ONE_OUTPUT = "every slice of this kernel has one row (one output channel), which is no matrix"
+ONE_COLUMN = "every slice of this kernel has one column (grouped, depthwise, or one input channel), which is no matrix"
 DENSE_ROW = (
     "grouped: {groups} blocks of {rows} x {columns} on the diagonal of each slice; "
     "WeightWatcher's row takes the slices as dense"
@@ -44,8 +47,9 @@ def kernel_reading(
     rows, columns, count = shape[axes[0]], shape[axes[1]], math.prod(places)
     layer_type = f"conv{_dimensions(shape, axes)}d"
     remarks = [remark] if remark else []
-    if (min(rows, columns) == 1 and max(rows, columns) > 1) or "depthwise_kernel" in situation.name:
-        remarks.append(ONE_COLUMN)
+    no_matrix = _why_no_matrix(situation, rows, columns, groups)
+    if no_matrix:
+        remarks.append(no_matrix)
         groups = 1
     elif groups > 1 and rows % groups == 0:
         # WeightWatcher's row keeps WeightWatcher's matrices.
@@ -62,6 +66,17 @@ def kernel_reading(
     return Reading((part,), known_from, "; ".join(remarks))
 
 
+def _why_no_matrix(situation: Situation, rows: int, columns: int, groups: int) -> str:
+    """Why the slices of a kernel are no matrices; empty where they are."""
+    if "depthwise_kernel" in situation.name or (groups > 1 and min(rows // groups, columns) == 1):
+        return DEPTHWISE
+    if min(rows, columns) > 1 or max(rows, columns) == 1:
+        return ""
+    if rows == 1:
+        return ONE_OUTPUT
+    return ONE_INPUT if "groups" in situation.facts else ONE_COLUMN
+
+
 def _recognise(situation: Situation) -> Reading | None:
     if len(situation.shape) < 3 or sum(side > 1 for side in situation.shape) < 2 or not _is_convolution(situation):
         return None
@@ -76,7 +91,7 @@ def _is_convolution(situation: Situation) -> bool:
         return True
     if owner and NO_CONVOLUTION.search(owner) and not re.search("conv", owner, re.IGNORECASE):
         return False
-    if len(shape) == 4 and name.endswith(".weight"):
+    if len(shape) == 4 and (name.endswith(".weight") or KERAS.search(name)):
         # WeightWatcher reads it so, whatever its name.
         return True
     if EXPERTS.search(name):

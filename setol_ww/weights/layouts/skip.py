@@ -6,7 +6,7 @@ import re
 
 from .registry import Layout, Reading, Situation, refused
 
-#: By the last word of a name (`weight` left out): what a tensor is that is no weight.
+#: By the last word of a name: what a tensor is that is no weight. What is called `X.weight` belongs to a layer.
 NO_WEIGHTS: tuple[tuple[str, str], ...] = (
     (r"(cos|sin)_?cache(d)?|cached_(cos|sin)|(cos|sin)_table|rope_(cos|sin)|(cos|sin)", "a table of rotary positions"),
     (
@@ -26,6 +26,7 @@ NO_WEIGHTS: tuple[tuple[str, str], ...] = (
     (r"mel_(filters|basis|fb)|fb|filter_?bank", "a bank of filters that is not trained"),
     (r"shared_image_embedding\.positional_embedding|.*gaussian_(fourier_)?matrix", "random Fourier features"),
 )
+ANY = re.compile(rf"(?:^|[./])(?:{'|'.join(pattern for pattern, _ in NO_WEIGHTS)})$")
 PATTERNS = tuple((re.compile(rf"(?:^|[./])(?:{pattern})$"), what) for pattern, what in NO_WEIGHTS)
 
 
@@ -35,14 +36,14 @@ def no_weight(name: str) -> str:
     >>> no_weight("layers.0.rotary_emb.cos_cached"), no_weight("fc.weight")
     ('a table of rotary positions', '')
     """
-    called = name.removesuffix(".weight")
-    return next((what for pattern, what in PATTERNS if pattern.search(called)), "")
+    if not ANY.search(name):
+        return ""
+    return next(what for pattern, what in PATTERNS if pattern.search(name))
 
 
 def _recognise(situation: Situation) -> Reading | None:
-    """None for what the class of its module says to be a weight."""
     what = no_weight(situation.name)
-    if not what or (situation.last == "weight" and situation.owner):
+    if not what:
         return None
     return Reading((), "names", f"no weight: '{situation.parameter}' is {what}")
 
