@@ -12,7 +12,7 @@ from ..core.checks import path_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
-from .folder import directory_files
+from .folder import INDEX, directory_files, indexed_files, snapshot_of
 from .reader import FileReader, opened
 from .registry import refuse_unknown
 from .state import inner_mapping, unwrap
@@ -35,8 +35,8 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     Parameters
     ----------
     path : str or Path
-        A file with an ending in the registry of formats, or a directory: with a `*.index.json` the shards it names,
-        else all files of the first kind that is there.
+        A file with an ending in the registry of formats, a `*.index.json`, a directory (`formats.folder` says which of
+        its files are the model), or a model in a hub cache (`models--org--name`).
 
     Returns
     -------
@@ -59,7 +59,7 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     [('fc.weight', (4, 3), 'float64')]
     """
     path = path_of("path", path)
-    if is_directory(path):
+    if is_directory(path) or path.name.endswith(INDEX):
         return _directory_tensors(path)
     return file_tensors(path)
 
@@ -80,7 +80,7 @@ def is_directory(path: Path) -> bool:
 
 
 def _directory_tensors(folder: Path) -> list[WeightTensor]:
-    files, expected = directory_files(folder)
+    files, expected = files_of(folder)
     entries: list[WeightTensor] = []
     where: dict[str, Path] = {}
     for file in files:
@@ -96,6 +96,11 @@ def _directory_tensors(folder: Path) -> list[WeightTensor]:
         if name not in where:
             raise UnreadableCheckpoint(f"{file}: the index names {name!r} in it but it is not there")
     return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+
+
+def files_of(path: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files of a directory, of a hub cache, or those that an index names, and which of them holds which tensor."""
+    return indexed_files(path) if path.name.endswith(INDEX) else directory_files(snapshot_of(path))
 
 
 def file_tensors(file: Path) -> list[WeightTensor]:
@@ -129,7 +134,7 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
 
 def checkpoint_files(path: Path) -> list[Path]:
     """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
-    return directory_files(path)[0] if is_directory(path) else [path]
+    return files_of(path)[0] if is_directory(path) or path.name.endswith(INDEX) else [path]
 
 
 def checkpoint_fingerprint(path: Path) -> tuple[str, dict[str, str]]:

@@ -175,7 +175,12 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
 
 def is_near_noise(bulk: BulkFit) -> bool:
     """True when the eigenvalues below the edge may be those of noise whose strengths are estimated."""
-    return bulk.ks <= NEAR_IN_CRITICAL_VALUES * bulk.critical_ks + _by_cumulants(bulk)
+    return bulk.ks <= NEAR_IN_CRITICAL_VALUES * bulk.critical_ks + _by_cumulants(bulk) + _by_size(bulk)
+
+
+def _by_size(bulk: BulkFit) -> float:
+    """One eigenvalue a matrix: the law of uneven noise is that of large sides, and slices share what it lacks."""
+    return 0.0 if bulk.noise is None or bulk.noise.is_even else 1 / bulk.M
 
 
 def _by_cumulants(bulk: BulkFit) -> float:

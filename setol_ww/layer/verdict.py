@@ -10,7 +10,8 @@
 
 One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
 The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
-standard error of a known start times `INFLATION`. `LEVEL` of such intervals hold the true alpha (docs/uncertainty.md).
+standard error of a known start times `INFLATION`; either holds a known alpha about nine times in ten
+(docs/uncertainty.md).
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
 ideal point only: what else a spectrum is like, its universality class says; traps are flags beside it.
@@ -32,7 +33,7 @@ IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
 MIN_TAIL = 8
 # The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
-INFLATION = 1.5
+INFLATION = 1.25
 
 
 class State(str, Enum):
@@ -66,7 +67,7 @@ class State(str, Enum):
     )
     SHORT_OF_IDEAL = (
         "short-of-ideal",
-        "a heavy tail that has not reached the ideal point",
+        "the tail is lighter than at the ideal point",
         "Nothing is wrong with it; more training or a larger learning rate for this layer may bring it nearer to 2.",
     )
     UNDETERMINED = (

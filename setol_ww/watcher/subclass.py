@@ -40,7 +40,7 @@ from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled
 from .records import COVERAGE_COLUMNS, Record, Run
 from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, parameters, rooms
+from .upstream import DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -274,10 +274,13 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 ahead=ahead,
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
-            self.results = contextvars.copy_context().run(worker._carry_out, params, told)
-        self.details = self.results.table()
-        self.details.attrs["coverage"] = Told(self.results.coverage.to_dict("records"))
-        return self.details
+            results = contextvars.copy_context().run(worker._carry_out, params, told)
+        details = results.table()
+        told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
+        details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
+        # At once: an interrupt or another thread's analysis never leaves parts of two.
+        self.__dict__.update(results=results, details=details)
+        return details
 
     def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
         """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
@@ -334,31 +337,40 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
-        # By position: a look-up of pandas by name sets warning filters.
-        columns = dict(details.items())
-        every = pd.Series(True, index=details.index)
+        # As arrays: what pandas looks up or selects sets warning filters.
+        columns = {name: values.to_numpy() for name, values in details.items()}
+        every = np.ones(len(details), dtype=bool)
         success = columns["status"] == "success" if "status" in columns else every
         theirs = columns["row_origin"] == "weightwatcher" if "row_origin" in columns else every
         enough = columns["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in columns else every
         found = {}
         for name in SUMMARY:
             if name in columns:
-                found[name] = mean_of(columns[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
+                found[name] = mean_of(columns[name][theirs & success if name in SUMMARY_OF_FITS else theirs])
         for name in SUMMARY_OURS:
             if name in columns:
-                found[name] = mean_of(columns[name].where(enough))
+                found[name] = mean_of(columns[name][enough])
         for name in SUMMARY_GEOMETRIC:
             if name in columns:
-                values = columns[name].where(enough).astype(float)
+                values = columns[name][enough].astype(float)
                 with np.errstate(divide="ignore"):
-                    found[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
+                    found[name] = math.exp(mean_of(np.log(values[values >= 0]), least=-math.inf))
         return {name: value for name, value in found.items() if not math.isnan(value)}
 
-    def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
-        """weightwatcher's own table of layers and sizes, without analysing them."""
-        worker = self._prepared(model)
-        with np.errstate(all="ignore"):
-            return super(WeightWatcher, worker).describe(None, *args, **kwargs)
+    def describe(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """weightwatcher's own table of layers and sizes, without analysing them; takes its arguments."""
+        options = arguments_by_name(self, args, kwargs, DESCRIBE)
+        params = parameters(options, DESCRIBE)
+        worker = self._prepared(options.get("model"), options.get("base_model"))
+        layers = worker.make_layer_iterator(worker.model, options.get("layers", []), params, worker.base_model)
+        rows = []
+        for layer in layers:
+            if not layer.skipped and layer.has_weights:
+                pooled = layer.num_components if params["conv2d_fft"] else layer.M * layer.rf
+                layer.add_column("num_evals", pooled if params["pool"] else layer.M)
+                rows.append(layer.get_row())
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pd.DataFrame({name: [row.get(name, np.nan) for row in rows] for name in names})
 
     def set_model_(self, model: Any, base_model: Any = None) -> None:
         """weightwatcher's, but a model that is set stays as it was taken in."""
@@ -611,7 +623,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
 
 
-def mean_of(values: pd.Series) -> float:
-    """The mean of what is finite; NaN where nothing is."""
+def mean_of(values: np.ndarray, least: float = np.nextafter(-math.inf, 0)) -> float:
+    """The mean of what is finite (from `least` on); NaN where nothing is."""
     values = values.astype(float)
-    return float(values.where(np.isfinite(values)).mean())
+    kept = values[(values >= least) & (values < math.inf)]
+    return float(np.mean(kept)) if kept.size else math.nan

@@ -27,6 +27,7 @@ with importing_quietly():
 __all__ = [
     "DEFAULT_PARAMS",
     "DELTA_ES",
+    "DESCRIBE",
     "LAYER_TYPE",
     "START_IDS",
     "arguments_by_name",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
+DESCRIBE = inspect.signature(package.WeightWatcher.describe)
 OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "uncertainty", "layouts")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
@@ -133,32 +135,36 @@ rooms.PyTorchLayer.get_weights_and_biases = _read
 rooms.PyTorchLayer.get_layer_iterator = staticmethod(_layers_of)
 
 
-def arguments_by_name(watcher: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+def arguments_by_name(
+    watcher: Any, args: tuple, kwargs: dict[str, Any], signature: inspect.Signature = SIGNATURE
+) -> dict[str, Any]:
     """weightwatcher's arguments by name; `InvalidInput` with all accepted names for one it does not know."""
-    accepted = [name for name in SIGNATURE.parameters if name != "self"]
+    accepted = [name for name in signature.parameters if name != "self"]
     unknown = sorted(set(kwargs) - set(accepted))
     if unknown:
-        raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *OURS])}")
+        ours = OURS if signature is SIGNATURE else ()
+        raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *ours])}")
     try:
-        bound = SIGNATURE.bind(watcher, *args, **kwargs)
+        bound = signature.bind(watcher, *args, **kwargs)
     except TypeError as error:
         raise InvalidInput(f"the arguments do not fit ({error}); accepted are, in this order, {accepted}") from None
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
-def parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """weightwatcher's parameters from the arguments of its `analyze`, as that makes them.
+def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE) -> dict[str, Any]:
+    """weightwatcher's parameters from the arguments of its `analyze` (or `describe`), as that makes them.
 
     What it would refuse with a bare Exception is refused here in its own words.
     """
     for name, broken in BROKEN.items():
         if options.get(name):
             raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
-    given = {name: parameter.default for name, parameter in SIGNATURE.parameters.items() if name not in NO_PARAMETERS}
+    given = {name: parameter.default for name, parameter in signature.parameters.items() if name not in NO_PARAMETERS}
     given |= {name: value for name, value in options.items() if name in given}
     if given["ww2x"]:
         given |= {"ww2x": False, "pool": False}
-    given["detX"] = given["detX"] or bool(options.get("ERG"))
+    if options.get("ERG"):
+        given["detX"] = True
     params = {**DEFAULT_PARAMS, **{PARAMETER_OF.get(name, name): value for name, value in given.items()}}
     with listening() as said:
         try:
