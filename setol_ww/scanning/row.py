@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import precision, to_numpy
+from ..core.arrays import dtype_word, precision, to_numpy
 from ..core.boundary import attempt
-from ..formats.checkpoints import tensor_named
+from ..formats.checkpoints import read_job
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer import columns as table
@@ -84,7 +84,7 @@ def given_up(job: Job, reason: str) -> Done:
 
 def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     """Everything computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: _read_of(job, options.fingerprints.get(job.file, "")))
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, options.fingerprints))
     if read.value is None:
         return {}, read.reason
     matrices, eps, scale = read.value
@@ -106,12 +106,17 @@ def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
     return {**theirs, **table.row(result, randomize=options.randomize)}, reason
 
 
-def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float, float]:
-    """`read_matrices` from a file of this fingerprint, before and after."""
-    opened(Path(job.file), fingerprint)
+def _read_of(job: Job, fingerprints: dict[str, str]) -> tuple[list[Any], float, float]:
+    """`read_matrices` from files of these fingerprints, before and after."""
+    _refuse_others(job, fingerprints)
     found = read_matrices(job)
-    opened(Path(job.file), fingerprint)
+    _refuse_others(job, fingerprints)
     return found
+
+
+def _refuse_others(job: Job, fingerprints: dict[str, str]) -> None:
+    for file in job.files:
+        opened(Path(file), fingerprints.get(file, ""))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float, float]:
@@ -120,14 +125,14 @@ def read_matrices(job: Job) -> tuple[list[Any], float, float]:
     Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    cut = tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape))
+    cut = read_job(job, job.part.index(job.shape))
     # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
     if (
         hasattr(cut, "detach")
         and len(job.shape) in (2, 4)
         and job.tensor.endswith(".weight")
         and not job.label
-        and job.dtype == "float64"
+        and dtype_word(cut.dtype) == "float64"
     ):
         cut = cut.float()
     return job.part.matrices_of_cut(cut), precision(cut), CONV_SCALE if job.part.kind == "kernel" else 1.0

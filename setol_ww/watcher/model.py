@@ -10,6 +10,7 @@ from typing import Any
 from ..core.arrays import to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
+from ..weights.schemes import joined
 from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
 
 
@@ -67,11 +68,11 @@ def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, module_tensors(model), is_module=True)
+        given = Given(model, joined(module_tensors(model)), is_module=True)
     elif isinstance(model, (str, Path)):
         given = replace(_lazy(checkpoint_tensors(model)), is_on_disk=True)
     elif isinstance(model, Mapping):
-        given = _lazy(mapping_tensors(inner_mapping(model)))
+        given = _lazy(joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
         given = _lazy(mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):

@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.arrays import dtype_word
+
+if TYPE_CHECKING:
+    from .schemes import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +24,12 @@ QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 # Attributes of modules that tell how their weight is laid out.
 FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
-SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
+# Last words of tensors that belong to packed ones: scales, zero points, tables.
+SCALES = re.compile(
+    r"(w?scales?|scale_inv|scales_and_zeros|w?zeros?|zero_points?|qzeros|absmax|nested_absmax|quant_map|biases|qbiases|"
+    r"(w|weight)_?scales?(_inv|_2)?|weight_zero_point|scale_weight|_scale|_shift|codebooks?|lookup_table|centroids|"
+    r"tables2?|su[hv]?|sv[hv]?|\w+_scale_inv|_weight_scale|_weight_zero_point)"
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,12 @@ class WeightTensor:
         Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
+    recipe : Recipe, optional
+        How it is put together from stored tensors, where it is (`setol_ww.weights.schemes`).
+    role : str
+        What it is to the weight that stands for it (`same_as`): `the scales of`, `a factor of`, ...
+    remark : str
+        What is to be said of it where it is analysed.
     """
 
     name: str
@@ -72,6 +86,9 @@ class WeightTensor:
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     known_as: tuple[str, ...] = ()
+    recipe: Recipe | None = field(default=None, repr=False)
+    role: str = ""
+    remark: str = ""
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
@@ -104,17 +121,26 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
         return f"{dtype} values that need the scales stored beside them, which are not applied"
     last = name.rsplit(".", 1)[-1]
-    if last.endswith(("bias", "mask")) or last in SCALES:
+    if last.endswith(("bias", "mask")) or SCALES.fullmatch(last):
         return f"'{last}' is no weight matrix"
     return ""
 
 
 def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
-    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
+    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out.
+
+    A quantised tensor of torch's is three: its integers, their scales and their zero points.
+    """
     entries: list[WeightTensor] = []
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
+        # A packed layer of torch.ao is its weight and its bias.
+        if isinstance(tensor, tuple) and tensor and getattr(tensor[0], "is_quantized", False):
+            tensor = tensor[0]
+        if getattr(tensor, "is_quantized", False):
+            entries += _quantised(name, tensor)
+            continue
         if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
@@ -133,6 +159,10 @@ def module_tensors(model: Any) -> list[WeightTensor]:
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, _as_it_acts(module), names, module, index, effective=True))
+        quantised = _quantised_weight(module)
+        if quantised is not None:
+            name = f"{prefix}.weight" if prefix else "weight"
+            entries += _quantised(name, quantised, type(module).__name__, index)
         for tensor_name, tensor in _own_tensors(module):
             if tensor is None or id(tensor) in seen:
                 continue
@@ -144,6 +174,31 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             entry = _entry(name, tensor, names, module, index, same_as=factor)
             entries.append(replace(entry, known_as=also.get(id(tensor), ())))
     return entries
+
+
+def _quantised_weight(module: Any) -> Any:
+    """The quantised weight of a layer of torch.ao, which is no parameter; None for any other module."""
+    if ".quantized" not in type(module).__module__ or not callable(getattr(module, "weight", None)):
+        return None
+    weight = module.weight()
+    return weight if getattr(weight, "is_quantized", False) else None
+
+
+def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list[WeightTensor]:
+    """The integers of a quantised tensor of torch's, their scales and their zero points, with axes of the tensor."""
+    import torch
+
+    if "channel" in str(tensor.qscheme()):
+        sides = [-1 if axis == tensor.q_per_channel_axis() else 1 for axis in range(tensor.dim())]
+        scales, zeros = (
+            one.reshape(sides) for one in (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+        )
+    else:
+        scales, zeros = torch.tensor(tensor.q_scale()), torch.tensor(tensor.q_zero_point())
+    codes = _entry(name, tensor, ())
+    beside = {f"{name}.q_scale": scales, f"{name}.q_zero_point": zeros}
+    entries = [replace(codes, load=tensor.int_repr), *(_entry(one, values, ()) for one, values in beside.items())]
+    return [replace(entry, owner=owner, owner_index=index) for entry in entries]
 
 
 def _other_names(model: Any) -> dict[int, tuple[str, ...]]:

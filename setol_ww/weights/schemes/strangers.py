@@ -1,0 +1,31 @@
+"""Tensors of packers that no scheme knows: a module's packed integers and all that stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .base import FLOATS, Refusal, Stock, listed, split
+
+PACKED = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "f4", "bits8", "bits16")
+
+
+def refusals(stock: Stock) -> Iterator[Refusal]:
+    """One for each module with packed integers of two or more dimensions that nothing has taken."""
+    bases = [split(tensor.name)[0] for tensor in stock.free() if tensor.dtype in PACKED and len(tensor.shape) >= 2]
+    for base in dict.fromkeys(bases):
+        names = [name for name in stock.siblings(base) if name in stock and not _is_weight(stock, name)]
+        packed = [name for name in names if stock[name].dtype in PACKED]
+        if len(names) == len(packed):
+            # Integers without a table beside them say so by their type.
+            continue
+        yield Refusal(
+            tuple(names),
+            f"packed weights of a scheme that is not known: {listed(names)} belong together; give the weights "
+            "dequantised",
+        )
+
+
+def _is_weight(stock: Stock, name: str) -> bool:
+    """True for a float weight or bias beside packed tensors, which stands for itself."""
+    last = split(name)[1]
+    return (stock[name].dtype in FLOATS and last in ("weight", "bias")) or not stock[name].shape
