@@ -160,6 +160,7 @@ class Stock:
         self.tensors = {tensor.name: tensor for tensor in tensors if not tensor.effective}
         self.config = config or {}
         self.taken: set[str] = set()
+        self.refused: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors and name not in self.taken

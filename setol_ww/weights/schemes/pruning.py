@@ -20,7 +20,10 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         name = base + found[1]
         mask = f"{name}_mask"
         if mask not in stock:
-            yield Refusal((tensor.name,), f"what a weight was made from, without its mask {mask} or its norm {name}_u")
+            yield Refusal(
+                (tensor.name,),
+                f"{tensor.name} is what {name} was made from; its mask {mask} or its vectors {name}_u, {name}_v are not here",
+            )
         elif stock[mask].shape != tensor.shape:
             shapes = f"{by(tensor.shape)} and {by(stock[mask].shape)}"
             yield Refusal((tensor.name, mask), f"{tensor.name} and its mask {mask} differ in shape: {shapes}")

@@ -141,6 +141,7 @@ def _found(stock: Stock) -> Iterable[Recipe | Refusal]:
             if names[0] in stock.taken:
                 continue
             stock.taken.update(names)
+            stock.refused.update(names if isinstance(found, Refusal) else ())
             yield found
 
 

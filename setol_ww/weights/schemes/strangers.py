@@ -10,17 +10,18 @@ PACKED = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "f4", "bits8", 
 
 
 def refusals(stock: Stock) -> Iterator[Refusal]:
-    """One for each module with packed integers of two or more dimensions that nothing has taken."""
-    bases = [split(tensor.name)[0] for tensor in stock.free() if tensor.dtype in PACKED and len(tensor.shape) >= 2]
+    """One for each module with packed integers of two or more dimensions that are in no recipe."""
+    left = [*stock.free(), *(stock[name] for name in stock.refused)]
+    bases = [split(tensor.name)[0] for tensor in left if tensor.dtype in PACKED and len(tensor.shape) >= 2]
     for base in dict.fromkeys(bases):
         names = [name for name in stock.siblings(base) if name in stock and not _is_weight(stock, name)]
-        packed = [name for name in names if stock[name].dtype in PACKED]
-        if len(names) == len(packed):
+        together = [name for name in stock.siblings(base) if name in names or name in stock.refused]
+        if all(stock[name].dtype in PACKED for name in names):
             # Integers without a table beside them say so by their type.
             continue
         yield Refusal(
             tuple(names),
-            f"packed weights of a scheme that is not known: {listed(names)} belong together; give the weights "
+            f"packed weights of a scheme that is not known: {listed(together)} belong together; give the weights "
             "dequantised",
         )
 

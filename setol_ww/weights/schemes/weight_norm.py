@@ -30,8 +30,10 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             if f"{name}_orig" in stock or len(tensor.shape) < 2:
                 continue
         if norms not in stock:
-            if not new:
-                yield Refusal((tensor.name,), f"the direction of a weight norm without its {norms}")
+            if not new and not tensor.owner:
+                yield Refusal(
+                    (tensor.name,), f"{tensor.name} is the direction of a weight norm, whose norms {norms} are not here"
+                )
             continue
         if tensor.dtype not in FLOATS or len(tensor.shape) < 1:
             continue
