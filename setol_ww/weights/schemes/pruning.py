@@ -22,7 +22,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if mask not in stock:
             yield Refusal(
                 (tensor.name,),
-                f"{tensor.name} is what {name} was made from; its mask {mask} or its vectors {name}_u, {name}_v are not here",
+                f"{tensor.name} is what {name} was made from; its mask {mask} or its vector {name}_u is not here",
             )
         elif stock[mask].shape != tensor.shape:
             shapes = f"{by(tensor.shape)} and {by(stock[mask].shape)}"

@@ -33,16 +33,17 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
 
 
 def rows(recipe: Recipe, parts: Parts) -> Rows:
-    """The product in float64, rounded once, as torch has it."""
+    """The product as torch has it: of one scale in float32, of channels in float64, rounded once."""
     grid = recipe.setting("grid")
+    wide = np.float64 if recipe.part("scales").shape else np.float32
 
     def spread_over(role: str, start: int, stop: int) -> np.ndarray:
-        values = parts(role).astype(np.float64)
+        values = parts(role).astype(wide)
         values = values.reshape((*values.shape, *(1,) * (len(recipe.shape) - values.ndim)))
         return spread(values, grid, (stop - start, *recipe.shape[1:]), start)
 
     def product(start: int, stop: int) -> np.ndarray:
-        codes = parts("codes", (slice(start, stop),)).astype(np.float64)
+        codes = parts("codes", (slice(start, stop),)).astype(wide)
         return ((codes - spread_over("zeros", start, stop)) * spread_over("scales", start, stop)).astype(np.float32)
 
     return product
@@ -50,7 +51,7 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
 
 SCHEME = Scheme(
     "torch.ao",
-    "`W = (q - z) s` in float64, rounded to float32 (torch.ao.quantization)",
+    "`W = (q - z) s`, of one scale in float32, of channels in float64 and rounded (torch.ao.quantization)",
     "a tensor of type qint8, quint8 or qint32; `X._packed_params._packed_params`",
     40,
     recognise,
