@@ -20,9 +20,12 @@ import setol_ww as ww
 from fixtures import schemes as zoo
 from fixtures.oracles import singular_value_squares
 from setol_ww.formats.checkpoints import checkpoint_tensors, read_job
+from setol_ww.formats.reader import FileReader
 from setol_ww.scanning.jobs import jobs_of
-from setol_ww.weights.schemes import joined, schemes
+from setol_ww.weights.schemes import joined, registry, schemes
 from setol_ww.weights.tensors import mapping_tensors
+from spec_tests.conftest import ROOT
+from spec_tests.kept_scripts import load_script
 
 SHARDS = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
@@ -97,8 +100,6 @@ def test_rows_that_are_read_are_all_that_is_read(tmp_path, monkeypatch):
     folder = written(tmp_path / "model", stored)
     (job,) = [job for job in jobs_of(folder) if not job.skipped]
     asked = []
-    from setol_ww.formats.reader import FileReader
-
     original = FileReader.read
     monkeypatch.setattr(
         FileReader, "read", lambda self, name, index=(): (asked.append((name, index)), original(self, name, index))[1]
@@ -109,8 +110,6 @@ def test_rows_that_are_read_are_all_that_is_read(tmp_path, monkeypatch):
 
 
 def test_blocks_of_rows_are_put_together_in_turn(monkeypatch):
-    from setol_ww.weights.schemes import registry
-
     stored = zoo.float8_blocks(np.random.default_rng(0), 40, 48, (16, 16))
     (whole, _) = joined(mapping_tensors(stored.tensors), stored.config)
     expected = whole.load()
@@ -422,3 +421,7 @@ def test_every_scheme_of_the_registry_is_in_the_zoo():
         used |= {one.recipe.scheme for one in joined(mapping_tensors(stored.tensors), stored.config) if one.recipe}
     elsewhere = {"weight-norm", "spectral-norm", "pruning", "torch.ao"}
     assert used | elsewhere == {scheme.name for scheme in schemes()}
+
+
+def test_the_page_of_schemes_is_current():
+    assert (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8") == load_script("make_schemes_page").page()
