@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import UnreadableCheckpoint
 from .handle import Handle, reading
+
+logger = logging.getLogger(__name__)
 
 MAX_CONFIG = 2**26
 CONFIG = "config.json"
@@ -42,11 +45,15 @@ def config_beside(path: Path) -> dict[str, Any]:
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    """A JSON object; empty for none, and for a file that is something else."""
-    if not file.is_file():
+    """A JSON object; empty for none, and for a file that is something else, which is logged."""
+    try:
+        if not file.is_file():
+            return {}
+        with reading(file), Handle(file) as handle:
+            if handle.size > MAX_CONFIG:
+                raise handle.unreadable(f"a config of {handle.size} bytes")
+            found = json.loads(handle.text(0, handle.size).decode())
+    except (UnreadableCheckpoint, PermissionError) as error:
+        logger.warning("%s; it says nothing of the weights beside it", error)
         return {}
-    with reading(file), Handle(file) as handle:
-        if handle.size > MAX_CONFIG:
-            raise UnreadableCheckpoint(f"{file}: a config of {handle.size} bytes")
-        found = json.loads(handle.text(0, handle.size).decode())
     return found if isinstance(found, dict) else {}

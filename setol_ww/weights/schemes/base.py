@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -211,10 +212,29 @@ class Stock:
     def quantisation(self) -> Mapping[str, Any]:
         """What the config says of quantisation."""
         for key in ("quantization_config", "compression_config", "quantization"):
-            found = self.config.get(key)
-            if isinstance(found, Mapping):
+            found = mapping(self.config.get(key))
+            if found:
                 return found
         return {}
+
+    @property
+    def weights_of_groups(self) -> list[Mapping[str, Any]]:
+        """What compressed-tensors says of the weights of each group of layers."""
+        groups = mapping(self.quantisation.get("config_groups"))
+        return [mapping(mapping(group).get("weights")) for group in groups.values()]
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A mapping of a config; empty for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def is_of(pattern: str, name: str) -> bool:
+    """True where a pattern of a config holds for a name from its beginning; False for one that is no pattern."""
+    try:
+        return re.match(pattern, name) is not None
+    except re.error:
+        return False
 
 
 def split(name: str) -> tuple[str, str]:

@@ -2,13 +2,12 @@ r"""GPTQ: :math:`W_{nk} = s_{g(k) n}\,(q_{kn} - z_{g(k) n})`, the groups in any 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, listed
+from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, is_of, listed, mapping
 from .bits import unpacked
 
 REPACKED = ("marlin", "bitblas", "qqq", "exllama", "gptq_p", "ipex")
@@ -47,20 +46,17 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             size = told
         settings = (("bits", bits), ("size", size), ("offset", 0 if _is_v2(kind, about) else 1))
         parts = stock.parts(codes=tensor.name, zeros=zeros, scales=scales, order=order if order in stock else "")
+        remark = "" if about else "no config says of which version it is: zero points are taken as stored less one"
         word = f"gptq {bits} bit x " + ("row scales" if groups == 1 else f"scales of {size}")
-        yield Recipe("gptq", f"{base}weight", (columns, inputs), word, parts, settings)
+        yield Recipe("gptq", f"{base}weight", (columns, inputs), word, parts, settings, remark=remark)
 
 
 def settings_of(stock: Stock, base: str) -> Mapping[str, Any]:
     """What the config says of one module: its own words over those for all."""
     about = dict(stock.quantisation)
-    for pattern, own in (about.get("dynamic") or {}).items():
-        if (
-            isinstance(own, Mapping)
-            and not pattern.startswith("-")
-            and re.match(pattern.lstrip("+:"), base.rstrip("."))
-        ):
-            about.update(own)
+    for pattern, own in mapping(about.get("dynamic")).items():
+        if not pattern.startswith("-") and is_of(pattern.removeprefix("+:"), base.rstrip(".")):
+            about.update(mapping(own))
     return about
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, listed
+from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, is_of, listed, mapping
 
 PEFT = "base_model.model."
 #: What a factor is called and what the other one is, beside the layer they belong to.
 PAIRS = (
     (re.compile(r"(?P<layer>.+)\.lora_A(?P<adapter>\.[^.]+)?\.weight"), "{layer}.lora_B{adapter}.weight"),
+    (re.compile(r"(?P<layer>.+)\.lora_A"), "{layer}.lora_B"),
     (re.compile(r"(?P<layer>.+)\.lora_embedding_A(?P<adapter>\.[^.]+)?"), "{layer}.lora_embedding_B{adapter}"),
     (re.compile(r"(?P<layer>.+)\.lora_down\.weight"), "{layer}.lora_up.weight"),
     (re.compile(r"(?P<layer>.+)(?P<dot>[._])lora\.down\.weight"), "{layer}{dot}lora.up.weight"),
@@ -31,6 +32,9 @@ RELATIVES = re.compile(
     r"(.+)\.(hada_[wt]\d(_[ab])?|lokr_[wt]\d(_[ab])?|oft_blocks|oft_diag|lora_mid\.weight|[ab][12]\.weight)"
 )
 KOHYA = re.compile(r"lora_(unet|te\d?|transformer)_")
+
+
+NO_ALPHA = "alpha is not stored beside it (adapter_config.json): the update alone, without its factor alpha / r"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def _relatives(stock: Stock) -> Iterator[Refusal]:
     groups: dict[str, list[str]] = {}
     for tensor in stock.free():
         found = RELATIVES.fullmatch(tensor.name)
-        if found and (not re.fullmatch(r"[ab][12]\.weight", found[2]) or f"{found[1]}.b2.weight" in stock):
+        glora = [f"{found[1]}.{one}.weight" for one in ("a1", "a2", "b1", "b2")] if found else []
+        if found and (len(found[2]) > len("a1.weight") or all(one in stock for one in glora)):
             groups.setdefault(found[1], []).append(tensor.name)
     for layer, names in groups.items():
         names += [one for one in (f"{layer}.lora_down.weight", f"{layer}.lora_up.weight") if one in stock]
@@ -102,14 +107,16 @@ def _of(stock: Stock, pair: _Pair, bases: Mapping[str, str], *, alone: bool) -> 
             f"{pair.down} ({by(down.shape)}) and {pair.up} ({by(up.shape)}) do not multiply to one update",
         )
         return
-    about = stock.config.get("adapter_config") or {}
-    told = about if isinstance(about, Mapping) else {}
+    told = mapping(stock.config.get("adapter_config"))
     magnitude = stock.first(*(one.format(layer=pair.layer, adapter=pair.adapter) for one in MAGNITUDES))
     alpha = stock.first(f"{pair.layer}.alpha")
     scale, remark = _scale(told, pair, rank, bool(alpha))
     flipped = pair.is_embedding or (bool(told.get("fan_in_fan_out")) and len(shape) == 2)
     shape = shape[::-1] if flipped else shape
     base = "" if alone else _base(stock, pair, bases)
+    # To add an update on a scale that is not known would be a guess.
+    alone = alone or bool(base and remark)
+    base = "" if alone else base
     factors = {"down": pair.down, "up": pair.up, "alpha": alpha}
     settings = (("scale", scale), ("rank", rank), ("flipped", flipped))
     if base:
@@ -157,13 +164,13 @@ def _scale(told: Mapping[str, Any], pair: _Pair, rank: int, has_alpha: bool) -> 
     if has_alpha:
         return None, ""
     alpha = told.get("lora_alpha")
-    for pattern, own in (told.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", pair.layer):
+    for pattern, own in mapping(told.get("alpha_pattern")).items():
+        if is_of(rf"(.*\.)?({pattern})$", pair.layer):
             alpha = own
             break
     if isinstance(alpha, (int, float)):
         return alpha / (math.sqrt(rank) if told.get("use_rslora") else rank), ""
-    return 1.0, "no alpha is stored beside it: the product of its factors as it is" if pair.is_peft else ""
+    return 1.0, NO_ALPHA if pair.is_peft else ""
 
 
 def rows(recipe: Recipe, parts: Parts) -> Rows:

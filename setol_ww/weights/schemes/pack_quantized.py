@@ -20,11 +20,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         said = f"{listed(together)} belong together"
         shape = tuple(int(side) for side in stock.peek(sides).reshape(-1))
         fits = [bits for bits in range(2, 9) if len(shape) == 2 and -(-shape[1] * bits // 32) == tensor.shape[1]]
-        told = [
-            (group.get("weights") or {}).get("num_bits")
-            for group in (stock.quantisation.get("config_groups") or {}).values()
-            if isinstance(group, dict)
-        ]
+        told = [about.get("num_bits") for about in stock.weights_of_groups]
         fits = [bits for bits in fits if bits in told] or fits
         if len(fits) != 1 or shape[0] != tensor.shape[0] or stock[scales].dtype not in FLOATS:
             yield Refusal(together, f"{said}; how many bits a code has is not to be told from {shape}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, split
+from .base import Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, listed, split
 from .strangers import refusals as of_strangers
 
 if TYPE_CHECKING:
@@ -121,6 +121,10 @@ def joined(tensors: Sequence[WeightTensor], config: Mapping[str, Any] | None = N
             continue
         leader = stock[found.main.name].same_as
         if not leader and found.name not in there and stock[found.main.name].unfit in UNREADABLE:
+            continue
+        if found.name in stock.tensors and all(part.name != found.name for part in found.parts):
+            reason = f"{listed(part.name for part in found.parts)} make up {found.name}, which is here too"
+            unfit.update({part.name: reason for part in found.parts})
             continue
         if not leader and found.name not in there:
             made[found.main.name] = found

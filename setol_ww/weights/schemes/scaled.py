@@ -2,6 +2,7 @@ r"""Codes of eight bits times scales of a tensor, of rows or of blocks: :math:`W
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from .blocks import grid_of, in_words, scale_rows, spread
 
 #: Names of a module's scales beside `X.weight`.
 BESIDE_WEIGHT = ("weight_scale_inv", "weight_scale", "scale_weight", "qscale_weight", "scale")
+ACTIVATIONS = re.compile(r"input|output|act|^[kqv]_|scaled")
 SAY = "its `weight_block_size` belongs into the `quantization_config` of the config.json beside it"
 
 
@@ -29,12 +31,13 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         found = stock[scales]
         plain = found.dtype in FLOATS
-        if not plain and found.dtype not in (*E8M0, *(FLOAT8 if is_float8 else ())):
-            continue
         # A byte with two codes of four bits has scales of another kind.
         if not is_float8 and (not plain or len(tensor.shape) < 2):
             continue
-        if is_float8 and f"{split(tensor.name)[0]}weight_scale_2" in stock:
+        more = stock.first(f"{split(tensor.name)[0]}weight_scale_2")
+        if more or not (plain or found.dtype in (*E8M0, *FLOAT8)):
+            names = tuple(one for one in (tensor.name, scales, more) if one)
+            yield Refusal(names, f"{listed(names)} belong together; scales of {found.dtype} like these are not known")
             continue
         zeros = "" if is_float8 else stock.first(f"{name}_zero_point", f"{tensor.name}_zero_point", _zero_of(scales))
         grid = grid_of(tensor.shape, found.shape, _told(stock))
@@ -74,9 +77,9 @@ def _told(stock: Stock) -> Sequence[int]:
     size = stock.quantisation.get("weight_block_size")
     if isinstance(size, (list, tuple)) and len(size) == 2 and all(type(side) is int and side > 0 for side in size):
         return tuple(size)
-    for group in (stock.quantisation.get("config_groups") or {}).values():
-        told = (group.get("weights") or {}).get("block_structure") if isinstance(group, dict) else None
-        if isinstance(told, (list, tuple)) and len(told) == 2 and all(type(side) is int for side in told):
+    for about in stock.weights_of_groups:
+        told = about.get("block_structure")
+        if isinstance(told, (list, tuple)) and len(told) == 2 and all(type(side) is int and side > 0 for side in told):
             return tuple(told)
     return ()
 
@@ -90,7 +93,9 @@ def _alone(stock: Stock, name: str) -> Iterator[Refusal]:
     """A float8 tensor beside something called like its scales, which are not those of any known scheme."""
     base, last = split(name)
     stem = last.removesuffix("_data").removesuffix("_qdata").strip("_")
-    like = [one for one in stock.siblings(base) if one != name and "scale" in (word := split(one)[1]) and stem in word]
+    words = [(one, split(one)[1]) for one in stock.siblings(base) if one != name]
+    like = [one for one, word in words if "scale" in word and (stem in word or stem == "weight")]
+    like = [one for one in like if not ACTIVATIONS.search(split(one)[1])]
     like += [one for one in stock.siblings(f"{name}.") if "scale" in split(one)[1]]
     if like:
         yield Refusal((name, *like), f"{name} needs its scales, and how {listed(like)} belong to it is not known")

@@ -30,7 +30,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             if f"{name}_orig" in stock or len(tensor.shape) < 2:
                 continue
         if norms not in stock:
-            if not new and not tensor.owner:
+            if not new and not tensor.owner and not any(f"{name}_{one}" in stock for one in "qk"):
                 yield Refusal(
                     (tensor.name,), f"{tensor.name} is the direction of a weight norm, whose norms {norms} are not here"
                 )
@@ -38,6 +38,9 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if tensor.dtype not in FLOATS or len(tensor.shape) < 1:
             continue
         dim = _dim(stock[norms].shape, tensor.shape)
+        if dim is None and stock[norms].shape == tensor.shape:
+            # Two weights of one shape, as gates are called.
+            continue
         if dim is None:
             yield Refusal(
                 (tensor.name, norms),
