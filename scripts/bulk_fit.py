@@ -28,8 +28,8 @@ from weightwatcher.weightwatcher import WeightWatcher
 
 from fixtures.bulk import graded_noise
 from setol_ww import Spectrum, fit_bulk
-from setol_ww.core.manners import quiet
 from setol_ww.spectrum.bulk import CRITICAL_COUNT
+from spec_tests.quietly import quiet
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "bulk_fit"
 SHAPES = ((300, 300), (1000, 1000), (600, 300), (1200, 400))

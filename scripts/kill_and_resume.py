@@ -29,6 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 import setol_ww as ww
+from setol_ww.results.results import Results
 from setol_ww.results.store import Store, store_path
 
 LAYERS = 60
@@ -96,13 +97,14 @@ def check_left(out: Path, reference: pd.DataFrame) -> int:
             raise
         return 0
     with store:
-        rows = store.rows()
-    for position, cells, _ in rows:
-        row = pd.DataFrame([cells], columns=list(reference))
-        for name in row:
-            mine, yours = row[name].iloc[0], reference[name].iloc[position]
-            assert mine == yours or (pd.isna(mine) and pd.isna(yours)), (position, name, mine, yours)
-    return len(rows)
+        results = Results.of_store(store)
+    left = results.table()
+    assert list(left) == list(reference)
+    for row, record in enumerate(results.records):
+        for name in left:
+            mine, yours = left[name].iloc[row], reference[name].iloc[record.position]
+            assert mine == yours or (pd.isna(mine) and pd.isna(yours)), (record.position, name, mine, yours)
+    return len(left)
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ matplotlib.
 
 from __future__ import annotations
 
-import os
-import warnings
+import sys
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -57,7 +57,13 @@ _HOME_OF = {
     "perplexity": "truncation.metrics",
     "scan": "scanning.run",
     "merge_scans": "results.merge",
+    "Results": "results.results",
+    "open_results": "results.results",
+    "Summary": "results.summary",
+    "read_table": "results.export",
+    "Options": "core.options",
     "analyze": "watcher",
+    "examine": "watcher",
     "WeightWatcher": "watcher",
 }
 
@@ -79,14 +85,12 @@ def __getattr__(name: str) -> Any:
 
 
 def _loaded(module: str) -> ModuleType:
-    # Loading scipy and torch adds warning filters of theirs, joblib and threadpoolctl variables of the OpenMP runtime;
-    # the host's stay as they were.
-    environment = set(os.environ)
-    with warnings.catch_warnings():
-        found = import_module(f".{module}", __name__)
-    for added in set(os.environ) - environment:
-        del os.environ[added]
-    return found
+    from .core.manners import importing
+
+    name = f"{__name__}.{module}"
+    # Nothing of the process is to be put back where nothing is loaded any more.
+    with nullcontext() if name in sys.modules else importing():
+        return import_module(name)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ from .core.errors import (
 from .core.errors import (
     UnreadableCheckpoint as UnreadableCheckpoint,
 )
+from .core.options import Options as Options
 from .core.outcomes import Outcome as Outcome
 from .layer.classes import (
     Universality as Universality,
@@ -30,7 +31,15 @@ from .layer.result import (
     analyze_matrix as analyze_matrix,
 )
 from .layer.verdict import State as State
+from .results.export import read_table as read_table
 from .results.merge import merge_scans as merge_scans
+from .results.results import (
+    Results as Results,
+)
+from .results.results import (
+    open_results as open_results,
+)
+from .results.summary import Summary as Summary
 from .scanning.run import scan as scan
 from .spectrum.bulk import (
     BulkFit as BulkFit,
@@ -100,6 +109,9 @@ from .watcher import (
 )
 from .watcher import (
     analyze as analyze,
+)
+from .watcher import (
+    examine as examine,
 )
 
 __version__: str

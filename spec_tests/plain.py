@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from setol_ww.core.manners import quiet
+from spec_tests.quietly import quiet
 
 with quiet():
     import weightwatcher

@@ -144,12 +144,13 @@ def _cpu(pid: int) -> float:
 def measure(path: Path, workers: int, units: float) -> dict[str, Any]:
     """One scan."""
     before = _resident(os.getpid())
+    out = path.parent / f"{path.name}.setol"
     with Watch() as watch:
         started = time.perf_counter()
-        frame = ww.scan(path, n_jobs=workers)
+        frame = ww.scan(path, out, resume=False, n_jobs=workers)
         wall = time.perf_counter() - started
     assert (frame["status"] == "analyzed").all(), frame[["longname", "reason"]]
-    layer_seconds = float(sum(frame.attrs["seconds"]))
+    layer_seconds = float(sum(ww.open_results(out).seconds))
     side = float(frame["M"].max())
     holder = watch.worker if workers > 1 else watch.own - before
     return {

@@ -17,6 +17,8 @@ CHUNK = 2**20
 # Weights hardly shrink; what grows more than a hundredfold, to more than this, was made to fill the memory.
 MAX_RATIO = 100
 RATIO_FROM = 2**26
+# A storage that many tensors are cut from is inflated once, if it is no larger; the last one stays.
+KEPT = 2**26
 
 
 class Block(Protocol):
@@ -60,14 +62,20 @@ class FileBlock:
 
 
 class DeflatedBlock:
-    """A deflated member, inflated piece by piece; no more is kept than is asked for."""
+    """A deflated member, inflated piece by piece; no more is kept than is asked for, or all where it is `shared`."""
 
     def __init__(self, offset: int, packed: int, size: int, crc: int | None, name: str = "") -> None:
         self.place, self.size, self.crc, self.name = (offset, packed), size, crc, name
+        self.shared = False
 
     def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         _refuse_outside(self, handle, start, stop)
         self.refuse_bomb(handle)
+        if self.shared and self.size <= KEPT:
+            return _whole_of(self, handle)[start:stop].copy()
+        return self._inflated(handle, start, stop)
+
+    def _inflated(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         taken = np.empty(stop - start, dtype=np.uint8)
         position = crc = 0
         for piece in self._pieces(handle):
@@ -120,6 +128,23 @@ class DeflatedBlock:
             if not piece:
                 return
             yield piece
+
+
+_last: dict[DeflatedBlock, np.ndarray] = {}
+
+
+def _whole_of(block: DeflatedBlock, handle: Handle) -> np.ndarray:
+    whole = _last.get(block)
+    if whole is None:
+        whole = block._inflated(handle, 0, block.size)
+        _last.clear()
+        _last[block] = whole
+    return whole
+
+
+def forget_inflated() -> None:
+    """Let go of the storage that was inflated last."""
+    _last.clear()
 
 
 class MemoryBlock:

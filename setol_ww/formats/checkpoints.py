@@ -14,9 +14,8 @@ from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.plan import Job
 from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
-from .config import config_beside
 from .fingerprint import digest_of
-from .folder import directory_files
+from .folder import config_of, directory_files
 from .reader import FileReader, opened
 from .registry import refuse_unknown
 from .state import inner_mapping, unwrap
@@ -65,7 +64,7 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     """
     path = path_of("path", path)
     stored = _directory_tensors(path) if is_directory(path) else file_tensors(path)
-    return joined(stored, config_beside(path))
+    return joined(stored, config_of(path))
 
 
 def is_directory(path: Path) -> bool:

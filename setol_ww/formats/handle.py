@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import UnreadableCheckpoint
+from ..core.errors import InvalidInput, UnreadableCheckpoint
 
 # What the standard library's readers of zip archives, JSON and text raise on damaged bytes, found by flipping them.
 BROKEN = (
@@ -44,13 +44,19 @@ class Refused(ValueError):
     """A file that is no plain data."""
 
 
+class NoText(ValueError):
+    """A name that cannot be written down."""
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
     """Whatever a reader raises on a broken file becomes `UnreadableCheckpoint` with the file's name."""
     try:
         yield
-    except UnreadableCheckpoint:
+    except (InvalidInput, UnreadableCheckpoint):
         raise
+    except NoText as error:
+        raise InvalidInput(f"the file {str(file)!r} was asked; it has {error}, accepted are names in Unicode") from None
     except Refused as error:
         raise UnreadableCheckpoint(f"{file}: refused, it is not plain weights ({_first_line(error)})") from error
     except BROKEN as error:
@@ -75,17 +81,21 @@ class Handle:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Opening a FIFO or a terminal would wait for its other end.
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
+        # Some devices do something when they are opened; a FIFO waits for its other end.
+        self._refuse_special(os.stat(path))
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         try:
             found = os.fstat(self.descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise self.unreadable(f"it is {_kind(found.st_mode)}, not a regular file")
+            self._refuse_special(found)
         except BaseException:
             os.close(self.descriptor)
             raise
         self.size = found.st_size
         self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def _refuse_special(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise self.unreadable(f"it is {_kind(found.st_mode)}, not a regular file")
 
     def unreadable(self, cause: str) -> UnreadableCheckpoint:
         """The error that names this file."""
@@ -110,9 +120,9 @@ class Handle:
         """As `read`, as bytes."""
         return self.read(offset, size).tobytes()
 
-    def stream(self) -> io.BufferedReader:
+    def stream(self) -> io.RawIOBase:
         """A seekable stream of its own position."""
-        return io.BufferedReader(_Raw(self))
+        return _Raw(self)
 
     def same(self) -> bool:
         """True while the path still leads to this very file, unchanged since it was opened."""
@@ -162,6 +172,12 @@ class _Raw(io.RawIOBase):
 
     def tell(self) -> int:
         return self.position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self.handle.size - self.position)
+        taken = self.handle.text(self.position, left if size is None or size < 0 else min(size, left)) if left else b""
+        self.position += len(taken)
+        return taken
 
     def readinto(self, buffer: Any) -> int:
         got = os.preadv(self.handle.descriptor, [buffer], self.position)

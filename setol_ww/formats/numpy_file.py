@@ -14,7 +14,7 @@ from .base import Contents, Format
 from .blocks import Block, FileBlock
 from .handle import Handle
 from .stored import Stored, contiguous, name_of, refuse_more_slices_than_bytes, shape_of
-from .zip_members import archive_of
+from .zip_members import archive_of, is_zip
 
 MAGIC = b"\x93NUMPY"
 # numpy refuses longer headers, too.
@@ -77,7 +77,7 @@ def _parsed(text: str, version: int) -> dict[str, Any]:
         depth += (letter in "([{") - (letter in ")]}")
         if depth > DEEPEST or letter in "-+~*":
             raise ValueError("a header that is no list of type, order and shape")
-    header = ast.literal_eval((PYTHON_2.sub("", text) if version < 3 else text).strip())
+    header = ast.literal_eval(PYTHON_2.sub("", text) if version < 3 else text)
     if not isinstance(header, dict) or header.keys() != KEYS or type(header["fortran_order"]) is not bool:
         raise ValueError("a header without exactly a descr, a fortran_order and a shape")
     if not isinstance(header["shape"], tuple):
@@ -89,6 +89,8 @@ def _array(header: dict[str, Any], block: Block, start: int) -> Stored:
     shape, dtype = shape_of(header["shape"]), _dtype(header["descr"])
     refuse_more_slices_than_bytes(shape, block.size)
     strides = tuple(reversed(contiguous(shape[::-1]))) if header["fortran_order"] else contiguous(shape)
+    if not dtype.itemsize and 0 not in shape:
+        raise ValueError(f"the type {dtype.str}, whose elements have no bytes")
     unfit = "values of type object cannot be read as real weights: they are pickled" if dtype.hasobject else ""
     return Stored(
         shape,
@@ -122,4 +124,4 @@ class _Behind:
 
 
 NPY = Format("npy", (".npy",), "one array of numpy's, called after its file", open_npy, library="numpy")
-NPZ = Format("npz", (".npz",), "arrays of numpy's by name, packed or not", open_npz, library="numpy")
+NPZ = Format("npz", (".npz",), "arrays of numpy's by name, packed or not", open_npz, is_zip, library="numpy")

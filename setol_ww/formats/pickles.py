@@ -152,6 +152,8 @@ class Machine:
         What to make of a call, by module and name of what is called: takes the arguments.
     persistent : callable, optional
         What to make of a persistent id; refused without.
+    otherwise : callable
+        What to make of a call that is in no table: takes what is called and the arguments.
     """
 
     def __init__(
@@ -159,7 +161,9 @@ class Machine:
         source: Source,
         constructors: Mapping[tuple[str, str], Constructor] | None = None,
         persistent: Callable[[Any], Any] | None = None,
+        otherwise: Callable[[Any, tuple[Any, ...]], Any] = Placeholder,
     ) -> None:
+        self.otherwise = otherwise
         self.source, self.constructors, self.persistent = source, constructors or {}, persistent
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
@@ -206,13 +210,15 @@ class Machine:
 
     def call(self, what: Any, args: Any) -> Any:
         """What stands for a call."""
+        if not isinstance(args, tuple) or not isinstance(what, (Global, Placeholder)):
+            raise Refused(f"it calls a {word_of(what)} with a {word_of(args)} of arguments")
         if not isinstance(what, Global):
-            return Placeholder(what, args)
+            return self.otherwise(what, args)
         if what.module.split(".")[0] in HARMFUL_MODULES or (what.module, what.name) in HARMFUL_NAMES:
             raise Refused(f"loaded elsewhere it would call {str(what)[:100]}")
         constructor = self.constructors.get((what.module, what.name))
-        if constructor is None or not isinstance(args, tuple) or len(args) > MAX_ARGUMENTS:
-            return Placeholder(what, args)
+        if constructor is None or len(args) > MAX_ARGUMENTS:
+            return self.otherwise(what, args)
         return constructor(self, *args)
 
     def number(self, layout: str) -> int:
@@ -222,14 +228,18 @@ class Machine:
 
 def hashable(key: Any) -> Any:
     """A key that can be hashed in no time: words and numbers as they are, short tuples of them, else its object."""
-    if key is None or isinstance(key, (str, bytes, int, float)):
+    if key is None or isinstance(key, (str, bytes, int, float, Placeholder, Global)):
         return key
-    if isinstance(key, tuple) and len(key) <= MAX_ARGUMENTS:
-        if all(one is None or isinstance(one, (str, bytes, int, float)) for one in key):
-            return key
-    if isinstance(key, (Placeholder, Global)):
+    parts = key[:MAX_ARGUMENTS] if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, (dict, list)) for part in parts):
+        raise Refused("a key that has none of its own: a list or dictionary")
+    if isinstance(key, tuple) and len(key) <= MAX_ARGUMENTS and all(map(_is_plain, key)):
         return key
     return Placeholder("key", key)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bytes, int, float))
 
 
 def _text(data: bytes) -> str:
@@ -427,6 +437,8 @@ def _build(machine: Machine) -> None:
         target.state = state
     elif isinstance(target, Buildable):
         target.build(state)
+    elif isinstance(target, (type(None), bool, int, float, str, bytes, tuple, list)):
+        raise Refused(f"it restores a {word_of(target)} from a state")
 
 
 def _persistent(machine: Machine, key: Any) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ..core.errors import ChangedCheckpoint, UnreadableCheckpoint
+from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
+from .blocks import forget_inflated
 from .fingerprint import Fingerprint, fingerprint_of
 from .handle import Handle, reading
 from .registry import format_of, refuse_unknown
@@ -97,7 +98,7 @@ class FileReader:
                 return
             try:
                 _, _, found = _opened(handle)
-            except UnreadableCheckpoint as error:
+            except (InvalidInput, UnreadableCheckpoint) as error:
                 raise _changed(self.path) from error
             if found != self.fingerprint:
                 raise _changed(self.path)
@@ -211,3 +212,4 @@ def opened(path: str | Path, expected: str = "") -> FileReader:
 def forget() -> None:
     """Let go of all that is known of files."""
     _readers.clear()
+    forget_inflated()

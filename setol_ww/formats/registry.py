@@ -20,7 +20,11 @@ FORMATS: tuple[Format, ...] = (
 SAFETENSORS = safetensors_file.FORMAT.endings
 TORCH = torch_zip.FORMAT.endings
 NUMPY = (*numpy_file.NPZ.endings, *numpy_file.NPY.endings)
-ACCEPTED: tuple[str, ...] = tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
+
+
+def accepted() -> tuple[str, ...]:
+    """The endings of all formats."""
+    return tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
 
 
 def needs_torch(path: Path) -> bool:
@@ -34,8 +38,8 @@ def needs_torch(path: Path) -> bool:
 
 def refuse_unknown(path: Path) -> None:
     """`InvalidInput` for an ending that no format has."""
-    if path.suffix not in ACCEPTED:
-        raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(ACCEPTED)}")
+    if path.suffix not in accepted():
+        raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")
 
 
 def format_of(handle: Handle) -> Format:

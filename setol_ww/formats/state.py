@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
 PREFIX = "module."
 DEEPEST = 200
-LONGEST_NAME = 10_000
+LONGEST_NAME = 1000
 
 
 def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
@@ -47,15 +47,24 @@ def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
     mapping = as_mapping(loaded)
     if mapping is None:
         raise UnreadableCheckpoint(f"{file}: it holds a {word_of(loaded)}, not a mapping of names to tensors")
-    named = {_word(name): tensor for name, tensor in inner_mapping(mapping).items()}
+    named = {str(name): tensor for name, tensor in inner_mapping(mapping).items() if _is_name(name)}
+    for name in [name for name, value in named.items() if _is_module(value)]:
+        named |= {f"{name}.{inner}": value for inner, value in state_dict_of(named[name]).items()}
     if named and all(name.startswith(PREFIX) for name in named):
         named = {name.removeprefix(PREFIX): tensor for name, tensor in named.items()}
     return named
 
 
-def _word(key: Any) -> str:
-    """A key as a name; what is neither text nor number is named by its class, not written out."""
-    return str(key) if isinstance(key, (str, int, float)) or key is None else word_of(key)
+def _is_name(key: Any) -> bool:
+    """True for text, numbers and short tuples of them: nothing else is written out as a name."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or isinstance(part, (int, float)) or _is_short(part) for part in parts) or isinstance(
+        key, str
+    )
+
+
+def _is_short(part: Any) -> bool:
+    return isinstance(part, str) and len(part) <= LONGEST_NAME
 
 
 def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -114,7 +123,7 @@ def state_dict_of(module: Placeholder) -> dict[str, Any]:
             prefix = f"{visit.prefix}{name}."
             if _is_module(child):
                 left.append(_Visit(prefix, child, visit.depth + 1))
-        if visit.depth > DEEPEST or visits > 100_000 or characters > 2**26 or len(visit.prefix) > LONGEST_NAME:
+        if visit.depth > DEEPEST or visits > 100_000 or characters > 2**26 or len(visit.prefix) > 10 * LONGEST_NAME:
             raise ValueError("modules inside modules without an end")
     return found
 

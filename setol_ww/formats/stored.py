@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .blocks import Block
-from .handle import Handle
+from .handle import Handle, NoText
 
 MAX_DIMENSIONS = 64
 LARGEST = 2**63 - 1
+WIDEST = 16
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Stored:
     code : str
         How the library calls the type, where that is not `dtype`: numpy's code with the byte order, which is kept.
     swapped : bool
-        True for bytes in the order of another machine, turned when they are read (torch).
+        True for bytes in the order of another machine that are turned when they are read.
     unfit : str
         Why it has no values that can be read.
     key : object
@@ -129,6 +130,8 @@ class Stored:
         values = np.ndarray(
             self.shape, dtype, flat if flat.size else np.empty(dtype.itemsize or 1, np.uint8), 0, strides
         )
+        if self.swapped:
+            return values.astype(dtype.newbyteorder("="))
         return values if 2 * self.n_elements * dtype.itemsize > flat.size else values.copy()
 
     def _torch(self, flat: np.ndarray, handle: Handle) -> Any:
@@ -139,12 +142,12 @@ class Stored:
             raise handle.unreadable(
                 f"the torch that is installed ({torch.__version__}) has no type {self.code or self.dtype}"
             )
-        if self.swapped:
+        if self.swapped and self.n_elements:
             word = self.itemsize // 2 if dtype.is_complex else self.itemsize
             flat = flat.reshape(-1, word)[:, ::-1].reshape(-1)
-        values = torch.from_numpy(flat).view(dtype)
         if self.n_elements == 0:
             return torch.empty(self.shape, dtype=dtype)
+        values = torch.from_numpy(flat).view(dtype)
         values = values.as_strided(self.shape, self.strides)
         # A few columns are not to hold the memory of all of them.
         return values if 2 * self.n_elements > values.untyped_storage().nbytes() // self.itemsize else values.clone()
@@ -167,10 +170,10 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def shape_of(values: Any) -> tuple[int, ...]:
-    """A shape as a file has it, else `ValueError`: integers from 0, not too many, their product below 2**63."""
+    """A shape as a file has it, else `ValueError`: not too many integers from 0, for fewer than 2**63 bytes."""
     shape = sizes_of(values, "shape")
-    if math.prod(side for side in shape if side) > LARGEST:
-        raise ValueError("a shape with more elements than 2**63 - 1")
+    if math.prod(side for side in shape if side) > LARGEST // WIDEST:
+        raise ValueError("a shape with more bytes than 2**63 - 1")
     return shape
 
 
@@ -195,10 +198,10 @@ def refuse_more_slices_than_bytes(shape: Sequence[int], there: int) -> None:
 
 
 def name_of(value: Any) -> str:
-    """A name of a tensor that can be written down, else `ValueError`."""
+    """A name of a tensor that can be written down, else `NoText`."""
     text = str(value)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a name that is no Unicode text: {ascii(text)[:80]}") from None
+        raise NoText(f"a tensor called {ascii(text)[:80]}") from None
     return text

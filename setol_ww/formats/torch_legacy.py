@@ -29,14 +29,15 @@ def open_legacy(handle: Handle) -> Contents:
 
 
 def _open_pickles(handle: Handle) -> Contents:
-    source, table = Source(handle.text, handle.size), Maker(handle.size).table
+    source, maker = Source(handle.text, handle.size), Maker(handle.size)
+    table = maker.table
     if Machine(source, table).run() != MAGIC:
         raise handle.unreadable("it is no file of torch's: it begins as neither an archive nor a pickle of its own")
     if Machine(source, table).run() != PROTOCOL:
         raise handle.unreadable("it is a file of torch's in a version that is not known")
     Machine(source, table).run()
     storages = _Storages()
-    tree = Machine(source, table, storages.load).run()
+    tree = Machine(source, table, storages.load, maker.otherwise).run()
     keys = Machine(source, table).run()
     structure = handle.text(0, source.position)
     _place(storages, keys, source.position, handle)

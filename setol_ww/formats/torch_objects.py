@@ -17,7 +17,7 @@ import numpy as np
 from ..core.arrays import dtype_word
 from .blocks import Block, MemoryBlock
 from .handle import Refused
-from .pickles import Buildable, Constructor, Global, Machine, Placeholder, hashable
+from .pickles import MAX_ARGUMENTS, Buildable, Constructor, Global, Machine, Placeholder, hashable
 from .stored import Stored, contiguous, refuse_more_slices_than_bytes, shape_of, size_of, sizes_of
 
 ITEMSIZES = {
@@ -105,6 +105,7 @@ class Maker:
             ("collections", "OrderedDict"): _ordered,
             ("collections", "defaultdict"): lambda machine, *args: {},
             ("collections", "Counter"): lambda machine, *args: args[0] if args and isinstance(args[0], dict) else {},
+            **{(module, kind): _set for module in ("builtins", "__builtin__") for kind in ("set", "frozenset")},
             ("_codecs", "encode"): _encode,
             ("numpy", "dtype"): lambda machine, code, *rest: Dtype(code),
             **{(f"numpy.{core}.multiarray", name): make for core in ("core", "_core") for name, make in arrays.items()},
@@ -182,6 +183,14 @@ class Maker:
         shape = data.shape if isinstance(data, (Stored, Array)) else (0, 0)
         return self.without_values(shape, _torch_dtype(dtype), "it was saved from a device that torch has no files of")
 
+    def otherwise(self, what: Any, args: tuple[Any, ...]) -> Stored | Placeholder:
+        """An object of no known kind; made from a storage it is a tensor all the same, and is not to go unmentioned."""
+        storage = next((arg for arg in args[:MAX_ARGUMENTS] if isinstance(arg, Storage)), None)
+        if storage is None:
+            return Placeholder(what, args)
+        unfit = f"its shape is not that of a matrix: {str(what)[:80]} makes it, which is not known here"
+        return self.without_values((0, 0), storage.dtype, unfit)
+
     def without_values(self, size: Any, dtype: str, unfit: str) -> Stored:
         """A tensor of which shape and type are known."""
         shape = shape_of(size)
@@ -198,7 +207,7 @@ class Maker:
 
     def from_buffer(self, machine: Machine, data: Any, dtype: Any, shape: Any, order: Any) -> Array:
         made = Array(self)
-        made.build((1, shape, dtype, order == "F", data))
+        made.build((1, shape, dtype, order == "F", data), native=False)
         return made
 
 
@@ -265,8 +274,8 @@ class Array(Buildable):
         """Empty before it is known."""
         return self.stored.shape if self.stored is not None else ()
 
-    def build(self, state: Any) -> None:
-        """Take shape, type, order and bytes."""
+    def build(self, state: Any, native: bool = True) -> None:
+        """Take shape, type, order and bytes, which numpy turns into the order of this machine."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Dtype):
             raise Refused("an array of numpy's without its shape, type and bytes")
         _, size, dtype, fortran, data = state
@@ -280,7 +289,14 @@ class Array(Buildable):
         if len(data) != math.prod(shape) * kind.itemsize:
             raise Refused(f"an array of the shape {shape} of {kind} in {len(data)} bytes")
         self.stored = Stored(
-            shape, strides, dtype_word(kind), kind.itemsize, MemoryBlock(data), library="numpy", code=kind.str
+            shape,
+            strides,
+            dtype_word(kind),
+            kind.itemsize,
+            MemoryBlock(data),
+            library="numpy",
+            code=kind.str,
+            swapped=native and not kind.isnative,
         )
 
 
@@ -300,6 +316,14 @@ def _ordered(machine: Machine, pairs: Any = ()) -> dict[Any, Any]:
     if any(len(pair) != 2 for pair in pairs):
         raise Refused("an ordered dictionary of something else than pairs")
     return {hashable(key): value for key, value in pairs}
+
+
+def _set(machine: Machine, items: Any = ()) -> Placeholder:
+    """A set, its members not hashed."""
+    made = Placeholder(Global("builtins", "set"))
+    if isinstance(items, list):
+        made.items = items
+    return made
 
 
 def _encode(machine: Machine, text: Any, encoding: Any = "latin1", *rest: Any) -> bytes:

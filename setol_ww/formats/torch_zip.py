@@ -6,21 +6,16 @@ import sys
 from typing import Any
 
 from .base import Contents, Format
-from .blocks import FileBlock
+from .blocks import DeflatedBlock
 from .handle import Handle, Refused
 from .pickles import Machine, Source
 from .stored import size_of
 from .torch_objects import Maker, Storage, storage_type
-from .zip_members import MAGIC, Archive, archive_of
+from .zip_members import Archive, archive_of, is_zip
 
 ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt")
 PICKLE = "data.pkl"
 ORDERS = {b"little": "little", b"big": "big"}
-
-
-def is_zip(handle: Handle) -> bool:
-    """True for an archive."""
-    return handle.size >= len(MAGIC) and handle.text(0, len(MAGIC)) == MAGIC
 
 
 def open_zip(handle: Handle) -> Contents:
@@ -31,7 +26,8 @@ def open_zip(handle: Handle) -> Contents:
     archive = Archive(handle, archive.members, checked=archive.members[f"{prefix}{PICKLE}"].CRC != 0)
     pickled = archive.read(f"{prefix}{PICKLE}")
     storages = _Storages(archive, prefix)
-    tree = Machine(Source.of(pickled), Maker(archive.unpacked_size()).table, storages.load).run()
+    maker = Maker(archive.unpacked_size())
+    tree = Machine(Source.of(pickled), maker.table, storages.load, maker.otherwise).run()
     return Contents(tree, archive.structure() + pickled, plain=False)
 
 
@@ -75,11 +71,13 @@ class _Storages:
             if member not in self.archive.members:
                 raise self.archive.handle.unreadable(f"the member {ascii(member)[:200]} is not in it")
             block = self.archive.block(member)
-            if not isinstance(block, FileBlock):
+            if isinstance(block, DeflatedBlock):
                 block.refuse_bomb(self.archive.handle)
             if block.size != number * itemsize:
                 raise Refused(f"a storage of {number} values of {dtype} in a member of {block.size} bytes")
             self.made[name] = Storage(dtype, itemsize, number, block, name, swapped=self.swapped)
+        elif isinstance(again := self.made[name].block, DeflatedBlock):
+            again.shared = True
         found = self.made[name]
         if (found.dtype, found.size) != (dtype, number):
             raise Refused(f"the storage {name[:80]!r} with two types or sizes")

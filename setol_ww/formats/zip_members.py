@@ -8,13 +8,16 @@ from __future__ import annotations
 import struct
 import zipfile
 from dataclasses import dataclass
+from typing import IO, cast
 
 from .blocks import MAX_RATIO, RATIO_FROM, DeflatedBlock, FileBlock
 from .handle import Handle
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAGIC = b"PK\x03\x04"
+EMPTY = b"PK\x05\x06"
 ENCRYPTED = 0x1
+UTF_8 = 0x800
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Archive:
         if magic != MAGIC:
             raise handle.unreadable(f"the member {name!a} is not where the directory of the archive says")
         offset = info.header_offset + LOCAL_HEADER.size + name_size + extra_size
+        there = handle.text(info.header_offset + LOCAL_HEADER.size, name_size)
+        if there.decode("utf-8" if info.flag_bits & UTF_8 else "cp437") != info.orig_filename:
+            raise handle.unreadable(f"the member {name!a} of the directory is called {there[:100]!a} where it lies")
         if offset + info.compress_size > handle.size:
             raise handle.unreadable(f"it is cut short: the member {name!a} reaches beyond its end")
         crc = info.CRC if self.checked else None
@@ -70,10 +76,15 @@ class Archive:
         ).encode()
 
 
+def is_zip(handle: Handle) -> bool:
+    """True for an archive with nothing before it."""
+    return handle.size >= len(MAGIC) and handle.text(0, len(MAGIC)) in (MAGIC, EMPTY)
+
+
 def archive_of(handle: Handle) -> Archive:
     """The archive that a file is."""
     members: dict[str, zipfile.ZipInfo] = {}
-    with zipfile.ZipFile(handle.stream()) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], handle.stream())) as archive:
         for info in archive.infolist():
             if info.filename in members:
                 raise handle.unreadable(f"it has two members called {ascii(info.filename)[:80]}")

@@ -2,21 +2,26 @@
 
 | class | when |
 |---|---|
-| random-like | no eigenvalue above the Tracy-Widom edge of a bulk near Marchenko-Pastur, or all eigenvalues equal |
-| bulk+spikes | some are above it, and Marchenko-Pastur with spikes describes the rest |
-| very heavy-tailed, heavy-tailed, weakly heavy-tailed | a heavy tail does better: alpha below 2, up to 6, above 6 |
+| random-like | no eigenvalue above the edge of the noise, and they follow its law; or all are equal |
+| bulk+spikes | up to a quarter are above it, and the rest is noise |
+| very heavy-tailed, heavy-tailed, weakly heavy-tailed | evidence for a heavy tail: alpha below 2, up to 6, above 6 |
 | rank collapse | at least half of the eigenvalues are zero |
-| undetermined | no spectrum, fewer than four eigenvalues, or neither above the edge nor Marchenko-Pastur nor heavy |
+| undetermined | no matrix, fewer than 20 eigenvalues, or neither noise nor noise with spikes nor heavy |
 
-Between bulk+spikes and the heavy tails decide two tests on the layer's own spectrum. (1) Do the eigenvalues below the
-edge follow a Marchenko-Pastur law? (2) Vuong's likelihood ratio, on the power-law tail, of the best of power law,
-truncated power law and lognormal against Marchenko-Pastur with spikes. Where spikes are few (up to 5 % of the
-eigenvalues, up to 25 % above a bulk that is Marchenko-Pastur) the heavy tail has to win significantly; where they are
-many it must not lose significantly, for tails of some tens of eigenvalues seldom decide. Without any spike it has to
-win with an alpha up to 6, and the bulk to be far from Marchenko-Pastur.
+The null is asked first: independent entries W_ij = r_i c_j g_ij with the strengths of the layer's own rows, columns and
+slices and the cumulants of its entries (`spectrum.noise`); where only eigenvalues are at hand, one variance. A heavy
+tail has to be shown, by one of three:
+
+1. Vuong's likelihood ratio of the best of power law, truncated power law and lognormal against the noise with spikes,
+   on the power-law tail, is significant, and the largest eigenvalue is above the edge or the bulk far from noise;
+2. more eigenvalues are above the edge than spikes would be (10 and 5 % of them), and the ratio does not speak
+   significantly for spikes: tails of some tens of eigenvalues seldom decide by likelihood;
+3. at least one is above the edge, the rest is far from noise (KS distance above .1 and twice its critical value), and
+   the ratio does not speak for spikes.
 
 The exponent chooses among the heavy tails alone (arXiv 2507.17912, Table 1); no exponent of the entries is read off
-it, which finite matrices do not allow (docs/errata.md, E1).
+it, which finite matrices do not allow (docs/errata.md, E1). Whether single elements or correlations carry the tail is
+told by the entries after their strengths are divided out: where the series of their cumulants has no domain, elements.
 """
 
 from __future__ import annotations
@@ -45,15 +50,20 @@ COLLAPSED_SHARE = 0.5
 # A tail of fewer eigenvalues, or a spectrum of fewer than SMALL_SAMPLE, cannot show that it is heavy.
 MIN_TAIL = 8
 VERY_HEAVY_ALPHA, WEAKLY_HEAVY_ALPHA = 2.0, 6.0
-# Spikes are few up to this share of the eigenvalues, and up to the other above a bulk that is Marchenko-Pastur.
-FEW_SPIKES, FEW_ABOVE_A_BULK = 0.05, 0.25
-# A bulk this far from Marchenko-Pastur (KS distance, and in critical values) is not random-like, although nothing
-# stands out of it.
+# So many eigenvalues above the edge are spikes, whatever the size, and up to this share; more than the other share of
+# the eigenvalues cannot be: there would be no bulk to call them so.
+FEW, FEW_SHARE, LARGEST_SHARE = 10, 0.05, 0.25
+# The rest is noise up to so many critical values: strengths are estimated. Cumulants move not the edge alone, and
+# count with half of what they move it by, up to this.
+NEAR_IN_CRITICAL_VALUES, LARGEST_BY_CUMULANTS = 1.5, 0.1
+# KS distance, and in critical values, of what cannot be noise.
 FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES = 0.1, 2.0
-# z of Vuong's test: a heavy tail wins over few spikes beyond the one, loses to many below the other.
+# z of Vuong's test: a heavy tail wins over spikes beyond the one, loses to them below the other.
 WINS, LOSES = 1.645, -1.96
 # Log-likelihood that one more parameter has to gain: the 5 % point on the border of the power law is 1.35.
 WORTH_A_PARAMETER = 2.0
+# Flags that a class brings along.
+NO_MATRIX, FEW_EIGENVALUES = "no matrix", "few eigenvalues"
 
 
 class UniversalityClass(str, Enum):
@@ -106,6 +116,10 @@ class Universality:
         Log-likelihood each gains over the power law by one more parameter.
     alpha, alpha_sigma : float
         Of the power-law fit, whatever the class.
+    carrier : str
+        Of a heavy tail: `elements`, `correlations`, or empty where the entries are not known.
+    flags : tuple of str
+        `no matrix`, `few eigenvalues`.
     """
 
     universality_class: UniversalityClass
@@ -121,10 +135,12 @@ class Universality:
     lognormal_gain: float = math.nan
     alpha: float = math.nan
     alpha_sigma: float = math.nan
+    carrier: str = ""
+    flags: tuple[str, ...] = ()
 
 
 def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universality:
-    """The class of a layer from its spectrum, its power-law tail and its Marchenko-Pastur bulk.
+    """The class of a layer from its spectrum, its power-law tail and its bulk (`fit_bulk`, with strengths if known).
 
     Examples
     --------
@@ -138,8 +154,8 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
     if plain is not None:
         return plain
     found = Universality(
-        UniversalityClass.RANDOM_LIKE,
-        f"Random-like: {_noise_in_words(spectrum, bulk)}.",
+        UniversalityClass.UNDETERMINED,
+        "",
         spikes=bulk.spikes,
         spike_share=_share(spectrum, bulk),
         edge_pvalue=bulk.pvalue,
@@ -148,57 +164,132 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
         alpha=tail.alpha,
         alpha_sigma=tail.sigma,
     )
-    far = bulk.ks > max(FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES * bulk.critical_ks)
-    return _compared(spectrum, tail, bulk, found) if bulk.spikes or far else found
+    near = is_near_noise(bulk)
+    if near and not bulk.spikes:
+        said = f"Random-like: {_noise_in_words(spectrum, bulk)}."
+        return replace(found, universality_class=UniversalityClass.RANDOM_LIKE, evidence=said)
+    is_light = near and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank
+    light = UniversalityClass.BULK_AND_SPIKES if is_light else UniversalityClass.UNDETERMINED
+    return _compared(spectrum, tail, bulk, replace(found, universality_class=light))
+
+
+def is_near_noise(bulk: BulkFit) -> bool:
+    """True when the eigenvalues below the edge may be those of noise whose strengths are estimated."""
+    return bulk.ks <= NEAR_IN_CRITICAL_VALUES * bulk.critical_ks + _by_cumulants(bulk) + _by_size(bulk)
+
+
+def _by_size(bulk: BulkFit) -> float:
+    """One eigenvalue a matrix: the law of uneven noise is that of large sides, and slices share what it lacks."""
+    return 0.0 if bulk.noise is None or bulk.noise.is_even else 1 / bulk.M
+
+
+def _by_cumulants(bulk: BulkFit) -> float:
+    """KS distance that the fourth cumulant of the entries may account for."""
+    if bulk.noise is None or bulk.noise.strengths is None:
+        return 0.0
+    return min(abs(bulk.noise.strengths.k4) / math.sqrt(bulk.N * bulk.M) / 2, LARGEST_BY_CUMULANTS)
 
 
 def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universality) -> Universality:
-    """A heavy tail against Marchenko-Pastur with spikes, on the power-law tail."""
-    noise = _noise_in_words(spectrum, bulk)
-    light = UniversalityClass.BULK_AND_SPIKES if bulk.spikes else UniversalityClass.UNDETERMINED
-    if tail.rank < MIN_TAIL or spectrum.rank < SMALL_SAMPLE:
+    """A heavy tail against noise with spikes, on the power-law tail; `found` has the class without a heavy tail."""
+    noise, light = _noise_in_words(spectrum, bulk), found.universality_class
+    if tail.rank < MIN_TAIL:
         said = f"{_title(light)}: {noise}; a tail of {tail.rank} of {spectrum.rank} is too short to be called heavy."
-        return replace(found, universality_class=light, evidence=said)
+        return replace(found, evidence=said)
     laws = _heavy_laws(spectrum, tail)
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
-    light_law = bulk_and_spikes(spectrum.raw[spectrum.num_evals - tail.rank :], bulk, spectrum.slices)
+    light_law = bulk_and_spikes(spectrum.unit_mean[spectrum.num_evals - tail.rank :], bulk)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
-    few = bulk.spikes <= (FEW_ABOVE_A_BULK if bulk.is_marchenko_pastur else FEW_SPIKES) * spectrum.rank
-    heavy = tested.z > (WINS if few else LOSES) and (bulk.spikes > 0 or tail.alpha <= WEAKLY_HEAVY_ALPHA)
-    word = _by_alpha(tail.alpha) if heavy else light
+    why = _why_heavy(spectrum, bulk, tested.z)
+    if not why and tested.z < LOSES and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank:
+        # Likelihood speaks for spikes, although the rest is not exactly noise.
+        light = UniversalityClass.BULK_AND_SPIKES
+    word = _by_alpha(tail.alpha) if why else light
     gains = {name: law.log_likelihood - laws["power law"].log_likelihood for name, law in laws.items()}
-    said = (
-        f"{_title(word)}: {noise}; on the tail of {tail.rank} the {best} against bulk + spikes has log-likelihood "
-        f"ratio {tested.ratio:+.1f} (Vuong p = {tested.pvalue:.2g})"
-    )
-    if heavy and best != "power law":
-        said += f", {gains[best]:.1f} of it not by the power law"
+    said = f"{_title(word)}: {noise}; {why or _why_not(word)}; {_ratio_in_words(tail, best, tested)}"
+    carrier = _carrier(bulk) if why else ""
+    said += f". {CARRIED[carrier]}" if carrier else "."
     return replace(
         found,
         universality_class=word,
-        evidence=f"{said}.",
+        evidence=said,
         heavy_law=best,
         heavy_against_bulk=tested,
         truncation_gain=gains["truncated power law"],
         lognormal_gain=gains["lognormal"],
+        carrier=carrier,
     )
+
+
+def _why_heavy(spectrum: Spectrum, bulk: BulkFit, z: float) -> str:
+    """The evidence for a heavy tail in words; empty where there is none."""
+    far = bulk.ks > max(FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES * bulk.critical_ks) and not is_near_noise(bulk)
+    if z > WINS and (bulk.spikes or far):
+        return "the tail is heavy by likelihood"
+    if z < LOSES:
+        return ""
+    if bulk.spikes > max(FEW, FEW_SHARE * spectrum.rank):
+        return "more are above the edge than spikes would be"
+    return "what is left is far from any noise" if bulk.spikes and far else ""
+
+
+def _why_not(word: UniversalityClass) -> str:
+    if word is UniversalityClass.BULK_AND_SPIKES:
+        return "no evidence for a heavy tail"
+    return "neither noise nor noise with spikes, and no evidence for a heavy tail"
+
+
+def _ratio_in_words(tail: TailFit, best: str, tested: Comparison) -> str:
+    if tested.z > WINS:
+        said = f"a {best} fits better than noise + spikes"
+    elif tested.z < LOSES:
+        said = f"noise + spikes fits better than a {best}"
+    else:
+        said = f"likelihood does not decide between a {best} and noise + spikes"
+    return (
+        f"on the tail of {tail.rank} {said} (log-likelihood ratio {tested.ratio:+.1f}, Vuong p = {tested.pvalue:.2g})"
+    )
+
+
+CARRIED = {
+    "elements": "Single large elements carry it: the entries themselves are heavy-tailed.",
+    "correlations": "Correlations carry it: the entries have no heavy tail.",
+}
+
+
+def _carrier(bulk: BulkFit) -> str:
+    if bulk.noise is None or bulk.noise.strengths is None:
+        return ""
+    return "elements" if math.isnan(bulk.noise.shift) else "correlations"
 
 
 def _without_a_test(spectrum: Spectrum, bulk: BulkFit) -> Universality | None:
     """The class where counting and comparing eigenvalues is enough."""
     zeros = spectrum.num_evals - spectrum.rank
+    undetermined = UniversalityClass.UNDETERMINED
     if not spectrum.is_defined:
-        return Universality(UniversalityClass.UNDETERMINED, f"No class: {Outcome.DEGENERATE.sentence}.")
-    if spectrum.num_evals > 1 and zeros >= COLLAPSED_SHARE * spectrum.num_evals:
+        return Universality(undetermined, f"No class: {Outcome.DEGENERATE.sentence}.")
+    if spectrum.M == 1:
+        slices = f"{spectrum.slices} slices of one column or row" if spectrum.slices > 1 else "one column or row"
+        return Universality(undetermined, f"No class: {slices}, which is no matrix.", flags=(NO_MATRIX,))
+    if zeros >= COLLAPSED_SHARE * spectrum.num_evals:
         said = f"Rank collapse: {zeros} of {spectrum.num_evals} eigenvalues are zero within rounding."
         return Universality(UniversalityClass.RANK_COLLAPSE, said)
-    if bulk.outcome is Outcome.TOO_FEW:
-        of = f" of {spectrum.slices} slices" if spectrum.slices > 1 else ""
-        said = f"No class: {spectrum.rank} positive eigenvalues{of} are too few to have a bulk."
-        return Universality(UniversalityClass.UNDETERMINED, said)
     if bulk.outcome is Outcome.FLAT:
         said = "Random-like: all eigenvalues are equal, as in an orthogonal initialisation."
         return Universality(UniversalityClass.RANDOM_LIKE, said)
+    if bulk.outcome is Outcome.TOO_FEW or spectrum.rank < SMALL_SAMPLE:
+        of = f" of {spectrum.slices} slices" if spectrum.slices > 1 else ""
+        said = f"No class: {spectrum.rank} positive eigenvalues{of} are too few to tell one from another"
+        if bulk.spikes:
+            said += f", although {bulk.spikes} of them stand{'s' * (bulk.spikes == 1)} above the edge of noise"
+        return Universality(
+            undetermined,
+            f"{said}.",
+            spikes=bulk.spikes,
+            edge_pvalue=bulk.pvalue,
+            flags=(FEW_EIGENVALUES,),
+        )
     return None
 
 
@@ -208,23 +299,30 @@ def _title(word: UniversalityClass) -> str:
 
 def _share(spectrum: Spectrum, bulk: BulkFit) -> float:
     """Share of the trace above the edge."""
-    return float(spectrum.raw[spectrum.num_evals - bulk.spikes :].sum() / spectrum.raw.sum())
+    return float(spectrum.values[spectrum.num_evals - bulk.spikes :].sum() / spectrum.values.sum())
 
 
 def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
-    fits = "the rest is Marchenko-Pastur" if bulk.is_marchenko_pastur else "the rest is not Marchenko-Pastur"
-    distance = f"{fits} (KS {bulk.ks:.3g}, 1 % critical value {bulk.critical_ks:.3g})"
+    known = bulk.noise is not None and bulk.noise.strengths is not None
+    law = "noise with its strengths" if known else "noise of one variance (the entries are not known)"
+    fits = "follow" if is_near_noise(bulk) else "do not follow"
+    distance = f"KS {bulk.ks:.2g}, 1 % critical value {bulk.critical_ks:.2g}"
     if not bulk.spikes:
         return (
-            f"none of {spectrum.rank} eigenvalues is above the Tracy-Widom edge (largest: p = {bulk.pvalue:.2g}), and "
-            + distance.replace("the rest", "the bulk")
+            f"none of {spectrum.rank} eigenvalues is above the edge of {law} (largest: p = {bulk.pvalue:.2g}), "
+            f"and they {fits} its law ({distance})"
         )
     share = f"{100 * _share(spectrum, bulk):.0f} % of the trace"
-    return f"{bulk.spikes} of {spectrum.rank} eigenvalues with {share} lie above the Tracy-Widom edge, {distance}"
+    verb = "lies" if bulk.spikes == 1 else "lie"
+    return (
+        f"{bulk.spikes} of {spectrum.rank} eigenvalues with {share} {verb} above the edge of {law}, "
+        f"and the rest {'follows' if is_near_noise(bulk) else 'does not follow'} its law ({distance})"
+    )
 
 
 def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:
-    y = np.log(spectrum.raw[spectrum.num_evals - tail.rank :] / tail.lambda_min_raw)
+    values = spectrum.values[spectrum.num_evals - tail.rank :]
+    y = np.log(values / values[0])
     return {"power law": power_law(y), "truncated power law": truncated_power_law(y), "lognormal": lognormal(y)}
 
 

@@ -6,17 +6,21 @@ import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core.arrays import as_matrix
 from ..core.checks import one_of
 from ..core.errors import InvalidInput
 from ..spectrum.bulk import BulkFit, fit_bulk
 from ..spectrum.erg import ErgCut, erg_cut, first_product_below_one
 from ..spectrum.esd import Spectrum
-from ..spectrum.tail import TailFit, fit_tail
+from ..spectrum.strengths import Strengths, strengths_of
+from ..spectrum.tail import INTERVAL_SIGMAS, TailFit, fit_tail
 from ..traps.find import TrapReport
-from .classes import Universality, UniversalityClass, universality
+from .classes import Universality, universality
 from .ecs import Ecs, ecs
+from .flags import flags_of
+from .intervals import Intervals, intervals
 from .quality import Quality, quality
-from .verdict import Verdict, judge, trapped
+from .verdict import Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,30 @@ class Settings:
     Attributes
     ----------
     sigmas : float
-        Width of the ideal band in standard errors.
+        Half width of the intervals around alpha = 2 and 6 and det X = 1 in standard errors that contain the choice of
+        the tail's start; 1.645, the default, is 90 %.
     quality : bool
         Whether the layer quality is computed.
+    uncertainty, seed : int
+        Number of drawn spectra behind the intervals, 0 for none, and their seed.
     """
 
-    sigmas: float = 1.0
+    sigmas: float = INTERVAL_SIGMAS
     quality: bool = True
+    uncertainty: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.sigmas, bool) or not isinstance(self.sigmas, numbers.Real) or not self.sigmas > 0:
             raise InvalidInput(f"sigmas={self.sigmas!r} was asked; accepted is a positive number")
         one_of("quality", self.quality, (True, False))
+        for name in ("uncertainty", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+                raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 0 or more")
+        if not self.uncertainty:
+            # Nothing is drawn: settings that mean the same are the same.
+            object.__setattr__(self, "seed", 0)
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,8 @@ class LayerResult:
 
     `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
     `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
-    settings leave it out, `traps` is there where the entries were shuffled too.
+    settings leave it out, `strengths` where the entries were not at hand, `intervals` where none were asked for,
+    `traps` where they were not shuffled.
     """
 
     spectrum: Spectrum
@@ -58,28 +75,49 @@ class LayerResult:
     detX_num_exact: int
     bulk: BulkFit
     universality: Universality
+    strengths: Strengths | None = None
+    intervals: Intervals | None = None
     traps: TrapReport | None = None
 
     def with_traps(self, traps: TrapReport) -> LayerResult:
-        """The same with what `find_traps` says of the matrix; a trap is in the verdict."""
-        return replace(self, traps=traps, verdict=trapped(self.verdict, traps))
+        """The same with what `find_traps` says of the matrix: a trap is a flag beside the state."""
+        return replace(self, traps=traps)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What to know beside state and class, in words: `trap: mean shift`, `uneven rows`, `no matrix`, ..."""
+        return flags_of(self.universality, self.tail, self.strengths, self.traps)
+
+    @property
+    def reason(self) -> str:
+        """The numbers of state, class and traps in sentences."""
+        said = [self.verdict.reason, self.universality.evidence]
+        if self.traps is not None and self.traps.count:
+            said.append(self.traps.sentence)
+        return " ".join(said)
 
 
-def analyze_spectrum(spectrum: Spectrum, settings: Settings | None = None) -> LayerResult:
-    """`analyze_matrix` from a spectrum that is there already."""
+def analyze_spectrum(
+    spectrum: Spectrum, settings: Settings | None = None, strengths: Strengths | None = None
+) -> LayerResult:
+    """`analyze_matrix` from a spectrum that is there already.
+
+    `strengths` (`strengths_of` the matrices) are what the class needs of the entries; without them it takes the noise
+    to be of one variance and says so.
+    """
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
-    tail = fit_tail(spectrum)
+    tail = fit_tail(spectrum, settings.uncertainty, settings.seed)
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)
-    bulk = fit_bulk(spectrum)
+    bulk = fit_bulk(spectrum, strengths=strengths)
     kind = universality(spectrum, tail, bulk)
-    random_like = kind.universality_class is UniversalityClass.RANDOM_LIKE
-    verdict = judge(tail, erg, both, sigmas=settings.sigmas, random_like=random_like)
+    verdict = judge(tail, erg, both, sigmas=settings.sigmas, kind=kind)
     readings = quality(spectrum, tail, erg) if settings.quality else None
     exact = first_product_below_one(spectrum)
-    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind)
+    ends = intervals(spectrum, settings.uncertainty, settings.seed) if settings.uncertainty and tail.rank else None
+    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind, strengths, ends)
 
 
 def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
@@ -108,4 +146,4 @@ def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:
     >>> result.erg.status.value, result.erg.rank
     ('ok', 163)
     """
-    return analyze_spectrum(Spectrum.from_matrix(W), settings)
+    return analyze_spectrum(Spectrum.from_matrix(W), settings, strengths_of([as_matrix(W)]))

@@ -2,15 +2,19 @@
 
 | state | when |
 |---|---|
-| ideal | alpha = 2 and det X = 1 on the power-law tail, both within one standard error of the fit |
-| over-regularized | alpha < 2 and the power-law tail starts below the ERG tail |
-| under-trained | alpha > 6, or a random-like spectrum, whose alpha is that of the edge of noise |
-| short-of-ideal | alpha up to 6, above 2 or equal to it within the error, and not ideal |
-| trapped | the shuffled matrix has an outlier (`find_traps`, asked for by `randomize`), whatever the others say |
-| undetermined | no fit, a poor fit, a tail of fewer than 8 eigenvalues, or two criteria that contradict each other |
+| ideal | alpha cannot be told from 2 nor det X of the power-law tail from 1 |
+| over-regularized | alpha is below 2 and the power-law tail starts below the ERG tail |
+| under-trained | alpha is above 6, or there is no heavy tail: noise, or noise with a few spikes |
+| short-of-ideal | alpha is above 2, or cannot be told from it while det X is above 1 |
+| undetermined | no fit, a poor fit, a tail of fewer than 8, no matrix, or criteria that contradict each other |
+
+One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
+The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
+standard error of a known start times `INFLATION`; either holds a known alpha about nine times in ten
+(docs/uncertainty.md).
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
-ideal point only: what else a spectrum is like, its universality class says.
+ideal point only: what else a spectrum is like, its universality class says; traps are flags beside it.
 """
 
 from __future__ import annotations
@@ -21,24 +25,62 @@ from enum import Enum
 
 from ..core.outcomes import Outcome
 from ..spectrum.erg import ErgCut
-from ..spectrum.tail import TailFit
-from ..traps.find import TrapReport
+from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
+from .classes import NO_MATRIX, Universality, UniversalityClass
 from .ecs import Ecs
 
 IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
 MIN_TAIL = 8
+# The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
+INFLATION = 1.25
 
 
 class State(str, Enum):
-    """The words of the column `setol_state`."""
+    """The words of the column `setol_state`, each with what it means and what to do next.
 
-    IDEAL = "ideal"
-    OVER_REGULARIZED = "over-regularized"
-    UNDER_TRAINED = "under-trained"
-    SHORT_OF_IDEAL = "short-of-ideal"
-    TRAPPED = "trapped"
-    UNDETERMINED = "undetermined"
+    >>> State.UNDER_TRAINED.meaning
+    'no heavy tail yet'
+    >>> all(state.next_step.endswith(".") for state in State)
+    True
+    """
+
+    meaning: str
+    next_step: str
+
+    IDEAL = (
+        "ideal",
+        "at the ideal point of the theory: alpha = 2 and det X = 1",
+        "Leave it as it is; further training may carry it below 2, so look again after any.",
+    )
+    OVER_REGULARIZED = (
+        "over-regularized",
+        "beyond the ideal point: the tail is heavier than at alpha = 2",
+        "Look for a too large learning rate or too small batches, and for traps (randomize=True); "
+        "compare test errors with an earlier checkpoint.",
+    )
+    UNDER_TRAINED = (
+        "under-trained",
+        "no heavy tail yet",
+        "See whether the layer learns at all: its learning rate, its gradients, whether it is frozen; "
+        "a layer that is not needed may stay so and is a candidate for pruning.",
+    )
+    SHORT_OF_IDEAL = (
+        "short-of-ideal",
+        "the tail is lighter than at the ideal point",
+        "Nothing is wrong with it; more training or a larger learning rate for this layer may bring it nearer to 2.",
+    )
+    UNDETERMINED = (
+        "undetermined",
+        "the data do not carry a statement",
+        "Read the reason; more eigenvalues, a sound fit or an interval (uncertainty=200) may decide.",
+    )
+
+    def __new__(cls, word: str, meaning: str, next_step: str) -> State:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning, member.next_step = meaning, next_step
+        return member
 
 
 @dataclass(frozen=True)
@@ -48,8 +90,15 @@ class Verdict:
     state: State
     reason: str
 
+    @property
+    def next_step(self) -> str:
+        """What to do about it."""
+        return self.state.next_step
 
-def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0, random_like: bool = False) -> Verdict:
+
+def judge(
+    tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = INTERVAL_SIGMAS, kind: Universality | None = None
+) -> Verdict:
     """The SETOL state of a layer.
 
     Parameters
@@ -57,9 +106,10 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0, random_l
     tail, erg, ecs
         Of one spectrum.
     sigmas : float
-        Width of the band around the ideal point, in standard errors of the fit.
-    random_like : bool
-        The universality class: a layer without a heavy tail is under-trained whatever its alpha.
+        Half width of the intervals in standard errors that contain the choice of the start; 1.645 is 90 %.
+    kind : Universality, optional
+        The class: a layer without a heavy tail is under-trained whatever the alpha of its edge, and where there is no
+        matrix there is no state.
 
     Returns
     -------
@@ -74,59 +124,91 @@ def judge(tail: TailFit, erg: ErgCut, ecs: Ecs, *, sigmas: float = 1.0, random_l
     >>> judge_me.verdict.state.value, judge_me.verdict.reason
     ('undetermined', 'No power-law tail: all eigenvalues are equal within rounding.')
     """
+    if not tail.rank:
+        return Verdict(State.UNDETERMINED, f"No power-law tail: {tail.outcome.sentence}.")
+    if kind is not None and NO_MATRIX in kind.flags:
+        return Verdict(
+            State.UNDETERMINED, "No state: eigenvalues of single columns or rows are their norms, no spectrum."
+        )
+    lacking = _no_heavy_tail(kind)
+    if lacking:
+        return Verdict(State.UNDER_TRAINED, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}.")
     doubt = _doubt(tail, erg)
     if doubt:
         return Verdict(State.UNDETERMINED, doubt)
+    low, high = interval(tail, sigmas)
+    metric_error = sigmas * INFLATION * ecs.erg_metric_sigma
     numbers = (
-        f"alpha = {tail.alpha:.2f} ± {tail.sigma:.2f}, mean ln x of the tail = "
-        f"{ecs.erg_metric:+.3f} ± {ecs.erg_metric_sigma:.3f}, delta_lambda_min = {ecs.delta_lambda_min:+.3f}"
+        f"alpha = {tail.alpha:.2f} ({low:.2f} to {high:.2f}), mean ln x of the tail = {ecs.erg_metric:+.3f} ± "
+        f"{metric_error:.3f}, delta_lambda_min = {ecs.delta_lambda_min:+.3f}"
     )
-    if random_like:
-        return Verdict(State.UNDER_TRAINED, f"{numbers}: no heavy tail, this is the edge of a random-like bulk.")
-    alpha_holds = abs(tail.alpha - IDEAL_ALPHA) <= sigmas * tail.sigma
-    erg_holds = abs(ecs.erg_metric) <= sigmas * ecs.erg_metric_sigma
-    if alpha_holds and erg_holds:
-        return Verdict(
-            State.IDEAL,
-            f"{numbers}: alpha = 2 and det X = 1 (lambda_min = {tail.lambda_min:.3f}, 1/e = {math.exp(-1):.3f}) "
-            f"both hold within {sigmas:g} standard error{'s' if sigmas != 1 else ''}.",
-        )
-    if tail.alpha > UNDER_TRAINED_ALPHA:
-        return Verdict(State.UNDER_TRAINED, f"{numbers}: alpha is above 6, hardly a heavy tail yet.")
-    if tail.alpha < IDEAL_ALPHA and ecs.delta_lambda_min < 0:
-        return Verdict(
-            State.OVER_REGULARIZED,
-            f"{numbers}: alpha is below 2 and the power-law tail starts below the ERG tail.",
-        )
-    if alpha_holds:
-        return Verdict(
-            State.SHORT_OF_IDEAL, f"{numbers}: alpha = 2 holds within the error, but the tail's det X is not 1."
-        )
-    if tail.alpha > IDEAL_ALPHA:
-        also = (
-            "det X = 1 holds within the error but alpha = 2 does not"
-            if erg_holds
-            else ("neither alpha = 2 nor det X = 1 holds within the error")
-        )
-        return Verdict(State.SHORT_OF_IDEAL, f"{numbers}: alpha lies between 2 and 6, and {also}.")
-    return Verdict(
-        State.UNDETERMINED,
-        f"{numbers}: alpha is below 2 but the power-law tail does not start below the ERG tail; "
-        "the two criteria contradict each other.",
-    )
+    state, said = _by_criteria(tail, ecs, (low, high), abs(ecs.erg_metric) <= metric_error)
+    return Verdict(state, f"{numbers}: {said}.")
 
 
-def trapped(verdict: Verdict, traps: TrapReport) -> Verdict:
-    """`trapped` with where the traps are and what would be said without them; the verdict itself without a trap."""
-    if not traps.count:
-        return verdict
-    return Verdict(State.TRAPPED, f"{traps.sentence} Without regard to that, {verdict.state.value}: {verdict.reason}")
+def interval(tail: TailFit, sigmas: float = INTERVAL_SIGMAS) -> tuple[float, float]:
+    """Lower and upper end for alpha: the resampled interval where there is one, else by the inflated error.
+
+    Examples
+    --------
+    >>> from setol_ww import Spectrum, fit_tail
+    >>> fit = fit_tail(Spectrum.from_eigenvalues([1.0, 1.5, 2.0, 4.0, 9.0] * 8))
+    >>> low, high = interval(fit)
+    >>> 1 < low < fit.alpha < high
+    True
+    """
+    if math.isfinite(tail.alpha_low) and math.isfinite(tail.alpha_high):
+        width = sigmas / INTERVAL_SIGMAS
+        low = tail.alpha - width * max(0.0, tail.alpha - tail.alpha_low)
+        high = tail.alpha + width * max(0.0, tail.alpha_high - tail.alpha)
+    else:
+        low, high = (tail.alpha + sign * sigmas * INFLATION * tail.sigma for sign in (-1, 1))
+    return max(1.0, low), high
+
+
+def _by_criteria(tail: TailFit, ecs: Ecs, ends: tuple[float, float], erg_holds: bool) -> tuple[State, str]:
+    """State of a sound fit of a heavy tail, and why."""
+    low, high = ends
+    if low <= IDEAL_ALPHA <= high:
+        if erg_holds:
+            return State.IDEAL, (
+                f"alpha cannot be told from 2 nor det X from 1 (lambda_min = {tail.lambda_min:.3f}, "
+                f"1/e = {math.exp(-1):.3f})"
+            )
+        if ecs.erg_metric > 0:
+            return State.SHORT_OF_IDEAL, "alpha cannot be told from 2, but the tail's det X is above 1"
+        return State.UNDETERMINED, (
+            "alpha cannot be told from 2, but the tail's det X is below 1, where over-regularized layers are"
+        )
+    if high < IDEAL_ALPHA:
+        if ecs.delta_lambda_min < 0:
+            return State.OVER_REGULARIZED, "alpha is below 2 and the power-law tail starts below the ERG tail"
+        return State.UNDETERMINED, (
+            "alpha is below 2 but the power-law tail does not start below the ERG tail: the two criteria contradict "
+            "each other"
+        )
+    if low > UNDER_TRAINED_ALPHA:
+        return State.UNDER_TRAINED, "alpha is above 6, hardly a heavy tail yet"
+    det = "det X = 1 holds within its error" if erg_holds else "det X is not 1"
+    if high >= UNDER_TRAINED_ALPHA:
+        return State.SHORT_OF_IDEAL, f"alpha is above 2 and cannot be told from 6, and {det}"
+    return State.SHORT_OF_IDEAL, f"alpha lies between 2 and 6, and {det}"
+
+
+def _no_heavy_tail(kind: Universality | None) -> str:
+    """Why the tail of the fit is none; empty where it may be one."""
+    if kind is None:
+        return ""
+    if kind.universality_class is UniversalityClass.RANDOM_LIKE:
+        return "this is the edge of a random-like bulk"
+    if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL:
+        beyond = "one eigenvalue" if kind.spikes == 1 else f"{kind.spikes} eigenvalues"
+        return f"this is the edge of the noise and {beyond} beyond it"
+    return ""
 
 
 def _doubt(tail: TailFit, erg: ErgCut) -> str:
     """Why nothing can be judged; empty when the fit is sound."""
-    if not tail.rank:
-        return f"No power-law tail: {tail.outcome.sentence}."
     numbers = f"alpha = {tail.alpha:.2f} ± {tail.sigma:.2f} on a tail of {tail.rank} eigenvalues"
     if tail.outcome is not Outcome.OK:
         return f"{numbers}, but {tail.outcome.sentence}."

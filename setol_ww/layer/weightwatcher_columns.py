@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.arrays import FloatArray
 from ..spectrum.esd import Spectrum
-from ..spectrum.tail import best_start
+from ..spectrum.starts import best_start
 
 # WeightWatcher 0.7.7's own constants.
 THRESHOLD = 1e-5
@@ -39,7 +39,10 @@ def weightwatcher_row(spectrum: Spectrum) -> dict[str, Any]:
     >>> row["num_pl_spikes"], round(row["alpha"], 3), round(row["stable_rank"], 3)
     (40, 2.074, 4.279)
     """
-    return {**dict(zip(FIT, weightwatcher_fit(spectrum.raw))), **weightwatcher_norms(spectrum)}
+    with np.errstate(over="ignore", under="ignore"):
+        threshold = float(np.ldexp(THRESHOLD, -spectrum.exponent))
+    fit = dict(zip(FIT, weightwatcher_fit(spectrum.values, threshold)))
+    return {**fit, "xmin": spectrum.in_raw_units(fit["xmin"]), **weightwatcher_norms(spectrum)}
 
 
 def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
@@ -47,7 +50,7 @@ def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
 
     The entropy of a spectrum of rank one or zero is 0/0: NaN.
     """
-    evals = spectrum.raw
+    evals = spectrum.values
     if not (evals.size and np.isfinite(evals).all()):
         return dict.fromkeys(NORMS, math.nan)
     largest, norm = evals[-1], np.sum(evals)
@@ -57,16 +60,18 @@ def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
     rank = int(np.count_nonzero(singular > singular[-1] * spectrum.N * np.finfo(np.float64).eps))
     p = evals / norm + ENTROPY_EPSILON
     entropy = -np.sum(p * np.log(p)) / np.log(rank + ENTROPY_EPSILON) if rank > 1 else math.nan
-    return dict(zip(NORMS, map(float, (largest, norm, norm / largest, entropy))))
+    raw = (spectrum.in_raw_units(float(value)) for value in (largest, norm))
+    return dict(zip(NORMS, (*raw, float(norm / largest), float(entropy))))
 
 
-def weightwatcher_fit(raw: FloatArray) -> tuple[float, float, float, float, float]:
+def weightwatcher_fit(raw: FloatArray, threshold: float = THRESHOLD) -> tuple[float, float, float, float, float]:
     """WeightWatcher's power-law fit: alpha, xmin, D, sigma, num_pl_spikes; all NaN where none is possible.
 
-    Eigenvalues up to 1e-5 are dropped, whatever the scale of W. With fewer than 20 left the exponent is the
-    bias-corrected 1 + (n - 1) / sum ln(x / xmin) and a tail has at least 8 (all of them where there are fewer).
+    Eigenvalues up to `threshold` are dropped, WeightWatcher's 1e-5 whatever the scale of W. With fewer than 20 left the
+    exponent is the bias-corrected 1 + (n - 1) / sum ln(x / xmin) and a tail has at least 8 (all of them where there
+    are fewer).
     """
-    kept = raw[raw > THRESHOLD] if np.isfinite(raw).all() else raw[:0]
+    kept = raw[raw > threshold] if np.isfinite(raw).all() else raw[:0]
     log_x = np.log(kept)
     spread = np.flatnonzero(log_x[-1] - log_x > TIED) if kept.size else np.empty(0, dtype=np.intp)
     if not spread.size:
@@ -88,5 +93,7 @@ def _fit_from(kept: FloatArray, log_x: FloatArray, start: int, small: bool) -> t
     """alpha - 1 and the KS distance of the tail from `start` on."""
     n = kept.size - start
     rate = (n - small) / (log_x[start:].sum() - n * log_x[start])
-    law = 1 - (kept[start:] / kept[start]) ** -rate
+    with np.errstate(over="ignore"):
+        # A ratio beyond float64 has the law's end for its value.
+        law = 1 - (kept[start:] / kept[start]) ** -rate
     return rate, float(np.max(np.abs(law - np.arange(float(n)) / n)))

@@ -14,7 +14,8 @@ import scipy.linalg
 
 from ..core.arrays import EPS_FLOAT64, FloatArray, as_matrix, precision
 from ..core.errors import InvalidInput
-from .eigenvalues import gram, row_blocks, triangle
+from .eigenvalues import gram, row_blocks, size_exponent, triangle
+from .scaled import is_moderate
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,16 @@ class Directions:
     Attributes
     ----------
     sigma : ndarray of float64, shape (M,)
+        In units of 2^exponent.
     vectors : ndarray of float64, shape (M, M)
         Column i belongs to sigma[i]: right singular vectors of a tall or square matrix, left ones of a wide matrix.
+    exponent : int
+        0 but for entries whose squares leave the middle of float64's range.
     """
 
     sigma: FloatArray
     vectors: FloatArray
+    exponent: int = 0
 
 
 def directions(matrix: Any) -> Directions | None:
@@ -43,28 +48,44 @@ def directions(matrix: Any) -> Directions | None:
     """
     if not min(matrix.shape):
         return Directions(np.empty(0), np.empty((0, 0)))
+    found = _directions(matrix, 0)
+    if found is None:
+        exponent = size_exponent(matrix)
+        found = None if exponent is None else _directions(matrix, exponent, at_any_size=True)
+    return found
+
+
+def _directions(matrix: Any, exponent: int, *, at_any_size: bool = False) -> Directions | None:
+    """Those of the matrix times 2^-exponent; None where its squares are not of moderate size."""
     wide = precision(matrix) == EPS_FLOAT64
-    total = triangle(matrix) if wide else gram(matrix)
-    if not np.isfinite(total if wide else np.diagonal(total)).all():
+    total = triangle(matrix, exponent) if wide else gram(matrix, exponent)
+    squares = np.einsum("ij,ij->j", total, total) if wide else np.diagonal(total)
+    if not (at_any_size or is_moderate(float(squares.max()))):
         return None
     if wide:
         _, sigma, right = scipy.linalg.svd(total, overwrite_a=True, check_finite=False)
-        return Directions(sigma, right.T)
+        return Directions(sigma, right.T, exponent)
     values, vectors = scipy.linalg.eigh(total, lower=True, overwrite_a=True, driver="evd", check_finite=False)
-    return Directions(np.sqrt(np.maximum(values[::-1], 0.0)), vectors[:, ::-1])
+    return Directions(np.sqrt(np.maximum(values[::-1], 0.0)), vectors[:, ::-1], exponent)
 
 
-def projected_blocks(matrix: Any, vectors: FloatArray, kept: np.ndarray) -> Iterator[FloatArray]:
-    """Float64 row blocks of the tall orientation of the projection of `matrix` on the kept directions.
+def projected_blocks(matrix: Any, found: Directions, kept: np.ndarray) -> Iterator[FloatArray]:
+    """Float64 row blocks of the tall orientation of the projection of `matrix` on the kept ones of its directions.
 
     The smaller of kept and dropped is multiplied out: W P or W - W (1 - P), P = V_k V_k^T.
     """
+    vectors = found.vectors
     few = 2 * kept.size <= vectors.shape[1]
     chosen = kept if few else np.setdiff1d(np.arange(vectors.shape[1]), kept)
     basis = np.ascontiguousarray(vectors[:, chosen])
-    for block in row_blocks(matrix):
+    for block in row_blocks(matrix, found.exponent):
         part = (block @ basis) @ basis.T
-        yield part if few else block - part
+        yield _ldexp(part if few else block - part, found.exponent)
+
+
+def _ldexp(values: FloatArray, exponent: int) -> FloatArray:
+    with np.errstate(under="ignore"):
+        return np.ldexp(values, exponent) if exponent else values
 
 
 def factors(matrix: Any, found: Directions, kept: np.ndarray) -> tuple[FloatArray, FloatArray]:
@@ -75,8 +96,10 @@ def factors(matrix: Any, found: Directions, kept: np.ndarray) -> tuple[FloatArra
     basis = np.ascontiguousarray(found.vectors[:, kept])
     root = np.sqrt(found.sigma[kept])
     inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
-    tall = np.concatenate([np.empty((0, kept.size)), *((block @ basis) * inverse for block in row_blocks(matrix))])
-    short = (basis * root).T
+    blocks = row_blocks(matrix, found.exponent)
+    tall = np.concatenate([np.empty((0, kept.size)), *((block @ basis) * inverse for block in blocks)])
+    half = found.exponent // 2
+    tall, short = _ldexp(tall, found.exponent - half), _ldexp((basis * root).T, half)
     return (tall, short) if matrix.shape[0] >= matrix.shape[1] else (short.T, tall.T)
 
 
@@ -111,5 +134,5 @@ def project(W: Any, rank: int) -> FloatArray:
     found = directions(matrix.astype(np.float64) if isinstance(matrix, np.ndarray) else matrix.double())
     if found is None:
         raise InvalidInput("a matrix with entries that are not finite was given; accepted is a finite one")
-    tall = np.concatenate([np.empty((0, min(matrix.shape))), *projected_blocks(matrix, found.vectors, np.arange(rank))])
+    tall = np.concatenate([np.empty((0, min(matrix.shape))), *projected_blocks(matrix, found, np.arange(rank))])
     return tall if matrix.shape[0] >= matrix.shape[1] else tall.T

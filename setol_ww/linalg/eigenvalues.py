@@ -3,6 +3,7 @@
 | function | use it for |
 |---|---|
 | `eigenvalues` | any matrix, of any size, dtype and aspect ratio: never a float64 copy of the whole |
+| `scaled_eigenvalues` | the same at any scale of the entries, from 1e-323 to 1e308 |
 | `singular_values` | rank-deficient matrices, which a Gram matrix cannot resolve; `eigenvalues` calls it by itself |
 | `device_eigenvalues` | the same numbers by torch on a GPU |
 """
@@ -20,6 +21,7 @@ import scipy.linalg
 from ..core.arrays import EPS_FLOAT64, FloatArray
 from ..core.errors import InvalidInput
 from .routines import call, scipys
+from .scaled import Scaled, is_moderate
 from .symmetric import symmetric_eigenvalues
 
 logger = logging.getLogger(__name__)
@@ -46,29 +48,53 @@ def eigenvalues(matrix: Any, device: str = "cpu") -> FloatArray:
 
     Notes
     -----
+    Those beyond the range of float64 are inf or 0 here; `scaled_eigenvalues` has them.
+
     Beyond the matrix itself the memory is that of its Gram matrix, 8 M^2 bytes, a tenth of that
     (at least 2 MB) for a block of rows, and the eigensolver's workspace, about 105 M doubles; of a rank-deficient
     matrix 1.4 to 1.5 Gram matrices in all.
     """
-    side = min(matrix.shape)
-    if not side:
-        return np.empty(0)
-    values = device_eigenvalues(matrix, device) if device != "cpu" else _cpu_eigenvalues(matrix)
+    return scaled_eigenvalues(matrix, device).plain
+
+
+def scaled_eigenvalues(matrix: Any, device: str = "cpu") -> Scaled:
+    """`eigenvalues` of entries of any finite size.
+
+    Where the squares of the entries leave the middle of float64's range, the entries are multiplied by a power of two
+    first, which is exact: the values are then those of the scaled matrix, to the last bit.
+    """
+    if not min(matrix.shape):
+        return Scaled(np.empty(0))
+    values = _unscaled_eigenvalues(matrix, device, 0)
+    if values is not None:
+        return Scaled(values)
+    exponent = size_exponent(matrix)
+    if exponent is None:
+        return Scaled(np.full(min(matrix.shape), np.nan))
+    values = _unscaled_eigenvalues(matrix, device, exponent, at_any_size=True)
+    assert values is not None
+    return Scaled(values, 2 * exponent)
+
+
+def _unscaled_eigenvalues(matrix: Any, device: str, exponent: int, *, at_any_size: bool = False) -> FloatArray | None:
+    """Eigenvalues of the matrix times 2^-exponent; None where its squares are not of moderate size."""
+    if device == "cpu":
+        total = gram(matrix, exponent)
+        if not (at_any_size or is_moderate(np.diagonal(total).max())):
+            return None
+        values = symmetric_eigenvalues(total)
+    else:
+        values = device_eigenvalues(matrix, device, exponent)
+        if not (at_any_size or is_moderate(values[-1])):
+            return None
     if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
         logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
-        return singular_values(matrix) ** 2
+        return singular_values(matrix, exponent) ** 2
     return np.maximum(values, 0.0)
 
 
-def _cpu_eigenvalues(matrix: Any) -> FloatArray:
-    total = gram(matrix)
-    if not np.isfinite(np.diagonal(total)).all():
-        return np.full(total.shape[0], np.nan)
-    return symmetric_eigenvalues(total)
-
-
-def device_eigenvalues(matrix: Any, device: str) -> FloatArray:
-    """`eigenvalues` without the fallback for rank deficiency, by torch on a device, in float64.
+def device_eigenvalues(matrix: Any, device: str, exponent: int = 0) -> FloatArray:
+    """`eigenvalues` of the matrix times 2^-exponent by torch on a device, without the fallback for rank deficiency.
 
     The blocks travel in the dtype they are stored in and are upcast there.
     """
@@ -81,10 +107,23 @@ def device_eigenvalues(matrix: Any, device: str) -> FloatArray:
     step = max(1, DEVICE_BLOCK_ELEMENTS // side)
     for start in range(0, tall.shape[0], step):
         block = tall[start : start + step].to(device=device).to(torch.float64)
+        # In two steps: no single factor reaches from subnormal numbers to 1.
+        for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
+            block = block * 2.0**-part
         total.addmm_(block.T, block)
     if not bool(torch.isfinite(torch.diagonal(total)).all()):
         return np.full(side, np.nan)
     return torch.linalg.eigvalsh(total).cpu().numpy()
+
+
+def size_exponent(matrix: Any) -> int | None:
+    """The e for which the largest |entry| is in [2^(e-1), 2^e); None when an entry is not finite."""
+    largest = max((float(np.max(np.abs(block))) for block in row_blocks(matrix)), key=_nan_first)
+    return int(np.frexp(largest)[1]) if np.isfinite(largest) else None
+
+
+def _nan_first(value: float) -> float:
+    return value if value == value else np.inf
 
 
 def check_device(device: str) -> str:
@@ -107,8 +146,11 @@ def check_device(device: str) -> str:
 _DEVICES = "accepted are 'cpu' and, where torch sees a GPU, 'cuda' or 'cuda:N'"
 
 
-def blocks(matrix: Any, axis: int) -> Iterator[FloatArray]:
-    """Float64 blocks along one axis, contiguous row by row, each written over the one before."""
+def blocks(matrix: Any, axis: int, exponent: int = 0) -> Iterator[FloatArray]:
+    """Float64 blocks along one axis times 2^-exponent, contiguous row by row, each written over the one before.
+
+    Where they end depends on the shape alone, not on dtype, library or order in memory.
+    """
     length, other = matrix.shape[axis], matrix.shape[1 - axis]
     # A tenth of the Gram matrix: small beside it, large enough for BLAS.
     elements = max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
@@ -122,15 +164,18 @@ def blocks(matrix: Any, axis: int) -> Iterator[FloatArray]:
             sys.modules["torch"].from_numpy(block).copy_(source.detach())
         else:
             np.copyto(block, source)
+        if exponent:
+            with np.errstate(under="ignore"):
+                np.ldexp(block, -exponent, out=block)
         yield block
 
 
-def gram(matrix: Any) -> FloatArray:
-    """Lower triangle of the smaller Gram matrix, accumulated by BLAS `syrk` over blocks."""
+def gram(matrix: Any, exponent: int = 0) -> FloatArray:
+    """Lower triangle of the smaller Gram matrix of the matrix times 2^-exponent, by BLAS `syrk` over blocks."""
     side = min(matrix.shape)
     is_tall = matrix.shape[0] >= matrix.shape[1]
     total, syrk = np.zeros((side, side), order="F"), scipys("dsyrk")
-    for block in blocks(matrix, axis=0 if is_tall else 1) if side else ():
+    for block in blocks(matrix, 0 if is_tall else 1, exponent) if side else ():
         # Row by row is column by column of the transpose, which is what BLAS sees.
         rows, columns = block.shape
         trans, length = ("N", rows) if is_tall else ("T", columns)
@@ -138,19 +183,19 @@ def gram(matrix: Any) -> FloatArray:
     return total
 
 
-def row_blocks(matrix: Any) -> Iterator[FloatArray]:
-    """Float64 blocks of rows of the tall orientation of `matrix`, each written over the one before."""
-    return blocks(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, axis=0)
+def row_blocks(matrix: Any, exponent: int = 0) -> Iterator[FloatArray]:
+    """Float64 blocks of rows of the tall orientation of the matrix times 2^-exponent, each over the one before."""
+    return blocks(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, 0, exponent)
 
 
-def triangle(matrix: Any) -> FloatArray:
-    """R of the QR of the tall orientation: the same singular values and right singular vectors.
+def triangle(matrix: Any, exponent: int = 0) -> FloatArray:
+    """R of the QR of the tall orientation times 2^-exponent: the same singular values and right singular vectors.
 
     Each block of rows is turned into the triangle so far (LAPACK's `tpqrt`): no stack of both is ever there.
     """
     side = min(matrix.shape)
     total = np.zeros((side, side), order="F")
-    for block in row_blocks(matrix) if side else ():
+    for block in row_blocks(matrix, exponent) if side else ():
         total, *_, info = scipy.linalg.lapack.dtpqrt(
             0, min(QR_COLUMNS, side), total, np.asfortranarray(block), overwrite_a=True, overwrite_b=True
         )
@@ -159,6 +204,6 @@ def triangle(matrix: Any) -> FloatArray:
     return total
 
 
-def singular_values(matrix: Any) -> FloatArray:
-    """Singular values, ascending: blocked QR, then the SVD of the triangle."""
-    return np.sort(scipy.linalg.svdvals(triangle(matrix), overwrite_a=True, check_finite=False))
+def singular_values(matrix: Any, exponent: int = 0) -> FloatArray:
+    """Singular values of the matrix times 2^-exponent, ascending: blocked QR, then the SVD of the triangle."""
+    return np.sort(scipy.linalg.svdvals(triangle(matrix, exponent), overwrite_a=True, check_finite=False))

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 Routine = Callable[..., None]
-# A library of 32-bit integers reads the lower half of 64 bits, where that comes first.
-Integer = ctypes.c_int64 if sys.byteorder == "little" else ctypes.c_int
+# A library of 32-bit integers reads the lower half of 64 bits, where that comes first. A dtype of numpy's own: one of
+# ctypes is translated by Python code, an interrupt in which numpy swallows and makes an array of objects.
+Integer = np.int64 if sys.byteorder == "little" else np.int32
+_Scalar = ctypes.c_int64 if sys.byteorder == "little" else ctypes.c_int
 
 _pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
@@ -75,13 +77,25 @@ def call(routine: Routine, *arguments: Any) -> None:
 
     What the routine writes goes to arrays, a status too; those of integers are of type `Integer`.
     """
-    routine(*(_reference(argument) for argument in arguments))
+    # Everything the routine reads and writes is there before the call and lives until it is back.
+    values = [_in_memory(argument) for argument in arguments]
+    references = [_address(value) for value in values]
+    routine(*references)
+    del references, values
 
 
-def _reference(argument: Any) -> Any:
+def _in_memory(argument: Any) -> Any:
+    """An argument as a value with an address."""
     if isinstance(argument, np.ndarray):
-        return ctypes.c_void_p(argument.ctypes.data)
+        if argument.dtype.kind not in "fiu":
+            raise TypeError(f"an array of type {argument.dtype} was given to a routine; accepted are numbers")
+        return argument
     if isinstance(argument, str):
-        return ctypes.c_char_p(argument.encode())
-    number = ctypes.c_double(argument) if isinstance(argument, float) else Integer(operator.index(argument))
-    return ctypes.byref(number)
+        return ctypes.create_string_buffer(argument.encode())
+    return ctypes.c_double(argument) if isinstance(argument, float) else _Scalar(operator.index(argument))
+
+
+def _address(value: Any) -> ctypes.c_void_p:
+    if isinstance(value, np.ndarray):
+        return ctypes.c_void_p(value.__array_interface__["data"][0])
+    return ctypes.c_void_p(ctypes.addressof(value))

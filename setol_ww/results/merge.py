@@ -1,4 +1,4 @@
-"""One table from the rows in one store or several."""
+"""One table from the records in one store or several."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import pandas as pd
 
 from ..core.checks import path_of
 from ..core.errors import InvalidInput
-from .export import export, refuse_unwritable
-from .store import PLACE, SUFFIX, Store, store_path
+from .export import WRITERS, export, refuse_unwritable
+from .results import Results
+from .store import ENDINGS, PLACE, SUFFIX, Store, is_store, store_path
 
 # What the shards of one scan may differ in.
 OF_ONE_SHARD = (*PLACE, "shard", "rows")
-
-
-def frame_of(stores: Sequence[Store]) -> pd.DataFrame:
-    """The rows in some stores of one scan, in the order of the file, the time of each in `attrs["seconds"]`."""
-    rows = sorted((row for store in stores for row in store.rows()), key=lambda row: row[0])
-    frame = pd.DataFrame([cells for _, cells, _ in rows], columns=stores[0].about["columns"])
-    frame.attrs["seconds"] = [seconds for _, _, seconds in rows]
-    return frame
 
 
 def merge_scans(
@@ -34,7 +27,7 @@ def merge_scans(
     results : str or Path, or a sequence of them
         As `out` was given to `scan`, or the stores beside them. They stay as they are.
     out : str or Path, optional
-        As for `scan`; `.sqlite` and `.db` are not accepted.
+        As for `scan`: a table by its ending, or with `.setol`, `.sqlite`, `.db` one store of them all.
     partial : bool
         Accept that rows are missing.
 
@@ -47,10 +40,23 @@ def merge_scans(
     ------
     InvalidInput
         The stores are of different checkpoints or options, one is given twice, or rows are missing.
+    UnreadableCheckpoint
+        A store is damaged.
     """
     target = None if out is None else path_of("out", out)
     if target is not None:
-        refuse_unwritable("out", target)
+        refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
+    merged = merged_results(results, partial=partial)
+    frame = merged.table()
+    if target is not None and is_store(target):
+        merged.save(target)
+    elif target is not None:
+        export(frame, target)
+    return frame
+
+
+def merged_results(results: str | Path | Iterable[str | Path], *, partial: bool = False) -> Results:
+    """The results of all shards as one; errors as of `merge_scans`."""
     listed = [results] if isinstance(results, (str, Path)) or not isinstance(results, Iterable) else results
     paths = [_existing_store(path_of("results", result)) for result in listed]
     if len({path.resolve() for path in paths}) < len(paths) or not paths:
@@ -60,13 +66,10 @@ def merge_scans(
         for path in paths:
             stores.append(Store.read(path))
         _refuse_mixture(stores, partial)
-        frame = frame_of(stores)
+        return Results.of_stores(stores)
     finally:
         for store in stores:
             store.close()
-    if target is not None:
-        export(frame, target)
-    return frame
 
 
 def _existing_store(path: Path) -> Path:
@@ -78,18 +81,18 @@ def _refuse_mixture(stores: Sequence[Store], partial: bool) -> None:
     first = stores[0]
     seen: set[int] = set()
     for store in stores:
-        both = {**first.about, **store.about}
-        other = [what for what in both if what not in OF_ONE_SHARD and store.about.get(what) != first.about.get(what)]
+        told = {**first.about, **store.about}
+        other = [what for what in told if what not in OF_ONE_SHARD and store.about.get(what) != first.about.get(what)]
         if other:
             raise InvalidInput(f"merging {first.path} and {store.path} was asked; they differ in {', '.join(other)}")
         twice = seen & store.positions()
         if twice:
             raise InvalidInput(f"merging was asked; {len(twice)} rows of {store.path} are in another file already")
         seen |= store.positions()
-        missing = set(store.about["rows"]) - store.positions()
+        missing = set(store.about.get("rows", ())) - store.positions()
         if missing and not partial:
             raise InvalidInput(f"merging was asked; {store.path} lacks {len(missing)} rows: run its scan to the end")
-    shards = [store.about["shard"] or (0, 1) for store in stores]
+    shards = [store.about.get("shard") or (0, 1) for store in stores]
     counts = {count for _, count in shards}
     if len(counts) > 1:
         raise InvalidInput(f"merging was asked of shards of {sorted(counts)}; accepted are shards of one number")

@@ -1,4 +1,4 @@
-"""Jobs done by this process or by a pool: finished rows as they come, none lost when a worker dies.
+"""Jobs done by this process or by a pool: finished records as they come, none lost when a worker dies.
 
 A worker gets a job, that is a file and the name of a tensor, never weights. When it dies the job is tried once more by
 another, and given up with a reason when that one dies too.
@@ -11,24 +11,25 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ..results.record import LayerRecord
 from ..weights.plan import Job
 from .jobs import cost_of
 from .pools import Pool
-from .row import Done, Options, given_up, work
+from .row import Asked, given_up, work
 
 logger = logging.getLogger(__name__)
 
 DEATHS = 2
-Work = Callable[[Job, Options], Done]
+Work = Callable[[Job, Asked], LayerRecord]
 
 
-def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, work: Work = work) -> Iterator[Done]:
-    """The rows of all jobs, each as soon as it is there, the dearest jobs begun first.
+def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: Work = work) -> Iterator[LayerRecord]:
+    """The records of all jobs, each as soon as it is there, the dearest jobs begun first.
 
     Parameters
     ----------
     jobs : sequence of Job
-    options : Options
+    asked : Asked
     pool : Pool, optional
         This process without one.
     work : callable
@@ -36,7 +37,7 @@ def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, wo
     """
     waiting = deque(sorted(jobs, key=lambda job: (-cost_of(job), job.position)))
     while waiting and (pool is None or waiting[-1].skipped):
-        yield work(waiting.popleft() if pool is None else waiting.pop(), options)
+        yield work(waiting.popleft() if pool is None else waiting.pop(), asked)
     if pool is None:
         return
     running: dict[Any, Job] = {}
@@ -44,7 +45,7 @@ def finished(jobs: Sequence[Job], options: Options, pool: Pool | None = None, wo
     while waiting or running:
         for _ in range(min(len(waiting), pool.size() - len(running))):
             job = waiting.popleft()
-            running[pool.submit(work, job, options)] = job
+            running[pool.submit(work, job, asked)] = job
         for handle in pool.wait(list(running)):
             job = running.pop(handle)
             try:

@@ -1,29 +1,31 @@
-"""One row of a scan: read one part of one tensor, compute, let it go. This is what a worker does."""
+"""One record of a scan: read one part of one tensor, compute, let it go. This is what a worker does."""
 
 from __future__ import annotations
 
 import importlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import dtype_word, precision, to_numpy
+from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
 from ..core.boundary import attempt
+from ..core.options import Options
+from ..core.plain import as_computed
 from ..formats.checkpoints import read_job
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
-from ..layer import columns as table
-from ..layer.result import analyze_spectrum
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
-from ..linalg.eigenvalues import eigenvalues
+from ..results.findings import TableForm, with_cells
+from ..results.record import STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import strengths_of
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
@@ -32,81 +34,67 @@ ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a row depends on beside its job: options, and by file what its weights are to be known by."""
-
-    device: str = "cpu"
-    randomize: bool = False
-    seed: int = 0
-    fingerprints: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+FORM = TableForm(before=(*IDENTITY, *FIT, *NORMS), after=(*VERDICT, *ADDED))
 
 
 @dataclass(frozen=True)
-class Done:
-    """A finished row. `gave_up` marks one that says nothing about the weights: its worker died."""
+class Asked:
+    """What a worker is told beside its job: the options, and by file what its weights are to be known by."""
 
-    position: int
-    row: dict[str, Any]
-    seconds: float
-    gave_up: bool = False
+    options: Options = field(default_factory=Options)
+    fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def columns(options: Options) -> list[str]:
-    """The columns of a scan's table."""
-    return [*IDENTITY, *FIT, *NORMS, *table.names(randomize=options.randomize), *VERDICT, *ADDED]
-
-
-def work(job: Job, options: Options) -> Done:
-    """The row of one job; what is wrong with its weights or its file becomes the row's reason.
+def work(job: Job, asked: Asked) -> LayerRecord:
+    """The record of one job; what is wrong with its weights or its file becomes its reason.
 
     One BLAS thread, so that the numbers do not depend on how many workers there are.
     """
-    row = job.identity()
+    record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
-        return Done(job.position, {**row, "status": "skipped", "reason": job.note}, 0.0)
+        return replace(record, status="skipped")
     if needs_torch(Path(job.file)):
         # The import that a worker begins with is not the time of its first layer.
         importlib.import_module("torch")
     started = time.perf_counter()
     with one_blas_thread():
-        values, reason = _values(job, options)
+        record, reason = _filled(record, job, asked)
     status = "failed" if reason else "analyzed"
-    row = {**row, **values, "status": status, "reason": reason or job.note}
-    return Done(job.position, row, time.perf_counter() - started)
+    return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
 
 
-def given_up(job: Job, reason: str) -> Done:
-    """The row of a layer that killed its workers."""
-    row = {**job.identity(), "status": "failed", "reason": f"layer {job.title}: {reason}"}
-    return Done(job.position, row, 0.0, gave_up=True)
+def given_up(job: Job, reason: str) -> LayerRecord:
+    """The record of a layer that killed its workers."""
+    reason = f"layer {job.title}: {reason}"
+    return LayerRecord(job.position, job.identity(), status="failed", reason=reason, gave_up=True)
 
 
-def _values(job: Job, options: Options) -> tuple[dict[str, Any], str]:
-    """Everything computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: _read_of(job, options.fingerprints))
+def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
+    """The record with its spectrum and what is computed, and why something is not."""
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
-        return {}, read.reason
-    matrices, eps, scale = read.value
-    found = attempt(job.title, "no spectrum", lambda: pooled_spectrum(matrices, eps, options.device, scale))
+        return record, read.reason
+    matrices, scale = read.value
+    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, asked.options.device))
     if found.value is None:
-        return {}, found.reason
-    spectrum = found.value
-    if not np.isfinite(spectrum.raw).all():
-        return {}, f"layer {job.title}: {bad_entries(matrices)}"
-    findings = attempt(job.title, "no findings", lambda: (analyze_spectrum(spectrum), weightwatcher_row(spectrum)))
-    if findings.value is None:
-        return {}, findings.reason
-    result, theirs = findings.value
-    reason = ""
-    if options.randomize:
-        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed))
-        reason = traps.reason
-        result = result if traps.value is None else result.with_traps(traps.value)
-    return {**theirs, **table.row(result, randomize=options.randomize)}, reason
+        return record, found.reason
+    spectrum, upstream = found.value
+    if not np.isfinite(spectrum.values).all():
+        return record, f"layer {job.title}: {bad_entries(matrices)}"
+    # Where WeightWatcher reads other numbers its columns cannot be asked of the spectrum that is kept.
+    theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
+    strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
+    extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
+    record, reason = replace(record, spectrum=spectrum, theirs=theirs, extras=extras), strengths.reason
+    if asked.options.randomize:
+        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
+        reason = reason or traps.reason
+        record = record if traps.value is None else replace(record, extras={**extras, TRAPS: traps.value})
+    findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
+    return findings.value or record, reason or findings.reason
 
 
-def _read_of(job: Job, fingerprints: dict[str, str]) -> tuple[list[Any], float, float]:
+def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:
     """`read_matrices` from files of these fingerprints, before and after."""
     _refuse_others(job, fingerprints)
     found = read_matrices(job)
@@ -114,28 +102,37 @@ def _read_of(job: Job, fingerprints: dict[str, str]) -> tuple[list[Any], float, 
     return found
 
 
-def _refuse_others(job: Job, fingerprints: dict[str, str]) -> None:
+def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:
     for file in job.files:
         opened(Path(file), fingerprints.get(file, ""))
 
 
-def read_matrices(job: Job) -> tuple[list[Any], float, float]:
-    """The matrices of a job as they are stored, the epsilon of their entries, and what to multiply eigenvalues with.
+def read_matrices(job: Job) -> tuple[list[Any], float]:
+    """The matrices of a job as they are stored, and what to multiply eigenvalues with.
 
     Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    cut = read_job(job, job.part.index(job.shape))
-    # weightwatcher cuts torch tensors to float32: what it has a row for, has the same row here.
-    if (
-        hasattr(cut, "detach")
-        and len(job.shape) in (2, 4)
-        and job.tensor.endswith(".weight")
-        and not job.label
-        and dtype_word(cut.dtype) == "float64"
-    ):
-        cut = cut.float()
-    return job.part.matrices_of_cut(cut), precision(cut), CONV_SCALE if job.part.kind == "kernel" else 1.0
+    stored = as_computed(read_job(job, job.part.index(job.shape)))
+    return job.part.matrices_of_cut(stored), CONV_SCALE if job.part.kind == "kernel" else 1.0
+
+
+def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tuple[Spectrum, Spectrum]:
+    """The spectrum of what is stored, for our columns, and of what WeightWatcher reads, for its columns.
+
+    They differ where WeightWatcher has a row for a tensor that it cuts to float32.
+    """
+    spectrum = Spectrum.from_slices(matrices, device=device).times(scale)
+    if not (is_read_by_weightwatcher(job) and is_cut_by_weightwatcher(matrices[0])):
+        return spectrum, spectrum
+    read = [as_weightwatcher_reads(matrix) for matrix in matrices]
+    return spectrum, Spectrum.from_slices(read, device=device).times(scale)
+
+
+def is_read_by_weightwatcher(job: Job) -> bool:
+    """True where WeightWatcher has a row for the tensor as a whole."""
+    of_theirs = job.part is not None and job.part.is_weightwatchers and not job.label
+    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and of_theirs
 
 
 def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:
@@ -145,21 +142,12 @@ def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapRepo
     return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None)
 
 
-def pooled_spectrum(matrices: list[Any], eps: float, device: str, scale: float = 1.0) -> Spectrum:
-    """`Spectrum.from_slices` on a device, eigenvalues times `scale`."""
-    rows, side = matrices[0].shape
-    raw = np.sort(np.concatenate([scale * eigenvalues(matrix, device) for matrix in matrices]))
-    return Spectrum(raw, max(rows, side), min(rows, side), len(matrices), eps)
-
-
 def bad_entries(matrices: list[Any]) -> str:
-    """How many entries are not finite, as words; the fault of their squares when all are."""
+    """How many entries are not finite, as words."""
     arrays = [to_numpy(matrix) for matrix in matrices]
     nan, infinite = (sum(int(count(array).sum()) for array in arrays) for count in (np.isnan, np.isinf))
     size = sum(array.size for array in arrays)
-    if nan or infinite:
-        return f"{nan} NaN and {infinite} Inf among its {size} entries"
-    return "its entries are finite but their squares are not"
+    return f"{nan} NaN and {infinite} Inf among its {size} entries"
 
 
 class _OneThread:

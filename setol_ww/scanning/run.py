@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,22 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import __version__
-from ..core.checks import one_of, path_of, seed_of
+from ..core.checks import path_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
+from ..core.options import Options, layouts_of
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.folder import config_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
-from ..results.merge import frame_of
-from ..results.store import ENDINGS, FORMAT, Store, store_path
+from ..results.results import Results, notes_of
+from ..results.store import ENDINGS, Store, is_store, store_path
 from ..weights.plan import Job
-from ..weights.selector import Selector
 from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import Options, columns
+from .row import FORM, Asked
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -50,6 +50,7 @@ def scan(
     n_jobs: int = 1,
     device: str = "cpu",
     layers: Sequence[str | int] | str | int | None = None,
+    layouts: Mapping[str, str] | None = None,
     randomize: bool = False,
     seed: int = 0,
     progress: bool | None = None,
@@ -62,7 +63,8 @@ def scan(
         `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
-        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.sqlite`, `.db`, the store alone. The
+        finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.setol` (or `.sqlite`, `.db`), the store
+        alone, which `open_results` opens. The
         store beside a finished table is removed, unless it is a shard (`merge_scans` needs it) or a layer's worker
         died (the same call tries that layer again).
     resume : bool
@@ -78,6 +80,8 @@ def scan(
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
+    layouts : mapping of str to str, optional
+        What you know of tensors, as in `analyze`: `{"*.qkv.weight": "qkv:64,32,32"}`.
     randomize : bool
         Add the columns of correlation traps: about doubles the time.
     seed : int
@@ -90,7 +94,7 @@ def scan(
     pandas.DataFrame
         A row for every tensor of two or more dimensions and each of its slices, in the order of the file: identity,
         WeightWatcher's fit and norms by its definitions, our columns, `status` (`analyzed`, `skipped`, `failed`) and
-        `reason`. `attrs["seconds"]` has the time of each row.
+        `reason`.
 
     Raises
     ------
@@ -113,39 +117,45 @@ def scan(
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = path_of("path", path)
-    options = _checked(device, randomize, seed)
+    options = Options(
+        layers=layers,
+        randomize=randomize,
+        seed=seed,
+        device=device,
+        n_jobs=n_jobs,
+        layouts=layouts_of(layouts),
+        progress=progress,
+    )
+    check_device(device)
     pool_maker(n_jobs)
-    wanted, part, target = Selector.of(layers).asked or None, _checked_shard(shard), _target(out)
+    part, target = _checked_shard(shard), _target(out)
     weights, by_file = checkpoint_fingerprint(path)
-    mine = shard_of(jobs_of(path, wanted), part)
+    mine = shard_of(jobs_of(path, options.layers or None, options.layouts), part)
     if checkpoint_fingerprint(path)[0] != weights:
-        raise ChangedCheckpoint(
-            f"{path}: it changed while its names and shapes were read. Begin anew when it is written"
-        )
-    options = replace(options, fingerprints=by_file)
-    about = {**_about(path, options, wanted, part, mine), "weights": weights}
-    with Store.open(target and store_path(target), about, resume=resume) as store:
+        raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
+    about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
+    with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()
-        _work_off(mine, options, n_jobs, store, progress)
-        frame = frame_of([store])
-        if target is not None and target.suffix in WRITERS:
+        _work_off(mine, Asked(options, by_file), store)
+        frame = Results.of_store(store).table()
+        if target is not None and not is_store(target):
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
     return frame
 
 
-def _work_off(jobs: list[Job], options: Options, n_jobs: int, store: Store, progress: bool | None) -> None:
+def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
     left = {job.position: job for job in jobs if job.position not in there}
-    make = pool_maker(n_jobs)
+    make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy) if make is not None and heavy else None
     try:
-        with _bar(jobs, there, pool.size() if pool else 1, progress) as advance:
-            for done in finished(list(left.values()), options, pool):
-                store.add(done.position, done.row, done.seconds, done.gave_up)
+        with _bar(jobs, there, pool.size() if pool else 1, asked.options.progress) as advance:
+            for done in finished(list(left.values()), asked, pool):
+                store.add(done)
                 advance(left[done.position], done.seconds)
     finally:
         forget()
@@ -186,30 +196,18 @@ def _bar(
         yield advance
 
 
-def _about(
-    path: Path, options: Options, layers: Sequence[str | int] | None, shard: tuple[int, int] | None, jobs: list[Job]
-) -> dict[str, Any]:
+def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: list[Job]) -> dict[str, Any]:
     """What rows belong to: they go on only with the same."""
     files = [(file.name, file.stat()) for file in checkpoint_files(path)]
     return {
-        "format": FORMAT,
         "version": __version__,
-        "columns": columns(options),
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
-        "layers": layers,
-        "device": options.device,
-        "randomize": options.randomize,
-        "seed": options.seed,
+        **options.key(),
+        "config": config_of(path),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }
-
-
-def _checked(device: str, randomize: bool, seed: int) -> Options:
-    check_device(device)
-    one_of("randomize", randomize, (True, False))
-    return Options(device, bool(randomize), seed_of(seed))
 
 
 def _checked_shard(shard: Any) -> tuple[int, int] | None:

@@ -1,4 +1,7 @@
-r"""The Marchenko-Pastur bulk of a spectrum, its edges, and the eigenvalues that lie above it.
+r"""The bulk of a spectrum, its edges, and the eigenvalues that lie above it.
+
+The bulk is that of independent entries: Marchenko-Pastur where rows, columns and slices are even or nothing is known of
+them, else the law of their strengths (`spectrum.noise`).
 
 A first variance comes from the median eigenvalue, which spikes do not move, whatever share of the norm they carry.
 What lies above the Tracy-Widom edge of that noise is set aside one by one, and the variance is then the trace of the
@@ -9,17 +12,17 @@ An eigenvalue is tested against the trace it belongs to, for which Nadler's (201
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.optimize
 
 from ..core.arrays import FloatArray
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
-from ..theory.laws.edge import quick_tracy_widom_sf, tracy_widom_sf
+from ..linalg.scaled import representable
 from .esd import Spectrum
+from .noise import Noise, critical_value, johnstone
+from .strengths import Strengths
 
 LEVEL = 0.01
 MIN_EVALS = 4
@@ -28,7 +31,8 @@ LARGEST_SHARE_OF_SPIKES = 0.75
 # 99 % point of the largest deviation in the count of eigenvalues, c_0 + c_1 ln M: eigenvalues repel each other, so it
 # grows like a logarithm and not like sqrt(M). Fitted to Gaussian matrices of 10 to 1000 columns, `scripts/bulk_fit.py`.
 CRITICAL_COUNT = (1.25, 0.40)
-ANGLES = np.linspace(0, np.pi / 2, 2049)
+# Rounds in which the strengths' edge is brought to the sides that spikes leave.
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class BulkFit:
         critical value for noise.
     N, M : float
         Sides of the noise that is left, per slice.
+    noise : Noise
+        The law of the bulk, in units of sigma_raw^2 N; None without a fit.
     outcome : Outcome
         `ok`, `no_bulk`, `flat`, `too_few` or `degenerate`.
     """
@@ -73,6 +79,7 @@ class BulkFit:
     N: float
     M: float
     outcome: Outcome
+    noise: Noise | None = field(default=None, repr=False)
 
     @property
     def is_marchenko_pastur(self) -> bool:
@@ -81,21 +88,20 @@ class BulkFit:
 
 
 @dataclass(frozen=True)
-class _Noise:
-    """Noise of standard deviation sqrt(variance) on N x M a slice, behind `spikes` eigenvalues.
+class _Split:
+    """Noise of standard deviation sqrt(variance) behind `spikes` eigenvalues.
 
     `shift` is Nadler's correction for the trace, in Tracy-Widom units.
     """
 
     variance: float
-    edge_raw: float
+    edge: float
     spikes: int
-    N: float
-    M: float
+    noise: Noise
     shift: float
 
 
-def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
+def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL, strengths: Strengths | None = None) -> BulkFit:
     r"""Marchenko-Pastur fit: :math:`\lambda_\pm = \sigma^2 (1 \pm \sqrt q)^2` and the eigenvalues above the edge.
 
     :math:`\lambda_{k+1}` of :math:`k` spikes is one more when
@@ -110,6 +116,8 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
         Zero eigenvalues are left out: their columns (or rows) count as dead. Slices are pooled noise of one variance.
     level : float
         Probability that noise without a spike is given one.
+    strengths : Strengths, optional
+        Of the entries: the edge is then that of noise with these rows, columns, slices and cumulants.
 
     Returns
     -------
@@ -138,105 +146,86 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL) -> BulkFit:
         return _no_fit(Outcome.TOO_FEW)
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT)
-    positive = spectrum.raw[spectrum.num_evals - spectrum.rank :]
+    positive = spectrum.values[spectrum.num_evals - spectrum.rank :]
     # Dead columns leave an N x rank matrix, dead rows an M x rank one.
-    sides = {spectrum.N, spectrum.M} if spectrum.rank < spectrum.num_evals else {spectrum.N}
-    fits = [_fit(spectrum, positive, float(side), level) for side in sorted(sides)]
+    longer = spectrum.N if strengths is None else max(strengths.rows, strengths.columns)
+    shorter = positive.size / spectrum.slices
+    sides = {max(longer, shorter)} | ({float(spectrum.M)} if spectrum.rank < spectrum.num_evals else set())
+    whole = [Noise(float(side), shorter, spectrum.slices, strengths) for side in sorted(sides)]
+    fits = [_fit(spectrum, positive, noise, level) for noise in whole]
     return min(fits, key=lambda fit: fit.ks)
 
 
-def _fit(spectrum: Spectrum, positive: FloatArray, N: float, level: float) -> BulkFit:
-    noise = separate(positive, N, spectrum.slices, level)
-    q, unit = noise.M / noise.N, noise.variance * noise.N
+def _fit(spectrum: Spectrum, positive: FloatArray, whole: Noise, level: float) -> BulkFit:
+    found = separate(positive, whole, level)
+    noise = found.noise
+    unit = found.variance * noise.N
     # The largest eigenvalue is judged by the noise as a whole, spikes or not.
-    centre, scale = johnstone(N, positive.size / spectrum.slices)
-    tail = quick_tracy_widom_sf((float(positive[-1]) / noise.variance - float(centre)) / float(scale) - noise.shift)
-    bulk = positive[: positive.size - noise.spikes]
-    ks = _ks(marchenko_pastur_cdf(bulk / unit, q))
+    tail = whole.sf(float(positive[-1]) / found.variance, found.shift)
+    bulk = positive[: positive.size - found.spikes]
+    ks = _ks(noise.cdf(bulk / unit))
     critical = (CRITICAL_COUNT[0] + CRITICAL_COUNT[1] * math.log(noise.M)) / (noise.M * math.sqrt(spectrum.slices))
-    minus, plus = unit * (1 - math.sqrt(q)) ** 2, unit * (1 + math.sqrt(q)) ** 2
-    unit_mean = spectrum.num_evals / float(spectrum.raw.sum())
+    lower, upper = (edge * unit for edge in noise.support)
+    unit_mean = spectrum.num_evals / float(spectrum.values.sum())
     return BulkFit(
         sigma=math.sqrt(unit * unit_mean),
-        sigma_raw=math.sqrt(noise.variance),
-        lambda_minus=minus * unit_mean,
-        lambda_plus=plus * unit_mean,
-        edge=noise.edge_raw * unit_mean,
-        edge_raw=noise.edge_raw,
-        softrank=plus / float(positive[-1]),
-        spikes=noise.spikes,
-        pvalue=-math.expm1(spectrum.slices * math.log1p(-min(tail, 1 - 1e-16))),
+        sigma_raw=representable(math.sqrt(found.variance), spectrum.exponent // 2),
+        lambda_minus=lower * unit_mean,
+        lambda_plus=upper * unit_mean,
+        edge=found.edge * unit_mean,
+        edge_raw=spectrum.in_raw_units(found.edge),
+        softrank=upper / float(positive[-1]),
+        spikes=found.spikes,
+        pvalue=tail,
         ks=ks,
         critical_ks=critical,
         N=noise.N,
         M=noise.M,
         outcome=Outcome.NO_BULK if ks > critical else Outcome.OK,
+        noise=noise,
     )
 
 
-def separate(positive: FloatArray, N: float, slices: int, level: float) -> _Noise:
+def separate(positive: FloatArray, whole: Noise, level: float) -> _Split:
     """Spikes and noise of ascending positive eigenvalues."""
-    n = positive.size
+    n, slices = positive.size, whole.slices
     k = np.arange(max(1, min(n - slices, int(LARGEST_SHARE_OF_SPIKES * n))))
-    sides = N - k / slices, n / slices - k / slices
+    sides = whole.N - k / slices, n / slices - k / slices
     variance = np.cumsum(positive)[n - 1 - k] / (sides[0] * sides[1] * slices)
     at, slope = critical_value(-math.expm1(math.log1p(-level) / slices))
     centre, scale = johnstone(*sides)
     shrink = (centre / scale) ** 2 / (sides[0] * sides[1] * slices)
-    edge = variance * (centre + scale * (at + slope * shrink))
-    above = positive[n - 1 - k] > edge
-    first = median_variance(positive, N, n / slices) * (centre[0] + scale[0] * at)
-    spikes = min(int(np.count_nonzero(positive > first)), k.size - 1)
-    while spikes < k.size - 1 and above[spikes]:
-        spikes += 1
-    while spikes > 0 and not above[spikes - 1]:
-        spikes -= 1
-    return _Noise(
+    even = centre + scale * at
+    start = median_variance(positive, whole) * whole.edge(level)
+    spikes = min(int(np.count_nonzero(positive > start)), k.size - 1)
+    noise = whole
+    for _ in range(ROUNDS):
+        # Strengths and cumulants move the edge by a factor that hardly depends on how many spikes are taken out.
+        factor = noise.edge(level) / float(johnstone(noise.N, noise.M)[0] + johnstone(noise.N, noise.M)[1] * at)
+        edge = variance * (even * factor + scale * slope * shrink)
+        above = positive[n - 1 - k] > edge
+        before = spikes
+        while spikes < k.size - 1 and above[spikes]:
+            spikes += 1
+        while spikes > 0 and not above[spikes - 1]:
+            spikes -= 1
+        noise = whole.on(float(sides[0][spikes]), float(sides[1][spikes]))
+        if spikes == before or whole.is_even:
+            break
+    return _Split(
         variance=float(variance[spikes]),
-        edge_raw=float(edge[spikes]),
+        edge=float(edge[spikes]),
         spikes=spikes,
-        N=float(sides[0][spikes]),
-        M=float(sides[1][spikes]),
+        noise=noise,
         shift=slope * float(shrink[0]),
     )
 
 
-def johnstone(N: FloatArray | float, M: FloatArray | float) -> tuple[FloatArray, FloatArray]:
-    """`edge_law.centre_and_scale` for arrays of sides, which need not be integers where spikes lie in a few slices."""
-    a, b = np.sqrt(np.asarray(N) - 0.5), np.sqrt(np.asarray(M) - 0.5)
-    return (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
-
-
-@lru_cache(maxsize=64)
-def critical_value(level: float) -> tuple[float, float]:
-    """The t that a Tracy-Widom variable exceeds with this probability, and F''/F' there."""
-    t, h = float(scipy.optimize.brentq(lambda x: tracy_widom_sf(x) - level, -8.0, 60.0, xtol=1e-10)), 0.01
-    below, here, beyond = (tracy_widom_sf(t + step * h) for step in (-1, 0, 1))
-    return t, (below - 2 * here + beyond) / h**2 / ((beyond - below) / (2 * h))
-
-
-def median_variance(positive: FloatArray, N: float, M: float) -> float:
+def median_variance(positive: FloatArray, noise: Noise) -> float:
     """Variance of the entries from the smaller half of the eigenvalues."""
     half = max(2, positive.size // 2)
-    expected = marchenko_pastur_quantiles((np.arange(half) + 0.5) / positive.size, M / N)
-    return float(positive[:half].sum() / (N * expected.sum()))
-
-
-def marchenko_pastur_cdf(x: FloatArray, q: float) -> FloatArray:
-    """Distribution function of unit variance and ratio q <= 1, closed form."""
-    lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
-    inside = np.clip(x, lower, upper)
-    up, down = np.sqrt(upper - inside), np.sqrt(inside - lower)
-    first = np.arctan2(upper + lower - 2 * inside, 2 * up * down)
-    second = np.arctan2(lower * up**2 - upper * down**2, 2 * (1 - q) * up * down)
-    return (math.pi * q + up * down - (1 + q) * first + (1 - q) * second) / (2 * math.pi * q)
-
-
-def marchenko_pastur_quantiles(p: FloatArray, q: float) -> FloatArray:
-    """Inverse of `marchenko_pastur_cdf`, to 2e-6, by interpolation in the angle that removes the edges."""
-    lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
-    cdf = marchenko_pastur_cdf(lower + (upper - lower) * np.sin(ANGLES) ** 2, q)
-    return lower + (upper - lower) * np.sin(np.interp(p, cdf, ANGLES)) ** 2
+    expected = noise.quantile((np.arange(half) + 0.5) / positive.size)
+    return float(positive[:half].sum() / (noise.N * expected.sum()))
 
 
 def _ks(law: FloatArray) -> float:

@@ -28,7 +28,7 @@ class ErgCut:
     fraction : float
         k* over the number of eigenvalues.
     lambda_min, lambda_min_raw : float
-        The smallest eigenvalue of the tail, unit-mean and raw.
+        The smallest eigenvalue of the tail, unit-mean and raw (NaN where float64 does not hold it).
     log_det : float
         S_k*, the sum of the logarithms of the tail on the unit-mean scale: what is left over of det = 1.
     alpha : float
@@ -116,12 +116,12 @@ def _cut(spectrum: Spectrum, rank: int, log_det: float, status: Outcome) -> ErgC
     smallest = spectrum.num_evals - rank
     lambda_min = float(spectrum.unit_mean[smallest])
     spread = log_det - rank * math.log(lambda_min)
-    has_spread = status is not Outcome.FLAT and spectrum.raw[-1] > spectrum.raw[smallest]
+    has_spread = status is not Outcome.FLAT and spectrum.values[-1] > spectrum.values[smallest]
     return ErgCut(
         rank=rank,
         fraction=rank / spectrum.num_evals,
         lambda_min=lambda_min,
-        lambda_min_raw=float(spectrum.raw[smallest]),
+        lambda_min_raw=spectrum.in_raw_units(float(spectrum.values[smallest])),
         log_det=log_det,
         alpha=1 + rank / spread if has_spread and spread > 0 else math.nan,
         status=status,

@@ -7,8 +7,8 @@ which the trace-log condition of SETOL is stated (arXiv 2507.17912, Eq. 126; mea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +17,12 @@ import numpy as np
 from ..core.arrays import EPS_FLOAT64, FloatArray, as_matrix, as_vector, precision
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
-from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.eigenvalues import check_device, scaled_eigenvalues
+from ..linalg.scaled import Scaled, moderate, representable, with_one_exponent
 
 # The rank rule max(N, M) * eps reaches 1 for a table of millions of rows, although rounding errors of a column grow
 # with its square root at most: the size counts no further than this.
 LARGEST_SIDE_OF_ROUNDING = 2**14
-# Squares of entries below 1e-140 are not precise any more.
-SMALLEST_RAW = 1e-275
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Spectrum:
 
     Attributes
     ----------
-    raw : ndarray of float64, ascending
-        Eigenvalues in units of W squared; all NaN when W has an entry that is not finite.
+    values : ndarray of float64, ascending
+        Eigenvalues in units of 2^exponent; all NaN when W has an entry that is not finite.
     N, M : int
         Larger and smaller side of W (of one slice when slices are pooled).
     slices : int
@@ -43,6 +42,9 @@ class Spectrum:
     eps : float
         Machine epsilon of the stored weights. Half precision counts as float32: its values are exact in
         float32, and the literal rule max(N, M) * eps would call every layer of 128 rows rank zero.
+    exponent : int
+        0 unless the largest eigenvalue lies outside 2^-300 to 2^300; whatever depends on ratios alone is computed
+        from `values` and is the same, to the last bit, at every power of two.
 
     Examples
     --------
@@ -51,11 +53,30 @@ class Spectrum:
     ([1.0, 4.0], [0.4, 1.6], 1.5)
     """
 
-    raw: FloatArray = field(repr=False)
+    values: FloatArray = field(repr=False)
     N: int
     M: int
     slices: int = 1
     eps: float = EPS_FLOAT64
+    exponent: int = 0
+
+    def __post_init__(self) -> None:
+        found = moderate(Scaled(self.values, self.exponent))
+        object.__setattr__(self, "values", found.values)
+        object.__setattr__(self, "exponent", found.exponent)
+
+    @cached_property
+    def raw(self) -> FloatArray:
+        """Eigenvalues in units of W squared; inf or 0 where float64 does not hold them, as for entries of 1e160."""
+        return Scaled(self.values, self.exponent).plain
+
+    def in_raw_units(self, value: float) -> float:
+        """A number in units of `values`, such as one of them, in units of W squared; NaN beyond float64."""
+        return representable(value, self.exponent)
+
+    def times(self, factor: float) -> Spectrum:
+        """The spectrum of W times the root of `factor`."""
+        return self if factor == 1 else replace(self, values=self.values * factor)
 
     @property
     def Q(self) -> float:
@@ -65,19 +86,19 @@ class Spectrum:
     @property
     def num_evals(self) -> int:
         """Number of eigenvalues, zeros among them: M times the number of slices."""
-        return self.raw.size
+        return self.values.size
 
     @cached_property
     def is_defined(self) -> bool:
         """True when the eigenvalues are finite and at least one is positive."""
-        return bool(self.raw.size and np.isfinite(self.raw).all() and self.raw[-1] > SMALLEST_RAW)
+        return bool(self.values.size and np.isfinite(self.values).all() and self.values[-1] > 0)
 
     @cached_property
     def unit_mean(self) -> FloatArray:
-        """`raw` divided by its mean, so the mean is 1; all NaN when no eigenvalue is positive and finite."""
+        """Eigenvalues divided by their mean, so the mean is 1; all NaN when none is positive and finite."""
         if not self.is_defined:
-            return np.full(self.raw.shape, np.nan)
-        return self.raw * (self.raw.size / self.raw.sum())
+            return np.full(self.values.shape, np.nan)
+        return self.values * (self.values.size / self.values.sum())
 
     @property
     def rounding(self) -> float:
@@ -89,12 +110,12 @@ class Spectrum:
         r"""Numerical rank :math:`\#\{\sigma > \max(N, M)\,\epsilon\,\sigma_1\}`, summed over pooled slices."""
         if not self.is_defined:
             return 0
-        return int(np.count_nonzero(self.raw > self.rounding**2 * self.raw[-1]))
+        return int(np.count_nonzero(self.values > self.rounding**2 * self.values[-1]))
 
     @cached_property
     def is_flat(self) -> bool:
         """True when the singular values differ by no more than the rounding of the weights."""
-        return self.is_defined and self.raw[0] >= self.raw[-1] * (1 - 2 * self.rounding)
+        return self.is_defined and self.values[0] >= self.values[-1] * (1 - 2 * self.rounding)
 
     @classmethod
     def from_matrix(cls, W: Any, *, device: str = "cpu") -> Spectrum:
@@ -132,11 +153,16 @@ class Spectrum:
         shapes = sorted({tuple(sorted(matrix.shape)) for matrix in checked})
         if len(shapes) != 1:
             raise InvalidInput(f"slices of shapes {shapes} were asked to be pooled; accepted is one common shape")
-        rows, columns = checked[0].shape
         check_device(device)
-        raw = np.sort(np.concatenate([eigenvalues(matrix, device) for matrix in checked]))
-        eps = min(precision(matrix) for matrix in checked)
-        return cls(raw, max(rows, columns), min(rows, columns), len(checked), eps)
+        found = [scaled_eigenvalues(matrix, device) for matrix in checked]
+        return cls.pooled(found, checked[0].shape, min(precision(matrix) for matrix in checked))
+
+    @classmethod
+    def pooled(cls, found: Sequence[Scaled], shape: tuple[int, int], eps: float) -> Spectrum:
+        """From the eigenvalues of each of several matrices of one shape."""
+        parts, exponent = with_one_exponent(found)
+        values = np.sort(np.concatenate(parts)) if parts else np.empty(0)
+        return cls(values, max(shape), min(shape), max(1, len(parts)), eps, exponent)
 
     @classmethod
     def from_eigenvalues(

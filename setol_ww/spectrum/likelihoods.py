@@ -14,15 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .bulk import BulkFit, johnstone, marchenko_pastur_cdf
+from .bulk import BulkFit
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 MAX_STEPS = 60
 # Nearer to the border than this, the law is the power law.
 BORDER = 1e-7
-# Scales of the bulk on the tail, and how small a density may be.
-STRETCHES = np.linspace(1.0, 1.6, 25)
-SMALLEST_DENSITY = 1e-300
+# Scales of the bulk on the tail.
+STRETCHES = np.linspace(1.0, 1.2, 9)
 
 
 @dataclass(frozen=True)
@@ -141,51 +140,43 @@ def _bent(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw
     return TailLaw(-theta[0] / top, -theta[1] / largest, log_density)
 
 
-def bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
-    """Log-density in y of a Marchenko-Pastur bulk with its spikes, given that x >= the smallest of `tail`.
+def bulk_and_spikes(tail: FloatArray, bulk: BulkFit) -> FloatArray:
+    """Log-density in y of a bulk of noise with its spikes, given that x >= the smallest of `tail`.
 
-    Where rows, columns or slices differ in strength the bulk ends beyond the edge of its mean variance. Its scale on
-    the tail is therefore a parameter, from 1 to 1.6 times that of the fit; spikes are what lies above its edge then,
-    anywhere up to the largest of them: uniform in ln x. Three parameters: scale, share of the spikes, their largest.
+    What lies above the edge of the noise is a spike, anywhere up to the largest of them: uniform in ln x. At least half
+    a point may lie anywhere, and as many as lie below the lower edge: no point decides by being impossible.
+    The bulk may end a little beyond its edge: its scale on the tail is a parameter, from 1 to 1.2 times that of the
+    fit. Three parameters: scale, share of the spikes, their largest.
 
     Parameters
     ----------
     tail : ndarray, ascending
-        Raw eigenvalues, at least one.
+        Eigenvalues on the unit-mean scale, at least one.
     bulk : BulkFit
         Of the spectrum they belong to.
-    slices : int
     """
-    tried = _bulk_and_spikes(tail, bulk, slices)
-    best: FloatArray = tried[int(np.argmax(tried.sum(axis=1)))]
-    return best
+    tried = [_bulk_and_spikes(tail, bulk, stretch) for stretch in STRETCHES]
+    return max(tried, key=lambda log_density: float(log_density.sum()))
 
 
-def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, slices: int) -> FloatArray:
-    """The same at every scale, one row each.
-
-    One eigenvalue of the bulk is beyond its end, exponential with the Tracy-Widom scale.
-    """
-    n, q = tail.size, bulk.M / bulk.N
-    edges = STRETCHES * bulk.edge_raw
-    spikes = n - np.searchsorted(tail, edges, side="right")
-    in_bulk = np.arange(n) < (n - spikes)[:, None]
-    upper, scale = (1 + math.sqrt(q)) ** 2, float(johnstone(bulk.N, bulk.M)[1]) / bulk.N
-    soft = 1 / (bulk.M * slices)
-    x = tail / (STRETCHES[:, None] * bulk.sigma_raw**2 * bulk.N)
-    far = np.exp(-np.maximum(x - upper, 0) / scale)
-    beyond = far[:, 0]
-    reach = (1 - soft) * (1 - marchenko_pastur_cdf(x[:, 0], q)) + soft * beyond
-    density = (1 - soft) * marchenko_pastur_density(x, q) + soft * np.where(x > upper, far / scale, 0.0)
-    below = np.log(np.maximum(density * x * ((n - spikes) / n)[:, None], SMALLEST_DENSITY))
-    below -= np.log(np.maximum(reach, SMALLEST_DENSITY))[:, None]
-    width = np.log(tail[-1] / np.where(spikes < n, edges, tail[0]))
-    above = np.log(np.maximum(spikes, 1) / n) - np.log(np.maximum(width, scale / upper))
-    return np.where(in_bulk, below, above[:, None])
-
-
-def marchenko_pastur_density(x: FloatArray, q: float) -> FloatArray:
-    """Density of unit variance and ratio q <= 1, 0 outside its support."""
-    lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
-    inside = np.clip(x, max(lower, 1e-300), upper)
-    return np.sqrt((upper - inside) * (inside - lower)) / (2 * math.pi * q * inside)
+def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, stretch: float) -> FloatArray:
+    """The same at one scale."""
+    assert bulk.noise is not None
+    x = tail / (stretch * bulk.sigma**2)
+    lower, upper = bulk.noise.support
+    edge = max(upper, bulk.edge / bulk.sigma**2)
+    spikes, stray = np.count_nonzero(x > edge) / tail.size, max(float(np.count_nonzero(x < lower)), 0.5) / tail.size
+    width = math.log(tail[-1] / tail[0])
+    mass = 1 - float(bulk.noise.cdf(x[:1])[0])
+    if mass <= 0 or spikes + stray >= 1:
+        return np.full(tail.size, math.log(1 / width))
+    # Noise with a finite number of eigenvalues ends softly: between the end of the law and the edge it has the density
+    # of the last eigenvalue.
+    soft = 1 / (bulk.noise.M * bulk.noise.slices)
+    density = np.where(x <= upper, bulk.noise.pdf(x), 0.0) * x / mass
+    beyond = (x > upper) & (x <= edge)
+    density[beyond] = soft * x[beyond] / (mass * (edge - upper))
+    density *= 1 - spikes - stray
+    # A single spike is not known better than the edge is.
+    density[x > edge] = spikes / max(math.log(max(x[-1] / edge, 1.0)), (edge - upper) / upper, 1e-6)
+    return np.log(density + stray / width)

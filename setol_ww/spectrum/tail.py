@@ -8,20 +8,23 @@ an absolute 1e-5, so alpha does not depend on the scale of W; and equal eigenval
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
 from .esd import Spectrum
+from .starts import best_start, candidate_starts, ks_lower
+from .uncertainty import doubt
 
 SMALL_SAMPLE = 20
+# Half the 90 % interval of a normal law in standard deviations.
+INTERVAL_SIGMAS = 1.6449
 # Upper 1 % point of (D - 0.2/n)(sqrt(n) + 0.26 + 0.5/sqrt(n)) for an exponential law with estimated scale
 # (M. A. Stephens, J. Am. Stat. Assoc. 69, 730, 1974); ln(x / lambda_min) is exponential in a power-law tail.
 STEPHENS_1_PERCENT = 1.308
-# Points of a tail, as shares of its length, on which its distance is bounded from below.
-SHARES = np.linspace(0, 1, 48)[:, np.newaxis]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TailFit:
     alpha, sigma : float
         Exponent of the density and its asymptotic standard error (alpha - 1) / sqrt(rank).
     lambda_min, lambda_min_raw : float
-        Start of the tail, unit-mean and raw.
+        Start of the tail, unit-mean and raw (NaN where float64 does not hold it).
     rank : int
         Number of eigenvalues in the tail, the start included; 0 without a fit.
     ks : float
@@ -43,6 +46,16 @@ class TailFit:
         tail was chosen to make it small, so a refusal is certain and an acceptance is not.
     outcome : Outcome
         `ok`, `poor_fit`, `small_sample`, `flat`, `too_few` or `degenerate`.
+    alpha_low, alpha_high : float
+        90 % interval of alpha with the choice of the start in it; this and what follows NaN without `uncertainty`.
+    gof_p : float
+        Clauset's p-value: share of spectra that have a power-law tail and fit it worse.
+    p_below_2 : float
+        Share of the resampled alphas below 2.
+    starts : float
+        Number of starts that fit as well within the error of the distance, each the best of its neighbourhood.
+    alpha_2nd : float
+        Exponent at the next best of them.
     """
 
     alpha: float
@@ -53,9 +66,15 @@ class TailFit:
     ks: float
     gof: float
     outcome: Outcome
+    alpha_low: float = math.nan
+    alpha_high: float = math.nan
+    gof_p: float = math.nan
+    p_below_2: float = math.nan
+    starts: float = math.nan
+    alpha_2nd: float = math.nan
 
 
-def fit_tail(spectrum: Spectrum) -> TailFit:
+def fit_tail(spectrum: Spectrum, uncertainty: int = 0, seed: int = 0) -> TailFit:
     r"""Power-law fit :math:`\rho(\lambda) \propto \lambda^{-\alpha}` of the upper tail.
 
     :math:`\alpha = 1 + n / \sum_{i \le n} \ln(\lambda_i / \lambda_{\min})` for each candidate start; the start
@@ -65,6 +84,11 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
     ----------
     spectrum : Spectrum
         Only ratios of eigenvalues matter. Eigenvalues beyond the numerical rank are left out.
+    uncertainty : int
+        Number of spectra that are drawn for the interval of alpha and the goodness of fit, 200 for two digits; 0 for
+        none, and NaN.
+    seed : int
+        Of these.
 
     Returns
     -------
@@ -82,7 +106,12 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
     >>> fit = fit_tail(Spectrum.from_eigenvalues([1.0, 1.5, 2.0, 4.0, 9.0] * 8))
     >>> fit.rank, fit.outcome.value
     (40, 'ok')
+    >>> fit = fit_tail(Spectrum.from_eigenvalues(np.arange(1, 200) ** -0.8), uncertainty=50)
+    >>> fit.alpha_low < fit.alpha < fit.alpha_high, fit.gof_p > 0.1
+    (True, True)
     """
+    if isinstance(uncertainty, bool) or not isinstance(uncertainty, (int, np.integer)) or uncertainty < 0:
+        raise InvalidInput(f"uncertainty={uncertainty!r} was asked; accepted is a number of draws, 0 for none")
     if not spectrum.is_defined:
         return _no_fit(Outcome.DEGENERATE)
     if spectrum.is_flat:
@@ -96,7 +125,7 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
     tail = log_x[start:] - log_x[start]
     n = tail.size
     rate = n / tail.sum()
-    ks, gof = _ks_lower(tail, rate), _stephens(tail, rate)
+    ks, gof = ks_lower(tail, rate), _stephens(tail, rate)
     outcome = Outcome.OK
     if log_x.size < SMALL_SAMPLE:
         outcome = Outcome.SMALL_SAMPLE
@@ -107,58 +136,13 @@ def fit_tail(spectrum: Spectrum) -> TailFit:
         alpha=float(1 + rate),
         sigma=float(rate / math.sqrt(n)),
         lambda_min=float(spectrum.unit_mean[at]),
-        lambda_min_raw=float(spectrum.raw[at]),
+        lambda_min_raw=spectrum.in_raw_units(float(spectrum.values[at])),
         rank=n,
         ks=ks,
         gof=gof,
         outcome=outcome,
+        **(asdict(doubt(log_x, n, resolution, uncertainty, seed)) if uncertainty else {}),
     )
-
-
-def candidate_starts(log_x: FloatArray, resolution: float) -> np.ndarray:
-    """Indices at which a tail may start: first of equal values, with a spread above rounding behind it."""
-    first = np.ones(log_x.size, dtype=bool)
-    first[1:] = log_x[1:] > log_x[:-1]
-    return np.flatnonzero(first & (log_x[-1] - log_x > resolution))
-
-
-def best_start(log_x: FloatArray, starts: np.ndarray) -> int:
-    """The start with the least KS distance, the first of equal ones.
-
-    Each candidate's distance is bounded from below on a sample of its points; candidates are then evaluated in
-    the order of their bounds until no bound is below the best distance. The answer is that of the full scan.
-    """
-    rates = tail_rates(log_x, starts)
-    bounds = _sampled_ks(log_x, starts, rates)
-    best, chosen = math.inf, int(starts[0])
-    for candidate in np.argsort(bounds, kind="stable"):
-        if bounds[candidate] > best:
-            break
-        start = int(starts[candidate])
-        distance = _ks_lower(log_x[start:] - log_x[start], rates[candidate])
-        if distance < best or (distance == best and start < chosen):
-            best, chosen = distance, start
-    return chosen
-
-
-def tail_rates(log_x: FloatArray, starts: np.ndarray) -> FloatArray:
-    """alpha - 1 = n / sum ln(x_i / x_start) for every start."""
-    suffix = np.cumsum(log_x[::-1])[::-1]
-    n = log_x.size - starts
-    return n / (suffix[starts] - n * log_x[starts])
-
-
-def _sampled_ks(log_x: FloatArray, starts: np.ndarray, rates: FloatArray) -> FloatArray:
-    n = log_x.size - starts
-    step = np.minimum((SHARES * n).astype(np.int64), n - 1)
-    law = -np.expm1(-rates * (log_x[starts + step] - log_x[starts]))
-    # The full distance is computed from the same numbers in another order: leave room for its rounding.
-    return np.abs(law - step / n).max(axis=0) - 1e-12
-
-
-def _ks_lower(tail: FloatArray, rate: float) -> float:
-    n = tail.size
-    return float(np.max(np.abs(1 - np.exp(-rate * tail) - np.arange(n) / n)))
 
 
 def _stephens(tail: FloatArray, rate: float) -> float:

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import FloatArray, as_matrix, precision
+from ..core.arrays import as_matrix, precision
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
-from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.eigenvalues import check_device, scaled_eigenvalues
+from ..linalg.scaled import Scaled
 from .esd import Spectrum
 from .tail import TailFit, fit_tail
 
@@ -111,7 +112,7 @@ def fit_submatrices(
     check_device(device)
     given = W if isinstance(W, list) and W and hasattr(W[0], "shape") else [W]
     matrices = [as_matrix(matrix) for matrix in given]
-    spectra: list[FloatArray] = []
+    spectra: list[Scaled] = []
     rows = columns = apart = 0
     for matrix in matrices:
         tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
@@ -119,7 +120,7 @@ def fit_submatrices(
         corners = window_corners(tall.shape, (rows, columns), max_windows)
         apart += min(len({top for top, _ in corners}), len({left for _, left in corners}))
         for top, left in corners:
-            spectra.append(eigenvalues(tall[top : top + rows, left : left + columns], device))
+            spectra.append(scaled_eigenvalues(tall[top : top + rows, left : left + columns], device))
     eps = min(precision(matrix) for matrix in matrices)
     fit = _pooled_fit(spectra, rows, columns, eps)
     spread = _resampled_spread(spectra, rows, columns, eps, seed) if math.isfinite(fit.alpha) else math.nan
@@ -151,12 +152,11 @@ def window_corners(shape: Iterable[int], window: tuple[int, int], max_windows: i
     return corners
 
 
-def _pooled_fit(spectra: list[FloatArray], rows: int, columns: int, eps: float) -> TailFit:
-    raw = np.sort(np.concatenate(spectra)) if spectra else np.empty(0)
-    return fit_tail(Spectrum(raw, rows, columns, max(1, len(spectra)), eps))
+def _pooled_fit(spectra: list[Scaled], rows: int, columns: int, eps: float) -> TailFit:
+    return fit_tail(Spectrum.pooled(spectra, (rows, columns), eps))
 
 
-def _resampled_spread(spectra: list[FloatArray], rows: int, columns: int, eps: float, seed: int) -> float:
+def _resampled_spread(spectra: list[Scaled], rows: int, columns: int, eps: float, seed: int) -> float:
     """Standard deviation of alpha over samples of the windows with replacement; NaN for fewer than two windows."""
     count = len(spectra)
     if count < 2:

@@ -23,6 +23,7 @@ import numpy as np
 from ..core.arrays import FloatArray, as_matrix
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
+from ..core.plain import as_computed
 from ..theory.laws.edge import strength, threshold
 from .location import Element, in_words
 from .search import Slice, look, reference_excess
@@ -60,7 +61,9 @@ class TrapReport:
     lambda_max : float
         Largest eigenvalue of the shuffled matrix, raw (units of W squared); of the slice with the smallest p-value.
     edge : float
-        End of the bulk there, raw: the centre of the law of the largest eigenvalue.
+        End of the bulk there, raw: the centre of the law of the largest eigenvalue. NaN where the elements are too
+        heavy-tailed for one; `edge_reason` then says so, their mean is tested by itself and single ones by the tail
+        of the others.
     strength : float
         :math:`\theta` of the strongest trap, from :math:`\lambda = N\sigma^2 (1+\theta^2)(q+\theta^2)/\theta^2`; an
         element w has :math:`|w|/(\sigma\sqrt N)`, a mean shift m :math:`|m|\sqrt M/\sigma`. 0 without a trap.
@@ -100,6 +103,7 @@ class TrapReport:
     shape: tuple[int, ...]
     seed: int
     level: float
+    edge_reason: str = ""
 
     @property
     def is_defined(self) -> bool:
@@ -118,13 +122,32 @@ class TrapReport:
         """
         if self.reason:
             return f"No statement on traps: {self.reason}."
+        by = f" There is no edge: {self.edge_reason}; mean and elements are tested by themselves." * bool(
+            self.edge_reason
+        )
         if not self.count:
-            return f"No trap: the largest eigenvalue of the shuffled matrix has p = {self.pvalue:.2g}."
-        shift = self.mean / self.sigma if any(trap.carrier == "mean shift" for trap in self.traps) else None
-        spread = sum(trap.carrier == "spread" for trap in self.traps)
-        where = in_words(list(self.elements), shift, spread)
-        chance = f"p = {self.pvalue:.1g}" if self.pvalue > SMALLEST_PVALUE else f"p < {SMALLEST_PVALUE:g}"
-        return f"{self.count} trap{'s' if self.count > 1 else ''}: {where} ({chance})."
+            return f"No trap: the largest eigenvalue of the shuffled matrix has p = {self.pvalue:.2g}.{by}"
+        shift = self.mean / self.sigma if self._pvalues("mean shift") else None
+        words = in_words(
+            list(self.elements),
+            shift,
+            len(self._pvalues("spread")),
+            {carrier: _chance(self._pvalues(carrier)) for carrier in ("element", "mean shift", "spread")},
+        )
+        return f"{self.count} trap{'s' if self.count > 1 else ''}: {words}.{by}"
+
+    def _pvalues(self, carrier: str) -> list[float]:
+        return [trap.pvalue for trap in self.traps if trap.carrier == carrier]
+
+
+def _chance(pvalues: list[float]) -> str:
+    """p of one trap, the largest p of several of a kind."""
+    if not pvalues:
+        return ""
+    largest = max(pvalues)
+    if not largest > SMALLEST_PVALUE:
+        return f"p < {SMALLEST_PVALUE:g}"
+    return f"p {'=' if len(pvalues) == 1 else '<='} {largest:.1g}"
 
 
 def find_traps(W: Any, *, seed: int = 0, n_permutations: int = 1, level: float = LEVEL) -> TrapReport:
@@ -201,16 +224,18 @@ def find_traps_of(
         if found is None:
             return _undefined(reason if len(checked) == 1 else f"slice {number}: {reason}", asked)
         slices.append(found)
-    worst = min(slices, key=lambda one: (one.pvalues[0], one.pvalues_edge[0], -one.excess))
+    worst = min(slices, key=lambda one: (one.pvalues[0], _known(one.pvalues_edge[0]), -one.excess))
     traps, elements = _gather(slices, checked, kernel)
     return TrapReport(
         count=len(traps),
-        lambda_max=worst.raw_square(worst.values[0]),
+        lambda_max=worst.raw_square(worst.largest),
         edge=worst.raw_square(worst.entries.variance * worst.edge),
         strength=max((trap.strength for trap in traps), default=0.0),
         threshold=threshold(worst.N, worst.M),
         pvalue=_pooled(worst.pvalues[0], len(slices)),
-        pvalue_edge=_pooled(min(one.pvalues_edge[0] for one in slices), len(slices)),
+        pvalue_edge=_pooled(min(_known(one.pvalues_edge[0]) for one in slices), len(slices))
+        if not worst.edge_reason
+        else math.nan,
         pvalue_permutation=_permutation_pvalue(slices, checked, seed, n_permutations),
         indices=np.array([element.index for element in elements], dtype=int).reshape(-1, len(asked["shape"])),
         leverage=np.array([element.leverage for element in elements]),
@@ -219,8 +244,14 @@ def find_traps_of(
         traps=traps,
         elements=elements,
         reason="",
+        edge_reason=worst.edge_reason,
         **asked,
     )
+
+
+def _known(pvalue: float) -> float:
+    """1 where there is no p-value."""
+    return 1.0 if math.isnan(pvalue) else pvalue
 
 
 def trap_row(matrices: Sequence[Any], *, seed: int = 0, level: float = LEVEL) -> dict[str, float]:
@@ -297,7 +328,7 @@ def _undefined(reason: str, asked: dict[str, Any]) -> TrapReport:
 
 def _as_slices(W: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The matrices of a 2-D weight or of a kernel (out, in, ...), and the shape of the kernel."""
-    whole = W if hasattr(W, "detach") else as_array(W)
+    whole = as_array(W)
     if whole.ndim <= 2:
         return [as_matrix(whole)], ()
     kernel = tuple(int(side) for side in whole.shape[2:])
@@ -307,9 +338,11 @@ def _as_slices(W: Any) -> tuple[list[Any], tuple[int, ...]]:
     return [as_matrix(whole[(slice(None), slice(None), *place)]) for place in np.ndindex(*kernel)], kernel
 
 
-def as_array(W: Any) -> np.ndarray:
-    """W as an array, `InvalidInput` for lists that make none."""
+def as_array(W: Any) -> Any:
+    """W as a plain array or tensor, `InvalidInput` for lists that make none."""
     try:
-        return np.asarray(W)
+        return as_computed(W)
+    except InvalidInput:
+        raise
     except ValueError as error:
         raise InvalidInput(f"rows that make no matrix were given ({error}); accepted are rows of one length") from None

@@ -76,20 +76,26 @@ def locate(shuffled: Any, left: FloatArray, right: FloatArray, entries: Entries)
     return Place(candidates[order], leverage[order], np.array(shares))
 
 
-def in_words(elements: list[Element], shift_sigmas: float | None, spread: int) -> str:
-    """The carriers as a sentence: elements by size, the row or column that holds most of them, the mean shift."""
-    said = []
-    if len(elements) > 2:
-        for axis, name in ((0, "row"), (1, "column")):
-            (line, number), *_ = Counter(element.index[axis] for element in elements).most_common(1)
-            if number >= LINE * len(elements):
-                said.append(f"{number} of {len(elements)} elements in {name} {line}")
-    for element in elements[:3]:
-        said.append(f"element {element.index} = {element.sigmas:+.1f} sigma")
-    if len(elements) > 3:
-        said.append(f"{len(elements) - 3} more elements")
+def in_words(elements: list[Element], shift_sigmas: float | None, spread: int, chances: dict[str, str]) -> str:
+    """The carriers as a sentence: elements by size, the row or column that holds most of them, the mean shift.
+
+    `chances` has the p-value of each kind of carrier (`element`, `mean shift`, `spread`) in words.
+    """
+    parts = []
+    if elements:
+        said = []
+        if len(elements) > 2:
+            for axis, name in ((0, "row"), (1, "column")):
+                (line, number), *_ = Counter(element.index[axis] for element in elements).most_common(1)
+                if number >= LINE * len(elements):
+                    said.append(f"{number} of {len(elements)} elements in {name} {line}")
+        for element in elements[:3]:
+            said.append(f"element {element.index} = {element.sigmas:+.1f} sigma")
+        if len(elements) > 3:
+            said.append(f"{len(elements) - 3} more elements")
+        parts.append((", ".join(said), "element"))
     if shift_sigmas is not None:
-        said.append(f"mean shift {shift_sigmas:+.2g} sigma")
+        parts.append((f"mean shift {shift_sigmas:+.2g} sigma", "mean shift"))
     if spread:
-        said.append(f"{spread} that no element and no shift carries")
-    return ", ".join(said)
+        parts.append((f"{spread} that no element and no shift carries", "spread"))
+    return ", ".join(f"{said} ({chances[kind]})" if chances.get(kind) else said for said, kind in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,27 +14,34 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.eigenvalues import gram, row_blocks
 from ..linalg.routines import call, scipys
+from ..linalg.scaled import representable
 from ..linalg.shuffles import is_large, shuffle, sources_of
-from ..spectrum.esd import SMALLEST_RAW
-from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength
+from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength, threshold
 from .elements import Entries, blocks_of, read_entries
-from .location import Place, is_shift, locate
+from .location import CARRIES, Place, is_shift, locate, mean_share
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 3
 SMALLEST_SIZE = 21
 FIRST_LOOK = 4
+# So many eigenvalues are looked through for a shift of the mean among those of single elements.
+LONG_LOOK = 64
 # Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
 DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
 # Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
 MODERATE_EXPONENT = 20
+# Squares of scaled entries below this are not precise any more.
+SMALLEST_VARIANCE = 1e-275
 
 
 @dataclass(frozen=True)
 class Slice:
     """One shuffled matrix and its outliers. `sources` are places in the flattened `tall`.
+
+    `largest` is the largest eigenvalue; `values`, p-values and vectors are those of the traps, `count` of them, and one
+    more value with the p-value of what is none.
 
     Entries and eigenvalues are those of the matrix times 2^-exponent; `raw` and `raw_square` take the factor back.
     """
@@ -42,6 +50,7 @@ class Slice:
     exponent: int
     N: int
     M: int
+    largest: float
     values: FloatArray
     pvalues_edge: FloatArray
     pvalues: FloatArray
@@ -54,21 +63,36 @@ class Slice:
 
     @property
     def excess(self) -> float:
-        """Largest eigenvalue in Tracy-Widom scales beyond the edge."""
-        return (self.values[0] / self.entries.variance - self.edge) / centre_and_scale(self.N, self.M)[1]
+        """Largest eigenvalue in Tracy-Widom scales beyond the edge, that of normal entries where there is no other."""
+        centre, scale = centre_and_scale(self.N, self.M)
+        return (self.largest / self.entries.variance - (centre if np.isnan(self.edge) else self.edge)) / scale
 
     @property
     def edge(self) -> float:
-        """End of the bulk in units of the variance."""
+        """End of the bulk in units of the variance; NaN where the cumulants do not tell it."""
         return edge(self.N, self.M, self.entries.k4, self.entries.k6)
+
+    @property
+    def edge_reason(self) -> str:
+        """Why there is no edge; empty where there is one."""
+        if not np.isnan(self.edge):
+            return ""
+        first, second = self.entries.k4 / math.sqrt(self.N * self.M), self.entries.k6 / (self.N * self.M)
+        return (
+            f"the elements are too heavy-tailed: their cumulants would move it by {100 * first:.0f} % and "
+            f"{100 * second:.0f} %, and their series has no domain"
+        )
 
     def raw(self, value: float) -> float:
         """A number in units of the entries, in those of the matrix as it was given."""
-        return float(np.ldexp(value, self.exponent))
+        return representable(value, self.exponent)
 
     def raw_square(self, value: float) -> float:
-        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given."""
-        return float(np.ldexp(value, 2 * self.exponent))
+        """A number in units of the eigenvalues, in units of the squares of the matrix as it was given.
+
+        NaN where that is beyond the range of float64.
+        """
+        return representable(value, 2 * self.exponent)
 
     def index(self, position: int) -> tuple[int, int]:
         """Row and column in the matrix as it was given of an element of the tall one."""
@@ -86,57 +110,126 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
         return None, reason
     tall, exponent = of_moderate_size(tall)
     entries = read_entries(tall.reshape(-1))
-    with np.errstate(over="ignore", under="ignore"):
-        # A bound of the largest eigenvalue of scaled entries, none of which is above 1.
-        variance, bound = np.ldexp([entries.variance, float(N * M)], 2 * exponent)
-    if not (variance > SMALLEST_RAW and bound < np.inf):
-        return None, f"the noise of its entries has variance {variance:g}, which leaves nothing to compare with"
+    if not entries.variance > SMALLEST_VARIANCE:
+        return None, (
+            f"the noise of its entries has {entries.variance:g} of the squared size of its largest entry as variance, "
+            "which leaves nothing to compare with"
+        )
     if not entries.has_known_tail:
         return None, "too few distinct sizes of elements to know their tail"
     shuffled = shuffle(tall, seed, overwrite=is_own)
     del tall
     matrix_gram = gram(shuffled)
-    number = min(FIRST_LOOK, M)
-    while True:
-        values, right = leading(matrix_gram, number)
-        edges, pvalues, left = _judge(values, right, shuffled, entries, level)
-        above = int(np.argmax(np.append(pvalues > level, True)))
-        if above < number or number == M:
-            break
-        number = min(2 * number, M)
-    right = right[:, :above]
-    left = left[:, :above]
+    found = _outliers(matrix_gram, shuffled, entries, level)
+    left, right = found.left[:, : found.count], found.right[:, : found.count]
     place = locate(shuffled, left, right, entries)
     # What follows is as large as they are.
     del shuffled, matrix_gram
     sources = sources_of(place.positions, N * M, seed)
-    return Slice(entries, exponent, N, M, values, edges, pvalues, above, place, sources, transposed, left, right), ""
+    named = {"largest": found.largest, "values": found.values, "pvalues_edge": found.by_edge, "pvalues": found.pvalues}
+    counted = {"count": found.count, "place": place, "sources": sources, "transposed": transposed}
+    return Slice(entries, exponent, N, M, **named, **counted, left=left, right=right), ""  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Outliers:
+    """Eigenvalues with their p-values, vectors in columns, traps first: `count` of them."""
+
+    largest: float
+    values: FloatArray
+    by_edge: FloatArray
+    pvalues: FloatArray
+    count: int
+    left: FloatArray
+    right: FloatArray
+
+
+def _outliers(matrix_gram: FloatArray, shuffled: Any, entries: Entries, level: float) -> _Outliers:
+    """Leading eigenvalues down to the first that is no trap; where there is no edge, the mean is tested by itself."""
+    N, M = shuffled.shape
+    has_edge = not math.isnan(edge(N, M, entries.k4, entries.k6))
+    mean_pvalue = 1.0 if has_edge else shift_pvalue(entries, N, M)
+    number = min(FIRST_LOOK if has_edge or mean_pvalue > level else LONG_LOOK, M)
+    while True:
+        values, right = leading(matrix_gram, number)
+        left = _left_vectors(shuffled, right)
+        largest = float(values[0])
+        if mean_pvalue <= level:
+            values, left, right = _shift_first(values, left, right, entries)
+        by_edge, pvalues = _judge(values, left, right, entries, level, mean_pvalue)
+        above = int(np.argmax(np.append(pvalues > level, True)))
+        if above < number or number == M:
+            return _Outliers(largest, values, by_edge, pvalues, above, left, right)
+        number = min(2 * number, M)
+
+
+def shift_pvalue(entries: Entries, N: int, M: int) -> float:
+    """Chance that entries of mean 0 have a mean this large; 1 where it is too weak to leave the bulk anyway.
+
+    The mean over its own standard error is normal whatever the law of the entries.
+    """
+    deviation = math.sqrt(entries.variance)
+    theta = abs(entries.mean) * math.sqrt(M) / deviation
+    if theta < threshold(N, M):
+        return 1.0
+    return math.erfc(abs(entries.mean) * math.sqrt(N * M) / deviation / math.sqrt(2))
+
+
+def _shift_first(
+    values: FloatArray, left: FloatArray, right: FloatArray, entries: Entries
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The eigenvalue of the mean shift before all others: the one whose vectors are nearest to constant ones.
+
+    Where larger elements hide it among many, its place is that of a shift of this strength.
+    """
+    N, M = left.shape[0], right.shape[0]
+    shares = np.array([mean_share(u, v) for u, v in zip(left.T, right.T)])
+    at = int(np.argmax(shares))
+    if shares[at] >= CARRIES:
+        order = np.append(at, np.delete(np.arange(values.size), at))
+        return values[order], left[:, order], right[:, order]
+    square = entries.mean**2 * M / entries.variance
+    value = entries.variance * N * (1 + square) * (M / N + square) / square
+    constant = np.full((N, 1), 1 / math.sqrt(N)), np.full((M, 1), 1 / math.sqrt(M))
+    return np.append(value, values), np.hstack([constant[0], left]), np.hstack([constant[1], right])
+
+
+def _left_vectors(shuffled: Any, right: FloatArray) -> FloatArray:
+    left = np.concatenate([block @ right for block in row_blocks(shuffled)])
+    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
+    return left
 
 
 def _judge(
-    values: FloatArray, right: FloatArray, shuffled: Any, entries: Entries, level: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    values: FloatArray, left: FloatArray, right: FloatArray, entries: Entries, level: float, mean_pvalue: float
+) -> tuple[FloatArray, FloatArray]:
     """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
 
-    Further ones are 1. The left vectors come with them.
+    Further ones are 1. Without an edge (NaN) a shift has the p-value of the mean and all else that of the elements.
     """
-    N, M = shuffled.shape
+    N, M = left.shape[0], right.shape[0]
     by_edge, pvalues = np.ones(values.size), np.ones(values.size)
-    left = np.concatenate([block @ right for block in row_blocks(shuffled)])
-    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
     shifts = 0
     for rank, value in enumerate(values / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
+        without_edge = math.isnan(by_edge[rank])
         if is_shift(left[:, rank], right[:, rank]):
             shifts += 1
-            by_tail = 0.0
+            by_tail = mean_pvalue if without_edge else 0.0
         else:
             size = strength(value, N, M) * np.sqrt(N * entries.variance)
-            by_tail = entries.tail_pvalue(size, rank + 1 - shifts)
-        pvalues[rank] = by_edge[rank] + by_tail - by_edge[rank] * by_tail
+            by_tail = _element_pvalue(entries, size, rank + 1 - shifts, without_edge)
+        pvalues[rank] = by_tail if without_edge else by_edge[rank] + by_tail - by_edge[rank] * by_tail
         if pvalues[rank] > level:
             break
-    return by_edge, pvalues, left
+    return by_edge, pvalues
+
+
+def _element_pvalue(entries: Entries, size: float, rank: int, without_edge: bool) -> float:
+    """Chance of an element of this size; where nothing else speaks for a trap, no tail and none apart say nothing."""
+    if without_edge and (entries.tail is None or size <= entries.tail.start):
+        return 1.0
+    return entries.tail_pvalue(size, rank)
 
 
 def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
@@ -150,7 +243,8 @@ def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
     flat -= flat.mean()
     rng.shuffle(flat)
     values, _ = leading(gram(flat.reshape(tall.shape)), 1)
-    return (values[0] / np.mean(flat**2) - seen.edge) / centre_and_scale(seen.N, seen.M)[1]
+    centre, scale = centre_and_scale(seen.N, seen.M)
+    return (values[0] / np.mean(flat**2) - (centre if np.isnan(seen.edge) else seen.edge)) / scale
 
 
 def tall_entries(matrix: Any) -> tuple[Any, bool]:

@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from .. import __version__
 from ..core.checks import path_of, seed_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
+from ..formats.folder import config_of
 from ..formats.handle import reading
 from ..formats.registry import SAFETENSORS
 from ..formats.safetensors_file import SAFETENSORS_DTYPES
@@ -53,6 +54,7 @@ def truncate_checkpoint(
     layers: Any = None,
     *,
     factorised: bool = False,
+    layouts: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> dict[str, Any]:
@@ -68,6 +70,8 @@ def truncate_checkpoint(
         As in `truncate`.
     factorised : bool
         Store matrices in two factors where that saves parameters.
+    layouts : mapping of str to str, optional
+        As in `truncate`.
     progress : bool, optional
         A bar on the standard error; None shows it on a terminal.
 
@@ -100,7 +104,7 @@ def truncate_checkpoint(
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
     if not folder.resolve().parent.is_dir():
         raise InvalidInput(f"--out {folder} was asked; it cannot be written: there is no such parent folder")
-    listed = planned(entries, layers)
+    listed = planned(entries, layers, layouts, config_of(source))
     if not listed:
         raise InvalidInput(f"truncating {str(source)!r} was asked; it holds no weight of two or more dimensions")
     work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed, entries)

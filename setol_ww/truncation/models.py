@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -26,7 +24,9 @@ from ..core.arrays import precision
 from ..core.checks import seed_of
 from ..core.errors import InvalidInput
 from ..linalg.directions import Directions, directions, projected_blocks
+from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
+from .holds import copying, truncating
 from .pieces import Piece, pieces_of
 from .rules import Rule, Undefined, as_rule, layer_seed
 
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 Evaluate = Callable[[Any], "float | Mapping[str, float]"]
+ATTEMPTS = 3
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
 
 
@@ -69,11 +70,12 @@ class Components:
         found = [directions(matrix.detach()) for matrix in matrices]
         self.slices: list[Directions] = [one for one in found if one is not None]
         self.is_finite = len(self.slices) == len(found)
-        sigma = np.concatenate([one.sigma for one in self.slices]) if self.is_finite else np.full(1, np.nan)
+        parts, exponent = with_one_exponent([Scaled(one.sigma, one.exponent) for one in self.slices])
+        sigma = np.concatenate(parts) if self.is_finite else np.full(1, np.nan)
         self.order = np.argsort(-sigma, kind="stable")
         rows, columns = matrices[0].shape
-        raw = np.sort(sigma) ** 2
-        self.spectrum = Spectrum(raw, max(rows, columns), min(rows, columns), len(found), precision(matrices[0]))
+        squares, eps = np.sort(sigma) ** 2, precision(matrices[0])
+        self.spectrum = Spectrum(squares, max(rows, columns), min(rows, columns), len(found), eps, 2 * exponent)
 
     def kept_of_each(self, kept: np.ndarray) -> list[np.ndarray]:
         """Positions kept in every slice, from positions in the pooled descending order."""
@@ -114,7 +116,7 @@ class Bench:
             return LayerCut(*whole, f"{rule.name} has no cut: {why}"), None
         if kept.size == n:
             return LayerCut(*whole), None
-        descending = found.spectrum.raw[::-1]
+        descending = found.spectrum.values[::-1]
         energy = float(descending[kept].sum() / descending.sum())
         return LayerCut(rule.name, piece.title, int(kept.size), kept.size / n, energy, n), kept
 
@@ -122,12 +124,13 @@ class Bench:
         """Put the projection of a piece in its place."""
         import torch
 
-        found = self.components(piece)
-        for matrix, one, positions in zip(piece.matrices(), found.slices, found.kept_of_each(kept), strict=True):
+        found, matrices = self.components(piece), piece.matrices()
+        for matrix, one, positions in zip(matrices, found.slices, found.kept_of_each(kept), strict=True):
             tall, start = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, 0
-            for block in projected_blocks(matrix, one.vectors, positions):
+            for block in projected_blocks(matrix, one, positions):
                 tall[start : start + len(block)].copy_(torch.from_numpy(block))
                 start += len(block)
+        piece.put(matrices)
 
     @contextlib.contextmanager
     def applied(
@@ -137,31 +140,62 @@ class Bench:
 
         `keep` holds on to the directions for the next rule.
         """
-        with contextlib.ExitStack() as stack:
+        saved: list[tuple[Piece, list[Any]]] = []
+        # Twice: an interrupt before the first line of the inner `finally` leaves the work to the outer one.
+        try:
             try:
                 plan = []
                 for piece in with_bar(pieces, progress):
                     line, kept = self.cut(piece, rule)
                     plan.append(line)
                     if kept is not None:
-                        stack.callback(put_back, piece, [matrix.clone() for matrix in piece.matrices()])
+                        saved.append((piece, [matrix.clone() for matrix in piece.matrices()]))
                         self.write(piece, kept)
                     if not keep:
                         self.forget(piece)
                 yield plan
             finally:
-                with interrupts_wait():
-                    stack.close()
+                put_all_back(saved)
+        finally:
+            put_all_back(saved)
+
+
+def put_all_back(saved: list[tuple[Piece, list[Any]]]) -> None:
+    """Every piece back in its place; what comes between (Ctrl-C, a piece that refuses) is raised when all are done."""
+    stopped: BaseException | None = None
+    refusals = 0
+    while saved:
+        try:
+            while saved:
+                put_back(*saved[-1])
+                saved.pop()
+        except BaseException as error:  # noqa: BLE001
+            stopped = error
+            # Put back twice a value is right; a piece that refuses again and again keeps no other from its place.
+            refusals += 1
+            if refusals > ATTEMPTS:
+                saved.pop()
+                refusals = 0
+    if stopped is not None:
+        raise stopped
 
 
 def put_back(piece: Piece, values: Sequence[Any]) -> None:
     """Values into a piece where it lies now: to convert or move a model gives its tensors other memory."""
-    for matrix, value in zip(piece.matrices(), values, strict=True):
+    matrices = piece.matrices()
+    for matrix, value in zip(matrices, values, strict=True):
         matrix.copy_(value)
+    piece.put(matrices)
 
 
 def truncate(
-    model: Model, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+    model: Model,
+    rule: Any = "erg",
+    layers: Any = None,
+    *,
+    layouts: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Model:
     r"""A copy of a model with every layer on the singular directions that a rule keeps.
 
@@ -176,6 +210,8 @@ def truncate(
         all are listed in `setol_ww.truncation.rules`.
     layers : optional
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
+    layouts : mapping of str to str, optional
+        What you know of tensors, as in `analyze`: each part that is named is cut by itself.
     seed : int
         Of `random:K`, from 0 to 2**32 - 1.
     progress : bool, optional
@@ -189,7 +225,7 @@ def truncate(
     Raises
     ------
     InvalidInput
-        Unknown rule, no such layers, no such seed, or nothing to truncate.
+        Unknown rule, no such layers, no such seed, nothing to truncate, or another thread has truncated the model.
 
     Examples
     --------
@@ -199,8 +235,9 @@ def truncate(
     7
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    copied = copy.deepcopy(model)
-    bench = Bench(pieces_of(copied, layers), seed)
+    with copying(pieces_of(model, layers, layouts)):
+        copied = copy.deepcopy(model)
+    bench = Bench(pieces_of(copied, layers, layouts), seed)
     for piece in with_bar(bench.pieces, progress):
         line, kept = bench.cut(piece, chosen)
         if kept is not None:
@@ -213,7 +250,13 @@ def truncate(
 
 @contextlib.contextmanager
 def truncated(
-    model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+    model: Any,
+    rule: Any = "erg",
+    layers: Any = None,
+    *,
+    layouts: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Iterator[list[LayerCut]]:
     """A model truncated in place inside the `with` block, and the same bits as before after it.
 
@@ -224,9 +267,11 @@ def truncated(
     What takes the place of a tensor inside the block is not restored: after `model.weight = nn.Parameter(...)`, or
     another tensor under the same name in a mapping, the model holds what was put there.
 
+    While it lasts other threads are refused with `InvalidInput` what would truncate, evaluate or copy these weights.
+
     Parameters
     ----------
-    model, rule, layers, seed, progress
+    model, rule, layers, layouts, seed, progress
         As in `truncate`.
 
     Yields
@@ -244,8 +289,8 @@ def truncated(
     ('weight', 40, True)
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    bench = Bench(pieces_of(model, layers), seed)
-    with bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
+    bench = Bench(pieces_of(model, layers, layouts), seed)
+    with truncating(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
 
 
@@ -256,6 +301,7 @@ def evaluate_truncation(
     layers: Any = None,
     per_layer: bool = False,
     *,
+    layouts: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -263,7 +309,7 @@ def evaluate_truncation(
 
     Parameters
     ----------
-    model, layers, seed
+    model, layers, layouts, seed
         As in `truncate`.
     evaluate : callable
         `model -> float` (column `metric`) or a mapping of names to floats. Ready-made: `classification_metrics`,
@@ -287,7 +333,7 @@ def evaluate_truncation(
     Raises
     ------
     InvalidInput
-        Unknown rule or layers, or `evaluate` answers something else.
+        Unknown rule or layers, `evaluate` answers something else, or another thread has truncated the model.
 
     Notes
     -----
@@ -305,9 +351,10 @@ def evaluate_truncation(
     chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
-    bench = Bench(pieces_of(model, layers), seed_of(seed))
+    bench = Bench(pieces_of(model, layers, layouts), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
-    return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
+    with truncating(bench.pieces):
+        return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
 
 
 def evaluated(
@@ -390,19 +437,3 @@ def with_bar(pieces: Sequence[Piece], progress: bool | None) -> Iterable[Piece]:
 def _hidden(progress: bool | None) -> bool | None:
     """What tqdm calls `disable`: None leaves it to whether there is a terminal."""
     return None if progress is None else not progress
-
-
-@contextlib.contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back until the body is done."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    received: list[Any] = []
-    before = signal.signal(signal.SIGINT, lambda *signalled: received.append(signalled))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if received and callable(before):
-            before(*received[-1])

@@ -167,8 +167,8 @@ def gavish_donoho(spectrum: Spectrum) -> int:
     """
     if 2 * spectrum.rank <= spectrum.num_evals:
         raise Undefined("half of the eigenvalues or more are zero, so the noise level is not defined")
-    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * np.median(spectrum.raw)
-    return int(np.count_nonzero(spectrum.raw > threshold))
+    threshold = optimal_threshold(1 / spectrum.Q) ** 2 * np.median(spectrum.values)
+    return int(np.count_nonzero(spectrum.values > threshold))
 
 
 @functools.cache
@@ -192,7 +192,7 @@ def marchenko_pastur_median(q: float) -> float:
 
 def energy(spectrum: Spectrum, share: float) -> int:
     """Fewest leading eigenvalues whose sum is the share of the whole, to rounding."""
-    kept = np.cumsum(spectrum.raw[::-1])
+    kept = np.cumsum(spectrum.values[::-1])
     return int(np.searchsorted(kept, share * kept[-1] * (1 - 1e-14))) + 1
 
 

@@ -1,106 +1,111 @@
-"""Finished tables as plain text that fits a terminal."""
+"""Finished tables as plain text that fits a terminal, names shown whatever is in them."""
 
 from __future__ import annotations
 
-import math
-import textwrap
 from collections import Counter
 from typing import Any
 
 import pandas as pd
 
-WIDTH = 100
+from ..core.printable import USUAL, GridColumn, grid, shortened, terminal_width, visible, wrapped
+from ..results.printed import ten_columns, title
+
+WIDTH = USUAL
 NAME_WIDTH = 34
+# More than these with one reason have one line.
+ALIKE = 3
 
 
 def layer_name(row: pd.Series) -> str:
-    """Long name with the slice, shortened in the middle."""
-    return shortened(str(row["longname"]) + (f" [{row['slice']}]" if row["slice"] else ""))
+    """Long name with the slice as it can be shown, shortened in the middle."""
+    return shortened(title(row["longname"], row["slice"]), NAME_WIDTH)
 
 
-def shortened(name: str) -> str:
-    """A name of at most the width of its column, cut in the middle."""
-    if len(name) <= NAME_WIDTH:
-        return name
-    half = (NAME_WIDTH - 2) // 2
-    return f"{name[:half]}..{name[-half:]}"
-
-
-def text_table(frame: pd.DataFrame) -> str:
-    """One line of at most 100 characters a layer: size, tail exponent, ERG cut and state.
+def text_table(frame: pd.DataFrame, width: int | None = None) -> str:
+    """A line for each layer, as much of it as the terminal is wide: size, tail exponent, ERG cut, class and state.
 
     Parameters
     ----------
     frame : DataFrame
         As `setol_ww.analyze` returns it, with `detX=True`.
+    width : int, optional
+        Columns of the terminal, from 60 to 200; found out by default.
     """
-    head = f"{'layer':<{NAME_WIDTH}} {'N x M':>12} {'alpha':>13} {'k*':>6} {'S_k*':>7} {'delta':>7}  state"
-    lines = [head, "-" * WIDTH]
-    for _, row in frame.iterrows():
-        state = row["setol_state"] if isinstance(row["setol_state"], str) else row["status"]
-        size = f"{row['N']:.0f} x {row['M']:.0f}" + (f" ({row['rf']:.0f})" if row["rf"] > 1 else "")
-        alpha = "-" if math.isnan(row["tail_alpha"]) else f"{row['tail_alpha']:.2f} ± {row['tail_sigma']:.2f}"
-        lines.append(
-            f"{layer_name(row):<{NAME_WIDTH}} {size:>12} {alpha:>13} {_number(row['erg_rank'], '.0f'):>6} "
-            f"{_number(row['erg_log_det'], '+.2f'):>7} {_number(row['delta_lambda_min'], '+.3f'):>7}  {state}"
-        )
-    return "\n".join(lines)
+    room = terminal_width(width)
+    columns = ten_columns(frame, room)
+    return grid([column for column in columns if not column.worth or any(column.cells)], room)
 
 
-def legend() -> str:
+def legend(width: int | None = None) -> str:
     """What the columns of `text_table` mean."""
     return paragraph(
         "alpha: exponent of the power-law tail with its standard error. k*: number of leading eigenvalues whose "
         "product is nearest to 1 (the ERG cut), S_k*: what is left of its logarithm. delta: start of the power-law "
         "tail minus start of the ERG tail (delta_lambda_min), eigenvalues scaled to mean 1. A layer is ideal when "
-        "alpha = 2 and the product over its power-law tail is 1."
+        "alpha = 2 and the product over its power-law tail is 1.",
+        width,
     )
 
 
-def coverage_lines(coverage: pd.DataFrame) -> str:
-    """How many tensors were analysed, and for each of the others why not."""
+def coverage_lines(coverage: pd.DataFrame, width: int | None = None) -> str:
+    """How many tensors were analysed, and for the others why not; many with one reason in one line."""
     counts = Counter(coverage["status"])
     analysed = coverage.loc[coverage["status"] == "analyzed", "n_params"].sum()
     total = coverage["n_params"].sum()
     share = 100 * analysed / total if total else 0.0
-    lines = [
+    said = (
         f"{counts['analyzed']} of {len(coverage)} weight tensors analysed ({share:.1f} % of their parameters), "
         f"{counts['skipped']} skipped, {counts['failed']} failed."
-    ]
-    for _, row in coverage[coverage["status"] != "analyzed"].iterrows():
-        lines.append(
-            textwrap.fill(
-                f"{row['status']}: {row['longname']}: {row['reason']}",
-                WIDTH,
-                initial_indent="  ",
-                subsequent_indent="    ",
-            )
-        )
+    )
+    room = terminal_width(width)
+    lines = [wrapped(said, room)]
+    left = coverage[coverage["status"] != "analyzed"]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for status, name, reason in zip(left["status"], left["longname"], left["reason"]):
+        alike.setdefault((status, reason), []).append(name)
+    for (status, reason), names in alike.items():
+        for who in names if len(names) <= ALIKE else [_several(names)]:
+            lines.append(wrapped(visible(f"{status}: {who}: {reason}"), room, "  ", "    "))
     return "\n".join(lines)
 
 
-def truncation_text(manifest: dict[str, Any], folder: str) -> str:
+def _several(names: list[str]) -> str:
+    """A few of many names.
+
+    >>> _several([f"layers.{n}" for n in range(30)])
+    '30 tensors (layers.0, layers.1, ..., layers.29)'
+    """
+    return f"{len(names)} tensors ({', '.join(names[: ALIKE - 1])}, ..., {names[-1]})"
+
+
+def truncation_text(manifest: dict[str, Any], folder: str, width: int | None = None) -> str:
     """A line for each layer of a truncated checkpoint, and what it came to."""
-    head = f"{'layer':<{NAME_WIDTH}} {'rank':>13} {'energy kept':>12} {'parameters':>12} {'after':>12}"
-    lines = [head, "-" * WIDTH]
-    for row in manifest["layers"]:
-        energy = "-" if row["kept_energy"] is None else f"{100 * row['kept_energy']:.2f} %"
-        lines.append(
-            f"{shortened(row['layer']):<{NAME_WIDTH}} {row['rank']:>6} /{row['num_evals']:>5} {energy:>12} "
-            f"{row['parameters_before']:>12} {row['parameters_after']:>12}"
-        )
+    room, rows = terminal_width(width), manifest["layers"]
+    table = grid(
+        [
+            GridColumn("layer", [visible(row["layer"]) for row in rows], right=False, least=room // 3),
+            GridColumn("rank", [f"{row['rank']} /{row['num_evals']:>5}" for row in rows]),
+            GridColumn("energy kept", [_percent(row["kept_energy"]) for row in rows], worth=2),
+            GridColumn("parameters", [str(row["parameters_before"]) for row in rows], worth=1),
+            GridColumn("after", [str(row["parameters_after"]) for row in rows]),
+        ],
+        room,
+    ).split("\n")
+    lines = table[:2]
+    for line, row in zip(table[2:], rows):
+        lines.append(line)
         if row["reason"]:
-            lines.append(textwrap.fill(row["reason"], WIDTH, initial_indent="    ", subsequent_indent="    "))
-    lines += [f"left out: {reason}" for reason in manifest["left_out"]]
+            lines.append(wrapped(visible(row["reason"]), room, "    ", "    "))
+    lines += [wrapped(visible(f"left out: {reason}"), room, later="  ") for reason in manifest["left_out"]]
     before, after = manifest["parameters_before"], manifest["parameters_after"]
     share = f" ({100 * after / before:.1f} %)" if before else ""
-    return "\n".join([*lines, "", f"{before} parameters before, {after} stored{share}, in {folder}."])
+    return "\n".join([*lines, "", f"{before} parameters before, {after} stored{share}, in {visible(folder)}."])
 
 
-def paragraph(text: str) -> str:
-    """Text wrapped to the width of the table."""
-    return textwrap.fill(text, WIDTH)
+def paragraph(text: str, width: int | None = None) -> str:
+    """Text wrapped to the width of the terminal; line ends in it are blanks."""
+    return wrapped(visible(" ".join(text.split())), terminal_width(width))
 
 
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

@@ -3,14 +3,16 @@
 | file | what it does |
 |---|---|
 | `upstream` | imports weightwatcher quietly; its names, its arguments, its refusals |
-| `given` | whatever the user gave, as weightwatcher takes it and as entries |
+| `model` | whatever the user gave, as weightwatcher takes it and as entries |
 | `numerics` | the same numbers as weightwatcher's, faster |
 | `mp` | its Marchenko-Pastur fit to the last bit, with one evaluation of the density |
-| `run` | one call of analyze: a record per row, the status of every tensor, the finished tables |
+| `records` | one call of analyze: a record per row, the status of every tensor, the results |
+| `standins` | what its code finds in place of `print`, `numpy.random`, `matplotlib.pyplot`, ... |
+| `threads` | spectra and shuffles begun ahead |
 | `walk` | which layers are walked: weightwatcher's, each readable, then what it passes over |
 | `subclass` | the class: what it overrides and why |
 """
 
-from .subclass import WeightWatcher, analyze
+from .subclass import WeightWatcher, analyze, examine
 
-__all__ = ["WeightWatcher", "analyze"]
+__all__ = ["WeightWatcher", "analyze", "examine"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.arrays import to_numpy
+from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
+from ..formats.folder import config_of
 from ..weights.schemes import joined
-from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
+from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
 
 class LazyStateDict(dict):
@@ -29,7 +30,7 @@ class LazyStateDict(dict):
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            tensor = as_cut(self._entries[name].load())
+            tensor = as_weightwatcher_reads(self._entries[name].load())
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
@@ -38,45 +39,45 @@ class LazyStateDict(dict):
         self._last = ("", None)
 
 
-def as_cut(tensor: Any) -> Any:
-    """A tensor with weightwatcher's values: torch tensors wider than 32 bits are cut to float32, arrays are not."""
-    tensor = as_is(tensor)
-    return tensor.float() if hasattr(tensor, "detach") and tensor.element_size() > 4 else tensor
-
-
-def as_is(tensor: Any) -> Any:
-    """A tensor without its gradient, or an array in the byte order of this machine."""
-    return tensor.detach() if hasattr(tensor, "detach") else to_numpy(tensor)
-
-
 @dataclass(frozen=True)
 class Given:
     """A model as weightwatcher takes it, and its tensors as we see them.
 
     `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
-    whose tensors come into memory when they are asked for.
+    whose tensors come into memory when they are asked for. `source` is what the user gave,
+    `config` is the model's, beside it or in it.
     """
 
+    source: Any
     model: Any
     entries: list[WeightTensor]
     is_module: bool = False
     is_foreign: bool = False
     is_on_disk: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def described(self) -> str:
+        """What it is, in a few words for the record: a path, or the class of the model."""
+        if isinstance(self.source, (str, Path)):
+            return str(self.source)
+        return f"{type(self.source).__module__}.{type(self.source).__qualname__}"
 
 
 def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, joined(module_tensors(model)), is_module=True)
+        config = config_of_module(model)
+        given = Given(model, model, joined(module_tensors(model), config), is_module=True, config=config)
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(checkpoint_tensors(model)), is_on_disk=True)
+        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
     elif isinstance(model, Mapping):
-        given = _lazy(joined(mapping_tensors(inner_mapping(model))))
+        given = _lazy(model, joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
-        given = _lazy(mapping_tensors({"matrix.weight": model}))
+        given = _lazy(model, mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):
-        return Given(model, [], is_foreign=True)
+        return Given(model, model, [], is_foreign=True)
     else:
         raise InvalidInput(asked(model))
     if not any(entry.is_candidate for entry in given.entries):
@@ -96,5 +97,5 @@ def asked(model: Any) -> str:
     )
 
 
-def _lazy(entries: list[WeightTensor]) -> Given:
-    return Given(LazyStateDict(entries), entries)
+def _lazy(source: Any, entries: list[WeightTensor]) -> Given:
+    return Given(source, LazyStateDict(entries), entries)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..core.arrays import FloatArray
+from .standins import KernelDensity
 from .upstream import rooms
 
 BANDWIDTH = 0.1
@@ -87,9 +88,6 @@ def residual_of(to_fit: FloatArray, Q: float) -> Callable[[FloatArray], FloatArr
 
 def kernel_density(to_fit: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Abscissae and the linear-kernel density there."""
-    # Heavy, and loaded by weightwatcher already.
-    from sklearn.neighbors import KernelDensity
-
     estimate = KernelDensity(kernel="linear", bandwidth=BANDWIDTH).fit(to_fit.reshape(-1, 1))
     x = np.linspace(0, np.max(to_fit) + 0.5, POINTS)
     return x, np.exp(estimate.score_samples(x[:, np.newaxis]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.shuffles import shuffled
 from ..spectrum.esd import Spectrum
-from ..spectrum.tail import best_start
+from ..spectrum.starts import best_start
 from .upstream import rooms
 
 # weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.
@@ -46,11 +46,11 @@ def pooled_eigenvalues(
     return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
 
 
-def replicas(matrices: list[Any], number: int) -> Iterator[Any]:
-    """Element-wise shuffles by numpy's global generator, drawn in the order in which weightwatcher draws them."""
+def replicas(matrices: list[Any], number: int, exchange: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+    """Element-wise shuffles, drawn in the order in which weightwatcher draws them."""
     for _ in range(number):
         for matrix in matrices:
-            yield shuffled(matrix, np.random.shuffle)
+            yield shuffled(matrix, exchange)
 
 
 def detX_columns(ww_layer: Any) -> dict[str, Any]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ..core.arrays import EPS_FLOAT32, FloatArray, to_numpy
-from ..layer import columns as table
+from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_numpy
+from ..core.boundary import attempt
+from ..core.options import Options
+from ..core.plain import as_computed
 from ..layer.result import LayerResult, Settings
+from ..results.findings import TableForm, cells_of, key_of
+from ..results.record import ANALYZED, FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord
+from ..results.results import Results
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
 from ..weights.plan import Job
@@ -40,7 +44,8 @@ class Record:
 
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
-    weights, `scale` the square of the factor by which the matrices are still to be multiplied; `spectra` gives the
+    weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
+    weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
     of its shuffles, one after the other, and `draws` the shuffles.
     """
@@ -54,6 +59,7 @@ class Record:
     failure: str = ""
     precision: float = EPS_FLOAT32
     scale: float = 1.0
+    norm: float = 1.0
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
@@ -61,8 +67,8 @@ class Record:
     shuffled: Iterator[FloatArray] | None = None
     traps: Callable[[], TrapReport] | None = None
     job: Job | None = None
-    theirs: dict[str, Any] = field(default_factory=dict)
-    row: dict[str, Any] = field(default_factory=dict)
+    stored: Callable[[], Any] | None = None
+    kept: LayerRecord | None = None
 
     @property
     def title(self) -> str:
@@ -75,31 +81,70 @@ class Record:
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
     def matrices(self) -> Iterator[Any]:
-        """The layer's matrices scaled as weightwatcher scales them: as they are stored where that changes nothing."""
-        for matrix in self.ww_layer.Wmats:
-            yield matrix if self.scale == 1 else to_numpy(matrix) * np.sqrt(self.scale)
+        """`own_matrices` scaled as weightwatcher scales them: as they are stored where that changes nothing."""
+        matrices, scale = self.own_matrices()
+        for matrix in matrices:
+            yield matrix if scale == 1 else to_numpy(matrix) * np.sqrt(scale)
 
-    def layout(self) -> dict[str, str]:
-        """What was taken out of the tensor, and how that is known; empty where weightwatcher combined layers."""
-        if self.job is None or self.job.part is None:
-            return {"layout": "", "layout_from": ""}
-        return {"layout": self.job.part.layout, "layout_from": self.job.layout_from}
+    def own_matrices(self) -> tuple[list[Any], float]:
+        """The layer's matrices with the values that are stored, and what to multiply their eigenvalues with."""
+        weight = None if self.stored is None else as_computed(self.stored())
+        if weight is None or not is_cut_by_weightwatcher(weight):
+            return list(self.ww_layer.Wmats), self.scale
+        return [weight[(..., *place)] for place in np.ndindex(*weight.shape[2:])], self.norm
 
-    def close(self, detX: bool, release: bool, randomize: bool = False) -> None:
+    @property
+    def is_cut(self) -> bool:
+        """True where weightwatcher's values are not those that are stored."""
+        return self.stored is not None and is_cut_by_weightwatcher(as_computed(self.stored()))
+
+    def identity(self, position: int) -> dict[str, Any]:
+        """What is known of the row without a value of the weights."""
+        known: dict[str, Any] = {"layout": "", "layout_from": "", "tensor": self.tensor or self.longname}
+        if self.job is not None:
+            known |= {name: value for name, value in self.job.identity().items() if value is not None}
+        return {**known, "longname": self.longname, "slice": self.label, "row_origin": self.origin}
+
+    def close(self, position: int, settings: Settings, release: bool) -> None:
         """Keep the row and, when nothing later needs the layer, let its weights go."""
-        self.theirs = self.ww_layer.get_row()
-        note = self.job.note if self.job is not None else ""
-        self.row = {"slice": self.label, "row_origin": self.origin, "reason": self.failure or note}
-        self.row |= self.layout()
-        if self.result is not None:
-            detX_num = getattr(self.ww_layer, "detX_num", None)
-            self.row.update(table.row(self.result, detX=detX, detX_num=detX_num, randomize=randomize))
-        if self.farms is not None:
-            self.row.update(table.farms_row(self.farms))
+        theirs = without_fit(self.ww_layer.get_row(), self.origin, self.failure)
+        reason = self.failure or (self.job.note if self.job is not None else "") or _no_fit(theirs, self.longname)
+        extras: dict[str, Any] = {FARMS: self.farms} if self.farms is not None else {}
+        status = FAILED if self.failure else ANALYZED
+        kept = LayerRecord(position, self.identity(position), status, reason, theirs=theirs, extras=extras)
+        self.kept = kept if self.result is None else self.with_findings(kept, self.result, settings)
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.shuffled = self.traps = None
+        self.ww_layer = self.result = self.shuffled = self.traps = self.stored = None
         self.spectra, self.draws = [], iter(())
+
+    def with_findings(self, kept: LayerRecord, result: LayerResult, settings: Settings) -> LayerRecord:
+        """The record with the spectrum, what was asked of the entries, and our columns."""
+        found = {TRAPS: result.traps, STRENGTHS: result.strengths}
+        extras = {**kept.extras, **{name: value for name, value in found.items() if value is not None}}
+        kept = replace(kept, spectrum=result.spectrum, extras=extras)
+        cells = attempt(self.title, "no findings", lambda: cells_of(kept, result))
+        if cells.value is None:
+            return replace(kept, status=FAILED, reason=cells.reason)
+        return replace(kept, cells=cells.value, cells_of=key_of(settings))
+
+
+def without_fit(theirs: dict[str, Any], origin: str, failure: str) -> dict[str, Any]:
+    """weightwatcher's cells of a row; of a fit that there is not no judgement, and in our rows no -1."""
+    if failure:
+        theirs = {**theirs, "status": "failed"}
+    if theirs.get("status") != "failed":
+        return theirs
+    if not failure and origin == "setol_ww":
+        theirs = {**theirs, **dict.fromkeys(SENTINELS, np.nan)}
+    return {**theirs, "warning": ""} if isinstance(theirs.get("warning"), str) else theirs
+
+
+def _no_fit(theirs: dict[str, Any], longname: str) -> str:
+    """The reason of a row whose fit failed."""
+    if theirs.get("status") != "failed":
+        return ""
+    return f"layer {longname}: no power law fits its {theirs.get('num_evals', 0):.0f} eigenvalues"
 
 
 @dataclass
@@ -107,7 +152,8 @@ class Run:
     """One call of analyze.
 
     `jobs` is the plan, `limits` are those that the user gave and `beyond` what they leave out, by the position of the
-    job; `seed` is that of the shuffles, `ahead` has the threads.
+    job; `layers` is for weightwatcher, where it chooses itself; `seed` is that of the shuffles, `ahead` has the
+    threads.
     """
 
     entries: list[WeightTensor]
@@ -117,13 +163,19 @@ class Run:
     settings: Settings
     limits: dict[str, int]
     jobs: list[Job]
+    layers: Any
     progress: bool | None
     randomize: bool = False
     seed: int = 0
     farms: bool = False
     ahead: Ahead = field(default_factory=Ahead)
+    generator: np.random.RandomState = field(init=False)
     records: list[Record] = field(default_factory=list)
     beyond: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # The stream of `numpy.random.seed`, which weightwatcher's shuffles would come from.
+        self.generator = np.random.RandomState(self.seed)
 
     def record_of(self, ww_layer: Any) -> Record:
         """The record of the layer weightwatcher is working on."""
@@ -133,28 +185,18 @@ class Run:
         """Shape of the tensor a record is of; empty where it is not known."""
         return next((tuple(entry.shape) for entry in self.entries if entry.name == record.tensor), ())
 
-    def frame(self) -> pd.DataFrame:
-        """weightwatcher's table with our columns behind it."""
-        known = {name for record in self.records for name in record.theirs}
+    def results(self, options: Options, about: dict[str, Any]) -> Results:
+        """Every row with its spectrum: weightwatcher's columns before ours."""
+        kept = [record.kept for record in self.records if record.kept is not None]
+        known = {name for record in kept for name in record.theirs}
         if "alpha" not in known:
             known |= {*THEIR_COLUMNS, *(THEIR_DETX_COLUMNS if self.detX else [])}
-        lead = ["layer_id", "name"]
-        columns = [
-            *lead,
-            *sorted(known - set(lead)),
-            *IDENTITY,
-            *table.names(self.detX, self.settings.quality, self.randomize),
-        ]
-        columns += [column.name for column in table.FARMS_COLUMNS if self.farms]
-        for record in self.records:
-            if record.failure:
-                record.theirs["status"] = "failed"
-            elif record.origin == "setol_ww" and record.theirs.get("status") == "failed":
-                record.theirs.update(dict.fromkeys(SENTINELS, np.nan))
-        rows = [record.theirs | record.row for record in self.records]
-        values = {name: as_column([row.get(name, np.nan) for row in rows]) for name in columns}
-        values["status"] = np.array(values["status"], dtype=object)
-        return pd.DataFrame(values)
+        lead = ("layer_id", "name")
+        before = (*lead, *sorted(known - set(lead)))
+        # What weightwatcher did not come to is no number of ours.
+        rows = [replace(one, theirs={name: one.theirs.get(name, np.nan) for name in before}) for one in kept]
+        form = TableForm(before=(*before, *IDENTITY), after=(), objects=("status",))
+        return Results.from_records(rows, options, about, form=form, coverage=self.coverage())
 
     def coverage(self) -> list[dict[str, Any]]:
         """What became of every tensor of two or more dimensions."""
@@ -194,10 +236,3 @@ class Run:
             remarks = [job.note for job in jobs if job.note and not job.skipped]
             return "analyzed", "; ".join(dict.fromkeys(remarks))
         return "skipped", "; ".join(note for note in notes if note) or NOT_OURS
-
-
-def as_column(values: list[Any]) -> Any:
-    """A numeric array where all values are numbers, which pandas need not look at one by one; else the list."""
-    if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
-        return np.array(values)
-    return values

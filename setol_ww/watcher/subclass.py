@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import contextvars
+import copy
 import functools
 import inspect
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,22 +18,29 @@ import pandas as pd
 
 from ..core.arrays import FloatArray
 from ..core.boundary import attempt
-from ..core.checks import one_of, seed_of
+from ..core.checks import one_of
 from ..core.errors import InvalidInput
-from ..core.manners import quiet
-from ..layer.result import Settings, analyze_spectrum
+from ..core.options import Options
+from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.scaled import is_moderate
+from ..results.coverage import Told
+from ..results.record import settings_of
+from ..results.results import Results
 from ..scanning.pools import number_of_jobs
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job, plan
-from ..weights.tensors import steady
+from ..weights.selector import Selector
 from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
 from .records import COVERAGE_COLUMNS, Record, Run
+from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DELTA_ES, LAYER_TYPE, arguments_by_name, package, refuse_invalid
+from .upstream import DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -67,7 +76,7 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per layer, WeightWatcher's rows first and in its order, then what WeightWatcher passes over.
-        `attrs["coverage"]` lists what became of every tensor.
+        `attrs["coverage"]` lists what became of every tensor, as `WeightWatcher.coverage` does in a table.
 
     Raises
     ------
@@ -90,7 +99,38 @@ def analyze(model: Any, detX: bool = True, **options: Any) -> pd.DataFrame:
     return WeightWatcher().analyze(model, detX=detX, **options)
 
 
-class WeightWatcher(package.WeightWatcher):
+def examine(source: Any, detX: bool = True, **options: Any) -> Results:
+    """What `analyze` does, with the spectra kept: every later question without the weights.
+
+    Parameters
+    ----------
+    source, detX, **options
+        As for `setol_ww.analyze`.
+
+    Returns
+    -------
+    Results
+        `.table()` is the table of `analyze`; `.save("NAME.setol")` keeps it in a few megabytes.
+
+    Raises
+    ------
+    InvalidInput, UnreadableCheckpoint
+        As `analyze`.
+
+    Examples
+    --------
+    >>> import numpy as np, setol_ww as ww
+    >>> results = ww.examine(np.random.default_rng(0).normal(size=(60, 40)))
+    >>> results.layers, results.table(quality=False)["erg_rank"].tolist()
+    ([('matrix', '')], [31])
+    """
+    watcher = WeightWatcher()
+    watcher.analyze(source, detX=detX, **options)
+    assert watcher.results is not None
+    return watcher.results
+
+
+class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     """weightwatcher's class with SETOL columns, per-layer isolation and an account of every tensor.
 
     Parameters
@@ -104,6 +144,8 @@ class WeightWatcher(package.WeightWatcher):
     ----------
     details : DataFrame
         The table of the last analysis.
+    results : Results
+        The spectra of the last analysis: other settings and new columns without the weights.
     coverage : DataFrame
         One row per tensor of two or more dimensions: longname, shape, dtype, n_params, status (`analyzed`,
         `skipped`, `failed`) and reason.
@@ -117,18 +159,22 @@ class WeightWatcher(package.WeightWatcher):
     """
 
     def __init__(self, model: Any = None, framework: Any = None, base_model: Any = None, log_level: Any = None) -> None:
-        with quiet():
-            super().__init__(None, framework)
+        super().__init__(None, framework)
         if log_level:
             logging.getLogger("weightwatcher").setLevel(log_level)
+        self.results: Results | None = None
         self._given: Given | None = None
         self._run: Run | None = None
-        self.coverage = pd.DataFrame(columns=COVERAGE_COLUMNS)
         if model is not None:
-            with quiet():
-                self._adopt(model)
-        self._own_base_model = None if base_model is None else adapt(base_model).model
-        self.base_model = self._own_base_model
+            self._adopt(model)
+        self._own_base_model = base_model
+        self.base_model = None if base_model is None else adapt(base_model).model
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What became of every tensor of two or more dimensions in the last analysis."""
+        told = [] if self.details is None else self.details.attrs.get("coverage", [])
+        return pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
 
     def analyze(
         self,
@@ -140,6 +186,8 @@ class WeightWatcher(package.WeightWatcher):
         progress: bool | None = None,
         device: str = "cpu",
         farms: bool = False,
+        uncertainty: int = 0,
+        layouts: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> pd.DataFrame:
         """Analyse the model; takes every argument of weightwatcher's `analyze` and these.
@@ -171,6 +219,11 @@ class WeightWatcher(package.WeightWatcher):
         farms : bool
             Add `farms_*`: the exponent of square windows of each matrix, one aspect ratio whatever its shape, with
             an uncertainty (`setol_ww.fit_submatrices`). The other columns stay those of the whole matrix.
+        uncertainty : int
+            Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
+        layouts : mapping of str to str, optional
+            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32", "*.table": "skip"}`;
+            docs/layouts.md has the words.
 
         Returns
         -------
@@ -186,124 +239,162 @@ class WeightWatcher(package.WeightWatcher):
         number = number_of_jobs(n_jobs)
         if check_device(device) != "cpu" and engine != "fast":
             raise InvalidInput(f"device={device!r} with engine={engine!r} was asked; accepted is engine='fast' with it")
-        one_of("quality", quality, (True, False))
-        one_of("farms", farms, (True, False))
-        seed = seed_of(seed)
         options = arguments_by_name(self, args, kwargs)
-        given, base_model = options.pop("model", None), options.pop("base_model", None)
         asked_layers = options.pop("layers", None)
-        with quiet(seed):
-            refuse_invalid(options)
-            if given is not None:
-                self._adopt(given)
-            # A base model given here is for this call alone.
-            self.base_model = self._own_base_model if base_model is None else adapt(base_model).model
-            if self._given is None:
-                raise InvalidInput(asked(None))
-            # Threads on one GPU gain nothing, and share its memory.
-            with Ahead(number if device == "cpu" else 1) as ahead:
-                self._run = Run(
-                    entries=self._given.entries,
-                    engine=engine,
-                    device=device,
-                    detX=bool(options.get("detX") or options.get("ERG")),
-                    settings=Settings(quality=quality),
-                    limits={name: options[name] for name in LIMITS if name in options},
-                    jobs=self._planned(asked_layers, options),
-                    progress=progress,
-                    randomize=bool(options.get("randomize")),
-                    seed=seed,
-                    farms=farms,
-                    ahead=ahead,
-                )
-                return self._carry_out(self._run, options)
+        told = Options(
+            layers=Selector.of(asked_layers).asked,
+            seed=seed,
+            quality=quality,
+            uncertainty=uncertainty,
+            farms=farms,
+            device=device,
+            n_jobs=n_jobs,
+            layouts=dict(layouts or {}),
+            progress=progress,
+        )
+        worker = self._prepared(options.get("model"), options.get("base_model"))
+        jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
+        params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
+        told = told.changed(detX=bool(params["detX"]), randomize=bool(params["randomize"]))
+        # Threads on one GPU gain nothing, and share its memory.
+        with Ahead(number if device == "cpu" else 1) as ahead:
+            worker._run = Run(
+                entries=worker._given.entries,
+                engine=engine,
+                device=device,
+                detX=params["detX"],
+                settings=settings_of(told),
+                limits={name: options[name] for name in LIMITS if name in options},
+                jobs=jobs,
+                layers=upstream_layers,
+                progress=progress,
+                randomize=params["randomize"],
+                seed=told.seed,
+                farms=farms,
+                ahead=ahead,
+            )
+            # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
+            results = contextvars.copy_context().run(worker._carry_out, params, told)
+        details = results.table()
+        told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
+        details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
+        # At once: an interrupt or another thread's analysis never leaves parts of two.
+        self.__dict__.update(results=results, details=details)
+        return details
 
-    def _planned(self, layers: Any, options: dict[str, Any]) -> list[Job]:
-        """The jobs; where weightwatcher combines layers it takes `layers` itself."""
+    def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
+        """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
+        worker, known = copy.copy(self), self._given
+        if model is not None:
+            worker._adopt(model)
+            self._take_over(worker)
+        elif known is None:
+            raise InvalidInput(asked(None))
+        else:
+            # Weights or modules may have been replaced since it was looked at, and `model` itself.
+            worker._adopt(known.source if self.model is known.model else self.model)
+        # A base model given here is for this call alone.
+        base = self._own_base_model if base_model is None else base_model
+        worker.base_model = None if base is None else adapt(base).model
+        return worker
+
+    def _planned(self, layers: Any, options: dict[str, Any], layouts: Mapping[str, str]) -> tuple[list[Job], Any]:
+        """The jobs, and what weightwatcher is to be told of `layers`: where it combines layers it chooses itself."""
         assert self._given is not None
         if self._combines(options) or self._given.is_foreign:
-            if layers is not None:
-                options["layers"] = layers
-            return []
-        return plan(self._given.entries, layers, start_ids=options.get("start_ids"))
+            if layouts:
+                raise InvalidInput(f"layouts={dict(layouts)!r} was asked where weightwatcher combines layers by itself")
+            return [], [] if layers is None else layers
+        given, start = self._given, options.get("start_ids")
+        return plan(given.entries, layers, layouts, config=given.config, start_ids=start), []
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""
         return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
 
-    def _carry_out(self, run: Run, options: dict[str, Any]) -> pd.DataFrame:
-        try:
-            with steady(self.model):
-                super().analyze(**options)
-            self.details = run.frame()
-        finally:
-            self._run = None
-        told = run.coverage()
-        self.coverage = pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
-        self.details.attrs["coverage"] = told
-        return self.details
+    def _carry_out(self, params: dict[str, Any], told: Options) -> Results:
+        run, given = self._run, self._given
+        assert run is not None
+        assert given is not None
+        with np.errstate(all="ignore"), drawing_from(run.generator):
+            iterator = self.make_layer_iterator(self.model, run.layers, params, self.base_model)
+            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params))
+            try:
+                walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
+            finally:
+                figures.clf()
+            return run.results(told, {"source": given.described})
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
 
-        A fit that failed or has fewer than 8 eigenvalues enters no mean of fits, and nothing that is not
-        finite enters any; weightwatcher averages its -1 for a failed fit. The means of the quality columns are
-        geometric: the quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer
-        outside the domain of a reading does not enter its mean.
+        weightwatcher's keys are means over its own rows; a fit that failed enters no mean of fits, where
+        weightwatcher averages its -1, and nothing that is not finite enters any. Ours are means over all rows of at
+        least 8 eigenvalues; a key without a value is left out. The means of the quality columns are geometric: the
+        quality of a model is a product over its layers (arXiv 2507.17912, Eqs. 7-8; errata E5); a layer outside the
+        domain of a reading does not enter its mean.
         """
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
-        every = pd.Series(True, index=details.index)
-        enough = details["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in details else every
-        fitted = enough & (details["status"] == "success") if "status" in details else enough
-        summary = {}
-        for name in (*SUMMARY, *SUMMARY_OURS):
-            if name not in details:
-                continue
-            values = details[name].where(fitted if name in SUMMARY_OF_FITS else enough).astype(float)
-            summary[name] = float(values.where(np.isfinite(values)).mean())
+        # As arrays: what pandas looks up or selects sets warning filters.
+        columns = {name: values.to_numpy() for name, values in details.items()}
+        every = np.ones(len(details), dtype=bool)
+        success = columns["status"] == "success" if "status" in columns else every
+        theirs = columns["row_origin"] == "weightwatcher" if "row_origin" in columns else every
+        enough = columns["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in columns else every
+        found = {}
+        for name in SUMMARY:
+            if name in columns:
+                found[name] = mean_of(columns[name][theirs & success if name in SUMMARY_OF_FITS else theirs])
+        for name in SUMMARY_OURS:
+            if name in columns:
+                found[name] = mean_of(columns[name][enough])
         for name in SUMMARY_GEOMETRIC:
-            if name in details:
-                values = details[name].where(enough).astype(float)
+            if name in columns:
+                values = columns[name][enough].astype(float)
                 with np.errstate(divide="ignore"):
-                    summary[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
-        return summary
+                    found[name] = math.exp(mean_of(np.log(values[values >= 0]), least=-math.inf))
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
-    def describe(self, model: Any = None, *args: Any, **kwargs: Any) -> pd.DataFrame:
-        """weightwatcher's own table of layers and sizes, without analysing them."""
-        with quiet():
-            if model is not None:
-                self._adopt(model)
-            return super().describe(None, *args, **kwargs)
+    def describe(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """weightwatcher's own table of layers and sizes, without analysing them; takes its arguments."""
+        options = arguments_by_name(self, args, kwargs, DESCRIBE)
+        params = parameters(options, DESCRIBE)
+        worker = self._prepared(options.get("model"), options.get("base_model"))
+        layers = worker.make_layer_iterator(worker.model, options.get("layers", []), params, worker.base_model)
+        rows = []
+        for layer in layers:
+            if not layer.skipped and layer.has_weights:
+                pooled = layer.num_components if params["conv2d_fft"] else layer.M * layer.rf
+                layer.add_column("num_evals", pooled if params["pool"] else layer.M)
+                rows.append(layer.get_row())
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pd.DataFrame({name: [row.get(name, np.nan) for row in rows] for name in names})
+
+    def set_model_(self, model: Any, base_model: Any = None) -> None:
+        """weightwatcher's, but a model that is set stays as it was taken in."""
+        if model is not None and model is not self.model:
+            super().set_model_(model, base_model)
 
     # What weightwatcher calls while it walks the layers.
-
-    def make_layer_iterator(
-        self, model: Any = None, layers: Any = (), params: Any = None, base_model: Any = None
-    ) -> Iterator[Any]:
-        """Every layer analysed and its row kept; then nothing is left for weightwatcher's loop, nor its row tables.
-
-        weightwatcher's own iterator outside `analyze`.
-        """
-        iterator = super().make_layer_iterator(model=model, layers=layers, params=params, base_model=base_model)
-        if self._run is None or self._given is None:
-            return iterator
-        walk = Walk(iterator, self._given, params, self._run, self._combines(params), self._as_stored(params))
-        walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
-        return iter(())
 
     def _steps(self, ww_layer: Any, params: Any) -> None:
         """What weightwatcher's loop does with a layer, in its order."""
         self.apply_normalize_Wmats(ww_layer, params)
+        if params["conv2d_fft"]:
+            # Complex ones are cast to float64 later, of which numpy warns.
+            ww_layer.Wmats = [np.real(matrix) for matrix in ww_layer.Wmats]
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
-            record.farms = fit_submatrices(ww_layer.Wmats, device=self._run.device)
-        if ww_layer.evals is None:
-            return
+            record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
         if record is not None and self._run is not None and self._has_traps(record, params):
             record.traps = self._run.ahead.later(self._traps_of, record)
+        if ww_layer.evals is None:
+            if record is not None and record.traps is not None:
+                self._add_traps(record)
+            return
         draws_deltas = params[DELTA_ES] and params["plot"]
         self.apply_powerlaw(ww_layer, params)
         if params["mp_fit"]:
@@ -327,12 +418,16 @@ class WeightWatcher(package.WeightWatcher):
         Where only our own numerics read the weights, their eigenvalues are scaled instead.
         """
         record = self._record(ww_layer)
-        if record is None or (self._engine() == "reference" and record.origin == "weightwatcher"):
+        if record is None:
             return super().apply_normalize_Wmats(ww_layer, params)
-        if params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D):
+        is_scaled = params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D)
+        record.norm = ww_layer.conv2d_count / 2.0 if is_scaled else 1.0
+        if self._engine() == "reference" and record.origin == "weightwatcher":
+            return super().apply_normalize_Wmats(ww_layer, params)
+        if is_scaled:
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
             if self._as_stored(params):
-                record.scale = ww_layer.conv2d_count / 2.0
+                record.scale = record.norm
             else:
                 ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
@@ -346,15 +441,29 @@ class WeightWatcher(package.WeightWatcher):
             record.failure = self._why_undefined(record)
         if not record.failure:
             super().apply_esd(ww_layer, params)
-        # A Gram matrix tells by itself that an entry is not finite.
-        if not record.failure and not np.isfinite(ww_layer.sv_max):
-            record.failure = self._why_undefined(record)
-            if record.failure:
-                ww_layer.columns = []
+        # A Gram matrix tells by itself that an entry is not finite, or beyond what can be squared.
+        if not record.failure and not np.isfinite(ww_layer.evals).all():
+            ww_layer.columns = []
+            record.failure = self._why_undefined(record) or self._beyond_weightwatcher(record)
         if record.failure:
             logger.info("%s", record.failure)
             ww_layer.evals = None
         return ww_layer
+
+    def _beyond_weightwatcher(self, record: Record) -> str:
+        """Why weightwatcher has no spectrum of finite entries, after ours is there."""
+        assert self._run is not None
+        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
+        return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
+
+    def _own_spectrum(self, record: Record) -> Spectrum:
+        """Of the values that are stored, at any scale."""
+        assert self._run is not None
+        matrices, scale = record.own_matrices()
+        return Spectrum.from_slices(matrices, device=self._run.device).times(scale)
+
+    def _strengths_of(self, record: Record) -> Strengths:
+        return strengths_of(self._turned(record, record.own_matrices()[0])[0])
 
     def apply_random_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's randomised spectrum; a failure costs these columns and the row its status."""
@@ -387,7 +496,7 @@ class WeightWatcher(package.WeightWatcher):
         record = self._run.records[-1]
         if record.shuffled is None:
             # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.draws = replicas(Wmats, num_replicas + 1)
+            record.draws = replicas(Wmats, num_replicas + 1, self._run.generator.shuffle)
             record.shuffled = self._spectra(record.draws)
         number = num_replicas * len(Wmats)
         found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
@@ -424,10 +533,25 @@ class WeightWatcher(package.WeightWatcher):
         ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
-            record.result = analyze_spectrum(spectrum_of(ww_layer, record.precision), self._run.settings)
+            spectrum = self._spectrum_of(ww_layer, record, params)
+            # The entries belong to the spectrum unless weightwatcher made another one of them.
+            own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+            fits = own and spectrum.slices == len(ww_layer.Wmats)
+            strengths = self._strengths_of(record) if fits else None
+            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
             if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
+
+    def _spectrum_of(self, ww_layer: Any, record: Record, params: Any) -> Spectrum:
+        """weightwatcher's eigenvalues; decomposed again where its values are not those stored, or lost in squares."""
+        found = spectrum_of(ww_layer, record.precision)
+        whole = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
+        if whole and found.num_evals == len(ww_layer.Wmats) * found.M:
+            largest = float(ww_layer.evals[-1])
+            if record.is_cut or not is_moderate(largest):
+                return self._own_spectrum(record)
+        return found
 
     def _add_traps(self, record: Record) -> None:
         """The traps that were begun; a search that fails costs their columns and the row its status."""
@@ -454,20 +578,26 @@ class WeightWatcher(package.WeightWatcher):
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None
-        return self._run.randomize and not record.failure and not any(params[mode] for mode in OTHER_SPECTRA)
+        has_spectrum = record.result is not None or (not record.failure and record.ww_layer.evals is not None)
+        return self._run.randomize and has_spectrum and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
-        matrices, shape = list(record.matrices()), self._run.shape_of(record)
-        kernel = None
+        matrices, kernel = self._turned(record, list(record.matrices()))
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+
+    def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
+        """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""
+        assert self._run is not None
+        shape = self._run.shape_of(record)
         if len(shape) > 2 and math.prod(shape[2:]) == len(matrices):
             # weightwatcher turns the slices of a kernel with more inputs than outputs.
             if matrices[0].shape == shape[:2]:
-                kernel = shape[2:]
-            elif matrices[0].shape == shape[1::-1]:
-                matrices, kernel = [matrix.T for matrix in matrices], shape[2:]
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+                return matrices, shape[2:]
+            if matrices[0].shape == shape[1::-1]:
+                return [matrix.T for matrix in matrices], shape[2:]
+        return matrices, None
 
     def _engine(self) -> str:
         return self._run.engine if self._run else "reference"
@@ -477,14 +607,24 @@ class WeightWatcher(package.WeightWatcher):
         return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
 
     def _why_undefined(self, record: Record) -> str:
-        bad = bad_entries(record.ww_layer.Wmats)
+        bad = bad_entries(record.own_matrices()[0])
         return f"layer {record.title}: {bad}" if bad else ""
 
     def _record(self, ww_layer: Any) -> Record | None:
         return self._run.record_of(ww_layer) if self._run else None
 
     def _adopt(self, model: Any) -> None:
-        self._given = adapt(model)
-        self.model, self.framework = self._given.model, None
-        self.set_model_(None)
-        self.load_framework_imports(self.framework)
+        given = adapt(model)
+        framework = self.infer_framework(given.model)
+        self.load_framework_imports(framework)
+        self.__dict__.update(_given=given, model=given.model, framework=framework)
+
+    def _take_over(self, other: WeightWatcher) -> None:
+        self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
+
+
+def mean_of(values: np.ndarray, least: float = np.nextafter(-math.inf, 0)) -> float:
+    """The mean of what is finite (from `least` on); NaN where nothing is."""
+    values = values.astype(float)
+    kept = values[(values >= least) & (values < math.inf)]
+    return float(np.mean(kept)) if kept.size else math.nan

@@ -1,7 +1,7 @@
 """Work done by threads before the walk asks for it: spectra of the next layers, shuffles, traps.
 
 Gram matrices, their eigenvalues and shuffles work without Python's lock (the eigenvectors of traps and rank-deficient
-layers do not), so threads are enough, and no weight is copied to another process. What numpy's global generator gives
+layers do not), so threads are enough, and no weight is copied to another process. What the generator of the run gives
 is drawn by the walk itself in its order, and every decomposition has the BLAS threads of the caller: the numbers are
 those of one job, to the last bit.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
 import threadpoolctl
 
 logger = logging.getLogger(__name__)
@@ -85,8 +86,15 @@ class Ahead:
 
     def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
         assert self.pool is not None
-        # numpy's error state is the caller's.
-        return self.pool.submit(contextvars.copy_context().run, work, *arguments)
+        # numpy's error state is the caller's; before numpy 2 it is not part of the context.
+        inherited = functools.partial(with_errors, np.geterr(), work, *arguments)
+        return self.pool.submit(contextvars.copy_context().run, inherited)
+
+
+def with_errors(state: Any, work: Callable[..., Result], *arguments: Any) -> Result:
+    """The result of `work` under an error state of numpy."""
+    with np.errstate(**state):
+        return work(*arguments)
 
 
 def blas_pools() -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..core.arrays import EPS_FLOAT64, precision, to_numpy
+from ..core.arrays import EPS_FLOAT64, as_weightwatcher_reads, precision, to_numpy
 from ..core.boundary import attempt
+from ..core.plain import as_computed
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
-from ..weights.tensors import WeightTensor
-from .model import Given, LazyStateDict, as_cut, as_is
+from ..weights.tensors import WeightTensor, weight_as_it_acts
+from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
 
@@ -25,7 +26,7 @@ class StoredModuleLayer(rooms.PyTorchLayer):
 
     def get_weights_and_biases(self) -> tuple[bool, Any, bool, Any]:
         """weightwatcher's (has weights, weights, has biases, biases); biases are not looked at."""
-        return True, as_cut(self.layer.weight), False, None
+        return True, as_weightwatcher_reads(weight_as_it_acts(self.layer)), False, None
 
 
 class StoredMappingLayer(rooms.PyStateDictLayer):
@@ -84,7 +85,7 @@ class Walk:
                 if not record.failure:
                     outcome = attempt(record.title, "not analysed", functools.partial(steps, record.ww_layer))
                     record.failure = record.failure or outcome.reason
-                record.close(self.run.detX, release=not self.own_only, randomize=self.run.randomize)
+                record.close(len(self.run.records) - 1, self.run.settings, release=not self.own_only)
                 if lazy is not None:
                     lazy.forget()
                 bar.update()
@@ -105,12 +106,14 @@ class Walk:
         for ww_layer in self.iterator:
             job = whole.get(self.tensor_of(ww_layer))
             # A layer beyond its own limits weightwatcher walks past.
-            if job is not None and not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
+            if job is None or job.part is None or not job.part.is_weightwatchers:
+                continue
+            if not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
                 done.add(job.position)
                 yield self.upstream_record(ww_layer, job)
         by_name = {entry.name: entry for entry in self.given.entries}
         # A tensor is loaded once for all of its parts.
-        load = functools.lru_cache(maxsize=1)(lambda name: by_name[name].load())
+        load = functools.lru_cache(maxsize=1)(lambda name: as_computed(by_name[name].load()))
         for job in self.run.jobs:
             if not job.skipped and job.position not in done:
                 yield from self.own_record(job, functools.partial(_matrices, job, by_name[job.tensor], load))
@@ -119,9 +122,16 @@ class Walk:
         """The record of a layer of weightwatcher's."""
         tensor = job.tensor if job is not None else self.tensor_of(ww_layer)
         record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor, job=job)
+        # Where layers are combined there is no tensor that is stored.
+        record.stored = None if job is None else self.stored[job.tensor]
         if getattr(ww_layer.weights, "dtype", None) == np.float64:
             record.precision = EPS_FLOAT64
         return record
+
+    @functools.cached_property
+    def stored(self) -> dict[str, Callable[[], Any]]:
+        """What loads a tensor as it is stored, by name."""
+        return {entry.name: entry.load for entry in self.given.entries}
 
     def module_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
@@ -137,8 +147,10 @@ class Walk:
             number = index + (self.params[START_IDS] or 0)
             made = functools.partial(kind, module, number, longname=prefix)
             layer = attempt(prefix, "not loaded", made).value
+            # What has no values here gets a failed row of its own.
+            weight = attempt(prefix, "not loaded", functools.partial(_plain_weight, module)).value
             dimensions = 4 if layer is not None and layer.the_type == LAYER_TYPE.CONV2D else 2
-            if layer is None or module.weight.dim() != dimensions:
+            if layer is None or weight is None or weight.ndim != dimensions:
                 continue
             if layer.the_type not in (LAYER_TYPE.NORM, LAYER_TYPE.UNKNOWN):
                 yield layer
@@ -178,7 +190,7 @@ class Walk:
             self.run.beyond[job.position] = why
             return
         record = Record(layer, job.longname, "setol_ww", job.tensor, part.label, part.kind == "kernel", job=job)
-        convert = as_is if self.as_stored else to_numpy
+        convert = as_computed if self.as_stored else to_numpy
         read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in matrices()])
         record.failure = read.reason
         layer.Wmats = read.value or []
@@ -204,6 +216,10 @@ def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list
     if entry.recipe is None:
         return job.part.matrices(load(entry.name))
     return job.part.matrices_of_cut(entry.read(job.part.index(entry.shape)))
+
+
+def _plain_weight(module: Any) -> Any:
+    return as_computed(weight_as_it_acts(module))
 
 
 def _weight_of(prefix: str) -> str:

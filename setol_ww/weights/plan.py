@@ -17,6 +17,17 @@ from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
 
+#: Classes that tell nothing of the parameters they hold.
+CONTAINERS = (
+    "Module",
+    "GraphModule",
+    "InterpreterModule",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+    "ModuleDict",
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -145,9 +156,9 @@ def plan(
         What to analyse, see `setol_ww.weights.selector`; the rest is skipped with that reason.
     layouts : mapping of str to str, optional
         What the user says of tensors: patterns of their names, and how to read them (`qkv:64,32,32`, `stack:8`,
-        `kernel:0,1`, `skip`, ...).
+        `kernel:0,1`, `skip`, ...; docs/layouts.md has all).
     config : mapping, optional
-        The config beside a checkpoint.
+        The config beside a checkpoint, or that of a module.
     start_ids : int, optional
         The first layer id: 0 for modules and 1 for mappings by default.
 
@@ -160,9 +171,10 @@ def plan(
     --------
     >>> import numpy as np
     >>> from setol_ww.weights.tensors import mapping_tensors
-    >>> jobs = plan(mapping_tensors({"attn.qkv.weight": np.zeros((96, 32)), "norm.weight": np.zeros(32)}), "attn.qkv")
-    >>> [(job.title, job.part.rows) for job in jobs]
-    [('attn.qkv', 96), ('attn.qkv [q]', 32), ('attn.qkv [k]', 32), ('attn.qkv [v]', 32)]
+    >>> tensors = mapping_tensors({"attn.qkv_proj.weight": np.zeros((64, 32)), "norm.weight": np.zeros(32)})
+    >>> config = {"model_type": "phi3", "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    >>> [(job.label, job.part.rows, job.layout_from) for job in plan(tensors, config=config)]
+    [('', 64, 'config'), ('q', 32, 'config'), ('k', 16, 'config'), ('v', 16, 'config')]
     """
     asked = dict(layouts or {})
     ids = layer_ids(tensors, start_ids)
@@ -201,7 +213,8 @@ def _reading(
     """Which matrices a tensor holds; None for one that is no weight or stands for another."""
     if tensor.unfit or tensor.same_as:
         return None
-    situation = Situation(tensor.name, tensor.shape, tensor.owner, tensor.facts, shapes, config)
+    owner = "" if tensor.owner in CONTAINERS else tensor.owner
+    situation = Situation(tensor.name, tensor.shape, owner, tensor.facts, shapes, config)
     for pattern, words in asked.items():
         if tensor.name == pattern or fnmatchcase(tensor.name, pattern):
             return read_as_asked(situation, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.arrays import dtype_word
+from ..core.plain import is_subclass, looked_at
+from .layouts.skip import no_weight
 
 if TYPE_CHECKING:
     from .schemes import Recipe
@@ -23,7 +25,12 @@ READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 # Attributes of modules that tell how their weight is laid out.
-FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
+FACTS = ("groups", "in_channels", "out_channels", "kernel_size")
+# Those of the module that holds it (an attention holds a fused projection).
+HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
+# Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
+FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Last words of tensors that belong to packed ones: scales, zero points, tables.
 SCALES = re.compile(
     r"(w?scales?|scale_inv|scales_and_zeros|w?zeros?|zero_points?|qzeros|absmax|nested_absmax|quant_map|biases|qbiases|"
@@ -62,7 +69,8 @@ class WeightTensor:
         Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
         out of the loaded tensor.
     facts : mapping
-        Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
+        Attributes of the module that tell a layout (`FACTS`); `holder`, the class of the module that holds it, and
+        that one's (`holder.num_heads`, ...: `HOLDER_FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
     recipe : Recipe, optional
@@ -138,50 +146,51 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
         # A packed layer of torch.ao is its weight and its bias.
         if isinstance(tensor, tuple) and tensor and getattr(tensor[0], "is_quantized", False):
             tensor = tensor[0]
-        if getattr(tensor, "is_quantized", False):
+        with looked_at():
+            is_quantised = bool(getattr(tensor, "is_quantized", False))
+            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
+            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor and not is_quantised else ""
+        if is_quantised:
             entries += _quantised(name, tensor)
             continue
-        if not hasattr(tensor, "dtype") or not (hasattr(tensor, "shape") or hasattr(tensor, "is_nested")):
+        if not is_tensor:
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
-        same_as = first_name.setdefault(_memory(tensor), name)
         entries.append(_entry(name, tensor, tensors, same_as="" if same_as == name else same_as))
     return entries
 
 
 def module_tensors(model: Any) -> list[WeightTensor]:
-    """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
+    """Entries of a torch module: each parameter once, under its first name, and its buffers.
+
+    A buffer that is called no weight is listed with that reason; one that a quantised module packs is listed too.
+    """
     entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     also = _other_names(model)
-    for index, (prefix, module) in enumerate(model.named_modules()):
+    modules = dict(model.named_modules())
+    for index, (prefix, module) in enumerate(modules.items()):
+        packed = _packed_weight(module)
+        if packed is not None:
+            entries += _quantised(f"{prefix}.weight" if prefix else "weight", packed, class_of(module), index)
         made_of = _effective_weight(prefix, module)
         if made_of:
-            entries.append(_entry(made_of, _as_it_acts(module), names, module, index, effective=True))
-        quantised = _quantised_weight(module)
-        if quantised is not None:
-            name = f"{prefix}.weight" if prefix else "weight"
-            entries += _quantised(name, quantised, type(module).__name__, index)
+            entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
         for tensor_name, tensor in _own_tensors(module):
             if tensor is None or id(tensor) in seen:
                 continue
             seen.add(id(tensor))
             name = f"{prefix}.{tensor_name}" if prefix else tensor_name
-            factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
+            factor = FACTOR.sub(r".\1", prefix).lstrip(".")
+            factor = "" if factor == prefix else factor
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
             entry = _entry(name, tensor, names, module, index, same_as=factor)
-            entries.append(replace(entry, known_as=also.get(id(tensor), ())))
+            entry = _as_buffer(entry, tensor_name, module)
+            facts = {**entry.facts, **_holder_facts(modules.get(prefix.rpartition(".")[0]))} if prefix else entry.facts
+            entries.append(replace(entry, known_as=also.get(id(tensor), ()), facts=facts))
     return entries
-
-
-def _quantised_weight(module: Any) -> Any:
-    """The quantised weight of a layer of torch.ao, which is no parameter; None for any other module."""
-    if ".quantized" not in type(module).__module__ or not callable(getattr(module, "weight", None)):
-        return None
-    weight = module.weight()
-    return weight if getattr(weight, "is_quantized", False) else None
 
 
 def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list[WeightTensor]:
@@ -218,17 +227,18 @@ def _entry(
     same_as: str = "",
     effective: bool = False,
 ) -> WeightTensor:
-    unusual = _unusual(tensor)
-    # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
-    shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
-    dtype = dtype_word(tensor.dtype)
-    owner = type(module).__name__ if module is not None else ""
+    with looked_at():
+        unusual = _unusual(tensor)
+        # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
+        shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
+        dtype = dtype_word(tensor.dtype)
+    owner = class_of(module) if module is not None else ""
     unfit = unusual or why_unfit(name, shape, dtype, names)
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
-    load = (lambda: _as_it_acts(module)) if effective else (lambda: tensor)
-    facts = {fact: getattr(module, fact) for fact in FACTS if isinstance(getattr(module, fact, None), int)}
+    load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
+    facts = _facts_of(module, FACTS)
     return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
 
@@ -245,26 +255,72 @@ def _unusual(tensor: Any) -> str:
     return ""
 
 
+def class_of(module: Any) -> str:
+    """The name of a module's class; of a scripted or traced one that of the class it was made from."""
+    original = getattr(module, "original_name", None)
+    return original if isinstance(original, str) and original else type(module).__name__
+
+
+def _facts_of(module: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a module says of itself under these names: numbers, and tuples of them."""
+    found = {name: getattr(module, name, None) for name in names}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int)
+        or (isinstance(value, (tuple, list)) and value and all(isinstance(one, int) for one in value))
+    }
+
+
+def _holder_facts(holder: Any) -> dict[str, Any]:
+    """What is known of the module that holds another: its class, and its numbers of heads."""
+    kind = type(holder)
+    facts = {f"holder.{name}": value for name, value in _facts_of(holder, HOLDER_FACTS).items()}
+    return {"holder": f"{kind.__module__}.{kind.__qualname__}", **facts}
+
+
+def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
+    """A buffer that is called no weight, with that as the reason why it is not analysed."""
+    if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
+        return entry
+    return replace(entry, unfit=f"no weight: '{name}' is {no_weight(entry.name) or 'a buffer'}, which is not trained")
+
+
+def config_of_module(model: Any) -> dict[str, Any]:
+    """The config that a model of transformers or diffusers carries along; empty for any other."""
+    config = getattr(model, "config", None)
+    if isinstance(config, Mapping):
+        return dict(config)
+    told = getattr(config, "to_dict", None)
+    said = told() if callable(told) and not isinstance(config, type) else {}
+    return dict(said) if isinstance(said, Mapping) else {}
+
+
+def _packed_weight(module: Any) -> Any:
+    """The weight that a quantised module of torch.ao keeps packed; None for any other module."""
+    if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
+        return None
+    packed = module.weight()
+    return packed if getattr(packed, "is_quantized", False) else None
+
+
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Its parameters, and its buffers but for masks and vectors that belong to a weight."""
     yield from module.named_parameters(recurse=False)
     for name, buffer in module.named_buffers(recurse=False):
-        if "weight" in name and not name.endswith("mask"):
+        of_a_weight = re.fullmatch(r"(.+)_(mask|u|v)", name)
+        if of_a_weight and (f"{of_a_weight[1]}_orig" in module._parameters or hasattr(module, of_a_weight[1])):
+            continue
+        if buffer is not None:
             yield name, buffer
-
-
-def _is_factor(prefix: str) -> bool:
-    """True inside `layer.parametrizations.weight`, where torch keeps the factors of a parametrised weight."""
-    return bool(re.search(r"(^|\.)parametrizations\.\w+$", prefix))
 
 
 def _effective_weight(prefix: str, module: Any) -> str:
     """Name of a weight that the module computes from others (parametrised, weight norm), else empty."""
-    parametrised = "weight" in getattr(module, "parametrizations", {})
-    hooked = any(name in module._parameters for name in ("weight_v", "weight_orig"))
-    if not (parametrised or hooked):
+    if not is_computed(module):
         return ""
     try:
-        weight = _as_it_acts(module)
+        weight = weight_as_it_acts(module)
     except RuntimeError as error:
         logger.debug("%s has a weight that cannot be computed: %s", prefix, error)
         return ""
@@ -273,30 +329,68 @@ def _effective_weight(prefix: str, module: Any) -> str:
     return f"{prefix}.weight" if prefix else "weight"
 
 
-def _as_it_acts(module: Any) -> Any:
-    """The weight that a module computes from its parameters; None where it has none."""
-    with steady(module):
+def is_computed(module: Any) -> bool:
+    """True where the weight of a module is computed from other tensors of it."""
+    return "weight" in getattr(module, "parametrizations", {}) or any(
+        name in getattr(module, "_parameters", {}) for name in ("weight_v", "weight_orig")
+    )
+
+
+def weight_as_it_acts(module: Any) -> Any:
+    """The weight with which a module acts in evaluation mode, as its parameters are now; None where it has none.
+
+    Nothing of the module changes: no flag is set, no power iteration steps, no hook of the host is called.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(3, 2))
+    >>> weight_as_it_acts(module).shape, module.training
+    (torch.Size([2, 3]), True)
+    """
+    if not is_computed(module):
         return getattr(module, "weight", None)
+    if "weight" in getattr(module, "parametrizations", {}):
+        return _at_rest(module.parametrizations["weight"]).forward().detach()
+    weight = _hooked(module)
+    return weight.detach() if hasattr(weight, "detach") else weight
 
 
-@contextlib.contextmanager
-def steady(model: Any) -> Iterator[None]:
-    """Parametrised weights can be read: in training a spectral norm steps its power iteration at each access."""
-    modules = model.modules() if hasattr(model, "modules") else ()
-    factors = [factor for module in modules for factor in getattr(module, "parametrizations", {}).values()]
-    training = [part for factor in factors for part in factor.modules() if part.training]
-    try:
-        for part in training:
-            part.training = False
-        yield
-    finally:
-        for part in training:
-            part.training = True
+def _hooked(module: Any) -> Any:
+    """What the hooks of torch.nn.utils write to `module.weight` before each forward pass, only computed."""
+    from torch.nn.utils.prune import BasePruningMethod
+
+    for hook in module._forward_pre_hooks.values():
+        if getattr(hook, "name", getattr(hook, "_tensor_name", "")) != "weight":
+            continue
+        kind = f"{type(hook).__module__}.{type(hook).__name__}"
+        if kind == "torch.nn.utils.spectral_norm.SpectralNorm":
+            return hook.compute_weight(module, do_power_iteration=False)
+        if kind == "torch.nn.utils.weight_norm.WeightNorm":
+            return hook.compute_weight(module)
+        if isinstance(hook, BasePruningMethod):
+            return hook.apply_mask(module)
+    return getattr(module, "weight", None)
+
+
+def _at_rest(module: Any) -> Any:
+    """A copy of a module in evaluation mode: parameters shared, what a forward pass may write in its own memory."""
+    twin = copy.copy(module)
+    twin.__dict__.update(
+        {name: value.detach().clone() for name, value in vars(module).items() if hasattr(value, "detach")},
+        training=False,
+        _parameters={name: value if value is None else value.detach() for name, value in module._parameters.items()},
+        _buffers={name: value if value is None else value.clone() for name, value in module._buffers.items()},
+        _modules={name: part if part is None else _at_rest(part) for name, part in module._modules.items()},
+        **{name: type(hooks)() for name, hooks in vars(module).items() if name in HOOKS},
+    )
+    return twin
 
 
 def _memory(tensor: Any) -> Any:
     """What two names of one tensor have in common: its object, or for torch its storage, shape and strides."""
-    if not hasattr(tensor, "data_ptr") or _unusual(tensor) or not tensor.numel():
+    # Tensors of other classes may have no memory of their own.
+    if not hasattr(tensor, "data_ptr") or is_subclass(tensor) or _unusual(tensor) or not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), dtype_word(tensor.dtype)
 

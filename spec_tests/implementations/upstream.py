@@ -12,9 +12,8 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from setol_ww.core.manners import quiet
-
 from ..protocol import Cut, Files, Implementation, Row, Tail, Traps
+from ..quietly import quiet
 
 with quiet():
     import weightwatcher

@@ -6,18 +6,17 @@ import os
 import signal
 from pathlib import Path
 
+from setol_ww.results.record import LayerRecord
 from setol_ww.scanning import row as rows
-from setol_ww.scanning.row import Done, Options
+from setol_ww.scanning.row import Asked
 from setol_ww.weights.plan import Job
 
 
-def work(job: Job, options: Options) -> Done:
+def work(job: Job, asked: Asked) -> LayerRecord:
     """As `rows.work`; a layer called `dies_N` kills its worker the first N times it is tried."""
     if job.longname.startswith("dies_"):
         tries = Path(job.file).parent / f"{job.longname}.tries"
         tries.open("a").write("x")
         if len(tries.read_text()) <= int(job.longname.removeprefix("dies_")):
             os.kill(os.getpid(), signal.SIGKILL)
-    done = rows.work(job, options)
-    done.row["pid"] = os.getpid()
-    return done
+    return rows.work(job, asked)

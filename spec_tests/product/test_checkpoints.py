@@ -188,9 +188,10 @@ def test_code_in_a_file_is_never_run(tmp_path, ending):
 
 def test_objects_in_numpy_files_are_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([[{}, {}]], dtype=object), allow_pickle=True)
-    coverage = ww.WeightWatcher(tmp_path / "objects.npy").analyze().attrs["coverage"]
-    assert coverage[0]["status"] == "skipped"
-    assert "type object cannot be read" in coverage[0]["reason"]
+    watcher = ww.WeightWatcher(tmp_path / "objects.npy")
+    watcher.analyze()
+    assert watcher.coverage["status"].tolist() == ["skipped"]
+    assert "type object cannot be read" in watcher.coverage["reason"][0]
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, 0.5, 0.99])

@@ -92,3 +92,16 @@ def test_a_command_is_needed(words, said, capsys):
         main(words)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_wheel_lists_every_package():
+    """pyproject.toml cannot list packages by itself where the suite moves under setol_ww.suite."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader of TOML")
+    root = Path(__file__).parents[2]
+    listed = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    ours, suite = (
+        {".".join(file.parent.relative_to(root).parts) for file in (root / name).rglob("*.py")}
+        for name in ("setol_ww", "spec_tests")
+    )
+    suite -= {"spec_tests.product", "spec_tests.errata"}
+    assert set(listed) == ours | {f"setol_ww.suite.{name}" for name in (*suite, "fixtures")}

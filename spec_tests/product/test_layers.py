@@ -39,7 +39,6 @@ def check_rows(frame: pd.DataFrame, expected: dict[str, np.ndarray]) -> None:
         (nn.Conv3d(12, 16, 2), "conv3d"),
         (nn.ConvTranspose1d(16, 24, 3), "conv1d"),
         (nn.ConvTranspose2d(16, 24, 3), "conv2d"),
-        (nn.Conv1d(16, 24, 3, groups=2), "conv1d"),
     ],
     ids=lambda case: getattr(case, "_get_name", lambda: case)(),
 )
@@ -76,11 +75,15 @@ def test_attention_in_projection_is_q_k_v():
     assert "0.out_proj" in set(frame["longname"])
 
 
-def test_fused_projection_keeps_its_whole_and_adds_q_k_v():
+def test_fused_projection_is_cut_as_it_is_said():
     grouped = nn.ModuleDict({"qkv_proj": nn.Linear(64, 96, bias=False)})
-    frame, _ = analysed(grouped)
+    frame, coverage = analysed(grouped)
     weight = grouped["qkv_proj"].weight.detach().numpy()
-    check_rows(frame, {"": weight, "q": weight[:64], "k": weight[64:80], "v": weight[80:]})
+    check_rows(frame, {"": weight})
+    assert "it may hold q, k, v one after the other (qkv:Q,K,V) or q, k, v of each head" in coverage["reason"].iloc[0]
+    frame, _ = analysed(grouped, layouts={"qkv_proj.*": "qkv:64,16,16"})
+    check_rows(frame, {"q": weight[:64], "k": weight[64:80], "v": weight[80:]})
+    assert set(frame["layout_from"]) == {"asked"}
 
 
 def test_gpt2_conv1d_is_fused_along_its_columns():
@@ -95,12 +98,13 @@ def test_gpt2_conv1d_is_fused_along_its_columns():
     check_rows(frame, {"": weight, "q": weight[:, :48], "k": weight[:, 48:96], "v": weight[:, 96:]})
 
 
-def test_interleaved_fusion_is_said_and_not_cut():
-    for name in ("attn.query_key_value.weight", "attention.wqkv.weight"):
-        frame, coverage = analysed({name: np.random.default_rng(0).normal(size=(96, 32))})
-        assert frame["slice"].tolist() == [""]
+@pytest.mark.parametrize("name", ["attn.query_key_value.weight", "attention.wqkv.weight", "blocks.0.attn.qkv.weight"])
+def test_a_fusion_of_several_readings_is_said_and_not_cut(name):
+    frame, coverage = analysed({name: np.random.default_rng(0).normal(size=(96, 32))})
+    assert frame["slice"].tolist() == [""]
     assert coverage["status"].tolist() == ["analyzed"]
-    assert "interleaved by head" in coverage["reason"].iloc[0]
+    assert "of each head or group together (qkv:32,32,32 x HEADS)" in coverage["reason"].iloc[0]
+    assert frame["reason"].tolist() == coverage["reason"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -374,9 +378,14 @@ def test_coverage_has_every_parameter_of_two_dimensions():
     assert coverage["n_params"].sum() == sum(model.get_parameter(name).numel() for name in names)
 
 
-def test_coverage_travels_with_the_table():
-    frame = ww.analyze(nn.Linear(20, 30))
-    assert frame.attrs["coverage"][0]["longname"] == "weight"
+def test_the_coverage_hangs_on_the_table_and_is_never_copied(tmp_path):
+    """pandas copies what does, for every row that is looked at."""
+    watcher = ww.WeightWatcher(nn.Linear(20, 30))
+    frame = watcher.analyze()
+    assert [row["longname"] for row in frame.attrs["coverage"]] == watcher.coverage["longname"].tolist() == ["weight"]
+    assert frame.iloc[:1].attrs["coverage"] is frame.copy().attrs["coverage"] is frame.attrs["coverage"]
+    frame.to_parquet(tmp_path / "layers.parquet")
+    assert len(pd.read_parquet(tmp_path / "layers.parquet")) == 1
     assert len(pd.concat([frame, frame], ignore_index=True)) == 2
 
 

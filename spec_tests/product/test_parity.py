@@ -224,7 +224,7 @@ def test_stories_in_weightwatchers_terms(data):
 
 def test_summary_is_weightwatchers_where_all_fits_are_sound():
     model = dense()
-    from setol_ww.core.manners import quiet
+    from spec_tests.quietly import quiet
 
     with quiet(0):
         import weightwatcher

@@ -16,6 +16,7 @@ import setol_ww as ww
 from fixtures import free_probability
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
+from setol_ww.formats import reader, registry
 from setol_ww.layer import columns
 from setol_ww.truncation import rules
 from spec_tests.conftest import ROOT
@@ -57,6 +58,29 @@ def test_a_column(monkeypatch, tmp_path):
         assert np.isnan(zero["erg_energy"])
     assert "erg_energy" not in ww.analyze(weights, detX=False)
     assert "| `erg_energy` |" in columns.as_markdown()
+
+
+def test_a_format(monkeypatch, tmp_path):
+    """A file and a folder of it, parts, what is damaged, the endings that are accepted."""
+    namespace = {"__name__": "setol_ww.formats.plain_file", "__package__": "setol_ww.formats"}
+    exec(compile(recipe("A format"), "CONTRIBUTING.md", "exec"), namespace)
+    monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, namespace["FORMAT"]))
+    W = draw(60, 40).astype("<f4")
+    (tmp_path / "fc.plain").write_bytes(b"60 40\n" + W.tobytes())
+    squares = singular_value_squares(W.astype(float))
+    for path in (tmp_path, tmp_path / "fc.plain"):
+        for frame in (ww.analyze(path), ww.scan(path)):
+            assert frame["longname"].tolist() == ["fc"]
+            assert frame["lambda_max"].iloc[0] == pytest.approx(squares.max(), rel=1e-6)
+    assert np.array_equal(reader.opened(tmp_path / "fc.plain").read("fc.weight", (slice(3, 5),)), W[3:5])
+    (tmp_path / "fc.plain").write_bytes(b"60 forty\n" + W.tobytes())
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"fc\.plain: ValueError"):
+        ww.analyze(tmp_path)
+    (tmp_path / "fc.plain").write_bytes(b"60 40\n" + W.tobytes()[:-1])
+    assert ww.scan(tmp_path)["status"].tolist() == ["failed"]
+    with pytest.raises(ww.InvalidInput, match=r"\.npy, \.plain"):
+        ww.analyze(__file__)
+    assert "one matrix behind a line with its shape" in registry.formats_table()
 
 
 def test_a_truncation_rule(monkeypatch, tmp_path):

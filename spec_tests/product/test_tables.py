@@ -157,7 +157,7 @@ def test_help_has_an_example(command, capsys):
         main([*command, "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    assert "example:" in said or not command
+    assert "example" in said or not command
 
 
 def test_command_is_installed():

@@ -251,6 +251,23 @@ def test_kernel_slices_are_judged_together():
     assert trap_row(slices)["trap_count"] == 1
 
 
+TINY = 1e-200 * np.random.default_rng(0).normal(size=(30, 30))
+
+
+@pytest.mark.parametrize("power", [-1000, -560, 500, 1000])
+def test_traps_do_not_depend_on_the_scale(power):
+    """To the last bit at powers of two, also where squares overflow or vanish; raw numbers are NaN there."""
+    W = np.random.default_rng(0).normal(size=(60, 40))
+    W[13, 17] = 30
+    one, other = ww.find_traps(W), ww.find_traps(np.ldexp(W, power))
+    assert (one.count, one.pvalue, one.strength) == (other.count, other.pvalue, other.strength)
+    assert one.count == 1
+    assert one.indices.tolist() == other.indices.tolist() == [[13, 17]]
+    assert other.sigma == math.ldexp(one.sigma, power)
+    assert np.isnan(other.lambda_max) == np.isnan(other.traps[0].eigenvalue) == (abs(power) > 512)
+    assert ww.find_traps(ww.remove_traps(np.ldexp(W, power))).count == 0
+
+
 @pytest.mark.parametrize(
     "W,why",
     [
@@ -260,7 +277,7 @@ def test_kernel_slices_are_judged_together():
         (np.where(np.eye(30) > 0, np.inf, 1.0), "0 NaN and 30 Inf"),
         (np.ones((1, 50)), "too few"),
         (np.empty((0, 5)), "too few"),
-        (1e300 * np.random.default_rng(0).normal(size=(30, 30)), "variance"),
+        (np.where(np.arange(900).reshape(30, 30) == 7, 1.0, TINY), "variance"),
     ],
 )
 def test_without_noise_there_is_a_reason_and_no_number(W, why):
@@ -306,9 +323,10 @@ def test_columns_and_state_of_a_trapped_layer():
     frame = ww.analyze(weights, randomize=True, seed=3, progress=False).set_index("longname")
     assert frame.loc["plain", "trap_count"] == 0
     assert frame.loc["trapped", "trap_count"] == 1
-    assert frame.loc["trapped", "setol_state"] == "trapped"
-    assert "element (7, 9)" in frame.loc["trapped", "setol_reason"]
-    assert frame.loc["plain", "setol_state"] != "trapped"
+    assert frame.loc["trapped", "setol_state"] == "under-trained"
+    assert frame.loc["trapped", "setol_flags"] == "trap: element"
+    assert "1 trap: element (7, 9)" in frame.loc["trapped", "setol_reason"]
+    assert frame.loc["plain", "setol_flags"] == ""
     assert frame.loc["zero", [name for name in frame if name.startswith("trap_")]].isna().all()
     direct = ww.find_traps(weights["trapped.weight"].astype(np.float32), seed=3)
     assert frame.loc["trapped", "trap_lambda_max"] == pytest.approx(direct.lambda_max, rel=1e-6)
@@ -531,3 +549,47 @@ def test_odd_input_is_refused_in_words():
         ww.remove_traps(W, report=3)
     report = ww.find_traps(W)
     assert (report == report, report == ww.find_traps(W)) == (True, False)
+
+
+ENTRIES = {
+    "t(2.2)": lambda rng: rng.standard_t(2.2, size=(256, 256)),
+    "t(3)": lambda rng: rng.standard_t(3, size=(256, 256)),
+    "t(5)": lambda rng: rng.standard_t(5, size=(256, 256)),
+    "normal": lambda rng: rng.normal(size=(256, 256)),
+}
+
+
+@pytest.mark.parametrize("law", ENTRIES)
+def test_a_shift_of_three_thresholds_is_found_under_any_tail(law):
+    """In 19 of 20 draws at level .01; without the shift there is none, and an edge is told or said to be none."""
+    found = false = 0
+    for seed in range(20):
+        W = ENTRIES[law](np.random.default_rng(seed))
+        W /= W.std()
+        shifted = ww.find_traps(W + 3 / 16, seed=0)
+        found += any(trap.carrier == "mean shift" for trap in shifted.traps)
+        assert not shifted.edge > 1.3 * shifted.lambda_max
+        assert math.isnan(shifted.edge) == bool(shifted.edge_reason)
+        assert not shifted.edge_reason or "There is no edge" in shifted.sentence
+        false += any(trap.carrier == "mean shift" for trap in ww.find_traps(W, seed=0).traps)
+    assert found >= 19
+    assert false == 0
+
+
+def test_heavy_elements_are_no_traps_without_an_edge():
+    counted = [ww.find_traps(ENTRIES["t(2.2)"](np.random.default_rng(seed))).count for seed in range(20)]
+    assert sum(count > 0 for count in counted) <= 2
+    W = ENTRIES["t(2.2)"](np.random.default_rng(0))
+    W[3, 4] = 3000 * np.median(np.abs(W))
+    report = ww.find_traps(W)
+    assert report.indices.tolist() == [[3, 4]]
+
+
+def test_each_pvalue_belongs_to_its_own_trap():
+    W = ensembles.gaussian_matrix(300, 200, 0)
+    W[132, 17] = 22
+    report = ww.find_traps(W + 0.2)
+    by_carrier = {trap.carrier: trap.pvalue for trap in report.traps}
+    assert set(by_carrier) == {"element", "mean shift"}
+    assert f"element (132, 17) = +22.0 sigma (p = {by_carrier['element']:.1g})" in report.sentence
+    assert "mean shift +0.2 sigma (p < 1e-300)" in report.sentence

@@ -8,6 +8,7 @@
 | `FreeCauchy` | alpha = 2 with symmetric noise | no mean, no cumulants, no ERG cut |
 | `LevyWigner` | alpha in (1, 2) | R and its integral only, and those formal |
 | `MultiplicativeWishart` | products of random matrices | R, its integral, cumulants and moments, as corrected |
+| `UnevenNoise` | independent entries, rows and columns of unequal strength | density, edges, their scale, quantiles |
 
 A method that does not exist for a law raises `InvalidInput` with the reason. R of the first three is that of the law
 for t up to G(upper end), `r_limit`; past it a spectrum has the saturated R = upper end - 1/t (Guionnet and Maida 2005),
@@ -26,6 +27,7 @@ from .levy_wigner import LevyWigner
 from .marchenko_pastur import MarchenkoPastur
 from .multiplicative_wishart import MultiplicativeWishart
 from .truncated_power_law import TruncatedPowerLaw
+from .uneven_noise import UnevenNoise
 
 __all__ = [
     "FreeCauchy",
@@ -35,4 +37,5 @@ __all__ = [
     "MarchenkoPastur",
     "MultiplicativeWishart",
     "TruncatedPowerLaw",
+    "UnevenNoise",
 ]

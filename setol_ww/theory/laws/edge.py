@@ -28,6 +28,9 @@ STEP = 0.05
 # The logarithm of the survival function is a polynomial of this degree there, to 1e-8.
 INTERPOLATED, INTERPOLATION_DEGREE = (-8.0, 12.0), 50
 TRACY_WIDOM_MEAN = -1.2065
+# The cumulants move the edge by a series in 1 / sqrt(N M): beyond this shift, or where its second term is larger than
+# its first, it says nothing.
+LARGEST_SHIFT = 0.3
 
 
 @functools.cache
@@ -98,18 +101,37 @@ def centre_and_scale(N: int, M: int) -> tuple[float, float]:
     return (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
 
 
+def cumulant_factor(N: float, M: float, k4: float, k6: float) -> float:
+    """1 + k4 / sqrt(N M) + k6 / (N M), and NaN where the series has no domain: its terms are not small or do not fall.
+
+    Examples
+    --------
+    >>> cumulant_factor(100, 100, 3.0, 30.0), cumulant_factor(100, 100, 900.0, 1e6)
+    (1.033, nan)
+    """
+    first, second = k4 / math.sqrt(N * M), k6 / (N * M)
+    in_domain = abs(first) <= LARGEST_SHIFT and abs(second) <= LARGEST_SHIFT
+    return 1 + first + second if in_domain else math.nan
+
+
 def edge(N: int, M: int, k4: float = 0.0, k6: float = 0.0) -> float:
-    """The end of the bulk in units of the variance: Johnstone's centre, moved by the cumulants of the entries."""
-    return centre_and_scale(N, M)[0] * (1 + k4 / math.sqrt(N * M) + k6 / (N * M))
+    """The end of the bulk in units of the variance: Johnstone's centre, moved by the cumulants of the entries.
+
+    NaN where their series has no domain (`cumulant_factor`).
+    """
+    return centre_and_scale(N, M)[0] * cumulant_factor(N, M, k4, k6)
 
 
 def edge_pvalue(value: float, N: int, M: int, k4: float = 0.0, k6: float = 0.0) -> float:
     """Chance that noise has an eigenvalue of `value` times the variance of its own entries, or a larger one.
 
-    Hypothesis: independent entries of mean 0, one variance and finite moments, of any law with these cumulants.
+    Hypothesis: independent entries of mean 0, one variance and finite moments, of any law with these cumulants. NaN
+    where these do not tell the edge.
     """
     centre, scale = centre_and_scale(N, M)
     x = (value - edge(N, M, k4, k6)) / scale
+    if math.isnan(x):
+        return math.nan
     tail = quick_tracy_widom_sf(x)
     if not 0 < tail < 1:
         return tail

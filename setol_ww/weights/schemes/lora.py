@@ -65,8 +65,8 @@ def _relatives(stock: Stock) -> Iterator[Refusal]:
     groups: dict[str, list[str]] = {}
     for tensor in stock.free():
         found = RELATIVES.fullmatch(tensor.name)
-        glora = [f"{found[1]}.{one}.weight" for one in ("a1", "a2", "b1", "b2")] if found else []
-        if found and (len(found[2]) > len("a1.weight") or all(one in stock for one in glora)):
+        is_short = found is not None and re.fullmatch(r"[ab][12]\.weight", found[2])
+        if found and (not is_short or all(f"{found[1]}.{one}.weight" in stock for one in ("a1", "a2", "b1", "b2"))):
             groups.setdefault(found[1], []).append(tensor.name)
     for layer, names in groups.items():
         names += [one for one in (f"{layer}.lora_down.weight", f"{layer}.lora_up.weight") if one in stock]

@@ -1,0 +1,231 @@
+"""The commands that analyse: `analyze`, `scan`, `merge`, `summary`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InvalidInput
+from ..core.options import add_flags, from_flags
+from ..results.export import WRITERS, export, refuse_unwritable
+from ..results.store import ENDINGS, is_store
+from .asking import INTERRUPTED, PATH_HELP, command, one_path, paths_of, say
+
+ANALYZE_EXAMPLE = """examples:
+  setol-ww analyze model.safetensors --out layers.csv
+  setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize --out llama.setol
+  setol-ww analyze before.pt after.pt --quiet --out - > both.csv
+"""
+SCAN_EXAMPLE = """examples:
+  setol-ww scan checkpoints/llama-70b/ --out layers.parquet --jobs 8
+  setol-ww scan checkpoints/llama-70b/ --out shard-3.setol --shard 3/16
+  setol-ww scan model.safetensors --out layers.csv --layers "model.layers.0.*"
+
+Killed or interrupted, the same command goes on where it was.
+"""
+MERGE_EXAMPLE = """examples:
+  setol-ww merge shard-*.setol --out layers.parquet
+  setol-ww merge layers.csv --partial --out so-far.csv      # what a killed scan has left
+"""
+SUMMARY_EXAMPLE = """examples:
+  setol-ww summary model.safetensors
+  setol-ww summary llama.setol --json
+  setol-ww summary model.pt --fail-on "over-regularized>3" --fail-on "failed>0"      # exit status 3
+"""
+TABLE_ENDINGS = ", ".join(WRITERS)
+STDOUT = "-"
+BROKEN_RULE = 3
+
+
+def add_analyze(commands: Any) -> None:
+    """`setol-ww analyze`."""
+    asked = command(commands, "analyze", "analyse every layer of a checkpoint", ANALYZE_EXAMPLE, _analyze)
+    asked.add_argument("paths", metavar="PATH", nargs="*", help=f"{PATH_HELP}; several have one table")
+    asked.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"where everything goes: {TABLE_ENDINGS}; .setol with the spectra; - for a table on the standard output",
+    )
+    add_flags(asked, "layers", *ANALYZE_OPTIONS)
+    asked.add_argument(
+        "--engine",
+        choices=("fast", "reference"),
+        default="fast",
+        help="reference leaves WeightWatcher's numerics alone (default fast)",
+    )
+    asked.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
+
+
+def add_scan(commands: Any) -> None:
+    """`setol-ww scan`."""
+    asked = command(commands, "scan", "analyse a checkpoint larger than memory", SCAN_EXAMPLE, _scan)
+    asked.add_argument("paths", metavar="PATH", nargs="*", help=PATH_HELP)
+    asked.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=f"the table: {TABLE_ENDINGS}; or {', '.join(ENDINGS)}: the spectra, from which every table is made",
+    )
+    asked.add_argument("--shard", metavar="I/N", type=_shard, help="only shard I of N, I from 0 to N - 1")
+    add_flags(asked, "layers", "randomize", "seed", "device", "n_jobs", "layouts", "progress")
+    asked.add_argument("--no-resume", action="store_true", help="start anew instead of going on")
+
+
+def add_merge(commands: Any) -> None:
+    """`setol-ww merge`."""
+    asked = command(commands, "merge", "one table from the results of shards", MERGE_EXAMPLE, _merge)
+    asked.add_argument("results", metavar="FILE", nargs="+", help="--out of the scans")
+    asked.add_argument("--out", metavar="FILE", type=Path, required=True, help=f"the table: {TABLE_ENDINGS}")
+    asked.add_argument("--partial", action="store_true", help="accept that rows are missing")
+
+
+def add_summary(commands: Any) -> None:
+    """`setol-ww summary`."""
+    asked = command(commands, "summary", "what to look at first in a model or kept results", SUMMARY_EXAMPLE, _summary)
+    asked.add_argument("paths", metavar="SOURCE_OR_RESULTS", nargs="*", help=f"{PATH_HELP}, or a .setol file")
+    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts", "progress")
+    asked.add_argument("--json", action="store_true", help="print it as JSON")
+    asked.add_argument(
+        "--fail-on",
+        metavar="RULE",
+        action="append",
+        default=[],
+        help="exit with status 3 when it holds: a state, class, flag or status, a comparison and a number; may be "
+        "given several times",
+    )
+
+
+def _analyze(asked: argparse.Namespace) -> int:
+    paths = paths_of(asked)
+    told = from_flags(asked)
+    out = None if asked.out in (None, STDOUT) else Path(asked.out)
+    if out is not None:
+        refuse_unwritable("--out", out, (*WRITERS, *ENDINGS))
+        if is_store(out) and len(paths) > 1:
+            raise InvalidInput(f"--out {out} was asked of {len(paths)} paths; accepted are {TABLE_ENDINGS} for several")
+    from ..watcher import WeightWatcher
+
+    frames = []
+    for path in paths:
+        watcher = WeightWatcher(path)
+        kept = {name: getattr(told, name) for name in ANALYZE_OPTIONS}
+        frame = watcher.analyze(layers=told.layers or None, detX=True, engine=asked.engine, **kept)
+        if told.progress is not False and asked.out != STDOUT:
+            heading = f"{path}\n\n" if len(paths) > 1 else ""
+            say(heading + _blocks(frame, watcher, asked.reasons) + "\n")
+        if out is not None and is_store(out) and watcher.results is not None:
+            watcher.results.save(out)
+        if len(paths) > 1:
+            frame.insert(0, "path", path)
+        frames.append(frame)
+    _hand_over(frames, out, asked.out == STDOUT, quiet=told.progress is False)
+    return 0
+
+
+ANALYZE_OPTIONS = (
+    *("randomize", "seed", "quality", "uncertainty", "farms"),
+    *("device", "n_jobs", "layouts", "progress"),
+)
+
+
+def _hand_over(frames: list[Any], out: Path | None, to_stdout: bool, quiet: bool) -> None:
+    """The tables where they were asked."""
+    import pandas as pd
+
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    if to_stdout:
+        from ..results.export import csv_of
+
+        say(csv_of(frame))
+    elif out is not None:
+        if not is_store(out):
+            _write(frame, out)
+        if not quiet:
+            say(f"\nAll {frame.shape[1]} columns of {len(frame)} rows are in {out}.\n")
+
+
+def _blocks(frame: Any, watcher: Any, reasons: bool) -> str:
+    """What is printed of one checkpoint."""
+    from ..views.text import coverage_lines, layer_name, legend, paragraph, text_table
+
+    blocks = [text_table(frame), legend()] if len(frame) else []
+    blocks.append(coverage_lines(watcher.coverage))
+    if reasons:
+        blocks += [
+            paragraph(f"{layer_name(row)}: {row['setol_state']}. {row['setol_reason']}")
+            for _, row in frame[frame["setol_reason"].notna()].iterrows()
+        ]
+    return "\n\n".join(blocks)
+
+
+def _scan(asked: argparse.Namespace) -> int:
+    from ..scanning.run import scan
+    from ..views.text import coverage_lines, legend, text_table
+
+    path = one_path(asked)
+    told = from_flags(asked)
+    kept = {name: getattr(told, name) for name in ("randomize", "seed", "device", "n_jobs", "layouts", "progress")}
+    try:
+        frame = scan(path, asked.out, resume=not asked.no_resume, shard=asked.shard, layers=told.layers or None, **kept)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"setol-ww: interrupted; the same command goes on with what is in {asked.out}\n")
+        return INTERRUPTED
+    if told.progress is not False:
+        seen = frame[frame["status"] != "skipped"]
+        blocks = [text_table(seen), legend()] if len(seen) else []
+        blocks += [coverage_lines(frame), f"All {frame.shape[1]} columns of {len(frame)} rows are in {asked.out}."]
+        say("\n\n".join(blocks) + "\n")
+    return 0
+
+
+def _merge(asked: argparse.Namespace) -> int:
+    from ..results.merge import merge_scans
+
+    frame = merge_scans(asked.results, asked.out, partial=asked.partial)
+    say(f"{len(frame)} rows are in {asked.out}.\n")
+    return 0
+
+
+def _summary(asked: argparse.Namespace) -> int:
+    from ..results.rules import Rule
+
+    path = one_path(asked)
+    rules = [Rule.of(text) for text in asked.fail_on]
+    summary = _results_of(path, asked).summary()
+    say(json.dumps(summary.to_dict(), indent=1) + "\n" if asked.json else f"{summary}\n")
+    broken = [rule for rule in rules if rule.holds(summary)]
+    for rule in broken:
+        sys.stderr.write(f"setol-ww: {rule.text} holds: {rule.count(summary)} {rule.word}\n")
+    return BROKEN_RULE if broken else 0
+
+
+def _results_of(path: str, asked: argparse.Namespace) -> Any:
+    """Kept results, or those of a checkpoint that is analysed now."""
+    if is_store(Path(path)):
+        from ..results.results import open_results
+
+        return open_results(path)
+    from ..watcher import examine
+
+    told = from_flags(asked)
+    kept = {name: getattr(told, name) for name in ANALYZE_OPTIONS if name not in ("quality", "farms")}
+    return examine(path, layers=told.layers or None, **kept)
+
+
+def _write(frame: Any, path: Path) -> None:
+    """The table to a file; an unwritable place is said as what was asked wrongly."""
+    try:
+        export(frame, path)
+    except OSError as error:
+        raise InvalidInput(f"--out {path} was asked; it cannot be written: {error}") from None
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form I/N, for instance 0/8")
+    return int(number), int(count)

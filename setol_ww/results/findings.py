@@ -1,0 +1,127 @@
+"""From kept records to a table: the columns that a spectrum gives, computed once a layer and setting."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from .. import __version__
+from ..core.boundary import attempt
+from ..layer import columns as register
+from ..layer.result import LayerResult, Settings
+from ..layer.weightwatcher_columns import weightwatcher_row
+from .record import FARMS, TRAPS, LayerRecord
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """Which columns stand before and behind ours, and which hold Python objects whatever is in them."""
+
+    before: tuple[str, ...] = ("longname", "slice")
+    after: tuple[str, ...] = ("status", "reason")
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which groups of our columns a table has."""
+
+    detX: bool = True
+    randomize: bool = False
+    farms: bool = False
+
+    def names(self, settings: Settings) -> list[str]:
+        """Our columns in their order."""
+        farms = [column.name for column in register.FARMS_COLUMNS if self.farms]
+        return [*register.names(self.detX, settings.quality, self.randomize, settings.uncertainty > 0), *farms]
+
+
+def key_of(settings: Settings) -> str:
+    """What computed columns belong to: settings, version, and the definitions in the register."""
+    return f"{__version__} {settings!r} {_register_digest((*register.COLUMNS, *register.UNCERTAINTY_COLUMNS))}"
+
+
+@functools.lru_cache(maxsize=4)
+def _register_digest(columns: tuple[register.Column, ...]) -> str:
+    text = "\n".join(f"{one.name} {one.meaning} {one.source}" for one in (*columns, *register.FARMS_COLUMNS))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def with_cells(record: LayerRecord, settings: Settings) -> LayerRecord:
+    """The record with its columns computed."""
+    if record.spectrum is None:
+        return record
+    return replace(record, cells=cells_of(record, record.result(settings)), cells_of=key_of(settings))
+
+
+def cells_of(record: LayerRecord, result: LayerResult) -> dict[str, Any]:
+    """Every column that a record and its result give, in all groups."""
+    ours = register.row(result, detX_num=record.theirs.get("detX_num"), randomize=True, uncertainty=True)
+    farms = register.farms_row(record.extras[FARMS]) if FARMS in record.extras else {}
+    return {**weightwatcher_row(result.spectrum), **ours, **farms}
+
+
+def table(
+    records: Sequence[LayerRecord], form: TableForm, settings: Settings | None = None, groups: Groups | None = None
+) -> pd.DataFrame:
+    """One row a record, in the order given; what was computed under the same settings is not computed again."""
+    settings, groups = settings or Settings(), groups or Groups()
+    names = list(dict.fromkeys([*form.before, *groups.names(settings), *form.after]))
+    rows = list(_rows(records, settings))
+    return frame_of(rows, names, form.objects)
+
+
+def frame_of(rows: Sequence[dict[str, Any]], names: Iterable[str], objects: Iterable[str] = ()) -> pd.DataFrame:
+    """Rows as a table of these columns; NaN where a row lacks one."""
+    return pd.DataFrame(
+        {name: as_column([row.get(name, np.nan) for row in rows], name in objects) for name in names},
+        index=pd.RangeIndex(len(rows)),
+    )
+
+
+def _rows(records: Sequence[LayerRecord], settings: Settings) -> Iterable[dict[str, Any]]:
+    # One BLAS thread, as when the columns were computed: the same bits on any number of them.
+    key = key_of(settings)
+    old = any(record.spectrum is not None and record.cells_of != key for record in records)
+    with threadpool_limits(1) if old else contextlib.nullcontext():
+        for record in records:
+            yield row_of(record, settings, key)
+
+
+def row_of(record: LayerRecord, settings: Settings, key: str) -> dict[str, Any]:
+    """All columns of one record by name."""
+    cells, reason, status = record.cells, record.reason, record.status
+    if record.spectrum is not None and record.cells_of != key:
+        found = attempt(record.title, "no findings", lambda: cells_of(record, record.result(settings)))
+        cells = found.value or {}
+        status, reason = (status, reason) if found.value else ("failed", found.reason)
+    return {**cells, "status": status, "reason": reason, **record.identity, **record.theirs}
+
+
+def as_column(values: list[Any], as_objects: bool = False) -> Any:
+    """A numeric array where all values are numbers; objects where asked or where a name is no valid Unicode, which a
+    column of text cannot hold; else as pandas sees it."""
+    if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
+        return np.array(values)
+    if as_objects or any(isinstance(value, str) and has_surrogate(value) for value in values):
+        # A dtype of numpy's: the class `object` would be looked up under changed warning filters.
+        return pd.Series(values, dtype=np.dtype(object))
+    return values
+
+
+def has_surrogate(text: str) -> bool:
+    """True for text with a lone surrogate, which UTF-8 cannot say."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def has_traps(records: Iterable[LayerRecord]) -> bool:
+    """Whether any record says what its shuffled entries gave."""
+    return any(TRAPS in record.extras for record in records)

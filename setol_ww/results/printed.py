@@ -1,0 +1,159 @@
+"""Tables of ten columns for people: in a terminal, in a notebook, on a page."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..core.printable import WIDEST, GridColumn, grid, terminal_width, visible, wrapped
+
+if TYPE_CHECKING:
+    from .results import Results
+
+#: A table in text or on a page shows so many rows at the start and at the end.
+ROWS_SHOWN = 60
+WORD_LEAST = 12
+STYLE = (
+    "table.setol{border-collapse:collapse;font:13px sans-serif}"
+    "table.setol th,table.setol td{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}"
+    "table.setol th:first-child,table.setol td:first-child,table.setol td.word{text-align:left}"
+)
+
+
+def ten_columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
+    """The columns that say most, as text: layer, size, alpha with its error, ERG cut, delta, quality, class, state.
+
+    A name may be cut to a third of `width`.
+    """
+    columns = Words(frame)
+    lone = columns.words("setol_state")
+    states = [state or status for state, status in zip(lone, columns.words("status"))]
+    return [
+        GridColumn("layer", columns.titles(), right=False, least=width // 3),
+        GridColumn("N x M", columns.sizes(), worth=3),
+        GridColumn("alpha", columns.with_error("tail_alpha", "tail_sigma")),
+        GridColumn("k*", columns.numbers("erg_rank", ".0f"), worth=4),
+        GridColumn("S_k*", columns.numbers("erg_log_det", "+.2f"), worth=6),
+        GridColumn("delta", columns.numbers("delta_lambda_min", "+.3f"), worth=1),
+        GridColumn("q2_norm", columns.numbers("q2_norm", ".3g"), worth=7),
+        GridColumn("class", columns.words("universality_class"), right=False, worth=5, least=WORD_LEAST),
+        GridColumn("flags", columns.words("setol_flags"), right=False, worth=8, least=WORD_LEAST),
+        GridColumn("state", states, right=False),
+    ]
+
+
+class Words:
+    """Columns of a table as text; one that is not there is empty."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame, self.count = frame, len(frame)
+
+    def values(self, name: str) -> list[Any]:
+        """The cells of a column."""
+        return self.frame[name].tolist() if name in self.frame else [None] * self.count
+
+    def words(self, name: str) -> list[str]:
+        """Words as they can be shown."""
+        return [visible(value) if isinstance(value, str) else "" for value in self.values(name)]
+
+    def numbers(self, name: str, form: str) -> list[str]:
+        """Numbers in a form; - where there is none."""
+        return [number(value, form) for value in self.values(name)]
+
+    def with_error(self, name: str, error: str) -> list[str]:
+        """Numbers with their standard errors."""
+        pairs = zip(self.values(name), self.values(error))
+        return [f"{value:.2f} ± {number(sigma, '.2f')}" if is_number(value) else "-" for value, sigma in pairs]
+
+    def titles(self) -> list[str]:
+        """Long names with their slices."""
+        return [title(name, part) for name, part in zip(self.values("longname"), self.values("slice"))]
+
+    def sizes(self) -> list[str]:
+        """N x M, and how many of them where there are several."""
+        rows = zip(self.values("N"), self.values("M"), self.values("rf"))
+        return [
+            f"{N:.0f} x {M:.0f}" + (f" ({rf:.0f})" if is_number(rf) and rf > 1 else "")
+            if is_number(N) and is_number(M)
+            else "-"
+            for N, M, rf in rows
+        ]
+
+
+def title(longname: Any, part: Any = "") -> str:
+    """Long name with the slice, as it can be shown."""
+    return visible(f"{longname} [{part}]" if isinstance(part, str) and part else str(longname))
+
+
+def is_number(value: Any) -> bool:
+    """True for a number that is one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def number(value: Any, form: str) -> str:
+    """A number in a form; - where there is none."""
+    return format(value, form) if is_number(value) else "-"
+
+
+def shortened_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The first and last rows of a long table, and how many are left out."""
+    if len(frame) <= ROWS_SHOWN:
+        return frame, 0
+    half = ROWS_SHOWN // 2
+    return pd.concat([frame.iloc[:half], frame.iloc[-half:]]), len(frame) - 2 * half
+
+
+def results_text(results: Results, width: int | None = None) -> str:
+    """Ten columns of the analysed layers, and what else there is."""
+    room = terminal_width(width)
+    return "\n".join([*_tables(results, room, lambda columns: grid(columns, room)), wrapped(_rest(results), room)])
+
+
+def results_html(results: Results) -> str:
+    """The same for a notebook."""
+    return "".join([*_tables(results, WIDEST, html_table), f"<p>{html.escape(_rest(results))}</p>"])
+
+
+def _tables(results: Results, width: int, render: Callable[[list[GridColumn]], str]) -> list[str]:
+    # Rows first: nothing is computed for what is not shown.
+    seen = [record for record in results.records if record.status != "skipped"]
+    frame, left_out = shortened_rows(results.of(seen).table())
+    columns = [column for column in ten_columns(frame, width) if column.worth == 0 or any(column.cells)]
+    if left_out:
+        half = len(frame) // 2
+        columns = [_with_gap(column, half, left_out) for column in columns]
+    return [render(columns)] if seen else []
+
+
+def _with_gap(column: GridColumn, half: int, left_out: int) -> GridColumn:
+    gap = f"... {left_out} more ..." if column.head == "layer" else ""
+    cells = [*column.cells[:half], gap, *column.cells[half:]]
+    return GridColumn(column.head, cells, column.right, column.worth, column.least)
+
+
+def _rest(results: Results) -> str:
+    skipped = sum(record.status == "skipped" for record in results.records)
+    failed = sum(record.status == "failed" for record in results.records)
+    said = f"{len(results)} rows, {failed} failed, {skipped} skipped"
+    if results.missing:
+        said += f", {results.missing} not come to yet"
+    return f"{said}. All columns: .table(); in short: .summary(); one layer: .layer(name)."
+
+
+def html_table(columns: Sequence[GridColumn]) -> str:
+    """Columns as an HTML table, every text escaped."""
+    head = "".join(f"<th>{html.escape(column.head)}</th>" for column in columns)
+    rows = "".join(
+        "<tr>" + "".join(_html_cell(cell, column) for cell, column in zip(cells, columns, strict=True)) + "</tr>"
+        for cells in zip(*(column.cells for column in columns), strict=True)
+    )
+    return f'<style>{STYLE}</style><table class="setol"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _html_cell(cell: str, column: GridColumn) -> str:
+    kind = "" if column.right else ' class="word"'
+    return f"<td{kind}>{html.escape(cell)}</td>"

@@ -1,0 +1,239 @@
+"""`Summary`: what a person wants to know first of a model, in at most twenty lines."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..core.printable import shortened, terminal_width, visible, wrapped
+from .printed import is_number, title
+
+if TYPE_CHECKING:
+    from .results import Results
+
+SCHEMA = 1
+#: Means that are told, what they are called, and whether they are geometric (a product over layers).
+MEANS = (
+    ("tail_alpha", "tail exponent alpha", False),
+    ("delta_lambda_min", "delta (start of the power-law tail minus start of the ERG tail)", False),
+    ("q2_norm", "layer quality q2_norm, geometric", True),
+    ("stable_rank", "stable rank", False),
+)
+LAYERS_SHOWN, REASONS_SHOWN = 5, 3
+#: States and classes that call for a look, the worst first, and what is said of them.
+CONCERNS = (
+    ("universality_class", "rank collapse", "rank collapse"),
+    ("setol_state", "over-regularized", "over-regularized"),
+    ("setol_state", "under-trained", "under-trained"),
+)
+#: Flags that call for a look by themselves begin so; others are told beside a concern.
+LOUD = "trap: "
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over layers with its standard error; `count` layers have the number."""
+
+    column: str
+    label: str
+    value: float
+    error: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """A layer to look at, and why."""
+
+    layer: str
+    slice: str
+    why: str
+
+    @property
+    def title(self) -> str:
+        """Name with slice, as it can be shown."""
+        return title(self.layer, self.slice)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts, means with errors, the layers to look at first, and what was not analysed.
+
+    Attributes
+    ----------
+    rows, analyzed, failed, skipped, missing : int
+        Rows of the table by status; `missing` have not been come to.
+    states, classes, flags : dict
+        Number of layers of each.
+    means : tuple of Mean
+    look_first : tuple of Look
+        Every layer with a concern, the worst first.
+    not_analyzed : dict
+        Reasons and the number of tensors of each.
+    share : float
+        Share of the parameters of all tensors that were analysed.
+    """
+
+    rows: int
+    analyzed: int
+    failed: int
+    skipped: int
+    missing: int
+    states: dict[str, int]
+    classes: dict[str, int]
+    flags: dict[str, int]
+    means: tuple[Mean, ...]
+    look_first: tuple[Look, ...]
+    not_analyzed: dict[str, int]
+    share: float
+
+    @classmethod
+    def of(cls, results: Results) -> Summary:
+        """The summary of results."""
+        table, coverage = results.table(), results.coverage
+        status = Counter(record.status for record in results.records)
+        told = [row for row in zip(coverage["status"], coverage["n_params"], coverage["reason"], coverage["longname"])]
+        parameters = [(s, n) for s, n, _, _ in told if is_number(n)]
+        total = sum(n for _, n in parameters)
+        done = sum(n for s, n in parameters if s == "analyzed")
+        left = Counter(_without_name(reason, name) for s, _, reason, name in told if s != "analyzed")
+        return cls(
+            rows=len(results.records),
+            analyzed=status["analyzed"],
+            failed=status["failed"],
+            skipped=status["skipped"],
+            missing=results.missing,
+            states=_counts(table, "setol_state"),
+            classes=_counts(table, "universality_class"),
+            flags=dict(Counter(flag for flags in _flags(table) for flag in flags).most_common()),
+            means=tuple(mean for column in MEANS if (mean := _mean(table, *column)) is not None),
+            look_first=tuple(_looks(table)),
+            not_analyzed=dict(left.most_common()),
+            share=float(done / total) if total else math.nan,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON has it; numbers that are none are null. `schema` counts the versions of this form."""
+        return {"schema": SCHEMA, **_json(asdict(self))}
+
+    def lines(self, width: int | None = None) -> list[str]:
+        """At most twenty lines."""
+        room = terminal_width(width)
+        lines = [shortened(self._first_line(), room)]
+        for name, counts in (("states", self.states), ("classes", self.classes), ("flags", self.flags)):
+            if counts:
+                told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
+                lines += wrapped(f"{name + ':':<9} {told}", room, later=" " * 10).split("\n")[:2]
+        for mean in self.means:
+            lines.append(shortened(f"{mean.label}: {mean.value:.3g} ± {mean.error:.2g} over {mean.count} layers", room))
+        if self.look_first:
+            lines.append(f"look first at {_of(LAYERS_SHOWN, len(self.look_first))}:")
+            lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
+        if self.not_analyzed:
+            lines.append(f"not analysed, {sum(self.not_analyzed.values())} tensors:")
+            reasons = list(self.not_analyzed.items())
+            lines += [shortened(f"  {count} x {visible(reason)}", room) for reason, count in reasons[:REASONS_SHOWN]]
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _first_line(self) -> str:
+        share = "" if math.isnan(self.share) else f" ({100 * self.share:.1f} % of the parameters)"
+        missing = f", {self.missing} not come to yet" if self.missing else ""
+        return (
+            f"{self.analyzed} of {self.rows} rows analysed{share}, {self.failed} failed, {self.skipped} skipped"
+            f"{missing}"
+        )
+
+
+def _fitted(name: str, why: str, room: int) -> str:
+    """A name and a reason in one line, the name cut first."""
+    name = shortened(name, max(16, room - len(why) - 2))
+    return shortened(f"{name}: {why}", room)
+
+
+def _of(shown: int, total: int) -> str:
+    return f"{shown} of {total} layers" if total > shown else f"{total} layer{'s' if total != 1 else ''}"
+
+
+def _counts(table: pd.DataFrame, column: str) -> dict[str, int]:
+    """How many layers have each word of a column, the most frequent first."""
+    words = [word for word in _values(table, column) if isinstance(word, str)]
+    return dict(Counter(words).most_common())
+
+
+def _values(table: pd.DataFrame, column: str) -> list[Any]:
+    return table[column].tolist() if column in table else [None] * len(table)
+
+
+def _flags(table: pd.DataFrame) -> list[list[str]]:
+    """The flags of every row; the column says them with commas between."""
+    return [
+        [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
+        for told in _values(table, "setol_flags")
+    ]
+
+
+def _mean(table: pd.DataFrame, column: str, label: str, geometric: bool) -> Mean | None:
+    """The mean of a column with the standard error of it; None where fewer than two layers have a number."""
+    told = np.array([float(value) for value in _values(table, column) if is_number(value)])
+    values = told[np.isfinite(told) & (told > 0)] if geometric else told[np.isfinite(told)]
+    if values.size < 2:
+        return None
+    values = np.log(values) if geometric else values
+    mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size))
+    if geometric:
+        mean, error = math.exp(mean), math.exp(mean) * error
+    return Mean(column, label, mean, error, int(values.size))
+
+
+def _looks(table: pd.DataFrame) -> list[Look]:
+    """Layers with a concern: what failed, then by the kind of concern, then by how far their alpha is from 2."""
+    found = []
+    columns = {name: _values(table, name) for name in ("longname", "slice", "status", "reason", "tail_alpha")}
+    words = {name: _values(table, name) for name, _, _ in CONCERNS}
+    flags = _flags(table)
+    for row in range(len(table)):
+        cells = {name: values[row] for name, values in columns.items()}
+        whys = [said for name, word, said in CONCERNS if words[name][row] == word]
+        rank = next((i for i, (name, word, _) in enumerate(CONCERNS) if words[name][row] == word), len(CONCERNS))
+        if whys or any(flag.startswith(LOUD) for flag in flags[row]):
+            whys += flags[row]
+        if cells["status"] == "failed":
+            whys, rank = [_without_name(cells["reason"], cells["longname"])], -1
+        if not whys:
+            continue
+        alpha = cells["tail_alpha"]
+        if is_number(alpha):
+            whys.append(f"alpha {alpha:.2f}")
+        distance = abs(alpha - 2) if is_number(alpha) else 0.0
+        part = cells["slice"] if isinstance(cells["slice"], str) else ""
+        found.append((rank, -distance, row, Look(str(cells["longname"]), part, visible(", ".join(whys)))))
+    return [look for *_, look in sorted(found, key=lambda one: one[:3])]
+
+
+def _without_name(reason: Any, name: Any) -> str:
+    """A reason without the name of its layer, so that equal ones are counted together."""
+    if not isinstance(reason, str) or not reason:
+        return "no reason given"
+    for begin in (f"layer {str(name).removesuffix('.weight')}: ", f"layer {name}: "):
+        reason = reason.removeprefix(begin)
+    return reason
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,119 @@
+"""Where a power-law tail starts: by the least Kolmogorov-Smirnov distance, and as two published procedures have it.
+
+| function | start |
+|---|---|
+| `best_start` | every eigenvalue a candidate, the least KS distance wins (Clauset, WeightWatcher) |
+| `median_hill` | the median eigenvalue (TempBalance, AlphaDecay): no search, no scale |
+| `peak_alpha` | the least KS distance up to the peak of the density (AlphaPruning); depends on the scale |
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import FloatArray, as_vector
+from ..core.errors import InvalidInput
+
+# Points of a tail, as shares of its length, on which its distance is bounded from below.
+SHARES = np.linspace(0, 1, 48)[:, np.newaxis]
+# Of AlphaPruning: bins of the histogram of log10, and the candidates around its peak.
+BINS, PEAK_FROM, PEAK_TO = 100, 0.95, 1.5
+
+
+def median_hill(values: Any, position: float = 2.0) -> float:
+    r"""Hill's exponent above the median: :math:`1 + n / \sum_j \ln(\lambda_j / \lambda_i)`, i = int(N / position).
+
+    The procedure of TempBalance (NeurIPS 2023), AlphaDecay and their kin (`xmin_mid`, `xmin_pos` = 2); the smallest
+    member of the tail counts in n. NaN where that eigenvalue is zero or all above it are equal.
+
+    Examples
+    --------
+    >>> round(median_hill(range(1, 9)), 6), round(median_hill(range(1, 9), 1.5), 6)
+    (5.045318, 7.7899)
+    """
+    if not position > 1:
+        raise InvalidInput(f"position={position!r} was asked; accepted is a number above 1")
+    ascending = np.sort(as_vector(np.asarray(values)))
+    start = int(ascending.size / position)
+    if start >= ascending.size or not ascending[start] > 0:
+        return math.nan
+    total = float(np.sum(np.log(ascending[start:] / ascending[start])))
+    return 1 + (ascending.size - start) / total if total > 0 else math.nan
+
+
+def peak_alpha(values: Any) -> float:
+    r"""AlphaPruning's `alpha_peak` (`fix-finger`): the least KS distance with starts up to 1.5 times the peak.
+
+    The peak p is the left edge of the fullest of 100 bins of log10. As published, the lower bound compares an
+    eigenvalue with log10(.95 p): below p = 1 that is none. The number depends on the scale of W for that. NaN where
+    there is no candidate.
+
+    Examples
+    --------
+    >>> round(peak_alpha(range(1, 9)), 5)
+    1.75439
+    """
+    ascending = np.sort(as_vector(np.asarray(values)))
+    ascending = ascending[ascending > 0]
+    if ascending.size < 2 or not ascending[-1] > ascending[0]:
+        return math.nan
+    logs = np.log10(ascending)
+    counts, edges = np.histogram(logs, bins=BINS, range=(float(logs[0]), float(logs[-1])))
+    peak = 10 ** float(edges[int(np.argmax(counts))])
+    allowed = (ascending >= math.log10(PEAK_FROM * peak)) & (ascending <= PEAK_TO * peak)
+    log_x = np.log(ascending)
+    starts = np.flatnonzero(allowed & (log_x[-1] > log_x))
+    if not starts.size:
+        return math.nan
+    start = best_start(log_x, starts)
+    return float(1 + tail_rates(log_x, np.array([start]))[0])
+
+
+def candidate_starts(log_x: FloatArray, resolution: float) -> np.ndarray:
+    """Indices at which a tail may start: first of equal values, with a spread above rounding behind it."""
+    first = np.ones(log_x.size, dtype=bool)
+    first[1:] = log_x[1:] > log_x[:-1]
+    return np.flatnonzero(first & (log_x[-1] - log_x > resolution))
+
+
+def best_start(log_x: FloatArray, starts: np.ndarray) -> int:
+    """The start with the least KS distance, the first of equal ones.
+
+    Each candidate's distance is bounded from below on a sample of its points; candidates are then evaluated in
+    the order of their bounds until no bound is below the best distance. The answer is that of the full scan.
+    """
+    rates = tail_rates(log_x, starts)
+    bounds = _sampled_ks(log_x, starts, rates)
+    best, chosen = math.inf, int(starts[0])
+    for candidate in np.argsort(bounds, kind="stable"):
+        if bounds[candidate] > best:
+            break
+        start = int(starts[candidate])
+        distance = ks_lower(log_x[start:] - log_x[start], rates[candidate])
+        if distance < best or (distance == best and start < chosen):
+            best, chosen = distance, start
+    return chosen
+
+
+def tail_rates(log_x: FloatArray, starts: np.ndarray) -> FloatArray:
+    """alpha - 1 = n / sum ln(x_i / x_start) for every start."""
+    suffix = np.cumsum(log_x[::-1])[::-1]
+    n = log_x.size - starts
+    return n / (suffix[starts] - n * log_x[starts])
+
+
+def _sampled_ks(log_x: FloatArray, starts: np.ndarray, rates: FloatArray) -> FloatArray:
+    n = log_x.size - starts
+    step = np.minimum((SHARES * n).astype(np.int64), n - 1)
+    law = -np.expm1(-rates * (log_x[starts + step] - log_x[starts]))
+    # The full distance is computed from the same numbers in another order: leave room for its rounding.
+    return np.abs(law - step / n).max(axis=0) - 1e-12
+
+
+def ks_lower(tail: FloatArray, rate: float) -> float:
+    """max |F(y_i) - i/n| of an exponential law in y = ln(x / x_min), lower steps: WeightWatcher's D."""
+    n = tail.size
+    return float(np.max(np.abs(1 - np.exp(-rate * tail) - np.arange(n) / n)))

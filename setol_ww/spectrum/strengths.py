@@ -1,0 +1,238 @@
+r"""What a class needs to know of the entries: how strong rows, columns and slices are, and how heavy the entries.
+
+The noise of a layer is W_ij = r_i c_j g_ij with g independent of one law (folded batch norms, merged gains, dead
+pixels make r and c differ). Strengths come from means of the root |W_ij|^(1/2) over rows and columns: a row's mean is
+r_i^(1/2) times a constant for any law of g, single large elements weigh little, and the sampling error of a mean of n
+is known from what is left after both factors are divided out. That error is taken out of the strengths; strengths that
+differ by no more than it are called even.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import FloatArray
+from ..linalg.eigenvalues import blocks
+from ..theory.laws.uneven_noise import compressed
+
+#: Strengths kept of each side, as equally likely quantiles.
+QUANTILES = 1024
+# Standard errors that the observed spread has to be beyond that of sampling before strengths count as uneven.
+UNEVEN = 4.0
+# Entries that are worked on at once: what is computed from them stays in the cache.
+BLOCK = 2**15
+
+
+@dataclass(frozen=True, eq=False)
+class Strengths:
+    """Strengths of rows, columns and slices, and cumulants of the entries after these are divided out.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Rows and columns of one matrix that have an entry beside zero.
+    row, column : ndarray, ascending
+        Squares r_i^2, c_j^2 of mean 1, all of them or 1024 equally likely ones; a single 1 where they are even.
+    slice : ndarray
+        Variances of the pooled matrices, of mean 1; a single 1 where they are even.
+    row_spread, column_spread, slice_spread : float
+        Standard deviation of ln r_i, ln c_j, ln s_t beyond that of sampling; 0 where sampling explains it.
+    k4, k6 : float
+        Fourth and sixth cumulant of g in units of its variance; 0 for normal entries, 3 and 30 for Laplace.
+    """
+
+    rows: int
+    columns: int
+    row: FloatArray = field(repr=False)
+    column: FloatArray = field(repr=False)
+    slice: FloatArray = field(repr=False)
+    row_spread: float
+    column_spread: float
+    slice_spread: float
+    k4: float
+    k6: float
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers, NaN equal to itself."""
+        if not isinstance(other, Strengths):
+            return NotImplemented
+        pairs = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
+
+    @property
+    def is_even(self) -> bool:
+        """True when no row, column or slice is stronger than the others beyond sampling."""
+        return self.row.size == self.column.size == self.slice.size == 1
+
+
+def strengths_of(matrices: Sequence[Any]) -> Strengths:
+    """Strengths of one matrix, or of equal-sized pooled ones; one pass over the entries.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray or torch.Tensor, each (rows, columns)
+        Of any real dtype; upcast block by block.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> found = strengths_of([rng.normal(size=(300, 200)) * np.exp(0.3 * rng.normal(size=(300, 1)))])
+    >>> round(found.row_spread, 1), found.column_spread
+    (0.3, 0.0)
+    """
+    sums = _Sums.of(matrices)
+    if not sums.filled or not math.isfinite(sums.second + sums.sixth):
+        rows, columns = matrices[0].shape
+        even = np.ones(1)
+        return Strengths(int(rows), int(columns), even, even, even, 0.0, 0.0, 0.0, math.nan, math.nan)
+    evenness = _evenness(sums)
+    row, row_spread = _profile(sums.row, evenness, 0)
+    column, column_spread = _profile(sums.column, evenness, 1)
+    part, slice_spread = _profile(sums.slice, evenness, 2)
+    profiles = row, column, part
+    live = [int(np.count_nonzero(side[1])) for side in (sums.row, sums.column)]
+    squares, cubes = (math.prod(float(np.mean(profile**power)) for profile in profiles) for power in (2, 3))
+    m4 = sums.fourth * sums.filled / sums.second**2 / squares
+    m6 = sums.sixth * sums.filled**2 / sums.second**3 / cubes
+    # Zeros are entries of g as well, in the share that they have.
+    share = sums.filled / (live[0] * live[1] * max(1, int(np.count_nonzero(sums.slice[1]))))
+    m4, m6 = m4 / share, m6 / share**2
+    return Strengths(
+        rows=live[0],
+        columns=live[1],
+        row=row,
+        column=column,
+        slice=part,
+        row_spread=row_spread,
+        column_spread=column_spread,
+        slice_spread=slice_spread,
+        k4=m4 - 3,
+        k6=m6 - 15 * m4 + 30,
+    )
+
+
+@dataclass
+class _Sums:
+    """Sums of |W|^(1/2) and numbers of non-zero entries for each row, column and slice; sums over all entries."""
+
+    row: tuple[FloatArray, FloatArray]
+    column: tuple[FloatArray, FloatArray]
+    slice: tuple[FloatArray, FloatArray]
+    first: float = 0.0
+    second: float = 0.0
+    fourth: float = 0.0
+    sixth: float = 0.0
+
+    @property
+    def filled(self) -> float:
+        """Number of entries that are not zero."""
+        return float(self.slice[1].sum())
+
+    @classmethod
+    def of(cls, matrices: Sequence[Any]) -> _Sums:
+        rows, columns = matrices[0].shape
+        row, column, part = ((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices)))
+        sums = cls(row, column, part)
+        unit = 0.0
+        # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for number, matrix in enumerate(matrices):
+                for start, block in _pieces(matrix):
+                    size = np.abs(block)
+                    unit = unit or float(size.max())
+                    sums._add(number, start, size / unit if unit else size)
+        return sums
+
+    def _add(self, number: int, start: int, size: FloatArray) -> None:
+        part = slice(start, start + size.shape[0])
+        root = np.sqrt(size)
+        by_row = root.sum(axis=1)
+        self.row[0][part] += by_row
+        self.column[0][:] += root.sum(axis=0)
+        self.slice[0][number] += by_row.sum()
+        if size.all():
+            self.row[1][part] += size.shape[1]
+            self.column[1][:] += size.shape[0]
+            self.slice[1][number] += size.size
+        else:
+            filled = size != 0
+            self.row[1][part] += filled.sum(axis=1)
+            self.column[1][:] += filled.sum(axis=0)
+            self.slice[1][number] += filled.sum()
+        self.first += float(size.sum())
+        square = (size * size).ravel()
+        fourth = square * square
+        self.second += float(square.sum())
+        self.fourth += float(fourth.sum())
+        self.sixth += float(fourth @ square)
+
+
+def _pieces(matrix: Any) -> Iterator[tuple[int, FloatArray]]:
+    """First row and float64 values of parts that fit the cache."""
+    begin = 0
+    if 0 in tuple(matrix.shape):
+        return
+    step = max(1, BLOCK // matrix.shape[1])
+    for block in blocks(matrix, axis=0):
+        for start in range(0, block.shape[0], step):
+            yield begin + start, block[start : start + step]
+        begin += block.shape[0]
+
+
+@dataclass(frozen=True)
+class _Evenness:
+    """Relative variance of |g|^(1/2), and <f^2> / <f>^2 of the factors of rows, columns and slices."""
+
+    variance: float
+    factors: tuple[float, float, float]
+
+    def noise(self, counts: FloatArray, side: int) -> FloatArray:
+        """Sampling variance of the mean root of a line with so many entries, relative to its square."""
+        others = math.prod(factor for number, factor in enumerate(self.factors) if number != side)
+        return self.variance * others / np.maximum(counts, 1)
+
+
+def _evenness(sums: _Sums) -> _Evenness:
+    """What is left of the roots' variance when the factors of rows, columns and slices are divided out."""
+    grand = float(sums.slice[0].sum()) / sums.filled
+    ratio = sums.first / sums.filled / grand**2
+    observed, counts = [], []
+    for total, number in (sums.row, sums.column, sums.slice):
+        live = number > 0
+        means = total[live] / number[live]
+        observed.append(float(np.mean(means**2)) / float(np.mean(means)) ** 2)
+        counts.append(number[live])
+    evenness = _Evenness(max(ratio - 1, 0.0), (1.0, 1.0, 1.0))
+    for _ in range(4):
+        factors = tuple(
+            max(1.0, value - float(np.mean(evenness.noise(number, side))))
+            for side, (value, number) in enumerate(zip(observed, counts))
+        )
+        evenness = _Evenness(max(ratio / math.prod(factors) - 1, 0.0), factors)  # type: ignore[arg-type]
+    return evenness
+
+
+def _profile(side: tuple[FloatArray, FloatArray], evenness: _Evenness, number: int) -> tuple[FloatArray, float]:
+    """Squared strengths of mean 1 without their sampling error, and the spread of the logarithms of the strengths."""
+    total, counts = side
+    live = counts > 0
+    lines = int(np.count_nonzero(live))
+    if lines < 2:
+        return np.ones(1), 0.0
+    share = counts[live] / counts.max()
+    logs = 4 * np.log(total[live] / counts[live]) + np.log(share)
+    # Where zeros are scattered at random their number varies too: as that of a Poisson law at most.
+    sampling = 16 * evenness.noise(counts[live], number) + np.where(share < 1, 1 / counts[live], 0.0)
+    noise, observed = float(np.mean(sampling)), float(np.var(logs, ddof=1))
+    if observed <= noise * (1 + UNEVEN * math.sqrt(2 / (lines - 1))) + 1e-12:
+        return np.ones(1), 0.0
+    kept = math.sqrt(1 - noise / observed)
+    middle = float(np.mean(logs))
+    strengths = np.exp(kept * (logs - middle))
+    strengths = compressed(strengths, QUANTILES) / float(np.mean(strengths))
+    return strengths, kept * math.sqrt(observed) / 2

@@ -1,0 +1,201 @@
+"""Chapter 14: text for people, whatever the names are."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import setol_ww as ww
+from setol_ww.core.printable import GridColumn, cells, grid, shortened, terminal_width, visible, wrapped
+from setol_ww.results.record import LayerRecord
+from setol_ww.results.results import Results
+from setol_ww.views.text import coverage_lines, legend, paragraph, text_table, truncation_text
+
+TEXT = st.text(st.characters(exclude_categories=()))
+SENT = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
+
+
+def rows(number: int = 3, names: list[str] | None = None) -> pd.DataFrame:
+    names = names or [f"model.layers.{i}.self_attn.q_proj" for i in range(number)]
+    count = len(names)
+    return pd.DataFrame(
+        {
+            "longname": pd.Series(names, dtype=object),
+            "slice": ["q"] + [""] * (count - 1),
+            "N": 4096,
+            "M": [1024.0] * (count - 1) + [np.nan],
+            "rf": 9,
+            "tail_alpha": [2.031] * (count - 1) + [np.nan],
+            "tail_sigma": 0.05,
+            "erg_rank": 153,
+            "erg_log_det": 0.12,
+            "delta_lambda_min": -0.034,
+            "q2_norm": 1.634,
+            "universality_class": "weakly heavy-tailed",
+            "setol_state": ["over-regularized"] * (count - 1) + [None],
+            "status": ["analyzed"] * (count - 1) + ["failed"],
+            "reason": "",
+        }
+    )
+
+
+def test_a_table_as_it_is_printed():
+    assert text_table(rows(2), 100).split("\n") == [
+        "layer                                          N x M        alpha   k*   delta  state",
+        "-" * 96,
+        "model.layers.0.self_attn.q_proj [q]  4096 x 1024 (9)  2.03 ± 0.05  153  -0.034  over-regularized",
+        "model.layers.1.self_attn.q_proj                    -            -  153  -0.034  failed",
+    ]
+    assert text_table(rows(2), 60).split("\n") == [
+        "layer                        alpha   delta  state",
+        "-" * 60,
+        "model.lay.._proj [q]   2.03 ± 0.05  -0.034  over-regularized",
+        "model.lay..tn.q_proj             -  -0.034  failed",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 60, 61, 79, 80, 100, 120, 163, 200, 5000])
+@pytest.mark.parametrize(
+    "name", ["a", "model.layers.0.self_attn.q_proj" * 3, "層" * 40, "e\u0301" * 90, "a\x1b[31m\n" * 20]
+)
+def test_every_line_fits(width, name):
+    frame = rows(names=[name, name + "2"])
+    room = min(max(width, 60), 200)
+    why = f"layer {name}: no"
+    coverage = pd.DataFrame({"status": ["failed"], "n_params": [3], "longname": [name], "reason": [why]})
+    layer = {"layer": name, "rank": 3, "num_evals": 9, "kept_energy": 0.5, "parameters_before": 9, "reason": why}
+    layer["parameters_after"] = 3
+    manifest = {
+        "layers": [layer, {**layer, "kept_energy": None, "reason": ""}],
+        "left_out": [why],
+        "parameters_before": 9,
+        "parameters_after": 3,
+    }
+    for text in (text_table(frame, width), coverage_lines(coverage, width), legend(width)):
+        assert max(map(cells, text.split("\n"))) <= room
+    for text in (text_table(frame, width), coverage_lines(coverage, width), truncation_text(manifest, "out", width)):
+        assert not any(unicodedata.category(character) in SENT for character in text.replace("\n", ""))
+    assert text_table(frame, width).count("\n") == 3
+
+
+def test_wider_terminals_show_more():
+    heads = [text_table(rows(), width).split("\n")[0].split() for width in (60, 80, 100, 140, 200)]
+    assert [len(head) for head in heads] == sorted(len(head) for head in heads)
+    assert heads[0] == ["layer", "alpha", "delta", "state"]
+    assert "class" in heads[-1]
+    assert "model.layers.0.self_attn.q_proj [q]" in text_table(rows(), 200)
+
+
+def test_the_width_is_that_of_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "77")
+    assert terminal_width() == 77
+    monkeypatch.setenv("COLUMNS", "500")
+    assert terminal_width() == 200
+    monkeypatch.setenv("COLUMNS", "20")
+    assert terminal_width() == 60
+
+
+@given(TEXT)
+def test_what_is_shown_is_what_can_be_shown(text):
+    shown = visible(text)
+    assert not any(unicodedata.category(character) in SENT for character in shown)
+    shown.encode("utf-8")
+    if text.isprintable() and text.isascii():
+        assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\u2066x\u2069\u200b\ufeff", r"\u2066x\u2069\u200b\ufeff"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\ud800", r"\ud800"),
+        ("\u2028", r"\u2028"),
+        ("\U000e0041", r"\U000e0041"),
+        ("層 é 😀", "層 é 😀"),
+    ],
+)
+def test_characters_that_act_are_shown(name, shown):
+    assert visible(name) == shown
+
+
+@given(TEXT, st.integers(4, 40))
+def test_shortened_text_fits(text, width):
+    short = shortened(visible(text), width)
+    assert cells(short) <= width
+    if cells(visible(text)) <= width:
+        assert short == visible(text)
+
+
+@given(st.lists(TEXT), st.integers(10, 40))
+def test_wrapped_text_fits_and_loses_nothing(words, width):
+    text = " ".join(map(visible, words))
+    lines = wrapped(text, width, "  ", "    ").split("\n")
+    assert max(map(cells, lines)) <= width
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_wide_and_combining_characters():
+    assert cells("層") == 2
+    assert cells("ｱ") == 1
+    assert cells("Ａ") == 2
+    assert cells("e\u0301") == 1
+    table = grid([GridColumn("a", ["層層", "abcd"], right=False), GridColumn("b", ["x", "y"])], 80)
+    assert {cells(line) for line in table.split("\n")} == {7}
+
+
+def test_a_paragraph_is_one_paragraph():
+    assert paragraph("a\n b \x1b[0m\t c", 60) == r"a b \x1b[0m c"
+
+
+def test_a_text_table_copies_nothing_that_hangs_on_the_table():
+    """Two thousand rows took thirteen seconds while pandas copied that for every row."""
+
+    copies = []
+
+    class Heavy(list):
+        def __deepcopy__(self, memo):
+            copies.append(1)
+            return self
+
+    weights = {f"layers.{i}.weight": np.random.default_rng(i).normal(size=(6, 5)) for i in range(20)}
+    frame = ww.analyze(weights)
+    many = pd.concat([frame] * 100, ignore_index=True)
+    many.attrs["heavy"] = Heavy()
+    copies.clear()
+    assert text_table(many, 100).count("\n") == 2001
+    assert len(copies) < 100
+
+
+def results(number: int) -> Results:
+    spectrum = ww.Spectrum.from_eigenvalues(np.arange(1.0, 41) ** 2)
+    return Results.from_records(
+        [LayerRecord(i, {"longname": f"l{i}", "N": 50, "M": 40, "rf": 1}, spectrum=spectrum) for i in range(number)]
+    )
+
+
+def test_results_print_as_a_table_of_ten_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    lines = str(results(3)).split("\n")
+    assert lines[0].split() == ["layer", "N", "x", "M", "alpha", "k*", "S_k*", "delta", "q2_norm", "class", "state"]
+    assert len(lines) == 6
+    assert lines[-1].startswith("3 rows, 0 failed, 0 skipped.")
+    long = str(results(500)).split("\n")
+    assert len(long) == 64
+    assert "... 440 more ..." in long[32]
+
+
+def test_results_in_a_notebook():
+    shown = results(3)._repr_html_()
+    assert shown.count("<tr>") == 4
+    bad = Results.from_records([LayerRecord(0, {"longname": "<script>&\x1b"}, "failed", "<b>")])
+    assert "&lt;script&gt;&amp;\\x1b" in bad._repr_html_()
+    assert "<script>" not in bad._repr_html_()

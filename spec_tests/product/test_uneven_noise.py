@@ -1,0 +1,199 @@
+"""Noise whose rows, columns and slices differ in strength: its law, the strengths of a layer, its bulk."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import setol_ww as ww
+from fixtures import ensembles, traps
+from fixtures import uneven_noise as oracle
+from setol_ww.spectrum.bulk import fit_bulk
+from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
+from setol_ww.spectrum.strengths import QUANTILES, strengths_of
+from setol_ww.theory.laws.edge import cumulant_factor
+from setol_ww.theory.laws.uneven_noise import UnevenNoise, compressed
+
+SHAPES = [(300, 200, (0.5, 0.0)), (240, 240, (0.3, 0.6)), (400, 60, (1.0, 0.2))]
+
+
+@pytest.mark.parametrize("q", [0.05, 0.5, 1.0])
+def test_even_strengths_give_marchenko_pastur_and_johnstone(q):
+    law = UnevenNoise(np.ones(1024), np.ones(700), q)
+    assert law.upper == pytest.approx((1 + math.sqrt(q)) ** 2, rel=1e-12)
+    assert law.lower == pytest.approx((1 - math.sqrt(q)) ** 2, abs=1e-12)
+    assert law.scale == pytest.approx((1 + math.sqrt(q)) ** (4 / 3) * q ** (-1 / 6), rel=1e-12)
+    x = np.linspace(*law.support, 200)
+    assert law.cdf(x) == pytest.approx(marchenko_pastur_cdf(x, q), abs=5e-4)
+    N, M = 400, 400 * q
+    sides = Noise(N, M), Noise(N, M, strengths=strengths_of([ensembles.gaussian_matrix(80, 80, 0)]))
+    assert sides[0].centre_and_scale == pytest.approx(traps.johnstone(N, M), rel=1e-12)
+    by_law = UnevenNoise([1.0], [1.0], (M - 0.5) / (N - 0.5))
+    assert ((N - 0.5) * by_law.upper, (N - 0.5) ** (1 / 3) * by_law.scale) == pytest.approx(
+        traps.johnstone(N, M), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(("rows", "columns", "spreads"), SHAPES)
+def test_edges_are_those_of_a_scan(rows, columns, spreads):
+    d, e = (oracle.lognormal_strengths(n, spread, 1) for n, spread in zip((rows, columns), spreads))
+    law = UnevenNoise(d, e)
+    assert law.upper == pytest.approx(oracle.upper_edge(d, e), rel=1e-9)
+    assert law.mean == pytest.approx(float(np.mean(d) * np.mean(e)), rel=1e-12)
+    values = oracle.eigenvalues(oracle.draw(d, e, 2))
+    assert values[-1] == pytest.approx(law.upper, rel=0.15)
+    assert values[0] > 0.7 * law.lower
+
+
+def test_density_is_that_of_the_fixed_point():
+    d, e = oracle.lognormal_strengths(200, 0.5, 3), oracle.lognormal_strengths(150, 0.4, 4)
+    law = UnevenNoise(d, e)
+    # Beyond, single strong rows have a bump each, which the density of 96 strengths does not resolve.
+    x = np.linspace(0.02, 0.3, 5) * law.upper
+    slow = [oracle.smoothed_density(point, d, e, 1e-4 * law.upper) for point in x]
+    assert law.pdf(x) == pytest.approx(slow, rel=0.02)
+    p = np.linspace(0.05, 0.95, 19)
+    assert law.cdf(law.quantile(p)) == pytest.approx(p, abs=1e-6)
+
+
+@pytest.mark.parametrize("spreads", [(0.0, 0.0), (0.5, 0.0), (0.3, 0.5), (1.0, 0.0)])
+def test_eigenvalues_follow_the_law(spreads):
+    d, e = (oracle.lognormal_strengths(n, spread, 5) for n, spread in zip((500, 400), spreads))
+    values = oracle.eigenvalues(oracle.draw(d, e, 6))
+    steps = (np.arange(values.size) + 0.5) / values.size
+    assert UnevenNoise(d, e).cdf(values) == pytest.approx(steps, abs=0.012)
+
+
+def test_a_gap_and_dead_lines():
+    d = np.where(np.arange(600) < 200, 100.0, np.where(np.arange(600) < 260, 0.0, 1.0))
+    law = UnevenNoise(d, np.ones(400))
+    values = oracle.eigenvalues(oracle.draw(d, np.ones(400), 7))
+    steps = (np.arange(values.size) + 0.5) / values.size
+    assert law.cdf(values) == pytest.approx(steps, abs=0.02)
+    assert law.upper > 30 > 4 > law.lower > 0
+
+
+def test_largest_eigenvalue_has_the_tracy_widom_scale():
+    """Standardised by edge and scale the largest has mean -1.2 and standard deviation 1.27, up to finite size."""
+    d, e = oracle.lognormal_strengths(200, 0.1, 0), oracle.lognormal_strengths(150, 0.1, 1)
+    noise = UnevenNoise(d, e)
+    top = [oracle.eigenvalues(oracle.draw(d, e, seed))[-1] for seed in range(200)]
+    x = (np.array(top) - noise.upper) / (noise.scale * 200 ** (-2 / 3))
+    assert np.mean(x) == pytest.approx(-1.21, abs=0.4)
+    assert np.std(x) == pytest.approx(1.27, abs=0.25)
+
+
+def test_strengths_that_are_none_are_refused():
+    for d, e, q in (([0.0], [1.0], 1), ([-1.0, 2.0], [1.0], 1), ([1.0], [np.nan], 1), ([1.0], [1.0], 0.0)):
+        with pytest.raises(ww.InvalidInput, match="asked"):
+            UnevenNoise(d, e, q)
+    with pytest.raises(ww.InvalidInput, match="no closed form"):
+        UnevenNoise([1.0], [1.0]).r_transform(0.1)
+
+
+def test_compressed_strengths_keep_the_mean():
+    strengths = oracle.lognormal_strengths(5000, 0.7, 0)
+    few = compressed(strengths, 100)
+    assert few.size == 100
+    assert few.mean() == pytest.approx(strengths.mean(), rel=1e-12)
+    assert np.all(np.diff(few) >= 0)
+    assert compressed(strengths[:7], 10).size == 7
+
+
+@pytest.mark.parametrize("law", ["normal", "uniform", "laplace", "t3", "pareto", "sparse"])
+def test_sampling_is_no_unevenness(law):
+    """Even rows and columns are even whatever the law of the entries."""
+    uneven = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        W = {
+            "normal": lambda r=rng: r.normal(size=(120, 80)),
+            "uniform": lambda r=rng: r.uniform(-1, 1, size=(120, 80)),
+            "laplace": lambda r=rng: r.laplace(size=(120, 80)),
+            "t3": lambda r=rng: r.standard_t(3, size=(120, 80)),
+            "pareto": lambda s=seed: ensembles.signed_pareto_matrix(120, 80, 1.0, s),
+            "sparse": lambda r=rng: r.normal(size=(120, 80)) * (r.random((120, 80)) < 0.2),
+        }[law]()
+        uneven += not strengths_of([W]).is_even
+    assert uneven <= 1
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.3, 0.5])
+def test_spreads_are_recovered(spread):
+    d, e = oracle.lognormal_strengths(300, spread, 1), np.ones(200)
+    found = strengths_of([oracle.draw(d, e, 2)])
+    assert found.row_spread == pytest.approx(float(np.std(np.log(d))) / 2, rel=0.1)
+    assert found.column_spread == found.slice_spread == 0
+    assert found.k4 == pytest.approx(0, abs=0.4)
+    turned = strengths_of([oracle.draw(d, e, 2).T])
+    assert (turned.column_spread, turned.row_spread) == pytest.approx((found.row_spread, 0))
+
+
+def test_cumulants_are_those_of_the_entries_without_strengths():
+    rng = np.random.default_rng(3)
+    d = oracle.lognormal_strengths(1000, 0.2, 4)
+    found = strengths_of([np.sqrt(d)[:, None] * rng.laplace(size=(1000, 600))])
+    assert found.k4 == pytest.approx(3, abs=0.3)
+    assert found.k6 == pytest.approx(30, abs=15)
+    raw = np.sqrt(d)[:, None] * np.random.default_rng(3).laplace(size=(1000, 600))
+    assert np.mean(raw**4) / np.mean(raw**2) ** 2 - 3 > 3.5
+
+
+def test_strengths_of_slices_scales_and_types():
+    slices = [k * ensembles.gaussian_matrix(60, 40, k) for k in (1, 2, 3)]
+    found = strengths_of(slices)
+    assert found.slice == pytest.approx(np.array([1, 4, 9]) * 3 / 14, rel=0.1)
+    W = oracle.draw(oracle.lognormal_strengths(90, 0.5, 0), np.ones(70), 1)
+    whole = strengths_of([W])
+    for other in (1e-150 * W, 1e120 * W, torch.from_numpy(W)):
+        again = strengths_of([other])
+        assert again.row == pytest.approx(whole.row, rel=1e-9)
+        assert again.k6 == pytest.approx(whole.k6, rel=1e-6)
+    half = strengths_of([torch.from_numpy(W).bfloat16()])
+    assert half.row_spread == pytest.approx(whole.row_spread, rel=0.01)
+    large = strengths_of([oracle.draw(oracle.lognormal_strengths(3000, 0.5, 0), np.ones(30), 1)])
+    assert large.row.size == QUANTILES
+    assert pickle.loads(pickle.dumps(large)).row == pytest.approx(large.row)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_entries_that_are_not_finite_have_no_cumulants(broken):
+    W = ensembles.gaussian_matrix(20, 20, 0)
+    W[3, 3] = broken
+    assert math.isnan(strengths_of([W]).k4)
+    assert math.isnan(strengths_of([np.zeros((4, 4))]).k4)
+
+
+def test_a_spike_is_found_above_uneven_noise_and_none_in_it():
+    d = oracle.lognormal_strengths(300, 0.5, 0)
+    none = found = 0
+    for seed in range(20):
+        W = oracle.draw(d, np.ones(200), seed)
+        none += fit_bulk(ww.Spectrum.from_matrix(W), strengths=strengths_of([W])).spikes
+        rng = np.random.default_rng(seed)
+        u, v = rng.normal(size=300), rng.normal(size=200)
+        W += 6 * math.sqrt(300) * np.outer(u / np.linalg.norm(u), v / np.linalg.norm(v))
+        found += fit_bulk(ww.Spectrum.from_matrix(W), strengths=strengths_of([W])).spikes == 1
+    assert none <= 1
+    assert found >= 18
+    # The edge of one variance takes the unevenness for spikes.
+    assert ww.fit_bulk(ww.Spectrum.from_matrix(oracle.draw(d, np.ones(200), 0))).spikes > 3
+
+
+def test_slices_of_unequal_variance_have_a_bulk_of_their_own():
+    slices = [(1 + (k == 4)) * ensembles.gaussian_matrix(120, 60, k) for k in range(9)]
+    made = ww.Spectrum.from_slices(slices)
+    fit = fit_bulk(made, strengths=strengths_of(slices))
+    assert (fit.outcome.value, fit.spikes) == ("ok", 0)
+    assert fit_bulk(made).spikes > 10
+
+
+def test_cumulants_outside_their_domain_have_no_factor():
+    assert cumulant_factor(200, 100, 3.0, 30.0) == pytest.approx(1 + 3 / math.sqrt(20000) + 30 / 20000)
+    assert math.isnan(cumulant_factor(200, 100, 100.0, 0.0))
+    assert math.isnan(cumulant_factor(200, 100, 1.0, 1e5))
+    assert math.isnan(cumulant_factor(200, 100, math.nan, math.nan))
