@@ -297,6 +297,69 @@ def test_tables_of_packers_that_are_not_known_are_no_weights(packed, table):
         assert f"{packed[0]}, {table[0]} belong together" in reasons[name]
 
 
+def test_an_update_on_an_unknown_scale_is_not_added_to_its_base():
+    stored = zoo.lora(np.random.default_rng(0), 24, 32)
+    frame = ww.analyze(stored.tensors)
+    assert sorted(frame["longname"]) == ["m.fc", "m.fc.lora"]
+    base = singular_value_squares(stored.tensors["m.fc.weight"].double().numpy())
+    update = frame[frame["longname"] == "m.fc.lora"].iloc[0]
+    assert frame[frame["longname"] == "m.fc"]["lambda_max"].iloc[0] == pytest.approx(base.max(), rel=1e-6)
+    assert "alpha is not stored" in update["reason"]
+    assert update["layout"] == "LoRA update r=4"
+
+
+def marked(rng: np.random.Generator, format_: str) -> dict[str, torch.Tensor]:
+    stored = zoo.float8(rng, 24, 32, "compressed-tensors")
+    marker = np.frombuffer(json.dumps({"format": format_}).encode(), np.uint8).copy()
+    return stored.tensors | {"m.fc.comfy_quant": torch.from_numpy(marker)}
+
+
+def test_the_marker_of_comfyui_decides():
+    """`mxfp8` has its scales in tiles, which no shape tells."""
+    plain, tiled = (marked(np.random.default_rng(0), one) for one in ("float8_e4m3fn", "mxfp8"))
+    assert ww.analyze(plain)["longname"].tolist() == ["m.fc"]
+    frame = ww.analyze(tiled | {"other.weight": torch.randn(20, 16)})
+    assert frame["longname"].tolist() == ["other"]
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {f"m.weight_{one}": torch.randn(24, 16) for one in "qkv"},
+        {f"m.weight_{one}": torch.randn(24, 16) for one in "vg"},
+        {"m.in_proj_weight": torch.randn(24, 16), "m.mask": torch.ones(16, 16, dtype=torch.uint8)},
+        {"m.weight": torch.randn(24, 16), "m.relative_position_index": torch.ones(16, 16, dtype=torch.int32)},
+        {"m.weight": torch.randn(24, 16), "m.scale": torch.ones(24, 1)},
+        {"m.a1.weight": torch.randn(24, 16), "m.b2.weight": torch.randn(24, 16)},
+    ],
+)
+def test_names_that_only_look_like_parts_are_weights(tensors):
+    frame = ww.analyze(tensors)
+    floats = [name.removesuffix(".weight") for name in tensors if not name.endswith(("mask", "index", "scale"))]
+    assert sorted(set(frame["longname"])) == sorted(floats)
+
+
+def test_a_weight_that_is_here_too_is_not_made_a_second_time():
+    weight = torch.randn(24, 16)
+    frame = ww.analyze({"fc.weight": weight, "fc.weight_orig": weight + 1, "fc.weight_mask": torch.ones(24, 16)})
+    assert frame["longname"].tolist() == ["fc"]
+    assert frame["lambda_max"].iloc[0] == pytest.approx(singular_value_squares(weight.double().numpy()).max(), rel=1e-6)
+    assert sum("which is here too" in row["reason"] for row in frame.attrs["coverage"]) == 2
+
+
+def test_a_config_of_something_else_ends_nothing(tmp_path):
+    stored = zoo.float8(np.random.default_rng(0), 24, 32, "ModelOpt")
+    folder = written(tmp_path / "model", stored)
+    for text in (
+        "{",
+        "[1]",
+        '{"quantization_config": 3}',
+        '{"quantization_config": {"config_groups": [], "dynamic": 1}}',
+    ):
+        (folder / "config.json").write_text(text)
+        check(ww.scan(folder), stored)
+
+
 @pytest.mark.parametrize("name", ["fp8 blocks", "gptq", "lora", "nf4"])
 def test_truncation_leaves_whole_what_it_cannot_write_back(name, tmp_path):
     stored = zoo.ZOO[name](np.random.default_rng(5))

@@ -2,6 +2,7 @@ r"""Codes of eight bits times scales of a tensor, of rows or of blocks: :math:`W
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,7 @@ from .blocks import grid_of, in_words, scale_rows, spread
 
 #: Names of a module's scales beside `X.weight`.
 BESIDE_WEIGHT = ("weight_scale_inv", "weight_scale", "scale_weight", "qscale_weight", "scale")
+COMFY = ("float8_e4m3fn", "float8_e5m2", "int8_tensorwise")
 ACTIVATIONS = re.compile(r"input|output|act|^[kqv]_|scaled")
 SAY = "its `weight_block_size` belongs into the `quantization_config` of the config.json beside it"
 
@@ -48,8 +50,10 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
                 f"blocks of it that are known; {SAY}",
             )
             continue
-        if stock.first(f"{split(tensor.name)[0]}comfy_quant") and not is_float8 and _is_rotated(stock, tensor.name):
-            yield Refusal((tensor.name, scales), f"{tensor.name} with {scales} is stored rotated, which is not undone")
+        marker = stock.first(f"{split(tensor.name)[0]}comfy_quant")
+        if marker and not _is_plain(stock.peek(marker)):
+            names = (tensor.name, scales, marker)
+            yield Refusal(names, f"{listed(names)} belong together: rotated, or scales in tiles, which is not undone")
             continue
         word = f"{tensor.dtype} x {in_words(tensor.shape, grid)}"
         parts = stock.parts(codes=tensor.name, scales=scales, zeros=zeros)
@@ -84,9 +88,13 @@ def _told(stock: Stock) -> Sequence[int]:
     return ()
 
 
-def _is_rotated(stock: Stock, name: str) -> bool:
-    text = stock.peek(f"{split(name)[0]}comfy_quant").astype(np.uint8).tobytes()
-    return b"convrot" in text or b"svdquant" in text or b"asym" in text
+def _is_plain(marker: np.ndarray) -> bool:
+    """True where the JSON of a ComfyUI marker names a format whose scales lie as they are meant."""
+    try:
+        about = json.loads(marker.astype(np.uint8).tobytes().decode())
+    except ValueError:
+        return False
+    return isinstance(about, dict) and about.get("format") in COMFY and not about.get("convrot")
 
 
 def _alone(stock: Stock, name: str) -> Iterator[Refusal]:

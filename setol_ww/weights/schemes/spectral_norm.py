@@ -19,7 +19,8 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if new:
             name = f"{new[1]}.{new[2]}" if new[1] else new[2]
             around = tensor.name.removesuffix("original")
-            others = [one for one in stock.tensors if one.startswith(around) and one != tensor.name]
+            near = [*stock.siblings(around), *(one for step in "012" for one in stock.siblings(f"{around}{step}."))]
+            others = [one for one in near if one != tensor.name]
             left, right = f"{around}0._u", f"{around}0._v"
             if set(others) != {left, right}:
                 what = f", with {', '.join(others[:4])}" if others else ""
