@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from .layouts import Part, Reading, Situation, read_as, read_as_asked
+from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
 
@@ -58,6 +59,8 @@ class Job:
         Class name of the module that holds it.
     known_as : frozenset of str
         Further names: of tied weights.
+    recipe : Recipe, optional
+        How the tensor is put together from stored ones, where it is.
     """
 
     position: int
@@ -73,11 +76,17 @@ class Job:
     layout_from: str = ""
     owner: str = ""
     known_as: frozenset[str] = field(default=frozenset(), repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
 
     @property
     def longname(self) -> str:
         """WeightWatcher's name of the layer."""
         return self.tensor.removesuffix(".weight")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it is read from; none in memory."""
+        return self.recipe.files if self.recipe is not None else (self.file,) if self.file else ()
 
     @property
     def label(self) -> str:
@@ -215,13 +224,16 @@ def _reading(
 def _jobs_of(tensor: WeightTensor, layer_id: int, known_as: frozenset[str], reading: Reading | None) -> Iterable[Job]:
     file = "" if tensor.file is None else str(tensor.file)
     blank = Job(-1, file, tensor.name, layer_id, tensor.shape, tensor.dtype, owner=tensor.owner, known_as=known_as)
+    blank = replace(blank, recipe=tensor.recipe)
     if reading is None:
-        note = tensor.unfit or f"tied to {tensor.same_as}, analysed there"
+        note = tensor.unfit or f"{tensor.role or 'tied to'} {tensor.same_as}, analysed there"
         return [replace(blank, note=note, skipped=True)]
     if not reading.parts:
         return [replace(blank, note=reading.remark, skipped=True)]
-    known = replace(blank, note=reading.remark, layout_from=reading.known_from)
-    return [replace(known, part=part) for part in reading.parts]
+    remarks = "; ".join(remark for remark in (reading.remark, tensor.remark) if remark)
+    known = replace(blank, note=remarks, layout_from=reading.known_from)
+    layout = tensor.recipe.layout if tensor.recipe is not None else ""
+    return [replace(known, part=replace(part, layout=layout or part.layout)) for part in reading.parts]
 
 
 def _only(jobs: list[Job], selector: Selector) -> list[Job]:
@@ -246,7 +258,7 @@ def _aliases(tensors: Sequence[WeightTensor]) -> dict[str, list[str]]:
     """The other names of tied weights, by their first."""
     aliases: dict[str, list[str]] = {}
     for tensor in tensors:
-        if tensor.same_as:
+        if tensor.same_as and not tensor.role:
             aliases.setdefault(tensor.same_as, []).append(tensor.name)
     return aliases
 
