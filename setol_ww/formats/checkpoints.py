@@ -65,7 +65,7 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     path = path_of("path", path)
     in_files = is_directory(path) or path.name.endswith(INDEX)
     stored = _directory_tensors(path) if in_files else file_tensors(path)
-    return joined(stored, config_of(path))
+    return joined(stored, config_of(snapshot_of(path)))
 
 
 def is_directory(path: Path) -> bool:
