@@ -40,9 +40,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         word, settings = "", dict[str, Any]()
         if found.dtype in E8M0 and found.shape[-1] * 32 == inputs and not whole:
             word, settings = "mxfp4 x 1x32 scales", {"block": 32}
-        elif (
-            found.dtype in ("float8_e4m3fn", *NVFP4_BYTES[tensor.dtype == "uint32"]) and found.shape[-1] * 16 == inputs
-        ):
+        elif found.shape[-1] * 16 == inputs and _is_e4m3(tensor.dtype, found.dtype):
             word = "nvfp4 x 1x16 scales" + (" x one scale" if whole else "")
             settings = {"block": 16, "divide": whole.endswith("weight_global_scale")}
         if not word:
