@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,26 @@ def test_blocks_of_rows_are_put_together_in_turn(monkeypatch):
     monkeypatch.setattr(registry, "BLOCK", 7 * 48)
     assert torch.equal(whole.load(), expected)
     assert torch.equal(whole.read((slice(3, 30, 2), slice(1, 9))), expected[3:30:2, 1:9])
+
+
+def test_memory_is_that_of_what_is_read(tmp_path):
+    """16 million codes of four bits: 8 MB on disk, 64 MB as float32."""
+    rng, side, mega = np.random.default_rng(0), 4096, 2**20
+    state = {"quant_type": "nf4", "blocksize": 64, "shape": [side, side]}
+    state = np.frombuffer(json.dumps(state).encode(), np.uint8).copy()
+    tensors = {
+        "fc.weight": torch.from_numpy(rng.integers(0, 256, (side * side // 2, 1)).astype(np.uint8)),
+        "fc.weight.absmax": torch.ones(side * side // 64),
+        "fc.weight.quant_map": torch.linspace(-1, 1, 16),
+        "fc.weight.quant_state.bitsandbytes__nf4": torch.from_numpy(state),
+    }
+    save_file(tensors, tmp_path / "net.safetensors")
+    (job,) = [job for job in jobs_of(tmp_path / "net.safetensors") if not job.skipped]
+    for index, most in (((slice(0, 64),), 8 * mega), ((), (64 + 48) * mega)):
+        tracemalloc.start()
+        read_job(job, index)
+        assert tracemalloc.get_traced_memory()[1] < most
+        tracemalloc.stop()
 
 
 def test_experts_are_dequantised_one_by_one(tmp_path):

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .base import BYTES, E8M0, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_numpy, listed, split
+from .base import E8M0, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_numpy, listed, split
 from .bits import E2M1, e8m0, nibbles
 
-PACKED = (*BYTES, "f4")
+#: How many codes an element holds; a file says the shape of F4 in values.
+HELD = {"uint8": 2, "int8": 2, "f4": 1, "uint32": 8}
 MARKS = ("pre_quant_scale", "weight_g_idx", "svdquant_lora_a")
 
 
@@ -18,13 +19,12 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
     """`P_blocks` with `P_scales`, or a module's packed weight with scales of 32 or 16 elements."""
     yield from _blocks(stock)
     for base, tensor in stock.ending("weight", "weight_packed"):
-        if tensor.dtype not in PACKED or len(tensor.shape) < 2:
+        if tensor.dtype not in HELD or len(tensor.shape) < 2:
             continue
         scales = stock.first(f"{base}weight_scale", f"{base}scale", f"{base}weight_scale_inv", f"{base}scales")
         if not scales or f"{base}biases" in stock:
             continue
-        # A file says the shape of F4 in values, of bytes in bytes.
-        inputs = tensor.shape[-1] * (1 if tensor.dtype == "f4" else 2)
+        inputs = tensor.shape[-1] * HELD[tensor.dtype]
         found, leading = stock[scales], tensor.shape[:-1]
         if found.shape[:-1] != leading:
             continue
@@ -40,13 +40,27 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         word, settings = "", dict[str, Any]()
         if found.dtype in E8M0 and found.shape[-1] * 32 == inputs and not whole:
             word, settings = "mxfp4 x 1x32 scales", {"block": 32}
-        elif found.dtype == "float8_e4m3fn" and found.shape[-1] * 16 == inputs:
+        elif found.shape[-1] * 16 == inputs and _is_e4m3(tensor.dtype, found.dtype):
             word = "nvfp4 x 1x16 scales" + (" x one scale" if whole else "")
             settings = {"block": 16, "divide": whole.endswith("weight_global_scale")}
         if not word:
             continue
         parts = stock.parts(codes=tensor.name, scales=scales, whole=whole)
         yield Recipe("fp4", f"{base}weight", (*leading, inputs), word, parts, tuple(settings.items()))
+
+
+def _is_e4m3(codes: str, scales: str) -> bool:
+    """MLX, whose codes are words, keeps the bytes of its scales without a type."""
+    return scales == "float8_e4m3fn" or (codes == "uint32" and scales == "uint8")
+
+
+def e4m3(codes: np.ndarray) -> np.ndarray:
+    """Bytes as float8 e4m3; what is decoded already stays."""
+    if codes.dtype != np.uint8:
+        return codes
+    import torch
+
+    return torch.from_numpy(codes).view(torch.float8_e4m3fn).float().numpy()
 
 
 def _blocks(stock: Stock) -> Iterator[Recipe | Refusal]:
@@ -76,7 +90,8 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
         which = (slice(start, stop),)
         codes = nibbles(np.ascontiguousarray(parts("codes", which)))
         values = E2M1[codes].reshape(*(stop - start, *recipe.shape[1:-1]), -1, block)
-        scales = e8m0(parts("scales", which)) if block == 32 else parts("scales", which)
+        scales = parts("scales", which)
+        scales = e8m0(scales) if block == 32 else e4m3(scales)
         if recipe.has("whole"):
             whole = as_numpy(parts.raw("whole")).astype(np.float32)
             whole = whole.reshape(-1) if whole.size == 1 else whole[start:stop].reshape(-1, *(1,) * (scales.ndim - 1))
@@ -89,7 +104,8 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
 SCHEME = Scheme(
     "fp4",
     "MXFP4 `W = e2m1 2^(b - 127)` of 32, NVFP4 `W = e2m1 (s s2)` or `e2m1 (s / g)` of 16, low four bits first",
-    "`P_blocks`, `P_scales` (gpt-oss); `X.weight` or `weight_packed` of bytes with `weight_scale` or `scale`, and "
+    "`P_blocks`, `P_scales` (gpt-oss); `X.weight` uint32 with `scales` (MLX); "
+    "`X.weight` or `weight_packed` of bytes with `weight_scale` or `scale`, and "
     "`weight_scale_2` (ModelOpt) or `weight_global_scale` (compressed-tensors)",
     55,
     recognise,

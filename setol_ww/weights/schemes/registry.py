@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Elements of a weight that are put together at a time.
-BLOCK = 2**22
+BLOCK = 2**20
 ROLES = {
     "codes": "codes of",
     "scales": "the scales of",
