@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..core.checks import path_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
+from ..weights.plan import Job
+from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
-from .folder import INDEX, directory_files, indexed_files, snapshot_of
+from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
 from .reader import FileReader, opened
 from .registry import refuse_unknown
 from .state import inner_mapping, unwrap
@@ -24,13 +27,14 @@ __all__ = [
     "checkpoint_tensors",
     "file_tensors",
     "inner_mapping",
+    "read_job",
     "tensor_named",
     "unwrap",
 ]
 
 
 def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
-    """Every tensor in a checkpoint, unloaded.
+    """Every tensor in a checkpoint, unloaded, those that belong together put together (`setol_ww.weights.schemes`).
 
     Parameters
     ----------
@@ -59,9 +63,9 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     [('fc.weight', (4, 3), 'float64')]
     """
     path = path_of("path", path)
-    if is_directory(path) or path.name.endswith(INDEX):
-        return _directory_tensors(path)
-    return file_tensors(path)
+    in_files = is_directory(path) or path.name.endswith(INDEX)
+    stored = _directory_tensors(path) if in_files else file_tensors(path)
+    return joined(stored, config_of(snapshot_of(path)))
 
 
 def is_directory(path: Path) -> bool:
@@ -104,7 +108,7 @@ def files_of(path: Path) -> tuple[list[Path], dict[str, Path]]:
 
 
 def file_tensors(file: Path) -> list[WeightTensor]:
-    """The tensors of one file."""
+    """The tensors of one file, as they are stored."""
     refuse_unknown(file)
     reader = opened(file)
     return [_tensor(reader, header) for header in reader.headers.values()]
@@ -116,6 +120,17 @@ def tensor_named(file: Path, name: str) -> WeightTensor:
     if name not in reader.headers:
         raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
     return _tensor(reader, reader.headers[name])
+
+
+def read_job(job: Job, index: tuple = ()) -> Any:
+    """The tensor of a job, or the part of it that an index names; from all of the files that it is read from."""
+    if job.recipe is None:
+        return tensor_named(Path(job.file), job.tensor).read(index)
+    return read(job.recipe, index, _stored_part)
+
+
+def _stored_part(part: Ingredient, index: tuple) -> Any:
+    return tensor_named(Path(part.file), part.name).read(index)
 
 
 def _tensor(reader: FileReader, header: Header) -> WeightTensor:

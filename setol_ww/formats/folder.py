@@ -48,6 +48,13 @@ KINDS = (SAFETENSORS, TORCH, NUMPY)
 MAX_INDEX = 2**30
 MAX_CONFIG = 2**24
 CONFIG = "config.json"
+# Where tools write of quantisation and adapters when not into the config, and under which of its keys it belongs.
+BESIDE = {
+    "quantize_config.json": "quantization_config",
+    "quant_config.json": "quantization_config",
+    "hf_quant_config.json": "quantization_config",
+    "adapter_config.json": "adapter_config",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +179,8 @@ def _beside(index: Path, file: str) -> Path:
 def config_of(path: Path) -> dict[str, Any]:
     """The `config.json` in a directory or beside a file, which says what its tensors hold; empty without one.
 
-    One that cannot be read is told to the log: tensors are then read as their names and shapes say. The key
+    What `quantize_config.json`, `hf_quant_config.json` and `adapter_config.json` beside it say is in it too. One that
+    cannot be read is told to the log: tensors are then read as their names and shapes say. The key
     `weights_format` is the word that a safetensors file has for what wrote it (`pt`, `mlx`, ...), where it has one.
 
     >>> import json, tempfile
@@ -184,6 +192,10 @@ def config_of(path: Path) -> dict[str, Any]:
     """
     folder = path if path.is_dir() else path.parent
     said = _json_of(folder / CONFIG)
+    for file, key in BESIDE.items():
+        more = {} if key in said else _json_of(folder / file)
+        if more:
+            said[key] = more["quantization"] if isinstance(more.get("quantization"), dict) else more
     weights = path if path.is_file() else next(iter(sorted(folder.glob("*.safetensors"))), path)
     written_by = _writer_of(weights) if weights.suffix in SAFETENSORS and weights.is_file() else ""
     return {**said, "weights_format": written_by} if written_by else said

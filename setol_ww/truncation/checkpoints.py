@@ -107,7 +107,7 @@ def truncate_checkpoint(
     listed = planned(entries, layers, layouts, config_of(source))
     if not listed:
         raise InvalidInput(f"truncating {str(source)!r} was asked; it holds no weight of two or more dimensions")
-    work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed)
+    work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed, entries)
     fresh = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
@@ -124,8 +124,12 @@ def truncate_checkpoint(
 class _Work:
     """What is to be done to the tensors, and the lines of the manifest so far."""
 
-    def __init__(self, rule: Rule, jobs: list[Job], factorised: bool, seed: int) -> None:
+    def __init__(
+        self, rule: Rule, jobs: list[Job], factorised: bool, seed: int, entries: Iterable[WeightTensor]
+    ) -> None:
         self.rule, self.factorised, self.seed = rule, factorised, seed
+        # Weights that are put together, by the stored tensor in whose place they stand.
+        self.made = {entry.recipe.main.name: entry for entry in entries if entry.recipe is not None}
         self.jobs: dict[str, list[Job]] = {}
         for job in jobs:
             self.jobs.setdefault(job.tensor, []).append(job)
@@ -140,10 +144,13 @@ class _Work:
             self.left_out.append(f"{entry.name}: values of type {entry.dtype} have no place in safetensors")
             return
         # A tied weight in a torch file is written out under each of its names, the same values as its first one.
-        jobs = self.jobs.get(entry.same_as or entry.name, [])
+        made = self.made.get(entry.same_as or entry.name)
+        jobs = self.jobs.get(made.name if made is not None else entry.same_as or entry.name, [])
         self.before += entry.n_params
         results = [(entry.name, tensor)]
-        if jobs:
+        if made is not None:
+            self.worked(made, tensor, Bench([piece_of(made, job, tensor) for job in jobs], self.seed))
+        elif jobs:
             tensor = tensor if entry.unfit else tensor.clone().contiguous()
             bench = Bench([piece_of(entry, job, tensor) for job in jobs], self.seed)
             results = self.worked(entry, tensor, bench)
@@ -203,10 +210,12 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _W
     files = checkpoint_files(source)
     weight_map: dict[str, str] = {}
     disable = None if progress is None else not progress
-    with tqdm(total=len(entries), desc="tensors", disable=disable, file=sys.stderr) as bar:
+    with tqdm(
+        total=sum(not entry.effective for entry in entries), desc="tensors", disable=disable, file=sys.stderr
+    ) as bar:
         for position, file in enumerate(files, start=1):
             name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
-            listed = file_tensors(file) if len(files) > 1 else entries
+            listed = file_tensors(file)
             with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
                     for tensor_name, tensor in work.result(entry):

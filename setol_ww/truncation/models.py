@@ -108,7 +108,7 @@ class Bench:
         n = piece.num_evals
         whole = (rule.name, piece.title, n, 1.0 if n else np.nan, 1.0 if n else np.nan, n)
         if piece.reason:
-            return LayerCut(*whole[:4], np.nan, n, piece.reason), None
+            return LayerCut(*whole, piece.reason), None
         found = self.components(piece)
         if not found.is_finite:
             return LayerCut(*whole[:4], np.nan, n, piece.bad_entries()), None

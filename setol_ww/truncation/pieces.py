@@ -13,6 +13,8 @@ from ..core.errors import InvalidInput
 from ..formats.checkpoints import inner_mapping
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
+from ..weights.schemes import joined
+from ..weights.schemes.base import listed
 from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
 COMPUTED = "it is computed from other parameters (parametrised), which a truncated value would not change rightly"
@@ -102,15 +104,26 @@ def planned(
 
 def piece_of(tensor: WeightTensor, job: Job, values: Any, reason: str = "") -> Piece:
     """The piece of a job in a loaded tensor."""
-    reason = reason or (COMPUTED if tensor.effective else "") or (job.note if job.part is None else "")
+    reason = reason or _made_of(tensor) or (job.note if job.part is None else "")
     return Piece(job.title, values, job.part, reason)
+
+
+def _made_of(tensor: WeightTensor) -> str:
+    """Why a weight that is put together from others cannot be written back; empty for one that is stored."""
+    if tensor.recipe is None:
+        return COMPUTED if tensor.effective else ""
+    names = listed(part.name for part in tensor.recipe.parts)
+    return (
+        f"it is put together from {names} ({tensor.dtype}), which a truncated value cannot be written back into; save "
+        "the weights as they act first"
+    )
 
 
 def _tensors(model: Any) -> list[WeightTensor]:
     if hasattr(model, "named_modules"):
-        return module_tensors(model)
+        return joined(module_tensors(model), config_of_module(model))
     if isinstance(model, Mapping):
-        return mapping_tensors(inner_mapping(model))
+        return joined(mapping_tensors(inner_mapping(model)))
     raise InvalidInput(
         f"truncating {type(model).__name__} was asked; accepted is a torch.nn.Module or a mapping of names to tensors"
     )
@@ -118,6 +131,8 @@ def _tensors(model: Any) -> list[WeightTensor]:
 
 def _opened(entry: WeightTensor, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
     """The tensor itself (a numpy array as a tensor in the same memory), and why it cannot be written into."""
+    if entry.recipe is not None:
+        return None, ""
     tensor = entry.load()
     if entry.unfit or entry.effective:
         return tensor, ""

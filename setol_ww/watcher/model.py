@@ -11,6 +11,7 @@ from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
 from ..formats.folder import config_of
+from ..weights.schemes import joined
 from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
 
@@ -67,11 +68,12 @@ def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, model, module_tensors(model), is_module=True, config=config_of_module(model))
+        config = config_of_module(model)
+        given = Given(model, model, joined(module_tensors(model), config), is_module=True, config=config)
     elif isinstance(model, (str, Path)):
         given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
     elif isinstance(model, Mapping):
-        given = _lazy(model, mapping_tensors(inner_mapping(model)))
+        given = _lazy(model, joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
         given = _lazy(model, mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):

@@ -15,7 +15,7 @@ from ..core.boundary import attempt
 from ..core.plain import as_computed
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
-from ..weights.tensors import weight_as_it_acts
+from ..weights.tensors import WeightTensor, weight_as_it_acts
 from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
@@ -116,7 +116,7 @@ class Walk:
         load = functools.lru_cache(maxsize=1)(lambda name: as_computed(by_name[name].load()))
         for job in self.run.jobs:
             if not job.skipped and job.position not in done:
-                yield from self.own_record(job, functools.partial(load, job.tensor))
+                yield from self.own_record(job, functools.partial(_matrices, job, by_name[job.tensor], load))
 
     def upstream_record(self, ww_layer: Any, job: Job | None) -> Record:
         """The record of a layer of weightwatcher's."""
@@ -135,7 +135,11 @@ class Walk:
 
     def module_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
-        fit = {(entry.owner_index, entry.name) for entry in self.given.entries if not entry.unfit and not entry.same_as}
+        fit = {
+            (entry.owner_index, entry.name)
+            for entry in self.given.entries
+            if not entry.unfit and not entry.same_as and entry.recipe is None
+        }
         kind = StoredModuleLayer if self.as_stored else rooms.PyTorchLayer
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
             if (index, _weight_of(prefix)) not in fit:
@@ -176,11 +180,8 @@ class Walk:
         """Name of the weight of every module, by identity."""
         return {id(module): _weight_of(prefix) for prefix, module in self.given.model.named_modules()}
 
-    def own_record(self, job: Job, tensor: Callable[[], Any]) -> Iterator[Record]:
-        """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out.
-
-        `tensor` loads the whole; only the part is converted.
-        """
+    def own_record(self, job: Job, matrices: Callable[[], list[Any]]) -> Iterator[Record]:
+        """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out."""
         assert job.part is not None
         part = job.part
         layer = self.layer_for(job.longname, job.layer_id, part)
@@ -190,7 +191,7 @@ class Walk:
             return
         record = Record(layer, job.longname, "setol_ww", job.tensor, part.label, part.kind == "kernel", job=job)
         convert = as_computed if self.as_stored else to_numpy
-        read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in part.matrices(tensor())])
+        read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in matrices()])
         record.failure = read.reason
         layer.Wmats = read.value or []
         if layer.Wmats:
@@ -207,6 +208,14 @@ class Walk:
         layer.N, layer.M, layer.rf = max(part.rows, part.columns), min(part.rows, part.columns), part.count
         layer.num_components = part.num_evals
         return layer
+
+
+def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list[Any]:
+    """The matrices of a job; of a weight that is put together only the part is."""
+    assert job.part is not None
+    if entry.recipe is None:
+        return job.part.matrices(load(entry.name))
+    return job.part.matrices_of_cut(entry.read(job.part.index(entry.shape)))
 
 
 def _plain_weight(module: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from .layouts import Part, Reading, Situation, read_as, read_as_asked
+from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
 
@@ -51,13 +52,15 @@ class Job:
     skipped : bool
         There is nothing to analyse, or it was not asked for.
     left_out : bool
-        It could be analysed, but `layers` does not ask for it.
+        `layers` does not ask for it.
     layout_from : str
         How the layout is known: `asked`, `module`, `config` or `names`.
     owner : str
         Class name of the module that holds it.
     known_as : frozenset of str
         Further names: of tied weights.
+    recipe : Recipe, optional
+        How the tensor is put together from stored ones, where it is.
     """
 
     position: int
@@ -73,11 +76,17 @@ class Job:
     layout_from: str = ""
     owner: str = ""
     known_as: frozenset[str] = field(default=frozenset(), repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
 
     @property
     def longname(self) -> str:
         """WeightWatcher's name of the layer."""
         return self.tensor.removesuffix(".weight")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it is read from; none in memory."""
+        return self.recipe.files if self.recipe is not None else (self.file,) if self.file else ()
 
     @property
     def label(self) -> str:
@@ -215,13 +224,16 @@ def _reading(
 def _jobs_of(tensor: WeightTensor, layer_id: int, known_as: frozenset[str], reading: Reading | None) -> Iterable[Job]:
     file = "" if tensor.file is None else str(tensor.file)
     blank = Job(-1, file, tensor.name, layer_id, tensor.shape, tensor.dtype, owner=tensor.owner, known_as=known_as)
+    blank = replace(blank, recipe=tensor.recipe)
     if reading is None:
-        note = tensor.unfit or f"tied to {tensor.same_as}, analysed there"
+        note = tensor.unfit or f"{tensor.role or 'tied to'} {tensor.same_as}, analysed there"
         return [replace(blank, note=note, skipped=True)]
     if not reading.parts:
         return [replace(blank, note=reading.remark, skipped=True)]
-    known = replace(blank, note=reading.remark, layout_from=reading.known_from)
-    return [replace(known, part=part) for part in reading.parts]
+    remarks = "; ".join(remark for remark in (reading.remark, tensor.remark) if remark)
+    known = replace(blank, note=remarks, layout_from=reading.known_from)
+    layout = tensor.recipe.layout if tensor.recipe is not None else ""
+    return [replace(known, part=replace(part, layout=layout or part.layout)) for part in reading.parts]
 
 
 def _only(jobs: list[Job], selector: Selector) -> list[Job]:
@@ -229,16 +241,21 @@ def _only(jobs: list[Job], selector: Selector) -> list[Job]:
     can = [job for job in jobs if not job.skipped]
     if not selector.wishes:
         return jobs
+    # Refuses what names nothing here, be it a tensor that cannot be analysed.
+    asked_for = [bool(wanted) for wanted in selector.chosen(jobs)]
     try:
         chosen = {job.position for job, wanted in zip(can, selector.chosen(can)) if wanted}
     except InvalidInput:
         # What names only tensors that cannot be analysed is told so by their rows.
-        wanted = selector.chosen(jobs)
-        chosen = {job.position for job, one in zip(jobs, wanted) if one}
+        chosen = {job.position for job, wanted in zip(jobs, asked_for) if wanted}
     note = f"not among layers={selector.asked!r}"
     return [
-        job if job.skipped or job.position in chosen else replace(job, note=note, skipped=True, left_out=True)
-        for job in jobs
+        replace(job, left_out=not wanted)
+        if job.skipped
+        else job
+        if job.position in chosen
+        else replace(job, note=note, skipped=True, left_out=True)
+        for job, wanted in zip(jobs, asked_for)
     ]
 
 
@@ -246,7 +263,7 @@ def _aliases(tensors: Sequence[WeightTensor]) -> dict[str, list[str]]:
     """The other names of tied weights, by their first."""
     aliases: dict[str, list[str]] = {}
     for tensor in tensors:
-        if tensor.same_as:
+        if tensor.same_as and not tensor.role:
             aliases.setdefault(tensor.same_as, []).append(tensor.name)
     return aliases
 

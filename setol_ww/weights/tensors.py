@@ -8,13 +8,17 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.arrays import dtype_word
 from ..core.plain import is_subclass, looked_at
+from .exported import called_with
 from .layouts.skip import no_weight
+
+if TYPE_CHECKING:
+    from .schemes import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,12 @@ HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
 # Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
 FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
+# Last words of tensors that belong to packed ones: scales, zero points, tables.
+SCALES = re.compile(
+    r"(w?scales?|scale_inv|scales_and_zeros|w?zeros?|zero_points?|qzeros|absmax|nested_absmax|quant_map|biases|qbiases|"
+    r"(w|weight)_?scales?(_inv|_2)?|weight_zero_point|scale_weight|_scale|_shift|codebooks?|lookup_table|centroids|"
+    r"tables2?|su[hv]?|sv[hv]?|\w+_scale_inv|_weight_scale|_weight_zero_point)"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,12 @@ class WeightTensor:
         that one's (`holder.num_heads`, ...: `HOLDER_FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
+    recipe : Recipe, optional
+        How it is put together from stored tensors, where it is (`setol_ww.weights.schemes`).
+    role : str
+        What it is to the weight that stands for it (`same_as`): `the scales of`, `a factor of`, ...
+    remark : str
+        What is to be said of it where it is analysed.
     """
 
     name: str
@@ -80,6 +95,9 @@ class WeightTensor:
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     known_as: tuple[str, ...] = ()
+    recipe: Recipe | None = field(default=None, repr=False)
+    role: str = ""
+    remark: str = ""
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
@@ -112,20 +130,30 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
         return f"{dtype} values that need the scales stored beside them, which are not applied"
     last = name.rsplit(".", 1)[-1]
-    if last.endswith(("bias", "mask")) or last in SCALES:
+    if last.endswith(("bias", "mask")) or SCALES.fullmatch(last):
         return f"'{last}' is no weight matrix"
     return ""
 
 
 def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
-    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
+    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out.
+
+    A quantised tensor of torch's is three: its integers, their scales and their zero points.
+    """
     entries: list[WeightTensor] = []
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
+        # A packed layer of torch.ao is its weight and its bias.
+        if isinstance(tensor, tuple) and tensor and getattr(tensor[0], "is_quantized", False):
+            tensor = tensor[0]
         with looked_at():
+            is_quantised = bool(getattr(tensor, "is_quantized", False))
             is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
-            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor else ""
+            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor and not is_quantised else ""
+        if is_quantised:
+            entries += _quantised(name, tensor)
+            continue
         if not is_tensor:
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
@@ -142,11 +170,11 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     also = _other_names(model)
-    modules = dict(model.named_modules())
+    modules, called = dict(model.named_modules()), called_with(model)
     for index, (prefix, module) in enumerate(modules.items()):
         packed = _packed_weight(module)
         if packed is not None:
-            entries.append(_entry(f"{prefix}.weight" if prefix else "weight", packed, names, module, index))
+            entries += _quantised(f"{prefix}.weight" if prefix else "weight", packed, class_of(module), index)
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -162,8 +190,28 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             entry = _entry(name, tensor, names, module, index, same_as=factor)
             entry = _as_buffer(entry, tensor_name, module)
             facts = {**entry.facts, **_holder_facts(modules.get(prefix.rpartition(".")[0]))} if prefix else entry.facts
+            if name in called:
+                owner, groups = called[name]
+                entry, facts = replace(entry, owner=owner), {**facts, "groups": groups}
             entries.append(replace(entry, known_as=also.get(id(tensor), ()), facts=facts))
     return entries
+
+
+def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list[WeightTensor]:
+    """The integers of a quantised tensor of torch's, their scales and their zero points, with axes of the tensor."""
+    import torch
+
+    if "channel" in str(tensor.qscheme()):
+        sides = [-1 if axis == tensor.q_per_channel_axis() else 1 for axis in range(tensor.dim())]
+        scales, zeros = (
+            one.reshape(sides) for one in (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+        )
+    else:
+        scales, zeros = torch.tensor(tensor.q_scale()), torch.tensor(tensor.q_zero_point())
+    codes = _entry(name, tensor, ())
+    beside = {f"{name}.q_scale": scales, f"{name}.q_zero_point": zeros}
+    entries = [replace(codes, load=tensor.int_repr), *(_entry(one, values, ()) for one, values in beside.items())]
+    return [replace(entry, owner=owner, owner_index=index) for entry in entries]
 
 
 def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
@@ -239,7 +287,8 @@ def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
     """A buffer that is called no weight, with that as the reason why it is not analysed."""
     if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
         return entry
-    return replace(entry, unfit=f"no weight: '{name}' is {no_weight(entry.name) or 'a buffer'}, which is not trained")
+    what = no_weight(entry.name) or "a buffer, which is not trained"
+    return replace(entry, unfit=f"no weight: '{name}' is {what}")
 
 
 def config_of_module(model: Any) -> dict[str, Any]:
@@ -257,7 +306,7 @@ def _packed_weight(module: Any) -> Any:
     if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
         return None
     packed = module.weight()
-    return packed if hasattr(packed, "dtype") and hasattr(packed, "shape") else None
+    return packed if getattr(packed, "is_quantized", False) else None
 
 
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:

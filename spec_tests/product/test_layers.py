@@ -172,15 +172,19 @@ def test_quantised_and_integer_tensors_are_skipped_with_the_reason():
     )
 
 
-def test_scaled_float8_is_not_taken_for_weights():
+def test_float8_is_analysed_with_its_scales_and_not_without_those_that_do_not_fit():
     tensors = {
         "a.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
-        "a.weight_scale_inv": torch.ones(1, 1),
+        "a.weight_scale_inv": torch.full((1, 1), 3.0),
         "b.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+        "c.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+        "c.weight_scale_inv": torch.ones(5, 7),
     }
     frame, coverage = analysed(tensors)
-    assert frame["longname"].tolist() == ["b"]
-    assert "need the scales" in coverage.loc["a.weight", "reason"]
+    assert frame["longname"].tolist() == ["a", "b"]
+    check_rows(frame[:1], {"": 3 * tensors["a.weight"].double().numpy()})
+    check_rows(frame[1:], {"": tensors["b.weight"].double().numpy()})
+    assert "needs its scales c.weight_scale_inv" in coverage.loc["c.weight", "reason"]
 
 
 def test_meta_tensors_and_norms_are_skipped():
@@ -268,17 +272,19 @@ def test_masks_are_no_weights():
     assert frame["longname"].tolist() == ["fc"]
 
 
-def test_scaled_float8_in_a_module_is_not_taken_for_weights_either():
+def test_float8_in_a_module_is_analysed_with_its_scales_too():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.randn(32, 32).to(torch.float8_e4m3fn), requires_grad=False)
-            self.register_buffer("weight_scale_inv", torch.ones(1, 1))
+            self.register_buffer("weight_scale_inv", torch.full((1, 1), 3.0))
 
     Scaled.__name__ = "ScaledLinear"
-    frame, coverage = analysed(nn.Sequential(Scaled(), nn.Linear(40, 30)))
-    assert frame["longname"].tolist() == ["1"]
-    assert "need the scales" in coverage.loc["0.weight", "reason"]
+    model = nn.Sequential(Scaled(), nn.Linear(40, 30))
+    frame, coverage = analysed(model)
+    assert sorted(frame["longname"]) == ["0", "1"]
+    check_rows(frame[frame["longname"] == "0"], {"": 3 * model[0].weight.double().numpy()})
+    assert coverage.loc["0.weight", "dtype"] == "float8_e4m3fn x one scale"
 
 
 def test_graph_convolutions_are_no_kernels():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import setol_ww as ww
+from setol_ww.cli.main import main
 from setol_ww.core.options import Options, add_flags, from_flags, names, parameters
 
 
@@ -102,3 +105,37 @@ def test_some_flags_only_and_documentation_of_each():
     assert max(map(len, text.split("\n"))) <= 120
     with pytest.raises(ww.InvalidInput, match="the option 'colour' was asked"):
         parameters("colour")
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        (["PATH", "--layers", "-fc*"], ["7", "conv"]),
+        (["--layers", "dense", "-fc2", "PATH"], ["7", "fc1"]),
+        (["--layers", "-fc1", "-fc2", "-conv", "PATH"], ["7"]),
+        (["PATH", "--layers=-dense"], ["conv"]),
+        (["--layers", "conv*", "--", "PATH"], ["conv"]),
+        # The layer called 7, as in Python; no layer is called 2.
+        (["PATH", "--layers", "7"], ["7"]),
+        (["PATH", "--layers", "-7", "-2"], ["fc1", "fc2"]),
+    ],
+)
+def test_the_command_line_speaks_the_dialect_of_layers(tmp_path, capsys, told, names):
+    rng = np.random.default_rng(0)
+    weights = {f"{name}.weight": rng.normal(size=(12, 8)) for name in ("7", "conv", "fc1", "fc2")}
+    weights["conv.weight"] = rng.normal(size=(6, 4, 3, 3))
+    path = str(tmp_path / "net.npz")
+    np.savez(path, **weights)
+    words = ["analyze", "--quiet", "--out", "-", *(path if word == "PATH" else word for word in told)]
+    assert main(words) == 0
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"longname": str})
+    assert sorted(frame["longname"]) == names
+    asked = [word.removeprefix("--layers=") for word in told if word not in ("PATH", "--", "--layers")]
+    assert sorted(ww.analyze(path, layers=asked, progress=False)["longname"]) == names
+
+
+@pytest.mark.parametrize("rest", [[], ["--quiet"]])
+def test_layers_without_a_word_is_refused(tmp_path, capsys, rest):
+    with pytest.raises(SystemExit, match="2"):
+        main(["analyze", str(tmp_path), "--layers", *rest])
+    assert "--layers: expected at least one argument" in capsys.readouterr().err
