@@ -15,7 +15,7 @@ from ..weights.plan import Job
 from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
-from .folder import config_of, directory_files
+from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
 from .reader import FileReader, opened
 from .registry import refuse_unknown
 from .state import inner_mapping, unwrap
@@ -39,8 +39,8 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     Parameters
     ----------
     path : str or Path
-        A file with an ending in the registry of formats, or a directory: with a `*.index.json` the shards it names,
-        else all files of the first kind that is there.
+        A file with an ending in the registry of formats, a `*.index.json`, a directory (`formats.folder` says which of
+        its files are the model), or a model in a hub cache (`models--org--name`).
 
     Returns
     -------
@@ -63,8 +63,9 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     [('fc.weight', (4, 3), 'float64')]
     """
     path = path_of("path", path)
-    stored = _directory_tensors(path) if is_directory(path) else file_tensors(path)
-    return joined(stored, config_of(path))
+    in_files = is_directory(path) or path.name.endswith(INDEX)
+    stored = _directory_tensors(path) if in_files else file_tensors(path)
+    return joined(stored, config_of(snapshot_of(path)))
 
 
 def is_directory(path: Path) -> bool:
@@ -83,7 +84,7 @@ def is_directory(path: Path) -> bool:
 
 
 def _directory_tensors(folder: Path) -> list[WeightTensor]:
-    files, expected = directory_files(folder)
+    files, expected = files_of(folder)
     entries: list[WeightTensor] = []
     where: dict[str, Path] = {}
     for file in files:
@@ -99,6 +100,11 @@ def _directory_tensors(folder: Path) -> list[WeightTensor]:
         if name not in where:
             raise UnreadableCheckpoint(f"{file}: the index names {name!r} in it but it is not there")
     return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+
+
+def files_of(path: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files of a directory, of a hub cache, or those that an index names, and which of them holds which tensor."""
+    return indexed_files(path) if path.name.endswith(INDEX) else directory_files(snapshot_of(path))
 
 
 def file_tensors(file: Path) -> list[WeightTensor]:
@@ -143,7 +149,7 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
 
 def checkpoint_files(path: Path) -> list[Path]:
     """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
-    return directory_files(path)[0] if is_directory(path) else [path]
+    return files_of(path)[0] if is_directory(path) or path.name.endswith(INDEX) else [path]
 
 
 def checkpoint_fingerprint(path: Path) -> tuple[str, dict[str, str]]:

@@ -287,12 +287,18 @@ BESIDE: tuple[Beside, ...] = (
 #: What a fused tensor may hold, by the name of its layer: told where nothing decides.
 MAY_HOLD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("qkv", "qkv_proj", "c_attn", "Wqkv", "wqkv", "query_key_value", "W_pack", "to_qkv", "att_proj"),
+        ("qkv", "qkv_proj", "c_attn", "Wqkv", "wqkv", "query_key_value", "W_pack", "to_qkv", "att_proj")
+        + ("linear_qkv", "qkv_linear", "to_added_qkv", "in_proj_weight"),
         (
             "q, k, v one after the other (qkv:{a},{b},{c})",
             "q, k, v of each head or group together (qkv:{a},{b},{c} x HEADS)",
         ),
     ),
+    **dict.fromkeys(
+        ("kv", "to_kv", "kv_proj", "key_value", "Wkv", "wkv"),
+        ("k, v one after the other (rows:k=..,v=..)", "k, v of each head together (rows:k=..,v=.. x HEADS)"),
+    ),
+    "w12": ("gate and up one after the other (rows:gate=..,up=..)",),
     "in_proj_qkv": ("q, k, v one after the other (rows:q=..,k=..,v=..)",),
     "in_proj_qkvz": ("q, k, v, z of each key head together (rows:q=..,k=..,v=..,z=.. x HEADS)",),
     "in_proj": (

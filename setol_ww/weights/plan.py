@@ -52,7 +52,7 @@ class Job:
     skipped : bool
         There is nothing to analyse, or it was not asked for.
     left_out : bool
-        It could be analysed, but `layers` does not ask for it.
+        `layers` does not ask for it.
     layout_from : str
         How the layout is known: `asked`, `module`, `config` or `names`.
     owner : str
@@ -241,16 +241,21 @@ def _only(jobs: list[Job], selector: Selector) -> list[Job]:
     can = [job for job in jobs if not job.skipped]
     if not selector.wishes:
         return jobs
+    # Refuses what names nothing here, be it a tensor that cannot be analysed.
+    asked_for = [bool(wanted) for wanted in selector.chosen(jobs)]
     try:
         chosen = {job.position for job, wanted in zip(can, selector.chosen(can)) if wanted}
     except InvalidInput:
         # What names only tensors that cannot be analysed is told so by their rows.
-        wanted = selector.chosen(jobs)
-        chosen = {job.position for job, one in zip(jobs, wanted) if one}
+        chosen = {job.position for job, wanted in zip(jobs, asked_for) if wanted}
     note = f"not among layers={selector.asked!r}"
     return [
-        job if job.skipped or job.position in chosen else replace(job, note=note, skipped=True, left_out=True)
-        for job in jobs
+        replace(job, left_out=not wanted)
+        if job.skipped
+        else job
+        if job.position in chosen
+        else replace(job, note=note, skipped=True, left_out=True)
+        for job, wanted in zip(jobs, asked_for)
     ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.arrays import dtype_word
 from ..core.plain import is_subclass, looked_at
+from .exported import called_with
 from .layouts.skip import no_weight
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     also = _other_names(model)
-    modules = dict(model.named_modules())
+    modules, called = dict(model.named_modules()), called_with(model)
     for index, (prefix, module) in enumerate(modules.items()):
         packed = _packed_weight(module)
         if packed is not None:
@@ -189,6 +190,9 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             entry = _entry(name, tensor, names, module, index, same_as=factor)
             entry = _as_buffer(entry, tensor_name, module)
             facts = {**entry.facts, **_holder_facts(modules.get(prefix.rpartition(".")[0]))} if prefix else entry.facts
+            if name in called:
+                owner, groups = called[name]
+                entry, facts = replace(entry, owner=owner), {**facts, "groups": groups}
             entries.append(replace(entry, known_as=also.get(id(tensor), ()), facts=facts))
     return entries
 
@@ -283,7 +287,8 @@ def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
     """A buffer that is called no weight, with that as the reason why it is not analysed."""
     if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
         return entry
-    return replace(entry, unfit=f"no weight: '{name}' is {no_weight(entry.name) or 'a buffer'}, which is not trained")
+    what = no_weight(entry.name) or "a buffer, which is not trained"
+    return replace(entry, unfit=f"no weight: '{name}' is {what}")
 
 
 def config_of_module(model: Any) -> dict[str, Any]:

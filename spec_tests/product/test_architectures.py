@@ -597,6 +597,7 @@ def pooled(kernel: np.ndarray, groups: int = 1) -> np.ndarray:
     ("name", "axes", "options"),
     [
         ("conv/kernel", (2, 3, 1, 0), {}),  # Keras
+        ("conv.kernel", (0, 1, 2, 3), {}),
         ("backbone.conv", (0, 2, 3, 1), {}),  # MLX
         ("conv.weight", (0, 2, 3, 1), {"layouts": {"conv.weight": "kernel:0,3"}}),
         ("conv.weight", (0, 1, 2, 3), {}),
@@ -642,14 +643,24 @@ def test_a_class_that_says_its_channels_is_believed(axes, kernel):
     assert row["layout_from"] == "module"
 
 
-def test_leading_ones_are_no_kernel():
-    class ModulatedConv2d(Held):
-        pass
+class ModulatedConv2d(Held):
+    pass
 
+
+def test_leading_ones_are_no_kernel():
     weight = torch.from_numpy(KERNEL)[None]
     for model in (nn.Sequential(ModulatedConv2d(weight)), {"convs.0.conv.weight": weight}):
         row = own_row(model)
         assert (row["N"], row["M"], row["num_evals"], row["layer_type"]) == (24, 16, 16 * 9, "conv2d")
+
+
+def test_a_stack_of_kernels_and_a_table_beside_a_kernel():
+    row = own_row(nn.Sequential(ModulatedConv2d(torch.randn(4, 24, 16, 3, 3))))
+    assert (row["N"], row["M"], row["num_evals"], row["layer_type"]) == (24, 16, 4 * 16 * 9, "conv2d")
+    attention = Held(torch.randn(24, 16), kernel_size=7)
+    attention.rpb = nn.Parameter(torch.randn(4, 13, 13))
+    frame = ww.analyze(nn.Sequential(attention))
+    assert frame[frame["longname"] == "0.rpb"]["layer_type"].tolist() == ["stack"] * 4
 
 
 @pytest.mark.parametrize(
@@ -675,15 +686,35 @@ def test_weightwatchers_row_of_a_grouped_kernel_says_so():
     assert frame["row_origin"].tolist() == ["weightwatcher"] * 2
     assert frame["reason"].iloc[0].startswith("grouped: 4 blocks of 6 x 4 on the diagonal of each slice")
     assert frame["reason"].iloc[1] == (
-        "grouped: every slice of this kernel has one column (depthwise), which is no matrix"
+        "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
     )
     assert [row["reason"] for row in frame.attrs["coverage"]] == frame["reason"].tolist()
-    mapping = ww.analyze({"dwconv.weight": torch.randn(24, 1, 3, 3)})
-    assert "one column (depthwise)" in mapping["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"dwconv.weight": torch.ones(24, 1, 3, 3)}, "one column (grouped, depthwise, or one input channel)"),
+        (nn.Sequential(nn.Conv2d(1, 24, 3)), "one column (one input channel)"),
+        (nn.Sequential(nn.Conv1d(24, 1, 3)), "one row (one output channel)"),
+        (nn.Sequential(nn.Conv1d(8, 16, 3, groups=8)), "(depthwise)"),
+        (nn.Sequential(nn.ConvTranspose1d(8, 8, 3, groups=8)), "(depthwise)"),
+        ({"depthwise_conv2d/depthwise_kernel": torch.ones(3, 3, 16, 2)}, "(depthwise)"),
+    ],
+)
+def test_slices_of_one_column_are_told_to_be_no_matrix(model, told):
+    frame = ww.analyze(model)
+    assert len(frame) == 1
+    assert told in frame["reason"].iloc[0]
+    assert frame["reason"].iloc[0].endswith("which is no matrix")
 
 
 def exported(net: nn.Module, x: torch.Tensor) -> Any:
     return torch.export.export(net, (x,)).module()
+
+
+def energy(model: Any) -> float:
+    return float(sum(weight.detach().square().sum() for weight in model.parameters()))
 
 
 FORMS = {"script": lambda net, x: torch.jit.script(net), "trace": torch.jit.trace, "export": exported}
@@ -693,11 +724,28 @@ FORMS = {"script": lambda net, x: torch.jit.script(net), "trace": torch.jit.trac
 @pytest.mark.parametrize("form", FORMS)
 def test_a_compiled_module_has_the_rows_of_the_module(form):
     net = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Conv2d(16, 12, 1), nn.Flatten(), nn.Linear(12, 10)).eval()
-    eager, other = ww.analyze(net), ww.analyze(FORMS[form](net, torch.randn(1, 8, 3, 3)))
-    listed = [one.sort_values("longname").reset_index() for one in (eager, other)]
-    for name in ("longname", "N", "M", "num_evals", "layout"):
-        assert listed[0][name].tolist() == listed[1][name].tolist()
+    other = FORMS[form](net, torch.randn(1, 8, 3, 3))
+    listed = [ww.analyze(one).sort_values("longname").reset_index() for one in (net, other)]
+    for name in ("longname", "N", "M", "num_evals", "layout", "layer_type"):
+        assert [str(one).lower() for one in listed[0][name]] == [str(one).lower() for one in listed[1][name]]
     assert np.allclose(listed[0]["lambda_max"], listed[1]["lambda_max"], rtol=1e-6)
+    cuts = [
+        ww.evaluate_truncation(
+            one, lambda model: float(sum(w.detach().square().sum() for w in model.parameters())), "rank:3"
+        )
+        for one in (net, other)
+    ]
+    assert cuts[0]["rank"].tolist() == cuts[1]["rank"].tolist()
+    assert cuts[0]["metric"].tolist() == pytest.approx(cuts[1]["metric"].tolist(), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("form", ["script", "export"])
+def test_groups_of_a_compiled_module(form):
+    net = nn.Sequential(nn.Conv1d(8, 16, 3, groups=4), nn.ConvTranspose1d(16, 8, 3, groups=2)).eval()
+    rows = [ww.analyze(one)[["num_evals", "layout"]] for one in (net, FORMS[form](net, torch.randn(1, 8, 9)))]
+    assert rows[0].to_numpy().tolist() == rows[1].to_numpy().tolist()
+    assert rows[0]["layout"].tolist() == ["conv1d 3 slices, 4 groups", "conv1d 3 slices, 2 groups"]
 
 
 @pytest.mark.parametrize("shape", [(5, 64, 48), (64, 32, 16), (4, 16, 8), (32, 24, 3, 3), (24, 24, 4, 4), (48, 32, 3)])
@@ -712,9 +760,10 @@ def test_a_module_and_its_own_state_dict_agree(name, shape):
 
 
 def test_three_axes_that_may_be_a_kernel_are_told():
-    frame = ww.analyze({"relation.weight": torch.randn(5, 24, 16)})
-    assert len(frame) == 5
+    frame = ww.analyze({"relation.weight": torch.randn(5, 24, 16), "experts.gate_up_proj": torch.randn(2, 24, 16)})
+    assert len(frame) == 7
     assert "it may be the kernel of a convolution" in frame["reason"].iloc[0]
+    assert "each may hold gate and up one after the other" in frame["reason"].iloc[-1]
 
 
 def test_kernels_of_attention_with_an_axis_for_heads():
@@ -759,6 +808,12 @@ NO_WEIGHTS = [
     "mixer.A_log",
     "conv1.resample_filter",
     "synthesis.noise_const",
+    "pos_encoder.pe",
+    "pe_layer.positional_encoding_gaussian_matrix",
+    "quantize.embed_avg",
+    "model.24.anchor_grid",
+    "encoder_q.queue",
+    "mel_scale.fb",
 ]
 
 
@@ -771,7 +826,7 @@ def test_tables_and_masks_are_told_and_left_out(name):
     assert "no weight" in told["reason"]
 
 
-@pytest.mark.parametrize("name", ["A_log_proj.weight", "tril_proj.weight", "cosine.weight", "masked_lm.weight"])
+@pytest.mark.parametrize("name", ["A_log_proj.weight", "tril.weight", "cosine.weight", "heads.mask.weight"])
 def test_names_that_only_begin_so_are_weights(name):
     assert ww.analyze({name: torch.randn(20, 20)})["longname"].tolist() == [name.removesuffix(".weight")]
 
@@ -792,12 +847,19 @@ def test_buffers_of_a_module_are_told():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_quantised_layers_of_torch_are_named():
+def test_quantised_layers_of_torch_are_there_once():
     net = nn.Sequential(nn.Linear(32, 24), nn.Linear(24, 16), nn.Conv2d(8, 12, 3))
     net = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
-    told = {row["longname"]: (row["shape"], row["status"]) for row in ww.analyze(net).attrs["coverage"]}
-    assert told["0.weight"] == ((24, 32), "skipped")
-    assert told["1.weight"] == ((16, 24), "skipped")
+    frame = ww.analyze(net)
+    told = [(row["longname"], row["shape"], row["status"]) for row in frame.attrs["coverage"]]
+    assert [one for one in told if one[0][0] in "01"] == [
+        ("0.weight", (24, 32), "analyzed"),
+        ("1.weight", (16, 24), "analyzed"),
+    ]
+    for layer in (0, 1):
+        truth = singular_value_squares(net[layer].weight().dequantize().numpy()).max()
+        (row,) = [row for _, row in frame.iterrows() if row["longname"] == str(layer)]
+        assert row["lambda_max"] == pytest.approx(truth, rel=1e-5)
 
 
 def test_the_page_of_layouts_is_up_to_date():

@@ -92,7 +92,9 @@ def test_one_watcher_asked_by_several_threads():
     assert_same_tables(at_once([lambda: watcher.analyze(**OPTIONS)] * 4), alone)
     assert_same_tables([watcher.details], alone)
     assert watcher.coverage["longname"].tolist()[:2] == ["0.weight", "1.weight"]
-    jobs = [lambda: watcher.analyze(other, **OPTIONS), lambda: ww.analyze(net(), **OPTIONS)]
+    # Made here: `net` seeds torch's global generator.
+    first = net()
+    jobs = [lambda: watcher.analyze(other, **OPTIONS), lambda: ww.analyze(first, **OPTIONS)]
     for table, truth in zip(at_once(jobs * 2), [of_other, alone] * 2):
         assert_same_tables([table], truth)
 

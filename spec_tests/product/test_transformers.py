@@ -134,23 +134,77 @@ def test_rows_of_a_fused_projection_arrive_where_the_register_says(name, arrived
     if by_method:
         split_by_method(model, arrived)
     path, fused = next(pair for pair in model.named_modules() if pair[0].endswith(layer))
-    fused.register_forward_hook(
-        lambda module, given, out: torch.arange(out.shape[-1]).to(out).expand(out.shape).clone()
-    )
+    fused.register_forward_hook(row_numbers)
     with torch.no_grad():
         model(input_ids=torch.tensor([[3]]))
-    shape = tuple(fused.weight.shape)
-    by_columns = kind == "gpt2"
-    numbers = np.broadcast_to(np.arange(shape[by_columns]), shape[::-1] if not by_columns else shape)
-    numbers = numbers if by_columns else numbers.T
+    assert rows_of(model, f"{path}.weight") == {label: numbers_in(arrived[label]) for label in "qkv"}
     jobs = plan(module_tensors(model), config=config_of_module(model))
-    parts = {job.label: job for job in jobs if job.tensor == f"{path}.weight" and job.label}
-    assert set(parts) == {"q", "k", "v"}
-    for label, job in parts.items():
-        assert job.part is not None
-        assert job.layout_from == "config"
-        told_rows = set(np.unique(job.part.matrices(numbers)[0]).tolist())
-        assert told_rows == set(arrived[label].flatten().round().int().tolist()), label
+    assert {job.layout_from for job in jobs if job.tensor == f"{path}.weight"} == {"config"}
+
+
+def row_numbers(module: nn.Module, given: Any, out: torch.Tensor) -> torch.Tensor:
+    """A hook that gives the numbers of a projection's rows for its output."""
+    return torch.arange(out.shape[-1]).to(out).expand(out.shape).clone()
+
+
+def rows_of(model: Any, tensor: str) -> dict[str, set[int]]:
+    """Which rows (columns, of a Conv1D) of a tensor of a model each of its parts has."""
+    weight = model.get_parameter(tensor)
+    jobs = [job for job in plan(module_tensors(model), config=config_of_module(model)) if job.tensor == tensor]
+    by_columns = any(job.part is not None and job.part.kind == "columns" for job in jobs)
+    side = torch.arange(weight.shape[int(by_columns)])
+    numbers = (side if by_columns else side[:, None]).expand(weight.shape)
+    labelled = {job.label: job.part for job in jobs if job.label and job.part is not None}
+    return {label: set(part.matrices(numbers)[0].flatten().tolist()) for label, part in labelled.items()}
+
+
+def numbers_in(values: torch.Tensor) -> set[int]:
+    return set(values.flatten().round().int().tolist())
+
+
+def test_rows_of_cross_attention(arrived):
+    model = built("gpt2", {**OLD, "add_cross_attention": True}, "probe")
+    model.h[0].crossattention.c_attn.register_forward_hook(row_numbers)
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[3]]), encoder_hidden_states=torch.zeros(1, 1, 32))
+    told = rows_of(model, "h.0.crossattention.c_attn.weight")
+    assert {label: numbers_in(arrived[label]) for label in "kv"} == told
+
+
+def test_rows_of_a_latent_attention(arrived):
+    kind, options = SAVED["deepseek_v3"]
+    model = built(kind, options, "probe")
+    model.layers[0].self_attn.kv_b_proj.register_forward_hook(row_numbers)
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[3]]))
+    told = rows_of(model, "layers.0.self_attn.kv_b_proj.weight")
+    assert numbers_in(arrived["v"]) == told["v"]
+    assert numbers_in(arrived["k"][..., : options["qk_nope_head_dim"]]) == told["k"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "projection", "goes_to", "label"),
+    [
+        ("phi3", GROUPED, "layers.0.mlp.gate_up_proj", "layers.0.mlp.activation_fn", "gate"),
+        ("glm4", {**GROUPED, "head_dim": 8}, "layers.0.mlp.gate_up_proj", "layers.0.mlp.activation_fn", "gate"),
+        ("modernbert", {**SMALL, "cls_token_id": 1, "sep_token_id": 2}, "layers.0.mlp.Wi", "layers.0.mlp.act", "input"),
+        ("mamba", SAVED["mamba"][1], "layers.0.mixer.in_proj", "layers.0.mixer.x_proj", "x"),
+    ],
+)
+def test_rows_of_gated_layers(kind, options, projection, goes_to, label):
+    """What a projection gives to the activation, or to the convolution, behind it."""
+    model = built(kind, options)
+    if kind == "mamba":
+        # Its convolution lets the last position through; its activation changes whole numbers by less than a half.
+        kernel = model.layers[0].mixer.conv1d
+        kernel.weight.data.zero_()[..., -1] = 1
+        kernel.bias.data.zero_()
+    given: list[torch.Tensor] = []
+    model.get_submodule(projection).register_forward_hook(row_numbers)
+    model.get_submodule(goes_to).register_forward_pre_hook(lambda module, values: given.append(values[0]))
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[3]]))
+    assert numbers_in(given[0]) == rows_of(model, f"{projection}.weight")[label]
 
 
 def matrices(tensors: list[WeightTensor], config: dict[str, Any]) -> Iterator[tuple[Job, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,10 +21,8 @@ def _recognise(situation: Situation) -> Reading | None:
     """The reading of the first entry that fits; whole with a remark where entries are there and none fits."""
     tried = []
     for kind, config in _configs(situation.config):
-        known = known_widths(kind, config)
-        for entry in REGISTER:
-            if not _is_of(entry, kind, situation.name, config):
-                continue
+        for entry in _entries_about(kind, situation.name, config):
+            known = known_widths(kind, config)
             if not holds(entry.fits, situation.shape, known):
                 continue
             tried.append(f"{kind} has {entry.words}")
@@ -70,13 +69,22 @@ def known_widths(kind: str, config: Mapping[str, Any]) -> dict[str, int]:
     return known
 
 
-def _is_of(entry: Entry, kind: str, name: str, config: Mapping[str, Any]) -> bool:
-    """True when an entry is about a tensor of this name in a model with this config."""
-    if not re.search(entry.name, name) or not any(re.fullmatch(one, kind) for one in entry.types):
-        return False
+def _entries_about(kind: str, name: str, config: Mapping[str, Any]) -> Iterator[Entry]:
+    """The entries about a tensor of this name in a model with this config."""
     inner = [config[key] for key in INNER if isinstance(config.get(key), Mapping)]
     said = [*inner, config, DEFAULTS.get(kind, {})]
-    return all(next((one[key] for one in said if key in one), None) == value for key, value in entry.when.items())
+    for pattern, entry in _entries_of(kind):
+        if pattern.search(name) and all(
+            next((one[key] for one in said if key in one), None) == value for key, value in entry.when.items()
+        ):
+            yield entry
+
+
+@functools.lru_cache(maxsize=32)
+def _entries_of(kind: str) -> tuple[tuple[re.Pattern[str], Entry], ...]:
+    """The entries of a model type, with the patterns of their names."""
+    of_kind = [entry for entry in REGISTER if any(re.fullmatch(one, kind) for one in entry.types)]
+    return tuple((re.compile(entry.name), entry) for entry in of_kind)
 
 
 LAYOUT = Layout("config", "what the register of architectures says, by the config", 5, _recognise)

@@ -8,8 +8,8 @@ import re
 from .parts import Part
 from .registry import Layout, Reading, Situation, numbers, refused
 
-INPUTS_FIRST = re.compile(r"(query|key|value)/?\W?kernel$")
-OUTPUTS_LAST = re.compile(r"(attention_output|out)\W?kernel$")
+INPUTS_FIRST = re.compile(r"\b(query|key|value)\W?kernel$")
+OUTPUTS_LAST = re.compile(r"\b(attention_output|out)\W?kernel$")
 
 
 def fold_reading(situation: Situation, leading: int, known_from: str) -> Reading:

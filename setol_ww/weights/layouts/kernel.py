@@ -19,8 +19,13 @@ EXPERTS = re.compile(r"expert|moe", re.IGNORECASE)
 CONVOLUTION = re.compile(r"conv(?:transpose)?(\d)d", re.IGNORECASE)
 #: Classes of torch whose weight of three or more axes is no kernel.
 NO_CONVOLUTION = re.compile(r"bilinear|linear|embedding|lstm|gru|rnn|attention", re.IGNORECASE)
+#: What the kernel is called in a class that is a convolution; other parameters of it may be anything.
+WEIGHTS = ("weight", "kernel", "w", "W", "weights")
 KERAS = re.compile(r"(^|\W|_)(depthwise_|pointwise_)?kernel$")
-ONE_COLUMN = "grouped: every slice of this kernel has one column (depthwise), which is no matrix"
+DEPTHWISE = "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
+ONE_INPUT = "every slice of this kernel has one column (one input channel), which is no matrix"
+ONE_OUTPUT = "every slice of this kernel has one row (one output channel), which is no matrix"
+ONE_COLUMN = "every slice of this kernel has one column (grouped, depthwise, or one input channel), which is no matrix"
 DENSE_ROW = (
     "grouped: {groups} blocks of {rows} x {columns} on the diagonal of each slice; "
     "WeightWatcher's row takes the slices as dense"
@@ -42,8 +47,9 @@ def kernel_reading(
     rows, columns, count = shape[axes[0]], shape[axes[1]], math.prod(places)
     layer_type = f"conv{_dimensions(shape, axes)}d"
     remarks = [remark] if remark else []
-    if min(rows, columns) == 1 and max(rows, columns) > 1:
-        remarks.append(ONE_COLUMN)
+    no_matrix = _why_no_matrix(situation, rows, columns, groups)
+    if no_matrix:
+        remarks.append(no_matrix)
         groups = 1
     elif groups > 1 and rows % groups == 0:
         # WeightWatcher's row keeps WeightWatcher's matrices.
@@ -60,6 +66,17 @@ def kernel_reading(
     return Reading((part,), known_from, "; ".join(remarks))
 
 
+def _why_no_matrix(situation: Situation, rows: int, columns: int, groups: int) -> str:
+    """Why the slices of a kernel are no matrices; empty where they are."""
+    if "depthwise_kernel" in situation.name or (groups > 1 and min(rows // groups, columns) == 1):
+        return DEPTHWISE
+    if min(rows, columns) > 1 or max(rows, columns) == 1:
+        return ""
+    if rows == 1:
+        return ONE_OUTPUT
+    return ONE_INPUT if "groups" in situation.facts else ONE_COLUMN
+
+
 def _recognise(situation: Situation) -> Reading | None:
     if len(situation.shape) < 3 or sum(side > 1 for side in situation.shape) < 2 or not _is_convolution(situation):
         return None
@@ -70,11 +87,11 @@ def _recognise(situation: Situation) -> Reading | None:
 def _is_convolution(situation: Situation) -> bool:
     """True when axes of the tensor are a kernel. A class that is not known tells no more than the name."""
     name, shape, owner = situation.name, situation.shape, situation.owner
-    if CONVOLUTION.search(owner) or "kernel_size" in situation.facts:
+    if situation.last in WEIGHTS and (CONVOLUTION.search(owner) or "kernel_size" in situation.facts):
         return True
     if owner and NO_CONVOLUTION.search(owner) and not re.search("conv", owner, re.IGNORECASE):
         return False
-    if len(shape) == 4 and name.endswith(".weight"):
+    if len(shape) == 4 and (name.endswith(".weight") or KERAS.search(name)):
         # WeightWatcher reads it so, whatever its name.
         return True
     if EXPERTS.search(name):
@@ -90,7 +107,7 @@ def _is_convolution(situation: Situation) -> bool:
 def _is_short(name: str, shape: Sequence[int], called_so: bool) -> bool:
     """True for three axes of which one is as short as kernels are, and shorter than the channels."""
     if KERAS.search(name):
-        return called_so and shape[0] <= MAX_KERNEL_CALLED_SO
+        return called_so and min(shape[0], shape[2]) <= MAX_KERNEL_CALLED_SO
     most = MAX_KERNEL_CALLED_SO if called_so else MAX_KERNEL if name.endswith(".weight") else 0
     return shape[2] <= most and (1 in shape[:2] or shape[2] < min(shape[:2]))
 
@@ -101,7 +118,9 @@ def _axes(situation: Situation) -> tuple[int, int]:
     sides = len(shape)
     first, last, ends = (0, 1), (sides - 1, sides - 2), (0, sides - 1)
     if KERAS.search(situation.name):
-        return last
+        # torch's order only where Keras' leaves no kernel at all.
+        is_torchs = _is_kernel(_kernel_of(shape, first)) and not _is_kernel(_kernel_of(shape, last))
+        return first if is_torchs else last
     if "in_channels" in facts and "out_channels" in facts:
         channels = sorted((int(facts["in_channels"]), int(facts["out_channels"])))
         groups = int(facts.get("groups") or 1)
@@ -111,11 +130,10 @@ def _axes(situation: Situation) -> tuple[int, int]:
             if fits and _kernel_of(shape, axes) == _said_kernel(facts, sides - 2, _kernel_of(shape, axes)):
                 return axes
     digit = CONVOLUTION.search(situation.owner)
-    if digit and sides > int(digit[1]) + 2 and set(shape[: sides - int(digit[1]) - 2]) == {1}:
-        leading = sides - int(digit[1]) - 2
-        return leading, leading + 1
     if digit:
-        return first
+        # Axes before those that the class has are a stack of kernels, or 1.
+        leading = max(0, sides - int(digit[1]) - 2)
+        return leading, leading + 1
     if situation.config.get("weights_format") == "mlx":
         return ends
     if situation.last == "weight" and sides == 4:
@@ -152,8 +170,8 @@ def _is_kernel(kernel: Sequence[int]) -> bool:
 
 
 def _dimensions(shape: Sequence[int], axes: tuple[int, int]) -> int:
-    """Number of axes of the kernel, leading ones left out."""
-    return len(shape) - 2 - (axes[0] if axes[0] < axes[1] and set(shape[: axes[0]]) <= {1} else 0)
+    """Number of axes of the kernel, those before the matrix left out."""
+    return len(shape) - 2 - (axes[0] if axes[1] == axes[0] + 1 and axes[1] < len(shape) - 1 else 0)
 
 
 def _asked(situation: Situation, words: str) -> Reading:

@@ -59,6 +59,8 @@ def _by_module(situation: Situation) -> Reading | None:
 
 def _by_what_lies_beside(situation: Situation) -> Reading | None:
     """Where a bias table or the like leaves one reading, as it does for vision transformers."""
+    if situation.parameter != "qkv":
+        return None
     prefix = situation.name.removesuffix("qkv.weight")
     for one in BESIDE:
         found = situation.shapes.get(f"{prefix}{one.beside}", ())

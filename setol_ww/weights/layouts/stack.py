@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..architectures import MAY_HOLD
 from .kernel import EXPERTS
 from .parts import Part, position_in
 from .registry import Layout, Reading, Situation, numbers, refused
@@ -55,6 +56,9 @@ def _recognise(situation: Situation) -> Reading | None:
     count = math.prod(shape[:-2])
     open_to_doubt = not situation.owner and not EXPERTS.search(situation.name) and situation.last == "weight"
     remark = MAY_BE_KERNEL.format(count=count, name=situation.name) if open_to_doubt else ""
+    possible = MAY_HOLD.get(situation.parameter)
+    if possible and not remark:
+        remark = f"each may hold {' or '.join(possible)}: say layouts={{{situation.name!r}: ...}}"
     return stack_reading(situation, "module" if situation.owner else "names", remark)
 
 
