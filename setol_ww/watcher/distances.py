@@ -15,9 +15,9 @@ from ..weights.plan import Job
 from .questions import Rows
 
 METHODS = ("raw", "euclidean", "cka")
-NO_BIAS = "UNKNOWN"
+NO_BIAS = "unknown"
 COLUMNS = ("layer_id", "method", "name", "delta_W", "delta_b", "M", "N", "b_shape", "longname")
-BEHIND = ("slice", "reason")
+BEHIND = ("slice", "row_origin", "reason")
 NOTHING = {"delta_W": np.nan, "delta_b": np.nan, "b_shape": NO_BIAS}
 
 
@@ -31,12 +31,23 @@ def distances_of(first: Rows, second: Rows, method: str, layers: Any) -> tuple[f
             continue
         other, layer = others.get(record.job.title), record.ww_layer
         known = {name: layer.get_row().get(name) for name in ("layer_id", "name", "longname", "slice_id")}
-        row = {**known, "method": method, "slice": record.label, "M": layer.M, "N": layer.N, **NOTHING}
+        row = {
+            **known,
+            "method": method,
+            "slice": record.label,
+            "row_origin": record.origin,
+            "M": layer.M,
+            "N": layer.N,
+            **NOTHING,
+        }
         rows.append({**row, **_distance(record, second, other, method)})
         layer.weights, layer.Wmats = None, []
     sliced = any(row["slice_id"] is not None for row in rows)
     frame = frame_of(rows, [*COLUMNS, *(("slice_id",) if sliced else ()), *BEHIND], ("b_shape",)).set_index("layer_id")
-    return _mean(frame["delta_W"]), _mean(frame["delta_b"]), frame
+    # weightwatcher's means are over its own rows.
+    theirs = frame["row_origin"] == "weightwatcher"
+    counted = frame[theirs] if theirs.any() else frame
+    return _mean(counted["delta_W"]), _mean(counted["delta_b"]), frame
 
 
 def _distance(record: Any, second: Rows, other: Job | None, method: str) -> dict[str, Any]:
@@ -73,7 +84,7 @@ def _measured(mine: Any, theirs: Any, method: str) -> dict[str, Any]:
     sizes = {"M": min(ours.shape), "N": max(ours.shape), "delta_W": _of_matrices(ours, others, method), "delta_b": 0.0}
     if our_bias is None or other_bias is None or len(our_bias) != len(other_bias):
         return sizes
-    return {**sizes, "b_shape": our_bias.shape, "delta_b": _of_matrices(our_bias, other_bias, method)}
+    return {**sizes, "b_shape": len(our_bias), "delta_b": _of_matrices(our_bias, other_bias, method)}
 
 
 def _of_matrices(one: Any, other: Any, method: str) -> float:

@@ -46,7 +46,8 @@ class Rows:
         iterator = rooms.WWLayerIterator(self.given.model, None, params=self.params)
         if not self.params["pool"]:
             iterator = rooms.WW2xSliceIterator(self.given.model, None, params=self.params)
-        return Walk(iterator, self.given, self.params, run, False, sizes_only, sizes_only=sizes_only)
+        as_stored = sizes_only and not self.params["conv2d_fft"]
+        return Walk(iterator, self.given, self.params, run, False, as_stored, sizes_only=sizes_only)
 
     def record(self, job: Job) -> Record:
         """One row with its matrices.

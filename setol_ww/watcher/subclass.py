@@ -462,10 +462,9 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         if bad:
             raise InvalidInput(f"the eigenvalues of layer {ww_layer.longname!r} were asked; it has {bad}")
         with np.errstate(all="ignore"), drawing_from(np.random.RandomState(seed_of(seed))):
-            worker.apply_esd(ww_layer, told)
             if random:
-                worker.apply_random_esd(ww_layer, told)
-        return ww_layer.rand_evals if random else ww_layer.evals
+                return worker.apply_random_esd(ww_layer, told).rand_evals
+            return worker.apply_esd(ww_layer, told).evals
 
     def get_Weights(self, model: Any = None, layer: Any = None, params: Any = None, *, slice: str = "") -> Any:
         """The matrices of one row of the table, a list of arrays as weightwatcher gives them.

@@ -59,6 +59,8 @@ class WeightTensor:
         Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
+    place : int
+        Its place in a directory as WeightWatcher counts; -1 elsewhere.
     """
 
     name: str
@@ -74,6 +76,7 @@ class WeightTensor:
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     known_as: tuple[str, ...] = ()
+    place: int = -1
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
