@@ -23,6 +23,7 @@ import pandas as pd
 
 from fixtures import ensembles
 from setol_ww import Spectrum, fit_tail
+from setol_ww.layer.verdict import INFLATION
 from setol_ww.spectrum.tail import INTERVAL_SIGMAS
 from setol_ww.spectrum.uncertainty import _fits, simulate
 
@@ -31,7 +32,7 @@ FOLDER = ROOT / "docs" / "figures" / "uncertainty"
 GROUPS = 10
 WAYS = {
     "asymptotic": "alpha ± 1.645 (alpha - 1) / sqrt(n), for a known start",
-    "inflated": "1.5 times that: what a state uses where nothing was resampled",
+    "inflated": f"{INFLATION} times that: what a state uses where nothing was resampled",
     "resampled": "percentiles of eigenvalues drawn with replacement, start chosen anew: `alpha_low`, `alpha_high`",
     "simulated": "percentiles of spectra with the fitted tail over a resampled body, start chosen anew",
     "over starts": "from the lowest to the highest alpha ± 1.645 sigma of starts within the error of the distance",
@@ -102,7 +103,7 @@ def intervals(raw: np.ndarray, number: int, seed: int, matrix: np.ndarray | None
     found = {
         "alpha": (fit.alpha, fit.gof_p),
         "asymptotic": (fit.alpha - width, fit.alpha + width),
-        "inflated": (fit.alpha - 1.5 * width, fit.alpha + 1.5 * width),
+        "inflated": (fit.alpha - INFLATION * width, fit.alpha + INFLATION * width),
         "resampled": (fit.alpha_low, fit.alpha_high),
         "simulated": tuple(np.percentile(simulated.alphas, [5, 95])),
         "over starts": (min(others) - width, max(others) + width),

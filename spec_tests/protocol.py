@@ -204,6 +204,22 @@ class Implementation:
         """Universality class, a word of docs/columns.md, or undetermined."""
         raise Untested("universality")
 
+    def matrix_class(self, W: np.ndarray) -> str:
+        """Universality class of a matrix whose entries are at hand."""
+        raise Untested("matrix_class")
+
+    def alpha_interval(self, raw: np.ndarray, seed: int) -> tuple[float, float]:
+        """90 % interval of the tail's exponent, the choice of its start in it."""
+        raise Untested("alpha_interval")
+
+    def median_hill(self, raw: np.ndarray) -> float:
+        """Hill's exponent above the median eigenvalue, as TempBalance takes it."""
+        raise Untested("median_hill")
+
+    def trap_carriers(self, W: np.ndarray, seed: int) -> list[str]:
+        """What carries each correlation trap: `mean shift`, `element` or `spread`."""
+        raise Untested("trap_carriers")
+
     def free_cumulants(self, moments: list[float]) -> list[float]:
         """kappa_1 ... kappa_n from m_1 ... m_n."""
         raise Untested("free_cumulants")

@@ -59,7 +59,7 @@ NEAR_IN_CRITICAL_VALUES, LARGEST_BY_CUMULANTS = 1.5, 0.1
 # KS distance, and in critical values, of what cannot be noise.
 FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES = 0.1, 2.0
 # z of Vuong's test: a heavy tail wins over spikes beyond the one, loses to them below the other.
-WINS, LOSES = 1.645, -1.96
+WINS, LOSES = 2.326, -1.96
 # Log-likelihood that one more parameter has to gain: the 5 % point on the border of the power law is 1.35.
 WORTH_A_PARAMETER = 2.0
 # Flags that a class brings along.
@@ -175,7 +175,17 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
 
 def is_near_noise(bulk: BulkFit) -> bool:
     """True when the eigenvalues below the edge may be those of noise whose strengths are estimated."""
-    return bulk.ks <= NEAR_IN_CRITICAL_VALUES * bulk.critical_ks + _by_cumulants(bulk)
+    return bulk.ks <= largest_distance(bulk)
+
+
+def largest_distance(bulk: BulkFit) -> float:
+    """KS distance to its law up to which noise may be off, its strengths being estimated."""
+    return NEAR_IN_CRITICAL_VALUES * bulk.critical_ks + _by_cumulants(bulk) + _by_size(bulk)
+
+
+def _by_size(bulk: BulkFit) -> float:
+    """One eigenvalue a matrix: the law of uneven noise is that of large sides, and slices share what it lacks."""
+    return 0.0 if bulk.noise is None or bulk.noise.is_even else 1 / bulk.M
 
 
 def _by_cumulants(bulk: BulkFit) -> float:
@@ -231,7 +241,7 @@ def _why_heavy(spectrum: Spectrum, bulk: BulkFit, z: float) -> str:
 def _why_not(word: UniversalityClass) -> str:
     if word is UniversalityClass.BULK_AND_SPIKES:
         return "no evidence for a heavy tail"
-    return "neither noise nor noise with spikes, and no evidence for a heavy tail"
+    return "neither noise nor noise with few spikes, and too little evidence for a heavy tail"
 
 
 def _ratio_in_words(tail: TailFit, best: str, tested: Comparison) -> str:
@@ -248,7 +258,7 @@ def _ratio_in_words(tail: TailFit, best: str, tested: Comparison) -> str:
 
 CARRIED = {
     "elements": "Single large elements carry it: the entries themselves are heavy-tailed.",
-    "correlations": "Correlations carry it: the entries have no heavy tail.",
+    "correlations": "Correlations carry it: divided by their strengths, the entries have no heavy tail.",
 }
 
 
@@ -301,7 +311,7 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
     known = bulk.noise is not None and bulk.noise.strengths is not None
     law = "noise with its strengths" if known else "noise of one variance (the entries are not known)"
     fits = "follow" if is_near_noise(bulk) else "do not follow"
-    distance = f"KS {bulk.ks:.2g}, 1 % critical value {bulk.critical_ks:.2g}"
+    distance = f"KS distance {bulk.ks:.2g}, noise has up to {largest_distance(bulk):.2g}"
     if not bulk.spikes:
         return (
             f"none of {spectrum.rank} eigenvalues is above the edge of {law} (largest: p = {bulk.pvalue:.2g}), "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.outcomes import Outcome
+from ..spectrum.starts import median_hill, peak_alpha
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import row_of as trap_row_of
 from .result import LayerResult
@@ -20,7 +21,7 @@ class Column:
     Attributes
     ----------
     name, group : str
-        Group `ERG`, `tail`, `quality`, `bulk`, `traps` or `class` as in the documentation.
+        Group `ERG`, `tail`, `quality`, `bulk`, `traps`, `class` or `uncertainty` as in the documentation.
     unit : str
         `unit mean`, `raw`, or the word for a number without scale.
     meaning : str
@@ -181,6 +182,23 @@ COLUMNS: tuple[Column, ...] = (
         "ok, poor_fit, small_sample, flat, too_few or degenerate",
         "Outcome",
         lambda r: r.tail.outcome.value,
+    ),
+    Column(
+        "alpha_hill",
+        "tail",
+        "exponent",
+        "Hill's exponent above the median eigenvalue, as TempBalance and AlphaDecay take it; no scale, no search",
+        "`setol_ww/spectrum/starts.py`, median_hill",
+        lambda r: median_hill(r.spectrum.values) if r.spectrum.is_defined else math.nan,
+    ),
+    Column(
+        "alpha_peak",
+        "tail",
+        "exponent",
+        "AlphaPruning's alpha_peak: least distance with starts up to 1.5 times the peak of the density; depends on the "
+        "scale of W, as published",
+        "`setol_ww/spectrum/starts.py`, peak_alpha",
+        lambda r: peak_alpha(r.spectrum.raw) if r.spectrum.is_defined else math.nan,
     ),
     _quality(
         "q2",
@@ -373,6 +391,50 @@ COLUMNS: tuple[Column, ...] = (
     ),
 )
 
+
+def _interval(name: str, unit: str, meaning: str, source: str) -> Column:
+    """A column of `uncertainty` that reads the field of the same name off `LayerResult.intervals`."""
+    return Column(
+        name,
+        "uncertainty",
+        unit,
+        meaning,
+        source,
+        lambda r: math.nan if r.intervals is None else getattr(r.intervals, name),
+    )
+
+
+_DRAWN = "eigenvalues drawn with replacement, start of the tail chosen anew; docs/uncertainty.md"
+
+#: Columns of `uncertainty=B`; NaN where the layer has no fit.
+UNCERTAINTY_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "tail_alpha_low", "uncertainty", "exponent", "lower end of the 90 % interval of alpha, the choice of the "
+        "tail's start in it", _DRAWN, lambda r: r.tail.alpha_low,
+    ),
+    Column("tail_alpha_high", "uncertainty", "exponent", "upper end of it", _DRAWN, lambda r: r.tail.alpha_high),
+    Column(
+        "tail_gof_p", "uncertainty", "probability", "share of spectra with a power-law tail that fit it worse; small: "
+        "no power law", "Clauset et al. 2009, section 4.1, by simulation", lambda r: r.tail.gof_p,
+    ),
+    Column(
+        "p_alpha_below_2", "uncertainty", "probability", "share of the resampled alphas below 2", _DRAWN,
+        lambda r: r.tail.p_below_2,
+    ),
+    Column(
+        "tail_starts", "uncertainty", "count", "starts of the tail that fit as well within the error of the distance",
+        "`setol_ww/spectrum/uncertainty.py`", lambda r: r.tail.starts,
+    ),
+    Column(
+        "tail_alpha_2nd", "uncertainty", "exponent", "alpha at the second best of them; NaN where there is one start",
+        "", lambda r: r.tail.alpha_2nd,
+    ),
+    _interval("delta_low", "unit mean", "lower end of the 90 % interval of delta_lambda_min", _DRAWN),
+    _interval("delta_high", "unit mean", "upper end of it", _DRAWN),
+    _interval("q2_norm_low", "unit mean squared", "lower end of the 90 % interval of q2_norm", _DRAWN),
+    _interval("q2_norm_high", "unit mean squared", "upper end of it", _DRAWN),
+)  # fmt: skip
+
 #: Columns that hold WeightWatcher's answer against the exact one, filled where WeightWatcher ran.
 DETX_ERROR = Column(
     "detX_num_error",
@@ -413,18 +475,26 @@ def farms_row(fit: SubmatrixFit) -> dict[str, Any]:
     return {column.name: column.read(fit) for column in FARMS_COLUMNS}
 
 
-def names(detX: bool = True, quality: bool = True, randomize: bool = False) -> list[str]:
-    """Names of our columns in their order; without `detX` none of ERG and class, those of traps with `randomize`."""
+def names(detX: bool = True, quality: bool = True, randomize: bool = False, uncertainty: bool = False) -> list[str]:
+    """Names of our columns in their order; without `detX` none of ERG and class, those of traps with `randomize`.
+
+    Those of `uncertainty` last.
+    """
     groups = {"tail", "bulk"} | ({"ERG", "class"} if detX else set()) | ({"quality"} if quality else set())
     groups |= {"traps"} if randomize else set()
     listed = [column.name for column in COLUMNS if column.group in groups]
     if detX:
         listed.insert(listed.index("detX_num_exact") + 1, DETX_ERROR.name)
-    return listed
+    return listed + [column.name for column in UNCERTAINTY_COLUMNS if uncertainty]
 
 
 def row(
-    result: LayerResult, *, detX: bool = True, detX_num: float | None = None, randomize: bool = False
+    result: LayerResult,
+    *,
+    detX: bool = True,
+    detX_num: float | None = None,
+    randomize: bool = False,
+    uncertainty: bool = False,
 ) -> dict[str, Any]:
     """Our columns for one result.
 
@@ -437,6 +507,8 @@ def row(
         WeightWatcher's own count, for `detX_num_error`; NaN without it.
     randomize : bool
         Add the columns of traps.
+    uncertainty : bool
+        Add the intervals, which the result has where its settings asked for them.
 
     Examples
     --------
@@ -444,8 +516,9 @@ def row(
     >>> row(ww.analyze_matrix([[3.0, 0.0], [0.0, 1.0]]))["erg_rank"]
     1
     """
-    listed = names(detX, result.quality is not None, randomize)
-    values = {column.name: column.read(result) for column in COLUMNS if column.name in listed}
+    listed = names(detX, result.quality is not None, randomize, uncertainty)
+    columns = (*COLUMNS, *UNCERTAINTY_COLUMNS)
+    values = {column.name: column.read(result) for column in columns if column.name in listed}
     values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
     return {name: values[name] for name in listed}
 
@@ -453,8 +526,8 @@ def row(
 def as_markdown() -> str:
     """The documentation page of the columns."""
     lines = ["| column | group | unit | meaning | formula or source |", "|---|---|---|---|---|"]
-    listed = {column.name: column for column in (*COLUMNS, DETX_ERROR)}
-    for name in names(randomize=True):
+    listed = {column.name: column for column in (*COLUMNS, *UNCERTAINTY_COLUMNS, DETX_ERROR)}
+    for name in names(randomize=True, uncertainty=True):
         column = listed[name]
         lines.append(f"| `{name}` | {column.group} | {column.unit} | {column.meaning} | {column.source} |")
     for column in FARMS_COLUMNS:

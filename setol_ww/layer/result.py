@@ -18,6 +18,7 @@ from ..traps.find import TrapReport
 from .classes import Universality, universality
 from .ecs import Ecs, ecs
 from .flags import flags_of
+from .intervals import Intervals, intervals
 from .quality import Quality, quality
 from .verdict import Verdict, judge
 
@@ -33,15 +34,26 @@ class Settings:
         the tail's start; 1.645, the default, is 90 %.
     quality : bool
         Whether the layer quality is computed.
+    uncertainty, seed : int
+        Number of drawn spectra behind the intervals, 0 for none, and their seed.
     """
 
     sigmas: float = INTERVAL_SIGMAS
     quality: bool = True
+    uncertainty: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.sigmas, bool) or not isinstance(self.sigmas, numbers.Real) or not self.sigmas > 0:
             raise InvalidInput(f"sigmas={self.sigmas!r} was asked; accepted is a positive number")
         one_of("quality", self.quality, (True, False))
+        for name in ("uncertainty", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+                raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 0 or more")
+        if not self.uncertainty:
+            # Nothing is drawn: settings that mean the same are the same.
+            object.__setattr__(self, "seed", 0)
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class LayerResult:
 
     `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
     `detX_num_exact` is WeightWatcher's own rule for `detX_num` carried out in log space; `quality` is None where the
-    settings leave it out, `strengths` where the entries were not at hand, `traps` where they were not shuffled.
+    settings leave it out, `strengths` where the entries were not at hand, `intervals` where none were asked for,
+    `traps` where they were not shuffled.
     """
 
     spectrum: Spectrum
@@ -63,6 +76,7 @@ class LayerResult:
     bulk: BulkFit
     universality: Universality
     strengths: Strengths | None = None
+    intervals: Intervals | None = None
     traps: TrapReport | None = None
 
     def with_traps(self, traps: TrapReport) -> LayerResult:
@@ -94,7 +108,7 @@ def analyze_spectrum(
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
-    tail = fit_tail(spectrum)
+    tail = fit_tail(spectrum, settings.uncertainty, settings.seed)
     erg = erg_cut(spectrum)
     both = ecs(spectrum, tail, erg)
     bulk = fit_bulk(spectrum, strengths=strengths)
@@ -102,7 +116,8 @@ def analyze_spectrum(
     verdict = judge(tail, erg, both, sigmas=settings.sigmas, kind=kind)
     readings = quality(spectrum, tail, erg) if settings.quality else None
     exact = first_product_below_one(spectrum)
-    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind, strengths)
+    ends = intervals(spectrum, settings.uncertainty, settings.seed) if settings.uncertainty and tail.rank else None
+    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind, strengths, ends)
 
 
 def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:

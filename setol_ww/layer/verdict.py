@@ -4,13 +4,14 @@
 |---|---|
 | ideal | alpha cannot be told from 2 nor det X of the power-law tail from 1 |
 | over-regularized | alpha is below 2 and the power-law tail starts below the ERG tail |
-| under-trained | alpha is above 6, or there is no heavy tail: noise, or noise with a few spikes |
+| under-trained | alpha is above 6, or there is no heavy tail: noise, or noise with a few weak spikes |
 | short-of-ideal | alpha is above 2, or cannot be told from it while det X is above 1 |
-| undetermined | no fit, a poor fit, a tail of fewer than 8, no matrix, or criteria that contradict each other |
+| undetermined | no sound fit, no matrix, a few strong spikes above noise, or criteria that contradict each other |
 
 One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
 The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
-standard error of a known start times `INFLATION`. `LEVEL` of such intervals hold the true alpha (docs/uncertainty.md).
+standard error of a known start times `INFLATION`; either holds a known alpha about nine times in ten
+(docs/uncertainty.md).
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
 ideal point only: what else a spectrum is like, its universality class says; traps are flags beside it.
@@ -31,8 +32,10 @@ from .ecs import Ecs
 IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
 MIN_TAIL = 8
+# Spikes with more of the trace are something learned, though no heavy tail whose alpha could be judged.
+LEARNED = 0.1
 # The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
-INFLATION = 1.5
+INFLATION = 1.25
 
 
 class State(str, Enum):
@@ -66,7 +69,7 @@ class State(str, Enum):
     )
     SHORT_OF_IDEAL = (
         "short-of-ideal",
-        "a heavy tail that has not reached the ideal point",
+        "the tail is lighter than at the ideal point",
         "Nothing is wrong with it; more training or a larger learning rate for this layer may bring it nearer to 2.",
     )
     UNDETERMINED = (
@@ -130,8 +133,10 @@ def judge(
             State.UNDETERMINED, "No state: eigenvalues of single columns or rows are their norms, no spectrum."
         )
     lacking = _no_heavy_tail(kind)
-    if lacking:
-        return Verdict(State.UNDER_TRAINED, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}.")
+    if lacking and kind is not None:
+        has_learned = kind.spikes > 0 and kind.spike_share > LEARNED
+        state = State.UNDETERMINED if has_learned else State.UNDER_TRAINED
+        return Verdict(state, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}.")
     doubt = _doubt(tail, erg)
     if doubt:
         return Verdict(State.UNDETERMINED, doubt)
@@ -202,7 +207,8 @@ def _no_heavy_tail(kind: Universality | None) -> str:
         return "this is the edge of a random-like bulk"
     if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL:
         beyond = "one eigenvalue" if kind.spikes == 1 else f"{kind.spikes} eigenvalues"
-        return f"this is the edge of the noise and {beyond} beyond it"
+        share = f"{100 * kind.spike_share:.0f} % of the trace"
+        return f"this is the edge of the noise and {beyond} with {share} beyond it"
     return ""
 
 

@@ -38,15 +38,15 @@ class Groups:
     randomize: bool = False
     farms: bool = False
 
-    def names(self, quality: bool) -> list[str]:
+    def names(self, settings: Settings) -> list[str]:
         """Our columns in their order."""
         farms = [column.name for column in register.FARMS_COLUMNS if self.farms]
-        return [*register.names(self.detX, quality, self.randomize), *farms]
+        return [*register.names(self.detX, settings.quality, self.randomize, settings.uncertainty > 0), *farms]
 
 
 def key_of(settings: Settings) -> str:
     """What computed columns belong to: settings, version, and the definitions in the register."""
-    return f"{__version__} {settings!r} {_register_digest(register.COLUMNS)}"
+    return f"{__version__} {settings!r} {_register_digest((*register.COLUMNS, *register.UNCERTAINTY_COLUMNS))}"
 
 
 @functools.lru_cache(maxsize=4)
@@ -64,7 +64,7 @@ def with_cells(record: LayerRecord, settings: Settings) -> LayerRecord:
 
 def cells_of(record: LayerRecord, result: LayerResult) -> dict[str, Any]:
     """Every column that a record and its result give, in all groups."""
-    ours = register.row(result, detX_num=record.theirs.get("detX_num"), randomize=True)
+    ours = register.row(result, detX_num=record.theirs.get("detX_num"), randomize=True, uncertainty=True)
     farms = register.farms_row(record.extras[FARMS]) if FARMS in record.extras else {}
     return {**weightwatcher_row(result.spectrum), **ours, **farms}
 
@@ -74,7 +74,7 @@ def table(
 ) -> pd.DataFrame:
     """One row a record, in the order given; what was computed under the same settings is not computed again."""
     settings, groups = settings or Settings(), groups or Groups()
-    names = list(dict.fromkeys([*form.before, *groups.names(settings.quality), *form.after]))
+    names = list(dict.fromkeys([*form.before, *groups.names(settings), *form.after]))
     rows = list(_rows(records, settings))
     return frame_of(rows, names, form.objects)
 
@@ -112,7 +112,8 @@ def as_column(values: list[Any], as_objects: bool = False) -> Any:
     if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
         return np.array(values)
     if as_objects or any(isinstance(value, str) and has_surrogate(value) for value in values):
-        return pd.Series(values, dtype=object)
+        # A dtype of numpy's: the class `object` would be looked up under changed warning filters.
+        return pd.Series(values, dtype=np.dtype(object))
     return values
 
 

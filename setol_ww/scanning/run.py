@@ -25,6 +25,7 @@ from ..core.checks import path_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
 from ..core.options import Options, layouts_of
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.folder import config_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -219,6 +220,7 @@ def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: li
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
         **options.key(),
+        "config": config_of(path),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }

@@ -167,12 +167,12 @@ def _bulk_and_spikes(tail: FloatArray, bulk: BulkFit, stretch: float) -> FloatAr
     edge = max(upper, bulk.edge / bulk.sigma**2)
     spikes, stray = np.count_nonzero(x > edge) / tail.size, max(float(np.count_nonzero(x < lower)), 0.5) / tail.size
     width = math.log(tail[-1] / tail[0])
-    mass = 1 - float(bulk.noise.cdf(x[:1])[0])
-    if mass <= 0 or spikes + stray >= 1:
+    if spikes + stray >= 1:
         return np.full(tail.size, math.log(1 / width))
     # Noise with a finite number of eigenvalues ends softly: between the end of the law and the edge it has the density
-    # of the last eigenvalue.
+    # of the last eigenvalue, and nothing is known of less than one.
     soft = 1 / (bulk.noise.M * bulk.noise.slices)
+    mass = max(1 - float(bulk.noise.cdf(x[:1])[0]), soft)
     density = np.where(x <= upper, bulk.noise.pdf(x), 0.0) * x / mass
     beyond = (x > upper) & (x <= edge)
     density[beyond] = soft * x[beyond] / (mass * (edge - upper))

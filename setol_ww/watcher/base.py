@@ -49,7 +49,8 @@ class Base:
         assert job.part is not None
         mine = ww_layer.Wmats
         if ww_layer.weights is None:
-            theirs = [to_numpy(matrix) for matrix in job.part.matrices(as_computed(entry.load()))]
+            cut = as_computed(entry.read(job.part.index(entry.shape)))
+            theirs = [to_numpy(matrix) for matrix in job.part.matrices_of_cut(cut)]
             return [np.subtract(left, right, dtype=np.float64) for left, right in zip(mine, theirs, strict=True)]
         # A layer of weightwatcher's: its own cut of the tensor, and differences in its own precision.
         twin = copy.copy(ww_layer)

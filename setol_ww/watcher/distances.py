@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,12 @@ def distances_of(first: Rows, second: Rows, method: str, layers: Any) -> tuple[f
         }
         rows.append({**row, **_distance(record, second, other, method)})
         layer.weights, layer.Wmats = None, []
-    sliced = any(row["slice_id"] is not None for row in rows)
-    frame = frame_of(rows, [*COLUMNS, *(("slice_id",) if sliced else ()), *BEHIND], ("b_shape",)).set_index("layer_id")
+    sliced = ("slice_id",) if any(row["slice_id"] is not None for row in rows) else ()
+    frame = frame_of(rows, [*COLUMNS, *sliced, *BEHIND], ("b_shape",))
+    frame.index = pd.Index(frame.pop("layer_id"), name="layer_id")
     # weightwatcher's means are over its own rows.
-    theirs = frame["row_origin"] == "weightwatcher"
-    counted = frame[theirs] if theirs.any() else frame
-    return _mean(counted["delta_W"]), _mean(counted["delta_b"]), frame
+    counted = [row for row in rows if row["row_origin"] == "weightwatcher"] or rows
+    return _mean(row["delta_W"] for row in counted), _mean(row["delta_b"] for row in counted), frame
 
 
 def _distance(record: Any, second: Rows, other: Job | None, method: str) -> dict[str, Any]:
@@ -94,7 +94,6 @@ def _of_matrices(one: Any, other: Any, method: str) -> float:
     return float(np.linalg.norm(one.T @ other) / (norm if norm >= 1e-6 else norm + 1e-6))
 
 
-def _mean(values: Sequence[float] | pd.Series) -> float:
-    found = np.asarray(values, dtype=float)
-    found = found[np.isfinite(found)]
-    return float(found.mean()) if found.size else float("nan")
+def _mean(values: Iterable[float]) -> float:
+    found = [value for value in values if np.isfinite(value)]
+    return float(np.mean(found)) if found else float("nan")

@@ -37,7 +37,8 @@ class Rows:
 
     def jobs(self, layers: Any = None) -> list[Job]:
         """What there is to analyse, in the order of the model."""
-        jobs = plan(self.given.entries, layers, self.layouts, start_ids=self.params.get(START_IDS))
+        given, start = self.given, self.params.get(START_IDS)
+        jobs = plan(given.entries, layers, self.layouts, config=given.config, start_ids=start)
         return [job for job in jobs if not job.skipped]
 
     def walk(self, jobs: list[Job], limits: Mapping[str, int] | None = None, sizes_only: bool = False) -> Walk:

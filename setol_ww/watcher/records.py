@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -224,10 +225,11 @@ class Run:
                 share = "" if len(failed) == walked[leader] else f"{len(failed)} of {walked[leader]} slices: "
                 status, reason = "failed", share + "; ".join(failed)
             elif entry.same_as and status == "analyzed":
-                role = "a factor of" if leader in computed else "tied to"
-                status = "analyzed" if leader in computed else "skipped"
+                role = entry.role or ("a factor of" if leader in computed else "tied to")
+                status = "skipped" if role == "tied to" else "analyzed"
                 reason = f"{role} {leader}, analysed there"
-            facts = (entry.name, entry.shape, entry.dtype, entry.n_params, status, reason)
+            shape = entry.shape if entry.recipe is None else entry.recipe.main.shape
+            facts = (entry.name, shape, entry.dtype, math.prod(shape), status, reason)
             rows.append(dict(zip(COVERAGE_COLUMNS, facts)))
         return rows
 

@@ -20,7 +20,7 @@ from ..core.arrays import FloatArray
 from ..core.boundary import attempt
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
-from ..core.options import Options
+from ..core.options import Options, layouts_of
 from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
@@ -44,13 +44,12 @@ from .questions import Rows
 from .records import COVERAGE_COLUMNS, Record, Run
 from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DEFAULT_PARAMS, DELTA_ES, LAYER_TYPE, arguments_by_name, package, parameters, rooms
+from .upstream import DEFAULT_PARAMS, DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
 
 ENGINES = ("fast", "reference")
-DESCRIBE = inspect.signature(package.WeightWatcher.describe)
 LIMITS = ("min_evals", "max_evals", "max_N")
 SUMMARY_OF_FITS = ("alpha", "alpha_weighted", "log_alpha_norm")
 SUMMARY = ("log_norm", "alpha", "alpha_weighted", "log_alpha_norm", "log_spectral_norm", "stable_rank", "mp_softrank")
@@ -245,7 +244,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         uncertainty : int
             Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
         layouts : mapping of str to str, optional
-            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
+            What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32", "*.table": "skip"}`;
+            docs/layouts.md has the words.
 
         Returns
         -------
@@ -265,13 +265,15 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         asked_layers = options.pop("layers", None)
         told = Options(
             layers=Selector.of(asked_layers).asked,
+            randomize=options.get("randomize", False),
             seed=seed,
+            detX=options.get("detX", True),
             quality=quality,
             uncertainty=uncertainty,
             farms=farms,
             device=device,
             n_jobs=n_jobs,
-            layouts=dict(layouts or {}),
+            layouts=layouts_of(layouts),
             progress=progress,
         )
         worker = self._prepared(options.get("model"), options.get("base_model"))
@@ -282,7 +284,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             )
         jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
         params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
-        told = told.changed(detX=bool(params["detX"]), randomize=bool(params["randomize"]))
+        told = told.changed(detX=bool(params["detX"]))
         # Threads on one GPU gain nothing, and share its memory.
         with Ahead(number if device == "cpu" else 1) as ahead:
             worker._run = Run(
@@ -302,11 +304,13 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 ahead=ahead,
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
-            self.results = contextvars.copy_context().run(worker._carry_out, params, told)
-        self._layouts = told.layouts
-        self.details = self.results.table()
-        self.details.attrs["coverage"] = Told(self.results.coverage.to_dict("records"))
-        return self.details
+            results = contextvars.copy_context().run(worker._carry_out, params, told)
+        details = results.table()
+        told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
+        details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
+        # At once: an interrupt or another thread's analysis never leaves parts of two.
+        self.__dict__.update(results=results, details=details, _layouts=told.layouts)
+        return details
 
     def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
         """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
@@ -333,7 +337,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             if layouts:
                 raise InvalidInput(f"layouts={dict(layouts)!r} was asked where weightwatcher combines layers by itself")
             return [], [] if layers is None else layers
-        return plan(self._given.entries, layers, layouts, start_ids=options.get("start_ids")), []
+        given, start = self._given, options.get("start_ids")
+        return plan(given.entries, layers, layouts, config=given.config, start_ids=start), []
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""
@@ -369,24 +374,24 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         details = self.details if details is None else details
         if details is None or not len(details):
             return {}
-        # By position: a look-up of pandas by name sets warning filters.
-        columns = dict(details.items())
-        every = pd.Series(True, index=details.index)
+        # As arrays: what pandas looks up or selects sets warning filters.
+        columns = {name: values.to_numpy() for name, values in details.items()}
+        every = np.ones(len(details), dtype=bool)
         success = columns["status"] == "success" if "status" in columns else every
         theirs = columns["row_origin"] == "weightwatcher" if "row_origin" in columns else every
         enough = columns["num_evals"] >= SOUND_MIN_EVALS if "num_evals" in columns else every
         found = {}
         for name in SUMMARY:
             if name in columns:
-                found[name] = mean_of(columns[name].where(theirs & success if name in SUMMARY_OF_FITS else theirs))
+                found[name] = mean_of(columns[name][theirs & success if name in SUMMARY_OF_FITS else theirs])
         for name in SUMMARY_OURS:
             if name in columns:
-                found[name] = mean_of(columns[name].where(enough))
+                found[name] = mean_of(columns[name][enough])
         for name in SUMMARY_GEOMETRIC:
             if name in columns:
-                values = columns[name].where(enough).astype(float)
+                values = columns[name][enough].astype(float)
                 with np.errstate(divide="ignore"):
-                    found[name] = float(np.exp(np.log(values.where(np.isfinite(values) & (values >= 0))).mean()))
+                    found[name] = math.exp(mean_of(np.log(values[values >= 0]), least=-math.inf))
         return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def describe(
@@ -408,7 +413,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 return super(WeightWatcher, worker).describe(None, **options)
         layers = options.pop("layers", None)
         limits = {name: options[name] for name in LIMITS if name in options}
-        rows = Rows(worker._given, parameters(options), self._layouts if layouts is None else layouts)
+        rows = Rows(worker._given, parameters(options, DESCRIBE), self._layouts if layouts is None else layouts)
         return rows.sizes(layers, limits)
 
     def get_ESD(
@@ -822,7 +827,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
 
 
-def mean_of(values: pd.Series) -> float:
-    """The mean of what is finite; NaN where nothing is."""
+def mean_of(values: np.ndarray, least: float = np.nextafter(-math.inf, 0)) -> float:
+    """The mean of what is finite (from `least` on); NaN where nothing is."""
     values = values.astype(float)
-    return float(values.where(np.isfinite(values)).mean())
+    kept = values[(values >= least) & (values < math.inf)]
+    return float(np.mean(kept)) if kept.size else math.nan

@@ -28,6 +28,7 @@ with importing_quietly():
 __all__ = [
     "DEFAULT_PARAMS",
     "DELTA_ES",
+    "DESCRIBE",
     "HOST_MODULES",
     "LAYER_TYPE",
     "START_IDS",
@@ -41,6 +42,7 @@ __all__ = [
 # Where the host finds the class.
 HOST_MODULES = (package, module)
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
+DESCRIBE = inspect.signature(package.WeightWatcher.describe)
 OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "uncertainty", "layouts")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
@@ -140,33 +142,38 @@ rooms.PyTorchLayer.get_layer_iterator = staticmethod(_layers_of)
 
 
 def arguments_by_name(
-    watcher: Any, args: tuple, kwargs: dict[str, Any], of: inspect.Signature = SIGNATURE, ours: tuple[str, ...] = OURS
+    watcher: Any,
+    args: tuple,
+    kwargs: dict[str, Any],
+    signature: inspect.Signature = SIGNATURE,
+    ours: tuple[str, ...] = OURS,
 ) -> dict[str, Any]:
     """weightwatcher's arguments by name; `InvalidInput` with all accepted names for one it does not know."""
-    accepted = [name for name in of.parameters if name != "self"]
+    accepted = [name for name in signature.parameters if name != "self"]
     unknown = sorted(set(kwargs) - set(accepted))
     if unknown:
         raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *ours])}")
     try:
-        bound = of.bind(watcher, *args, **kwargs)
+        bound = signature.bind(watcher, *args, **kwargs)
     except TypeError as error:
         raise InvalidInput(f"the arguments do not fit ({error}); accepted are, in this order, {accepted}") from None
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
-def parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """weightwatcher's parameters from the arguments of its `analyze`, as that makes them.
+def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE) -> dict[str, Any]:
+    """weightwatcher's parameters from the arguments of its `analyze` (or `describe`), as that makes them.
 
     What it would refuse with a bare Exception is refused here in its own words.
     """
     for name, broken in BROKEN.items():
         if options.get(name):
             raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
-    given = {name: parameter.default for name, parameter in SIGNATURE.parameters.items() if name not in NO_PARAMETERS}
+    given = {name: parameter.default for name, parameter in signature.parameters.items() if name not in NO_PARAMETERS}
     given |= DEFAULTS | {name: value for name, value in options.items() if name in given}
     if given["ww2x"]:
         given |= {"ww2x": False, "pool": False}
-    given["detX"] = given["detX"] or bool(options.get("ERG"))
+    if options.get("ERG"):
+        given["detX"] = True
     params = {**DEFAULT_PARAMS, **{PARAMETER_OF.get(name, name): value for name, value in given.items()}}
     with listening() as said:
         try:

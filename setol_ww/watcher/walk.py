@@ -17,7 +17,7 @@ from ..core.boundary import attempt
 from ..core.plain import as_computed
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
-from ..weights.tensors import weight_as_it_acts
+from ..weights.tensors import WeightTensor, weight_as_it_acts
 from .base import Base
 from .combined import Seen
 from .model import Given, LazyStateDict
@@ -139,7 +139,7 @@ class Walk:
         load = functools.lru_cache(maxsize=1)(lambda name: as_computed(by_name[name].load()))
         for job in self.run.jobs:
             if not job.skipped and job.position not in done:
-                yield from self.own_record(job, functools.partial(load, job.tensor))
+                yield from self.own_record(job, functools.partial(_matrices, job, by_name[job.tensor], load))
 
     def upstream_record(self, ww_layer: Any, job: Job | None) -> Record:
         """The record of a layer of weightwatcher's."""
@@ -156,8 +156,8 @@ class Walk:
     @functools.cached_property
     def whole(self) -> dict[str, Job]:
         """The jobs of whole tensors that are asked for, by the tensor: what weightwatcher may have rows for."""
-        jobs = (job for job in self.run.jobs if job.part is not None and not job.label and not job.left_out)
-        return {job.tensor: job for job in jobs}
+        asked = (job for job in self.run.jobs if job.part is not None and not job.label and not job.left_out)
+        return {job.tensor: job for job in asked if job.part is not None and job.part.is_weightwatchers}
 
     @functools.cached_property
     def stored(self) -> dict[str, Callable[[], Any]]:
@@ -166,7 +166,11 @@ class Walk:
 
     def module_layers(self) -> Iterator[Any]:
         """weightwatcher's view of a torch module: the layers it can read, each weight once, no module touched."""
-        fit = {(entry.owner_index, entry.name) for entry in self.given.entries if not entry.unfit and not entry.same_as}
+        fit = {
+            (entry.owner_index, entry.name)
+            for entry in self.given.entries
+            if not entry.unfit and not entry.same_as and entry.recipe is None
+        }
         kind = StoredModuleLayer if self.as_stored else rooms.PyTorchLayer
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
             if (index, _weight_of(prefix)) not in fit or _weight_of(prefix) not in self.whole:
@@ -208,11 +212,8 @@ class Walk:
         """Name of the weight of every module, by identity."""
         return {id(module): _weight_of(prefix) for prefix, module in self.given.model.named_modules()}
 
-    def own_record(self, job: Job, tensor: Callable[[], Any]) -> Iterator[Record]:
-        """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out.
-
-        `tensor` loads the whole; only the part is converted.
-        """
+    def own_record(self, job: Job, matrices: Callable[[], list[Any]]) -> Iterator[Record]:
+        """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out."""
         assert job.part is not None
         part = job.part
         layer = self.layer_for(job, part)
@@ -225,7 +226,7 @@ class Walk:
             yield record
             return
         convert = as_computed if self.as_stored else to_numpy
-        read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in part.matrices(tensor())])
+        read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in matrices()])
         record.failure = read.reason
         layer.Wmats = read.value or []
         if layer.Wmats:
@@ -261,6 +262,14 @@ class Walk:
             name = f"{words}-{next(taken)}"
         self.pictures.add(name.lower())
         return name
+
+
+def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list[Any]:
+    """The matrices of a job; of a weight that is put together only the part is."""
+    assert job.part is not None
+    if entry.recipe is None:
+        return job.part.matrices(load(entry.name))
+    return job.part.matrices_of_cut(entry.read(job.part.index(entry.shape)))
 
 
 def _plain_weight(module: Any) -> Any:

@@ -20,6 +20,7 @@ from setol_ww.layer import quality as readings
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.weightwatcher_columns import SIZES
 from setol_ww.results.store import Store
+from setol_ww.spectrum.starts import median_hill
 from setol_ww.truncation.rules import optimal_threshold
 
 from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
@@ -114,6 +115,19 @@ class SetolWW(Implementation):
     def universality(self, raw: np.ndarray, shape: tuple[int, int]) -> str:
         result = analyze_spectrum(ww.Spectrum.from_eigenvalues(raw, shape))
         return result.universality.universality_class.value
+
+    def matrix_class(self, W: np.ndarray) -> str:
+        return ww.analyze_matrix(W).universality.universality_class.value
+
+    def alpha_interval(self, raw: np.ndarray, seed: int) -> tuple[float, float]:
+        fit = ww.fit_tail(ww.Spectrum.from_eigenvalues(raw), uncertainty=60, seed=seed)
+        return fit.alpha_low, fit.alpha_high
+
+    def median_hill(self, raw: np.ndarray) -> float:
+        return median_hill(raw)
+
+    def trap_carriers(self, W: np.ndarray, seed: int) -> list[str]:
+        return [trap.carrier for trap in ww.find_traps(W, seed=seed).traps]
 
     def free_cumulants(self, moments: list[float]) -> list[float]:
         return transforms.free_cumulants(moments).tolist()

@@ -323,7 +323,7 @@ def test_columns_and_state_of_a_trapped_layer():
     frame = ww.analyze(weights, randomize=True, seed=3, progress=False).set_index("longname")
     assert frame.loc["plain", "trap_count"] == 0
     assert frame.loc["trapped", "trap_count"] == 1
-    assert frame.loc["trapped", "setol_state"] == "under-trained"
+    assert frame.loc["trapped", "setol_state"] == "undetermined"
     assert frame.loc["trapped", "setol_flags"] == "trap: element"
     assert "1 trap: element (7, 9)" in frame.loc["trapped", "setol_reason"]
     assert frame.loc["plain", "setol_flags"] == ""

@@ -30,11 +30,11 @@ TOLERANCE = 1e-14
 # Share of the upper edge below which a law without a lower edge is followed by its root.
 HARD_EDGE = 1e-7
 # Points of the density (twice), and strengths that it is computed from: the edges use all that are given.
-NODES, LARGEST_PROFILE = 80, 96
-# The resolvent is followed from the one height above the axis (in upper edges) down to the other (in x), in so many
-# even steps of the logarithm, at most so many of Newton's at each; on the way roots need not be exact.
-START, END, HEIGHTS, STEPS = 2.0, 1e-6, 14, 4
-COARSE, FINE = 0.03, 1e-8
+NODES, LARGEST_PROFILE = 64, 64
+# The resolvent is followed from the one height above the axis (in upper edges) down to the other (in x), by at most
+# this factor at once; on the way roots need not be exact.
+START, END, STEP = 2.0, 1e-6, 10.0
+COARSE, FINE, ROUNDS, LAST_ROUNDS = 0.03, 1e-8, 30, 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,8 @@ class UnevenNoise(Law):
         much give eigenvalues over many powers of ten.
         """
         lower, upper = self.support
-        lowest = max(lower, HARD_EDGE * upper)
+        weakest = [side[side > 0][0] / side.mean() for side in (self.d, self.e)]
+        lowest = max(lower, HARD_EDGE * upper * min(weakest))
         shares = np.sin(np.linspace(0, np.pi / 2, NODES)) ** 2
         x = np.unique(np.concatenate([lowest + (upper - lowest) * shares, lowest * (upper / lowest) ** shares]))
         x = x[(x > lowest) & (x < upper)]
@@ -217,27 +218,37 @@ def compressed(strengths: FloatArray, size: int) -> FloatArray:
 
 
 def descend(x: FloatArray, d: FloatArray, e: FloatArray, q: float) -> np.ndarray:
-    """The parameter s just above the real points x > 0, by Newton's method from far above the axis down.
+    """The parameter s just above the real points x > 0, followed from far above the axis down.
 
-    Of z b = q <e / (1 - a e)> and z a = <d / (1 - b d)>, whose common value is s = z a b.
+    With b = q <e / (1 - a e)> / z the a with z a = <d / (1 - b d)> is one root in the lower half-plane, where the
+    averaged fixed-point step always leads and Newton's, taken where it stays there, leads fast.
     """
     top = START * float(x[-1])
-    z = x + 1j * top
-    a, b = d.mean() / z, q * e.mean() / z
-    for part in np.linspace(0, 1, HEIGHTS):
+    a = d.mean() / (x + 1j * top)
+    heights = 2 + math.ceil(math.log(top / (END * float(x[0]))) / math.log(STEP))
+    for part in np.linspace(0, 1, heights):
         z = x + 1j * top * (END * x / top) ** part
-        for _ in range(STEPS if part < 1 else 3 * STEPS):
-            column, column_slope = _sums(a, e, q)
-            row, row_slope = _sums(b, d, 1.0)
-            first, second = z * b - column, z * a - row
-            # d first = (-column_slope, z), d second = (z, -row_slope).
-            determinant = column_slope * row_slope - z * z
-            step_a = -(first * row_slope + second * z) / determinant
-            step_b = -(first * z + second * column_slope) / determinant
-            a, b = a - step_a, b - step_b
-            if np.all(np.abs(step_a) < (COARSE if part < 1 else FINE) * np.abs(a)):
+        left = np.arange(x.size)
+        tolerance, rounds = (COARSE, ROUNDS) if part < 1 else (FINE, LAST_ROUNDS)
+        for number in range(rounds):
+            step, newton = _steps(a[left], z[left], d, e, q, damped=number % 3 == 2)
+            a[left] += step
+            left = left[(np.abs(step) > tolerance * np.abs(a[left])) | ~newton]
+            if not left.size:
                 break
-    return np.asarray(z * a * b)
+    return a * _sums(a, e, q)[0]
+
+
+def _steps(
+    a: np.ndarray, z: np.ndarray, d: FloatArray, e: FloatArray, q: float, *, damped: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The next step of each a, and whether it is Newton's; a long one is `damped` or not taken."""
+    column, column_slope = _sums(a, e, q)
+    row, row_slope = _sums(column / z, d, 1.0)
+    step = (row - z * a) / (z - row_slope * column_slope / z)
+    size = np.minimum(1.0, 0.5 * np.abs(a) / np.maximum(np.abs(step), 1e-300))
+    stays = ((a + size * step).imag < 0) & ((column / z).imag < 0) & (damped | (size == 1))
+    return np.where(stays, size * step, (row / z - a) / 2), stays & (size == 1)
 
 
 def _sums(a: np.ndarray, strengths: FloatArray, share: float) -> tuple[np.ndarray, np.ndarray]:

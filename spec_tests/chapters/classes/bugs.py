@@ -56,6 +56,19 @@ def class_of_unscaled_eigenvalues(self: Implementation, raw: np.ndarray, shape: 
     return chosen("setol_ww").universality(kept, (max(shape), kept.size)) if kept.size else "undetermined"
 
 
+def class_of_the_eigenvalues_alone(self: Implementation, W: np.ndarray) -> str:
+    return chosen("setol_ww").universality(np.linalg.svd(W, compute_uv=False) ** 2, W.shape)
+
+
+def spikes_absorbed(self: Implementation, W: np.ndarray) -> str:
+    word = chosen("setol_ww").matrix_class(W)
+    return "random-like" if word == "bulk+spikes" else word
+
+
+def heavy_elements_divided_out(self: Implementation, W: np.ndarray) -> str:
+    return chosen("setol_ww").matrix_class(np.sign(W) * np.minimum(np.abs(W), 3 * np.median(np.abs(W))))
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("the class by alpha alone", "CLASS-01", "universality", class_by_alpha_alone),
     Bug("the class of noise by alpha alone", "CLASS-06", "universality", class_by_alpha_alone),
@@ -67,4 +80,7 @@ BUGS: tuple[Bug, ...] = (
         _class_with({"rank collapse": "bulk+spikes"})),
     Bug("the class after an absolute threshold", "CLASS-08", "universality", class_of_unscaled_eigenvalues),
     Bug("noise where nothing is known", "CLASS-09", "universality", _class_with({"undetermined": "random-like"})),
+    Bug("one variance whatever the rows", "CLASS-10", "matrix_class", class_of_the_eigenvalues_alone),
+    Bug("strengths that absorb every spike", "CLASS-11", "matrix_class", spikes_absorbed),
+    Bug("heavy elements taken for strengths", "CLASS-12", "matrix_class", heavy_elements_divided_out),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from hypothesis import strategies as st
 
-from fixtures import bulk, ensembles, matrices, oracles
+from fixtures import bulk, ensembles, matrices, oracles, uneven_noise
 from spec_tests.runner import checks
 from spec_tests.strategies import SEEDS, SpectrumCase, spectra
 
@@ -30,8 +30,8 @@ def most_are(watch, what: str, counted: Counter, wanted: str, least: int = 5) ->
 
 @checks.add(
     "CLASS-01",
-    rows=st.integers(4, 120),
-    columns=st.integers(4, 120),
+    rows=st.integers(20, 120),
+    columns=st.integers(20, 120),
     law=st.sampled_from(["normal", "uniform"]),
     seed=SEEDS,
     share=0.75,
@@ -102,4 +102,53 @@ def scale_free(impl, watch, case: SpectrumCase, power: int):
 @checks.add("CLASS-09", n=st.integers(1, 40))
 def without_a_class(impl, watch, n: int):
     watch.equal("class of a zero layer", impl.universality(np.zeros(n), (n, n)), "undetermined")
+    few = np.array([1.0, 1.2, 1.5, 9.0, 40.0])
+    watch.equal("class of five eigenvalues", impl.universality(few, (9, 5)), "undetermined")
     watch.equal("class of three eigenvalues", impl.universality(np.array([1.0, 2.0, 4.0]), (n + 2, 3)), "undetermined")
+
+
+def uneven(rows: int, columns: int, spread: float, side: str, seed: int) -> np.ndarray:
+    """Normal entries, rows, columns or both of lognormal strength."""
+    ones = np.ones(rows), np.ones(columns)
+    d = uneven_noise.lognormal_strengths(rows, spread, 2 * seed) if side != "columns" else ones[0]
+    e = uneven_noise.lognormal_strengths(columns, spread, 2 * seed + 1) if side != "rows" else ones[1]
+    return uneven_noise.draw(d, e, seed)
+
+
+def matrix_classes(impl, draw, seed: int) -> Counter:
+    """How often each class is given to matrices whose entries are known."""
+    return Counter(impl.matrix_class(draw(DRAWS * seed + i)) for i in range(DRAWS))
+
+
+@checks.add(
+    "CLASS-10",
+    shape=st.sampled_from(((120, 100), (200, 120), (100, 240))),
+    tenths=st.integers(1, 5),
+    side=st.sampled_from(["rows", "columns", "both"]),
+    seed=SEEDS,
+    share=0.1,
+)
+def noise_of_any_strengths(impl, watch, shape, tenths: int, side: str, seed: int):
+    counted = matrix_classes(impl, lambda s: uneven(*shape, tenths / 10, side, s), seed)
+    most_are(watch, f"noise with {side} of spread {tenths / 10}", counted, "random-like", least=7)
+    watch.equal("heavy-tailed ones", sum(n for word, n in counted.items() if "heavy" in word), 0)
+
+
+@checks.add("CLASS-11", spikes=st.integers(1, 4), seed=SEEDS, share=0.1)
+def spikes_above_uneven_noise(impl, watch, spikes: int, seed: int):
+    def draw(s: int) -> np.ndarray:
+        rng = np.random.default_rng(s)
+        left, right = (np.linalg.qr(rng.normal(size=(n, spikes)))[0] for n in (200, 120))
+        return uneven(200, 120, 0.3, "rows", s) + 5 * np.sqrt(200) * left @ right.T
+
+    counted = matrix_classes(impl, draw, seed)
+    most_are(watch, f"uneven noise with {spikes} spikes", counted, "bulk+spikes")
+
+
+@checks.add("CLASS-12", halves=st.integers(1, 3), seed=SEEDS, share=0.1)
+def heavy_elements_stay_heavy(impl, watch, halves: int, seed: int):
+    counted = matrix_classes(impl, lambda s: ensembles.signed_pareto_matrix(200, 150, halves / 2, s), seed)
+    heavy_ones = sum(n for word, n in counted.items() if "heavy" in word)
+    watch.that(
+        heavy_ones >= 7, f"Pareto matrices of mu = {halves / 2}: {heavy_ones} of nine are heavy, {dict(counted)}"
+    )

@@ -7,7 +7,7 @@ from spec_tests.clause import Clause
 CLAUSES = (
     Clause(
         "CLASS-01",
-        "Random initialisations, normal or uniform, of any size from 4 on are random-like; none is ever heavy-tailed.",
+        "Random initialisations, normal or uniform, of any size from 20 on are random-like; none is ever heavy-tailed.",
         "theory 4.1, E1",
         ("universality",),
         "random-like in seven of nine draws, heavy-tailed in none",
@@ -62,8 +62,35 @@ CLAUSES = (
     Clause("CLASS-08", "The scale of W does not change the class.", "theory I1", ("universality",)),
     Clause(
         "CLASS-09",
-        "A zero layer and one of fewer than four eigenvalues have no class.",
+        "A zero layer and one of fewer than twenty eigenvalues have no class.",
         "api 4",
         ("universality",),
+    ),
+    Clause(
+        "CLASS-10",
+        "Independent noise is random-like whatever the strengths of its rows and columns; none of it is heavy-tailed.",
+        "theory 11, 12",
+        ("matrix_class",),
+        "random-like in seven of nine draws, heavy-tailed in none",
+        "statistical",
+        "below 1e-3",
+    ),
+    Clause(
+        "CLASS-11",
+        "Spikes above noise of uneven rows are bulk+spikes.",
+        "theory 12",
+        ("matrix_class",),
+        "in five of nine draws",
+        "statistical",
+        "below 1e-3",
+    ),
+    Clause(
+        "CLASS-12",
+        "Signed Pareto matrices of mu <= 1.5 stay heavy-tailed when their entries are known.",
+        "theory 12",
+        ("matrix_class",),
+        "in seven of nine draws",
+        "statistical",
+        "below 1e-3",
     ),
 )

@@ -89,6 +89,18 @@ def _one_sided(fit: Tail, raw: np.ndarray) -> float:
     return float(np.max(law - np.arange(tail.size) / tail.size))
 
 
+def interval_of_a_mean(self: Implementation, raw: np.ndarray, seed: int) -> tuple[float, float]:
+    """The error of a mean of as many draws of alpha: a tenth of that of alpha."""
+    low, high = chosen("setol_ww").alpha_interval(raw, seed)
+    return (low + high) / 2 - (high - low) / 20, (low + high) / 2 + (high - low) / 20
+
+
+def threshold_below_the_tail(self: Implementation, raw: np.ndarray) -> float:
+    ascending = np.sort(raw)
+    start = int(ascending.size / 2)
+    return 1 + (ascending.size - start) / float(np.sum(np.log(ascending[start:] / ascending[start - 1])))
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("alpha lost beside zeros", "TAIL-16", "tail_fit", lost_beside_zeros),
     Bug("absolute threshold on eigenvalues", "TAIL-02", "tail_fit", absolute_threshold),
@@ -116,4 +128,6 @@ BUGS: tuple[Bug, ...] = (
     Bug("another estimator below twenty", "TAIL-11", "tail_fit", bias_corrected_when_few),
     Bug("alpha = 2 kappa for inverse Marchenko-Pastur", "TAIL-13", "tail_fit", two_kappa),
     Bug("alpha saturates at 4", "TAIL-09", "tail_fit", saturating_alpha),
+    Bug("the error of a mean for that of alpha", "TAIL-17", "alpha_interval", interval_of_a_mean),
+    Bug("Hill's threshold one below the tail", "TAIL-18", "median_hill", threshold_below_the_tail),
 )  # fmt: skip

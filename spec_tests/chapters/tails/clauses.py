@@ -141,3 +141,25 @@ def zeros_do_not_touch_the_tail(impl, watch, case: SpectrumCase, zeros: int):
     fit, truth = impl.tail_fit(np.concatenate([np.zeros(zeros), case.raw])), oracles.power_law_scan(case.raw)
     watch.equal("number of eigenvalues in the tail", fit.rank, truth.rank)
     watch.near("alpha", fit.alpha, truth.alpha, rel=1e-9)
+
+
+@checks.add("TAIL-17", alpha=st.sampled_from([1.8, 2.5]), seed=st.integers(0, 500), share=0.05)
+def intervals_hold_the_truth(impl, watch, alpha: float, seed: int):
+    held, widths = 0, []
+    for draw in range(30):
+        body = np.random.default_rng([seed, draw]).random(350)
+        raw = np.concatenate([body, ensembles.pareto_eigenvalues(150, alpha, 30 * seed + draw)])
+        low, high = impl.alpha_interval(raw, draw)
+        held += low <= alpha <= high
+        widths.append(high - low)
+    watch.that(held >= 20, f"of 30 intervals {held} hold alpha = {alpha}")
+    watch.at_most("median width", float(np.median(widths)), 1.0)
+
+
+@checks.add("TAIL-18", case=spectra(20, 120))
+def median_hill_is_published(impl, watch, case: SpectrumCase):
+    ascending = np.sort(case.raw)
+    start = int(ascending.size / 2)
+    total = float(np.sum(np.log(ascending[start:] / ascending[start])))
+    if total > 1e-9:
+        watch.near("alpha", impl.median_hill(case.raw), 1 + (ascending.size - start) / total, rel=1e-9)

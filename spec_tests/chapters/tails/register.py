@@ -101,4 +101,20 @@ CLAUSES = (
         "four standard errors",
     ),
     Clause("TAIL-16", "Zeros do not touch the tail.", "theory D2", ("tail_fit",), "1e-9 relative"),
+    Clause(
+        "TAIL-17",
+        "The interval of alpha holds the exponent of a known tail over a body about nine times in ten.",
+        "theory 13",
+        ("alpha_interval",),
+        "in 20 of 30 draws or more; it is not wider than 1",
+        "statistical",
+        "below 1e-3 (at a coverage of .85)",
+    ),
+    Clause(
+        "TAIL-18",
+        "The median Hill exponent is that of the published procedure: its threshold counts in the tail.",
+        "TempBalance, NeurIPS 2023",
+        ("median_hill",),
+        "1e-9 relative",
+    ),
 )

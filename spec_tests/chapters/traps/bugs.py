@@ -114,6 +114,16 @@ def counted_in_five_shuffles(self: Implementation, W: np.ndarray, seed: int) -> 
     return Traps(found, chosen("oracle").traps(W, seed).lambda_max)
 
 
+def edge_outside_its_domain(self: Implementation, W: np.ndarray, seed: int) -> list[str]:
+    """1 + k4 / sqrt(N M) + k6 / (N M) wherever it is asked."""
+    x = (W - W.mean()) / W.std()
+    m4, m6 = float(np.mean(x**4)), float(np.mean(x**6))
+    centre = trap_oracle.johnstone(*W.shape)[0]
+    end = centre * (1 + (m4 - 3) / np.sqrt(W.size) + (m6 - 15 * m4 + 30) / W.size)
+    largest = np.linalg.norm(trap_oracle.shuffle(W, seed) / W.std(), 2) ** 2
+    return chosen("setol_ww").trap_carriers(W, seed) if largest > end else []
+
+
 BUGS: tuple[Bug, ...] = (
     Bug("at most one trap counted", "TRAP-09", "traps", at_most_one_trap),
     Bug("biased permutation: rows only", "TRAP-08", "traps", rows_shuffled_only),
@@ -132,4 +142,5 @@ BUGS: tuple[Bug, ...] = (
     Bug("traps from three times the threshold on", "TRAP-14", "traps", counted_from_three_thresholds),
     Bug("shuffled as it lies in memory", "TRAP-15", "trap_pvalue", shuffled_as_it_lies),
     Bug("a p-value of 1 without noise", "TRAP-16", "trap_pvalue", one_without_noise),
+    Bug("the series of the edge outside its domain", "TRAP-17", "trap_carriers", edge_outside_its_domain),
 )  # fmt: skip

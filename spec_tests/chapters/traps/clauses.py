@@ -169,3 +169,15 @@ def no_statement_without_noise(impl, watch):
         ("a single-row", np.arange(40.0)[None, :]),
     ):
         watch.that(bool(np.isnan(impl.trap_pvalue(W, 0))), f"{what} matrix has a p-value")
+
+
+@checks.add("TRAP-17", degrees=st.sampled_from((2.2, 3.0, 5.0)), seed=st.integers(0, 1000), share=0.1)
+def shifts_under_any_tail(impl, watch, degrees: float, seed: int):
+    found = false = 0
+    for draw in range(9):
+        W = np.random.default_rng([seed, draw]).standard_t(degrees, size=(144, 144))
+        W /= W.std()
+        found += "mean shift" in impl.trap_carriers(W + 3 / 12, draw)
+        false += "mean shift" in impl.trap_carriers(W, draw)
+    watch.that(found >= 8, f"of nine shifts under t({degrees}) {found} are found")
+    watch.equal("shifts found where there is none", false, 0)
