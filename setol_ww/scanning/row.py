@@ -23,9 +23,10 @@ from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
-from ..results.record import STRENGTHS, TRAPS, LayerRecord, settings_of
+from ..results.record import FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
+from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
@@ -90,11 +91,16 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
     strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
-    record, reason = replace(record, spectrum=spectrum, theirs=theirs, extras=extras), strengths.reason
+    record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
     if asked.options.randomize:
         traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
         reason = reason or traps.reason
-        record = record if traps.value is None else replace(record, extras={**extras, TRAPS: traps.value})
+        extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
+    if asked.options.farms:
+        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=asked.options.device))
+        reason = reason or windows.reason
+        extras = extras if windows.value is None else {**extras, FARMS: windows.value}
+    record = replace(record, extras=extras)
     findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
     return findings.value or record, reason or findings.reason
 

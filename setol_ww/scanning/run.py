@@ -50,9 +50,13 @@ def scan(
     n_jobs: int = 1,
     device: str = "cpu",
     layers: Sequence[str | int] | str | int | None = None,
-    layouts: Mapping[str, str] | None = None,
     randomize: bool = False,
     seed: int = 0,
+    detX: bool = True,
+    quality: bool = True,
+    uncertainty: int = 0,
+    farms: bool = False,
+    layouts: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Analyse a checkpoint larger than memory: one tensor resident, results kept as they come.
@@ -80,12 +84,20 @@ def scan(
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
-    layouts : mapping of str to str, optional
-        What you know of tensors, as in `analyze`: `{"*.qkv.weight": "qkv:64,32,32"}`.
     randomize : bool
         Add the columns of correlation traps: about doubles the time.
     seed : int
         Seed of the shuffles, the same for every layer, as in `analyze`.
+    detX : bool
+        The columns of the ERG condition and the state of a layer.
+    quality : bool
+        The quality columns `q2*` and `kappa1` to `kappa5`.
+    uncertainty : int
+        Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
+    farms : bool
+        Add `farms_*`, the exponent of square windows of each matrix, as `analyze` does.
+    layouts : mapping of str to str, optional
+        What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
     progress : bool, optional
         A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
 
@@ -121,6 +133,10 @@ def scan(
         layers=layers,
         randomize=randomize,
         seed=seed,
+        detX=detX,
+        quality=quality,
+        uncertainty=uncertainty,
+        farms=farms,
         device=device,
         n_jobs=n_jobs,
         layouts=layouts_of(layouts),
