@@ -245,3 +245,12 @@ def test_a_store_of_other_options_is_not_gone_on_with(name, checkpoint, tmp_path
 def test_a_word_that_is_none_is_refused_in_every_way(way, name, value, checkpoint):
     with pytest.raises(ww.InvalidInput, match=f"{name}=.* was asked"):
         way(checkpoint, **{name: value})
+
+
+def test_a_summary_of_kept_results_refuses_what_it_cannot_serve(tmp_path, capsys):
+    path = str(tmp_path / "a.setol")
+    ww.examine({"fc.weight": np.random.default_rng(0).normal(size=(30, 20))}, progress=False).save(path)
+    assert main(["summary", path, "--quiet"]) == 0
+    for told, name in ((["--randomize"], "randomize"), (["--layers", "fc"], "layers"), (["--seed", "0"], "seed")):
+        assert main(["summary", path, *told]) == 2
+        assert f"{name} was asked of the kept results" in capsys.readouterr().err
