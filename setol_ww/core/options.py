@@ -285,7 +285,7 @@ def _word_or_id(word: str) -> str | int:
 
 
 def _pair(word: str) -> tuple[str, str]:
-    pattern, equals, what = word.rpartition("=")
+    pattern, equals, what = word.partition("=")
     if not equals or not pattern:
         raise InvalidInput(f"--layout {word!r} was asked; accepted is PATTERN=WHAT, for instance '*.table=skip'")
     return pattern, what

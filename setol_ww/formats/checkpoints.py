@@ -5,16 +5,20 @@ No code in a file is ever run, no file is mapped, and a file that changes while 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..core.checks import path_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
+from ..weights.plan import Job
+from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
-from .folder import directory_files
+from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
 from .reader import FileReader, opened
-from .registry import refuse_unknown
+from .registry import SAFETENSORS, refuse_unknown
 from .state import inner_mapping, unwrap
 from .stored import Header
 
@@ -24,19 +28,20 @@ __all__ = [
     "checkpoint_tensors",
     "file_tensors",
     "inner_mapping",
+    "read_job",
     "tensor_named",
     "unwrap",
 ]
 
 
 def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
-    """Every tensor in a checkpoint, unloaded.
+    """Every tensor in a checkpoint, unloaded, those that belong together put together (`setol_ww.weights.schemes`).
 
     Parameters
     ----------
     path : str or Path
-        A file with an ending in the registry of formats, or a directory: with a `*.index.json` the shards it names,
-        else all files of the first kind that is there.
+        A file with an ending in the registry of formats, a `*.index.json`, a directory (`formats.folder` says which of
+        its files are the model), or a model in a hub cache (`models--org--name`).
 
     Returns
     -------
@@ -59,9 +64,9 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     [('fc.weight', (4, 3), 'float64')]
     """
     path = path_of("path", path)
-    if is_directory(path):
-        return _directory_tensors(path)
-    return file_tensors(path)
+    in_files = is_directory(path) or path.name.endswith(INDEX)
+    stored = _directory_tensors(path) if in_files else file_tensors(path)
+    return joined(stored, config_of(snapshot_of(path)))
 
 
 def is_directory(path: Path) -> bool:
@@ -80,7 +85,7 @@ def is_directory(path: Path) -> bool:
 
 
 def _directory_tensors(folder: Path) -> list[WeightTensor]:
-    files, expected = directory_files(folder)
+    files, expected = files_of(folder)
     entries: list[WeightTensor] = []
     where: dict[str, Path] = {}
     for file in files:
@@ -95,11 +100,35 @@ def _directory_tensors(folder: Path) -> list[WeightTensor]:
     for name, file in expected.items():
         if name not in where:
             raise UnreadableCheckpoint(f"{file}: the index names {name!r} in it but it is not there")
+    entries = _in_places(entries, list(expected))
     return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
 
 
+def _in_places(entries: list[WeightTensor], indexed: list[str]) -> list[WeightTensor]:
+    """The tensors with their places as WeightWatcher counts them: file by file, in each as the index has them, else in
+    the order of names for safetensors and of the file for others.
+
+    From the third file of a directory without an index on, WeightWatcher 0.7.7 counts earlier files twice; here every
+    layer counts once.
+    """
+    listed = {name: number for number, name in enumerate(indexed)}
+
+    def order(number: int) -> tuple[str, int, str, int]:
+        entry = entries[number]
+        name = entry.name if entry.file is not None and entry.file.suffix in SAFETENSORS else ""
+        return str(entry.file), listed.get(entry.name, len(listed)), name, number
+
+    places = {number: place for place, number in enumerate(sorted(range(len(entries)), key=order))}
+    return [replace(entry, place=places[number]) for number, entry in enumerate(entries)]
+
+
+def files_of(path: Path) -> tuple[list[Path], dict[str, Path]]:
+    """The files of a directory, of a hub cache, or those that an index names, and which of them holds which tensor."""
+    return indexed_files(path) if path.name.endswith(INDEX) else directory_files(snapshot_of(path))
+
+
 def file_tensors(file: Path) -> list[WeightTensor]:
-    """The tensors of one file."""
+    """The tensors of one file, as they are stored."""
     refuse_unknown(file)
     reader = opened(file)
     return [_tensor(reader, header) for header in reader.headers.values()]
@@ -111,6 +140,17 @@ def tensor_named(file: Path, name: str) -> WeightTensor:
     if name not in reader.headers:
         raise UnreadableCheckpoint(f"{file}: {name!r} is not in it any more")
     return _tensor(reader, reader.headers[name])
+
+
+def read_job(job: Job, index: tuple = ()) -> Any:
+    """The tensor of a job, or the part of it that an index names; from all of the files that it is read from."""
+    if job.recipe is None:
+        return tensor_named(Path(job.file), job.tensor).read(index)
+    return read(job.recipe, index, _stored_part)
+
+
+def _stored_part(part: Ingredient, index: tuple) -> Any:
+    return tensor_named(Path(part.file), part.name).read(index)
 
 
 def _tensor(reader: FileReader, header: Header) -> WeightTensor:
@@ -129,7 +169,7 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
 
 def checkpoint_files(path: Path) -> list[Path]:
     """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
-    return directory_files(path)[0] if is_directory(path) else [path]
+    return files_of(path)[0] if is_directory(path) or path.name.endswith(INDEX) else [path]
 
 
 def checkpoint_fingerprint(path: Path) -> tuple[str, dict[str, str]]:

@@ -17,6 +17,8 @@ FORMATS: tuple[Format, ...] = (
     numpy_file.NPZ,
     numpy_file.NPY,
 )
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024
 SAFETENSORS = safetensors_file.FORMAT.endings
 TORCH = torch_zip.FORMAT.endings
 NUMPY = (*numpy_file.NPZ.endings, *numpy_file.NPY.endings)
@@ -45,6 +47,10 @@ def refuse_unknown(path: Path) -> None:
 def format_of(handle: Handle) -> Format:
     """The format of an open file, by its ending and its first bytes."""
     refuse_unknown(handle.path)
+    if handle.size < LFS_MOST and handle.text(0, handle.size).startswith(LFS_POINTER):
+        raise handle.unreadable(
+            "it is a Git LFS pointer, a note where the weights are to be: fetch them with `git lfs pull` there"
+        )
     for one in FORMATS:
         if handle.path.suffix in one.endings and one.accepts(handle):
             return one

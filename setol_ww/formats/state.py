@@ -12,7 +12,7 @@ from .base import Contents
 from .handle import Handle
 from .pickles import Placeholder, word_of
 from .stored import Stored, name_of
-from .torch_objects import Array
+from .torch_objects import Array, Quantised
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,12 @@ def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
         return contents.tree
     tensors: dict[str, Stored] = {}
     for name, value in unwrap(contents.tree, handle.path).items():
+        # A packed layer of torch.ao is its weight and its bias.
+        value = value[0] if isinstance(value, tuple) and value and isinstance(value[0], Quantised) else value
         tensor = value.stored if isinstance(value, Array) else value
-        if isinstance(tensor, Stored):
+        if isinstance(tensor, Quantised):
+            tensors |= {name_of(one): part for one, part in tensor.named(name).items()}
+        elif isinstance(tensor, Stored):
             tensors[name_of(name)] = tensor
         else:
             logger.debug("%s in %s is no tensor but %s: left out", ascii(name)[:200], handle.path, word_of(value))

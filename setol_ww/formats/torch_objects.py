@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import sys
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,6 +49,8 @@ STORAGES = {
     "QUInt2x4Storage": "quint2x4",
     "UntypedStorage": "uint8",
 }
+# What the integers of a quantised tensor are.
+QUANTISED = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
 NUMPY_CODE = re.compile(r"[biufcSUVmMO]\d{0,9}|\?")
 
 
@@ -140,9 +143,23 @@ class Maker:
         key = (storage.key, first * itemsize, shape, strides, dtype) if made.n_elements else None
         return replace(made, key=key)
 
-    def quantised(self, machine: Machine, storage: Any, offset: Any, size: Any, *rest: Any) -> Stored:
+    def quantised(self, machine: Machine, storage: Any, offset: Any, size: Any, *rest: Any) -> Any:
+        """Its integers, with scales and zero points as tensors of their own; what is packed has no values."""
         dtype = storage.dtype if isinstance(storage, Storage) else "qint8"
-        return self.without_values(size, dtype, f"packed or quantised integers of type {dtype} are not weights")
+        parameters = rest[1] if len(rest) > 1 and isinstance(rest[1], tuple) else ()
+        if dtype not in QUANTISED or len(parameters) not in (3, 4) or not isinstance(parameters[0], Global):
+            return self.without_values(size, dtype, f"packed or quantised integers of type {dtype} are not weights")
+        codes = replace(self.cut(storage, offset, size, rest[0]), code=QUANTISED[dtype])
+        kind, scale, zero = parameters[0].name, *parameters[1:3]
+        if len(parameters) == 3 and type(scale) is float and type(zero) is int:
+            return Quantised(codes, _scalar(scale, "float64", "d"), _scalar(zero, "int64", "q"))
+        per_channel = kind in ("per_channel_affine", "per_channel_affine_float_qparams")
+        axis = parameters[-1]
+        if not (per_channel and isinstance(scale, Stored) and isinstance(zero, Stored) and type(axis) is int):
+            raise Refused("a quantised tensor without its scales")
+        if not 0 <= axis < len(codes.shape) or scale.shape != (codes.shape[axis],) or zero.shape != scale.shape:
+            raise Refused(f"scales of the shape {scale.shape} along axis {axis} of a tensor of the shape {codes.shape}")
+        return Quantised(codes, _along(scale, axis, len(codes.shape)), _along(zero, axis, len(codes.shape)))
 
     def sparse(self, machine: Machine, layout: Any, data: Any) -> Stored:
         if not isinstance(data, tuple) or len(data) < 3:
@@ -192,6 +209,32 @@ class Maker:
         made = Array(self)
         made.build((1, shape, dtype, order == "F", data), native=False)
         return made
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A quantised tensor of torch's: integers, scales and zero points."""
+
+    codes: Stored
+    scales: Stored
+    zeros: Stored
+
+    def named(self, name: str) -> dict[str, Stored]:
+        """The three under names that tell that they belong together."""
+        return {name: self.codes, f"{name}.q_scale": self.scales, f"{name}.q_zero_point": self.zeros}
+
+
+def _scalar(value: float, dtype: str, code: str) -> Stored:
+    """A number of the structure as a tensor without axes."""
+    packed = struct.pack(f"={code}", value)
+    return Stored((), (), dtype, len(packed), MemoryBlock(packed))
+
+
+def _along(values: Stored, axis: int, dimensions: int) -> Stored:
+    """A vector with axes of one element around it."""
+    shape, strides = [1] * dimensions, [1] * dimensions
+    shape[axis], strides[axis] = values.shape[0], values.strides[0]
+    return replace(values, shape=tuple(shape), strides=tuple(strides))
 
 
 class Dtype(Buildable):

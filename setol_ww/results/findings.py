@@ -112,7 +112,8 @@ def as_column(values: list[Any], as_objects: bool = False) -> Any:
     if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
         return np.array(values)
     if as_objects or any(isinstance(value, str) and has_surrogate(value) for value in values):
-        return pd.Series(values, dtype=object)
+        # A dtype of numpy's: the class `object` would be looked up under changed warning filters.
+        return pd.Series(values, dtype=np.dtype(object))
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors
+from ..formats.folder import config_of
 from ..weights.plan import Job, plan
 from .cost import cost, shares
 
@@ -25,7 +26,7 @@ def jobs_of(path: Path, layers: Any = None, layouts: Mapping[str, str] | None = 
     tensors = checkpoint_tensors(path)
     if not any(tensor.is_candidate for tensor in tensors):
         raise InvalidInput(f"the path {str(path)!r} was asked; it holds no weight of two or more dimensions")
-    return plan(tensors, layers, layouts)
+    return plan(tensors, layers, layouts, config=config_of(path))
 
 
 def cost_of(job: Job) -> float:

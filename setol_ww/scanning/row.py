@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,14 +18,15 @@ from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_nu
 from ..core.boundary import attempt
 from ..core.options import Options
 from ..core.plain import as_computed
-from ..formats.checkpoints import tensor_named
+from ..formats.checkpoints import read_job
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
-from ..results.record import STRENGTHS, TRAPS, LayerRecord, settings_of
+from ..results.record import FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
+from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
@@ -71,7 +72,7 @@ def given_up(job: Job, reason: str) -> LayerRecord:
 
 def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
     """The record with its spectrum and what is computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints.get(job.file, "")))
+    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
         return record, read.reason
     matrices, scale = read.value
@@ -85,21 +86,31 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
     strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
-    record, reason = replace(record, spectrum=spectrum, theirs=theirs, extras=extras), strengths.reason
+    record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
     if asked.options.randomize:
         traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
         reason = reason or traps.reason
-        record = record if traps.value is None else replace(record, extras={**extras, TRAPS: traps.value})
+        extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
+    if asked.options.farms:
+        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=asked.options.device))
+        reason = reason or windows.reason
+        extras = extras if windows.value is None else {**extras, FARMS: windows.value}
+    record = replace(record, extras=extras)
     findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
     return findings.value or record, reason or findings.reason
 
 
-def _read_of(job: Job, fingerprint: str) -> tuple[list[Any], float]:
-    """`read_matrices` from a file of this fingerprint, before and after."""
-    opened(Path(job.file), fingerprint)
+def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:
+    """`read_matrices` from files of these fingerprints, before and after."""
+    _refuse_others(job, fingerprints)
     found = read_matrices(job)
-    opened(Path(job.file), fingerprint)
+    _refuse_others(job, fingerprints)
     return found
+
+
+def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:
+    for file in job.files:
+        opened(Path(file), fingerprints.get(file, ""))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:
@@ -108,7 +119,7 @@ def read_matrices(job: Job) -> tuple[list[Any], float]:
     Only the job's part of the tensor is read. WeightWatcher halves the eigenvalues of kernel slices.
     """
     assert job.part is not None
-    stored = as_computed(tensor_named(Path(job.file), job.tensor).read(job.part.index(job.shape)))
+    stored = as_computed(read_job(job, job.part.index(job.shape)))
     return job.part.matrices_of_cut(stored), CONV_SCALE if job.part.kind == "kernel" else 1.0
 
 
@@ -126,7 +137,8 @@ def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tupl
 
 def is_read_by_weightwatcher(job: Job) -> bool:
     """True where WeightWatcher has a row for the tensor as a whole."""
-    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and not job.label
+    of_theirs = job.part is not None and job.part.is_weightwatchers and not job.label
+    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and of_theirs
 
 
 def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:

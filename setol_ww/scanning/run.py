@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from tqdm import tqdm
 from .. import __version__
 from ..core.checks import path_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
-from ..core.options import Options
+from ..core.options import Options, layouts_of
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
+from ..formats.folder import config_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -51,6 +52,11 @@ def scan(
     layers: Sequence[str | int] | str | int | None = None,
     randomize: bool = False,
     seed: int = 0,
+    detX: bool = True,
+    quality: bool = True,
+    uncertainty: int = 0,
+    farms: bool = False,
+    layouts: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Analyse a checkpoint larger than memory: one tensor resident, results kept as they come.
@@ -82,6 +88,16 @@ def scan(
         Add the columns of correlation traps: about doubles the time.
     seed : int
         Seed of the shuffles, the same for every layer, as in `analyze`.
+    detX : bool
+        The columns of the ERG condition and the state of a layer.
+    quality : bool
+        The quality columns `q2*` and `kappa1` to `kappa5`.
+    uncertainty : int
+        Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
+    farms : bool
+        Add `farms_*`, the exponent of square windows of each matrix, as `analyze` does.
+    layouts : mapping of str to str, optional
+        What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
     progress : bool, optional
         A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
 
@@ -113,7 +129,19 @@ def scan(
     [['fc', 60, 40, 31, 'analyzed']]
     """
     path = path_of("path", path)
-    options = Options(layers=layers, randomize=randomize, seed=seed, device=device, n_jobs=n_jobs, progress=progress)
+    options = Options(
+        layers=layers,
+        randomize=randomize,
+        seed=seed,
+        detX=detX,
+        quality=quality,
+        uncertainty=uncertainty,
+        farms=farms,
+        device=device,
+        n_jobs=n_jobs,
+        layouts=layouts_of(layouts),
+        progress=progress,
+    )
     check_device(device)
     pool_maker(n_jobs)
     part, target = _checked_shard(shard), _target(out)
@@ -192,6 +220,7 @@ def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: li
         "path": str(path.resolve()),
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
         **options.key(),
+        "config": config_of(path),
         "shard": None if shard is None else list(shard),
         "rows": [job.position for job in jobs],
     }

@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from .. import __version__
 from ..core.checks import path_of, seed_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
+from ..formats.folder import config_of
 from ..formats.handle import reading
 from ..formats.registry import SAFETENSORS
 from ..formats.safetensors_file import SAFETENSORS_DTYPES
@@ -53,6 +54,7 @@ def truncate_checkpoint(
     layers: Any = None,
     *,
     factorised: bool = False,
+    layouts: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> dict[str, Any]:
@@ -68,6 +70,8 @@ def truncate_checkpoint(
         As in `truncate`.
     factorised : bool
         Store matrices in two factors where that saves parameters.
+    layouts : mapping of str to str, optional
+        As in `truncate`.
     progress : bool, optional
         A bar on the standard error; None shows it on a terminal.
 
@@ -100,10 +104,10 @@ def truncate_checkpoint(
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
     if not folder.resolve().parent.is_dir():
         raise InvalidInput(f"--out {folder} was asked; it cannot be written: there is no such parent folder")
-    listed = planned(entries, layers)
+    listed = planned(entries, layers, layouts, config_of(source))
     if not listed:
         raise InvalidInput(f"truncating {str(source)!r} was asked; it holds no weight of two or more dimensions")
-    work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed)
+    work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed, entries)
     fresh = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
@@ -120,8 +124,12 @@ def truncate_checkpoint(
 class _Work:
     """What is to be done to the tensors, and the lines of the manifest so far."""
 
-    def __init__(self, rule: Rule, jobs: list[Job], factorised: bool, seed: int) -> None:
+    def __init__(
+        self, rule: Rule, jobs: list[Job], factorised: bool, seed: int, entries: Iterable[WeightTensor]
+    ) -> None:
         self.rule, self.factorised, self.seed = rule, factorised, seed
+        # Weights that are put together, by the stored tensor in whose place they stand.
+        self.made = {entry.recipe.main.name: entry for entry in entries if entry.recipe is not None}
         self.jobs: dict[str, list[Job]] = {}
         for job in jobs:
             self.jobs.setdefault(job.tensor, []).append(job)
@@ -136,10 +144,13 @@ class _Work:
             self.left_out.append(f"{entry.name}: values of type {entry.dtype} have no place in safetensors")
             return
         # A tied weight in a torch file is written out under each of its names, the same values as its first one.
-        jobs = self.jobs.get(entry.same_as or entry.name, [])
+        made = self.made.get(entry.same_as or entry.name)
+        jobs = self.jobs.get(made.name if made is not None else entry.same_as or entry.name, [])
         self.before += entry.n_params
         results = [(entry.name, tensor)]
-        if jobs:
+        if made is not None:
+            self.worked(made, tensor, Bench([piece_of(made, job, tensor) for job in jobs], self.seed))
+        elif jobs:
             tensor = tensor if entry.unfit else tensor.clone().contiguous()
             bench = Bench([piece_of(entry, job, tensor) for job in jobs], self.seed)
             results = self.worked(entry, tensor, bench)
@@ -199,10 +210,12 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _W
     files = checkpoint_files(source)
     weight_map: dict[str, str] = {}
     disable = None if progress is None else not progress
-    with tqdm(total=len(entries), desc="tensors", disable=disable, file=sys.stderr) as bar:
+    with tqdm(
+        total=sum(not entry.effective for entry in entries), desc="tensors", disable=disable, file=sys.stderr
+    ) as bar:
         for position, file in enumerate(files, start=1):
             name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
-            listed = file_tensors(file) if len(files) > 1 else entries
+            listed = file_tensors(file)
             with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
                     for tensor_name, tensor in work.result(entry):

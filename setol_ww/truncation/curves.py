@@ -7,7 +7,7 @@ with its two baselines of equal size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -32,6 +32,7 @@ def truncation_curve(
     rules: Sequence[str] = tuple(NAMED),
     energies: Iterable[float] = ENERGIES,
     per_layer: bool = True,
+    layouts: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def truncation_curve(
 
     Parameters
     ----------
-    model, evaluate, layers, seed, progress
+    model, evaluate, layers, layouts, seed, progress
         As in `evaluate_truncation`.
     fractions : iterable of float
         Shares of the components, in (0, 1), for the families `top`, `random` and `bottom`.
@@ -72,7 +73,7 @@ def truncation_curve(
     ['top', 'random', 'bottom', 'erg', 'random:erg', 'bottom:erg', 'bulk']
     """
     asked = _asked(list(fractions), list(rules), list(energies))
-    bench = Bench(pieces_of(model, layers), seed_of(seed))
+    bench = Bench(pieces_of(model, layers, layouts), seed_of(seed))
     tasks = [("all", bench.pieces, [rule for _, rule in asked])]
     if per_layer and len(bench.pieces) > 1:
         tasks += [(piece.title, [piece], [rule for _, rule in asked]) for piece in bench.pieces if not piece.reason]

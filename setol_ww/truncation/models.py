@@ -106,7 +106,7 @@ class Bench:
         n = piece.num_evals
         whole = (rule.name, piece.title, n, 1.0 if n else np.nan, 1.0 if n else np.nan, n)
         if piece.reason:
-            return LayerCut(*whole[:4], np.nan, n, piece.reason), None
+            return LayerCut(*whole, piece.reason), None
         found = self.components(piece)
         if not found.is_finite:
             return LayerCut(*whole[:4], np.nan, n, piece.bad_entries()), None
@@ -124,12 +124,13 @@ class Bench:
         """Put the projection of a piece in its place."""
         import torch
 
-        found = self.components(piece)
-        for matrix, one, positions in zip(piece.matrices(), found.slices, found.kept_of_each(kept), strict=True):
+        found, matrices = self.components(piece), piece.matrices()
+        for matrix, one, positions in zip(matrices, found.slices, found.kept_of_each(kept), strict=True):
             tall, start = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, 0
             for block in projected_blocks(matrix, one, positions):
                 tall[start : start + len(block)].copy_(torch.from_numpy(block))
                 start += len(block)
+        piece.put(matrices)
 
     @contextlib.contextmanager
     def applied(
@@ -181,12 +182,20 @@ def put_all_back(saved: list[tuple[Piece, list[Any]]]) -> None:
 
 def put_back(piece: Piece, values: Sequence[Any]) -> None:
     """Values into a piece where it lies now: to convert or move a model gives its tensors other memory."""
-    for matrix, value in zip(piece.matrices(), values, strict=True):
+    matrices = piece.matrices()
+    for matrix, value in zip(matrices, values, strict=True):
         matrix.copy_(value)
+    piece.put(matrices)
 
 
 def truncate(
-    model: Model, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+    model: Model,
+    rule: Any = "erg",
+    layers: Any = None,
+    *,
+    layouts: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Model:
     r"""A copy of a model with every layer on the singular directions that a rule keeps.
 
@@ -201,6 +210,8 @@ def truncate(
         all are listed in `setol_ww.truncation.rules`.
     layers : optional
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
+    layouts : mapping of str to str, optional
+        What you know of tensors, as in `analyze`: each part that is named is cut by itself.
     seed : int
         Of `random:K`, from 0 to 2**32 - 1.
     progress : bool, optional
@@ -224,9 +235,9 @@ def truncate(
     7
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    with copying(pieces_of(model, layers)):
+    with copying(pieces_of(model, layers, layouts)):
         copied = copy.deepcopy(model)
-    bench = Bench(pieces_of(copied, layers), seed)
+    bench = Bench(pieces_of(copied, layers, layouts), seed)
     for piece in with_bar(bench.pieces, progress):
         line, kept = bench.cut(piece, chosen)
         if kept is not None:
@@ -239,7 +250,13 @@ def truncate(
 
 @contextlib.contextmanager
 def truncated(
-    model: Any, rule: Any = "erg", layers: Any = None, *, seed: int = 0, progress: bool | None = None
+    model: Any,
+    rule: Any = "erg",
+    layers: Any = None,
+    *,
+    layouts: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Iterator[list[LayerCut]]:
     """A model truncated in place inside the `with` block, and the same bits as before after it.
 
@@ -254,7 +271,7 @@ def truncated(
 
     Parameters
     ----------
-    model, rule, layers, seed, progress
+    model, rule, layers, layouts, seed, progress
         As in `truncate`.
 
     Yields
@@ -272,7 +289,7 @@ def truncated(
     ('weight', 40, True)
     """
     chosen, seed = as_rule(rule), seed_of(seed)
-    bench = Bench(pieces_of(model, layers), seed)
+    bench = Bench(pieces_of(model, layers, layouts), seed)
     with truncating(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
         yield plan
 
@@ -284,6 +301,7 @@ def evaluate_truncation(
     layers: Any = None,
     per_layer: bool = False,
     *,
+    layouts: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -291,7 +309,7 @@ def evaluate_truncation(
 
     Parameters
     ----------
-    model, layers, seed
+    model, layers, layouts, seed
         As in `truncate`.
     evaluate : callable
         `model -> float` (column `metric`) or a mapping of names to floats. Ready-made: `classification_metrics`,
@@ -333,7 +351,7 @@ def evaluate_truncation(
     chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
-    bench = Bench(pieces_of(model, layers), seed_of(seed))
+    bench = Bench(pieces_of(model, layers, layouts), seed_of(seed))
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
     with truncating(bench.pieces):
         return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)

@@ -13,7 +13,9 @@ from ..core.errors import InvalidInput
 from ..formats.checkpoints import inner_mapping
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
-from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
+from ..weights.schemes import joined
+from ..weights.schemes.base import listed
+from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
 COMPUTED = "it is computed from other parameters (parametrised), which a truncated value would not change rightly"
 
@@ -44,8 +46,13 @@ class Piece:
         return self.part.num_evals if self.part is not None else 0
 
     def matrices(self) -> list[Any]:
-        """Views into the tensor that bypass autograd and its version counter."""
+        """Views into the tensor that bypass autograd and its version counter; copies of a part that is no view."""
         return self.part.matrices(self.tensor.data) if self.part is not None else []
+
+    def put(self, matrices: Sequence[Any]) -> None:
+        """Write back what `matrices` gave, where it was no view."""
+        if self.part is not None and not self.part.is_view:
+            self.part.put(self.tensor.data, matrices)
 
     def bad_entries(self) -> str:
         """How many entries are not finite."""
@@ -53,7 +60,7 @@ class Piece:
         return f"{bad} of {sum(matrix.numel() for matrix in self.matrices())} entries are not finite"
 
 
-def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
+def pieces_of(model: Any, layers: Any = None, layouts: Mapping[str, str] | None = None) -> list[Piece]:
     """The pieces of the layers that were asked for, in the order of the model.
 
     Raises
@@ -62,7 +69,7 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
         No module or mapping of tensors, no weights in it, or `layers` names none of them.
     """
     tensors = _tensors(model)
-    jobs = planned(tensors, layers)
+    jobs = planned(tensors, layers, layouts, config_of_module(model))
     if not jobs:
         raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
     by_name = {tensor.name: tensor for tensor in tensors}
@@ -78,29 +85,45 @@ def pieces_of(model: Any, layers: Any = None) -> list[Piece]:
     return pieces
 
 
-def planned(tensors: Sequence[WeightTensor], layers: Any = None) -> list[Job]:
+def planned(
+    tensors: Sequence[WeightTensor],
+    layers: Any = None,
+    layouts: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> list[Job]:
     """The jobs of a truncation: every matrix once, tied weights once.
 
     Where a tensor has a row for its whole and rows for pieces of it, the whole is cut, as WeightWatcher analyses it,
     unless only pieces are asked for.
     """
     tied = {tensor.name for tensor in tensors if tensor.same_as}
-    jobs = [job for job in plan(tensors, layers) if job.tensor not in tied]
+    jobs = [job for job in plan(tensors, layers, layouts, config=config) if job.tensor not in tied]
     whole = {job.tensor for job in jobs if job.part is not None and not job.label and not job.left_out}
     return [job for job in jobs if not (job.label and job.tensor in whole)]
 
 
 def piece_of(tensor: WeightTensor, job: Job, values: Any, reason: str = "") -> Piece:
     """The piece of a job in a loaded tensor."""
-    reason = reason or (COMPUTED if tensor.effective else "") or (job.note if job.part is None else "")
+    reason = reason or _made_of(tensor) or (job.note if job.part is None else "")
     return Piece(job.title, values, job.part, reason)
+
+
+def _made_of(tensor: WeightTensor) -> str:
+    """Why a weight that is put together from others cannot be written back; empty for one that is stored."""
+    if tensor.recipe is None:
+        return COMPUTED if tensor.effective else ""
+    names = listed(part.name for part in tensor.recipe.parts)
+    return (
+        f"it is put together from {names} ({tensor.dtype}), which a truncated value cannot be written back into; save "
+        "the weights as they act first"
+    )
 
 
 def _tensors(model: Any) -> list[WeightTensor]:
     if hasattr(model, "named_modules"):
-        return module_tensors(model)
+        return joined(module_tensors(model), config_of_module(model))
     if isinstance(model, Mapping):
-        return mapping_tensors(inner_mapping(model))
+        return joined(mapping_tensors(inner_mapping(model)))
     raise InvalidInput(
         f"truncating {type(model).__name__} was asked; accepted is a torch.nn.Module or a mapping of names to tensors"
     )
@@ -108,6 +131,8 @@ def _tensors(model: Any) -> list[WeightTensor]:
 
 def _opened(entry: WeightTensor, taken: list[tuple[int, int, str]]) -> tuple[Any, str]:
     """The tensor itself (a numpy array as a tensor in the same memory), and why it cannot be written into."""
+    if entry.recipe is not None:
+        return None, ""
     tensor = entry.load()
     if entry.unfit or entry.effective:
         return tensor, ""

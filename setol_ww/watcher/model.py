@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
-from ..weights.tensors import WeightTensor, mapping_tensors, module_tensors
+from ..formats.folder import config_of
+from ..weights.schemes import joined
+from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
 
 class LazyStateDict(dict):
@@ -32,6 +34,10 @@ class LazyStateDict(dict):
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
+    def items(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        """Every name with its tensor."""
+        return ((name, self[name]) for name in self)
+
     def forget(self) -> None:
         """Drop the tensor that was loaded last."""
         self._last = ("", None)
@@ -42,7 +48,8 @@ class Given:
     """A model as weightwatcher takes it, and its tensors as we see them.
 
     `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
-    whose tensors come into memory when they are asked for. `source` is what the user gave.
+    whose tensors come into memory when they are asked for. `source` is what the user gave,
+    `config` is the model's, beside it or in it.
     """
 
     source: Any
@@ -51,6 +58,7 @@ class Given:
     is_module: bool = False
     is_foreign: bool = False
     is_on_disk: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def described(self) -> str:
@@ -59,16 +67,24 @@ class Given:
             return str(self.source)
         return f"{type(self.source).__module__}.{type(self.source).__qualname__}"
 
+    def changeable(self) -> Any:
+        """The model as weightwatcher changes it: a module, the user's own dict, or a dict of what lies on disk."""
+        if not isinstance(self.model, LazyStateDict):
+            return self.model
+        inner = inner_mapping(self.source) if isinstance(self.source, Mapping) else None
+        return inner if isinstance(inner, dict) else dict(self.model.items())
+
 
 def adapt(model: Any) -> Given:
     """A model in any accepted form; `InvalidInput` for anything else and for one without weights."""
     ancestry = [f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__]
     if any(name.startswith("torch.") and name.endswith(".Module") for name in ancestry):
-        given = Given(model, model, module_tensors(model), is_module=True)
+        config = config_of_module(model)
+        given = Given(model, model, joined(module_tensors(model), config), is_module=True, config=config)
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True)
+        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
     elif isinstance(model, Mapping):
-        given = _lazy(model, mapping_tensors(inner_mapping(model)))
+        given = _lazy(model, joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:
         given = _lazy(model, mapping_tensors({"matrix.weight": model}))
     elif any(name.split(".")[0] in ("keras", "tensorflow", "onnx") for name in ancestry):

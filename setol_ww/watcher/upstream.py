@@ -22,11 +22,14 @@ from .standins import NAME, SUBSTITUTES, figures, listening, random, save_figure
 
 with importing_quietly():
     import weightwatcher as package
+    import weightwatcher.weightwatcher as module
     from weightwatcher.constants import DEFAULT_PARAMS, DELTA_ES, LAYER_TYPE, START_IDS
 
 __all__ = [
     "DEFAULT_PARAMS",
     "DELTA_ES",
+    "DESCRIBE",
+    "HOST_MODULES",
     "LAYER_TYPE",
     "START_IDS",
     "arguments_by_name",
@@ -36,7 +39,10 @@ __all__ = [
     "rooms",
 ]
 
+# Where the host finds the class.
+HOST_MODULES = (package, module)
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
+DESCRIBE = inspect.signature(package.WeightWatcher.describe)
 OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "uncertainty", "layouts")
 # weightwatcher's analyze() names these options differently from its own parameter table.
 PARAMETER_OF = {
@@ -45,6 +51,8 @@ PARAMETER_OF = {
     "max_fingers": "MAX_FINGERS",
     "start_ids": START_IDS,
 }
+# Defaults that are ours: the README's columns without a word.
+DEFAULTS = {"detX": True}
 # Arguments of analyze() that are no parameters of an analysis, or that it ignores.
 NO_PARAMETERS = ("self", "model", "base_model", "min_size", "max_size", "ERG")
 # Options whose code in weightwatcher 0.7.7 raises whatever the model.
@@ -133,32 +141,39 @@ rooms.PyTorchLayer.get_weights_and_biases = _read
 rooms.PyTorchLayer.get_layer_iterator = staticmethod(_layers_of)
 
 
-def arguments_by_name(watcher: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+def arguments_by_name(
+    watcher: Any,
+    args: tuple,
+    kwargs: dict[str, Any],
+    signature: inspect.Signature = SIGNATURE,
+    ours: tuple[str, ...] = OURS,
+) -> dict[str, Any]:
     """weightwatcher's arguments by name; `InvalidInput` with all accepted names for one it does not know."""
-    accepted = [name for name in SIGNATURE.parameters if name != "self"]
+    accepted = [name for name in signature.parameters if name != "self"]
     unknown = sorted(set(kwargs) - set(accepted))
     if unknown:
-        raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *OURS])}")
+        raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *ours])}")
     try:
-        bound = SIGNATURE.bind(watcher, *args, **kwargs)
+        bound = signature.bind(watcher, *args, **kwargs)
     except TypeError as error:
         raise InvalidInput(f"the arguments do not fit ({error}); accepted are, in this order, {accepted}") from None
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
-def parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """weightwatcher's parameters from the arguments of its `analyze`, as that makes them.
+def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE) -> dict[str, Any]:
+    """weightwatcher's parameters from the arguments of its `analyze` (or `describe`), as that makes them.
 
     What it would refuse with a bare Exception is refused here in its own words.
     """
     for name, broken in BROKEN.items():
         if options.get(name):
             raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
-    given = {name: parameter.default for name, parameter in SIGNATURE.parameters.items() if name not in NO_PARAMETERS}
-    given |= {name: value for name, value in options.items() if name in given}
+    given = {name: parameter.default for name, parameter in signature.parameters.items() if name not in NO_PARAMETERS}
+    given |= DEFAULTS | {name: value for name, value in options.items() if name in given}
     if given["ww2x"]:
         given |= {"ww2x": False, "pool": False}
-    given["detX"] = given["detX"] or bool(options.get("ERG"))
+    if options.get("ERG"):
+        given["detX"] = True
     params = {**DEFAULT_PARAMS, **{PARAMETER_OF.get(name, name): value for name, value in given.items()}}
     with listening() as said:
         try:

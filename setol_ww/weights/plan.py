@@ -13,8 +13,20 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from .layouts import Part, Reading, Situation, read_as, read_as_asked
+from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
+
+#: Classes that tell nothing of the parameters they hold.
+CONTAINERS = (
+    "Module",
+    "GraphModule",
+    "InterpreterModule",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+    "ModuleDict",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class Job:
     tensor : str
         Its full name.
     layer_id : int
-        WeightWatcher's: the module's index, or tensors called `*.weight` counted from 1, the others behind.
+        WeightWatcher's: the module's index, or tensors called `*.weight` counted from 1 (from 0 in a directory), the
+        others behind.
     shape, dtype
         Of the tensor.
     part : Part, optional
@@ -40,13 +53,15 @@ class Job:
     skipped : bool
         There is nothing to analyse, or it was not asked for.
     left_out : bool
-        It could be analysed, but `layers` does not ask for it.
+        `layers` does not ask for it.
     layout_from : str
         How the layout is known: `asked`, `module`, `config` or `names`.
     owner : str
         Class name of the module that holds it.
     known_as : frozenset of str
         Further names: of tied weights.
+    recipe : Recipe, optional
+        How the tensor is put together from stored ones, where it is.
     """
 
     position: int
@@ -62,11 +77,17 @@ class Job:
     layout_from: str = ""
     owner: str = ""
     known_as: frozenset[str] = field(default=frozenset(), repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
 
     @property
     def longname(self) -> str:
         """WeightWatcher's name of the layer."""
         return self.tensor.removesuffix(".weight")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it is read from; none in memory."""
+        return self.recipe.files if self.recipe is not None else (self.file,) if self.file else ()
 
     @property
     def label(self) -> str:
@@ -136,11 +157,11 @@ def plan(
         What to analyse, see `setol_ww.weights.selector`; the rest is skipped with that reason.
     layouts : mapping of str to str, optional
         What the user says of tensors: patterns of their names, and how to read them (`qkv:64,32,32`, `stack:8`,
-        `kernel:0,1`, `skip`, ...).
+        `kernel:0,1`, `skip`, ...; docs/layouts.md has all).
     config : mapping, optional
-        The config beside a checkpoint.
+        The config beside a checkpoint, or that of a module.
     start_ids : int, optional
-        The first layer id: 0 for modules and 1 for mappings by default.
+        The first layer id: 0 for modules and directories, 1 for mappings and files by default.
 
     Raises
     ------
@@ -151,9 +172,10 @@ def plan(
     --------
     >>> import numpy as np
     >>> from setol_ww.weights.tensors import mapping_tensors
-    >>> jobs = plan(mapping_tensors({"attn.qkv.weight": np.zeros((96, 32)), "norm.weight": np.zeros(32)}), "attn.qkv")
-    >>> [(job.title, job.part.rows) for job in jobs]
-    [('attn.qkv', 96), ('attn.qkv [q]', 32), ('attn.qkv [k]', 32), ('attn.qkv [v]', 32)]
+    >>> tensors = mapping_tensors({"attn.qkv_proj.weight": np.zeros((64, 32)), "norm.weight": np.zeros(32)})
+    >>> config = {"model_type": "phi3", "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    >>> [(job.label, job.part.rows, job.layout_from) for job in plan(tensors, config=config)]
+    [('', 64, 'config'), ('q', 32, 'config'), ('k', 16, 'config'), ('v', 16, 'config')]
     """
     asked = dict(layouts or {})
     ids = layer_ids(tensors, start_ids)
@@ -170,7 +192,7 @@ def plan(
 
 
 def layer_ids(tensors: Sequence[WeightTensor], start: int | None = None) -> list[int]:
-    """WeightWatcher's ids: the index of the module, or `*.weight` counted from 1 and the rest behind.
+    """WeightWatcher's ids: the index of the module, or `*.weight` counted from 1 (a directory: from 0), then the rest.
 
     >>> import numpy as np
     >>> from setol_ww.weights.tensors import mapping_tensors
@@ -179,9 +201,11 @@ def layer_ids(tensors: Sequence[WeightTensor], start: int | None = None) -> list
     """
     if any(tensor.owner_index >= 0 for tensor in tensors):
         return [tensor.owner_index + (start or 0) for tensor in tensors]
-    places = sorted(range(len(tensors)), key=lambda place: not tensors[place].name.endswith(".weight"))
+    # It counts a directory from 0, in the order of its files.
+    first = 0 if any(tensor.place >= 0 for tensor in tensors) else 1
+    order = [(not tensor.name.endswith(".weight"), tensor.place) for tensor in tensors]
     ids = [0] * len(tensors)
-    for number, place in enumerate(places, start=start or 1):
+    for number, place in enumerate(sorted(range(len(tensors)), key=order.__getitem__), start=start or first):
         ids[place] = number
     return ids
 
@@ -192,7 +216,8 @@ def _reading(
     """Which matrices a tensor holds; None for one that is no weight or stands for another."""
     if tensor.unfit or tensor.same_as:
         return None
-    situation = Situation(tensor.name, tensor.shape, tensor.owner, tensor.facts, shapes, config)
+    owner = "" if tensor.owner in CONTAINERS else tensor.owner
+    situation = Situation(tensor.name, tensor.shape, owner, tensor.facts, shapes, config)
     for pattern, words in asked.items():
         if tensor.name == pattern or fnmatchcase(tensor.name, pattern):
             return read_as_asked(situation, words)
@@ -202,13 +227,16 @@ def _reading(
 def _jobs_of(tensor: WeightTensor, layer_id: int, known_as: frozenset[str], reading: Reading | None) -> Iterable[Job]:
     file = "" if tensor.file is None else str(tensor.file)
     blank = Job(-1, file, tensor.name, layer_id, tensor.shape, tensor.dtype, owner=tensor.owner, known_as=known_as)
+    blank = replace(blank, recipe=tensor.recipe)
     if reading is None:
-        note = tensor.unfit or f"tied to {tensor.same_as}, analysed there"
+        note = tensor.unfit or f"{tensor.role or 'tied to'} {tensor.same_as}, analysed there"
         return [replace(blank, note=note, skipped=True)]
     if not reading.parts:
         return [replace(blank, note=reading.remark, skipped=True)]
-    known = replace(blank, note=reading.remark, layout_from=reading.known_from)
-    return [replace(known, part=part) for part in reading.parts]
+    remarks = "; ".join(remark for remark in (reading.remark, tensor.remark) if remark)
+    known = replace(blank, note=remarks, layout_from=reading.known_from)
+    layout = tensor.recipe.layout if tensor.recipe is not None else ""
+    return [replace(known, part=replace(part, layout=layout or part.layout)) for part in reading.parts]
 
 
 def _only(jobs: list[Job], selector: Selector) -> list[Job]:
@@ -216,16 +244,21 @@ def _only(jobs: list[Job], selector: Selector) -> list[Job]:
     can = [job for job in jobs if not job.skipped]
     if not selector.wishes:
         return jobs
+    # Refuses what names nothing here, be it a tensor that cannot be analysed.
+    asked_for = [bool(wanted) for wanted in selector.chosen(jobs)]
     try:
         chosen = {job.position for job, wanted in zip(can, selector.chosen(can)) if wanted}
     except InvalidInput:
         # What names only tensors that cannot be analysed is told so by their rows.
-        wanted = selector.chosen(jobs)
-        chosen = {job.position for job, one in zip(jobs, wanted) if one}
+        chosen = {job.position for job, wanted in zip(jobs, asked_for) if wanted}
     note = f"not among layers={selector.asked!r}"
     return [
-        job if job.skipped or job.position in chosen else replace(job, note=note, skipped=True, left_out=True)
-        for job in jobs
+        replace(job, left_out=not wanted)
+        if job.skipped
+        else job
+        if job.position in chosen
+        else replace(job, note=note, skipped=True, left_out=True)
+        for job, wanted in zip(jobs, asked_for)
     ]
 
 
@@ -233,7 +266,7 @@ def _aliases(tensors: Sequence[WeightTensor]) -> dict[str, list[str]]:
     """The other names of tied weights, by their first."""
     aliases: dict[str, list[str]] = {}
     for tensor in tensors:
-        if tensor.same_as:
+        if tensor.same_as and not tensor.role:
             aliases.setdefault(tensor.same_as, []).append(tensor.name)
     return aliases
 

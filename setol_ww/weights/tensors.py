@@ -8,12 +8,17 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.arrays import dtype_word
 from ..core.plain import is_subclass, looked_at
+from .exported import called_with
+from .layouts.skip import no_weight
+
+if TYPE_CHECKING:
+    from .schemes import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +26,18 @@ READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 # Attributes of modules that tell how their weight is laid out.
-FACTS = ("groups", "num_heads", "n_head", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "head_dim")
+FACTS = ("groups", "in_channels", "out_channels", "kernel_size")
+# Those of the module that holds it (an attention holds a fused projection).
+HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
+# Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
+FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-SCALES = ("weight_scale", "weight_scale_inv", "scales", "qzeros", "absmax")
+# Last words of tensors that belong to packed ones: scales, zero points, tables.
+SCALES = re.compile(
+    r"(w?scales?|scale_inv|scales_and_zeros|w?zeros?|zero_points?|qzeros|absmax|nested_absmax|quant_map|biases|qbiases|"
+    r"(w|weight)_?scales?(_inv|_2)?|weight_zero_point|scale_weight|_scale|_shift|codebooks?|lookup_table|centroids|"
+    r"tables2?|su[hv]?|sv[hv]?|\w+_scale_inv|_weight_scale|_weight_zero_point)"
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +70,18 @@ class WeightTensor:
         Takes an index of numpy's and returns that part, reading nothing else; where there is none, a part is taken
         out of the loaded tensor.
     facts : mapping
-        Attributes of the module that tell a layout: `groups`, `num_heads`, ... (`FACTS`).
+        Attributes of the module that tell a layout (`FACTS`); `holder`, the class of the module that holds it, and
+        that one's (`holder.num_heads`, ...: `HOLDER_FACTS`).
     known_as : tuple of str
         Other names of the same tensor in its module.
+    recipe : Recipe, optional
+        How it is put together from stored tensors, where it is (`setol_ww.weights.schemes`).
+    role : str
+        What it is to the weight that stands for it (`same_as`): `the scales of`, `a factor of`, ...
+    remark : str
+        What is to be said of it where it is analysed.
+    place : int
+        Its place in a directory as WeightWatcher counts; -1 elsewhere.
     """
 
     name: str
@@ -74,6 +97,10 @@ class WeightTensor:
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     known_as: tuple[str, ...] = ()
+    recipe: Recipe | None = field(default=None, repr=False)
+    role: str = ""
+    remark: str = ""
+    place: int = -1
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""
@@ -106,20 +133,30 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):
         return f"{dtype} values that need the scales stored beside them, which are not applied"
     last = name.rsplit(".", 1)[-1]
-    if last.endswith(("bias", "mask")) or last in SCALES:
+    if last.endswith(("bias", "mask")) or SCALES.fullmatch(last):
         return f"'{last}' is no weight matrix"
     return ""
 
 
 def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
-    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out."""
+    """Entries of a state dict: torch tensors, parameters or numpy arrays by name. Other values are left out.
+
+    A quantised tensor of torch's is three: its integers, their scales and their zero points.
+    """
     entries: list[WeightTensor] = []
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
+        # A packed layer of torch.ao is its weight and its bias.
+        if isinstance(tensor, tuple) and tensor and getattr(tensor[0], "is_quantized", False):
+            tensor = tensor[0]
         with looked_at():
+            is_quantised = bool(getattr(tensor, "is_quantized", False))
             is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
-            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor else ""
+            same_as = first_name.setdefault(_memory(tensor), name) if is_tensor and not is_quantised else ""
+        if is_quantised:
+            entries += _quantised(name, tensor)
+            continue
         if not is_tensor:
             logger.debug("%s is no tensor but %s: left out", name, type(tensor).__name__)
             continue
@@ -128,12 +165,19 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
 
 
 def module_tensors(model: Any) -> list[WeightTensor]:
-    """Entries of a torch module: each parameter once, under its first name, and buffers that carry weights."""
+    """Entries of a torch module: each parameter once, under its first name, and its buffers.
+
+    A buffer that is called no weight is listed with that reason; one that a quantised module packs is listed too.
+    """
     entries: list[WeightTensor] = []
     seen: set[int] = set()
     names = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     also = _other_names(model)
-    for index, (prefix, module) in enumerate(model.named_modules()):
+    modules, called = dict(model.named_modules()), called_with(model)
+    for index, (prefix, module) in enumerate(modules.items()):
+        packed = _packed_weight(module)
+        if packed is not None:
+            entries += _quantised(f"{prefix}.weight" if prefix else "weight", packed, class_of(module), index)
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -142,12 +186,35 @@ def module_tensors(model: Any) -> list[WeightTensor]:
                 continue
             seen.add(id(tensor))
             name = f"{prefix}.{tensor_name}" if prefix else tensor_name
-            factor = re.sub(r"\.?parametrizations\.(\w+)$", r".\1", prefix).lstrip(".") if _is_factor(prefix) else ""
+            factor = FACTOR.sub(r".\1", prefix).lstrip(".")
+            factor = "" if factor == prefix else factor
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
             entry = _entry(name, tensor, names, module, index, same_as=factor)
-            entries.append(replace(entry, known_as=also.get(id(tensor), ())))
+            entry = _as_buffer(entry, tensor_name, module)
+            facts = {**entry.facts, **_holder_facts(modules.get(prefix.rpartition(".")[0]))} if prefix else entry.facts
+            if name in called:
+                owner, groups = called[name]
+                entry, facts = replace(entry, owner=owner), {**facts, "groups": groups}
+            entries.append(replace(entry, known_as=also.get(id(tensor), ()), facts=facts))
     return entries
+
+
+def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list[WeightTensor]:
+    """The integers of a quantised tensor of torch's, their scales and their zero points, with axes of the tensor."""
+    import torch
+
+    if "channel" in str(tensor.qscheme()):
+        sides = [-1 if axis == tensor.q_per_channel_axis() else 1 for axis in range(tensor.dim())]
+        scales, zeros = (
+            one.reshape(sides) for one in (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+        )
+    else:
+        scales, zeros = torch.tensor(tensor.q_scale()), torch.tensor(tensor.q_zero_point())
+    codes = _entry(name, tensor, ())
+    beside = {f"{name}.q_scale": scales, f"{name}.q_zero_point": zeros}
+    entries = [replace(codes, load=tensor.int_repr), *(_entry(one, values, ()) for one, values in beside.items())]
+    return [replace(entry, owner=owner, owner_index=index) for entry in entries]
 
 
 def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
@@ -172,13 +239,13 @@ def _entry(
         # Lazy and nested tensors have no shape to ask for; they count as weights of unknown size.
         shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
         dtype = dtype_word(tensor.dtype)
-    owner = type(module).__name__ if module is not None else ""
+    owner = class_of(module) if module is not None else ""
     unfit = unusual or why_unfit(name, shape, dtype, names)
     if not unfit and NORMALISATION.match(owner) and not same_as:
         unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
-    facts = {fact: getattr(module, fact) for fact in FACTS if isinstance(getattr(module, fact, None), int)}
+    facts = _facts_of(module, FACTS)
     return WeightTensor(name, shape, dtype, load, owner, index, unfit, same_as, effective, facts=facts)
 
 
@@ -195,16 +262,65 @@ def _unusual(tensor: Any) -> str:
     return ""
 
 
+def class_of(module: Any) -> str:
+    """The name of a module's class; of a scripted or traced one that of the class it was made from."""
+    original = getattr(module, "original_name", None)
+    return original if isinstance(original, str) and original else type(module).__name__
+
+
+def _facts_of(module: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a module says of itself under these names: numbers, and tuples of them."""
+    found = {name: getattr(module, name, None) for name in names}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int)
+        or (isinstance(value, (tuple, list)) and value and all(isinstance(one, int) for one in value))
+    }
+
+
+def _holder_facts(holder: Any) -> dict[str, Any]:
+    """What is known of the module that holds another: its class, and its numbers of heads."""
+    kind = type(holder)
+    facts = {f"holder.{name}": value for name, value in _facts_of(holder, HOLDER_FACTS).items()}
+    return {"holder": f"{kind.__module__}.{kind.__qualname__}", **facts}
+
+
+def _as_buffer(entry: WeightTensor, name: str, module: Any) -> WeightTensor:
+    """A buffer that is called no weight, with that as the reason why it is not analysed."""
+    if name in module._parameters or "weight" in name or entry.unfit or entry.same_as:
+        return entry
+    what = no_weight(entry.name) or "a buffer, which is not trained"
+    return replace(entry, unfit=f"no weight: '{name}' is {what}")
+
+
+def config_of_module(model: Any) -> dict[str, Any]:
+    """The config that a model of transformers or diffusers carries along; empty for any other."""
+    config = getattr(model, "config", None)
+    if isinstance(config, Mapping):
+        return dict(config)
+    told = getattr(config, "to_dict", None)
+    said = told() if callable(told) and not isinstance(config, type) else {}
+    return dict(said) if isinstance(said, Mapping) else {}
+
+
+def _packed_weight(module: Any) -> Any:
+    """The weight that a quantised module of torch.ao keeps packed; None for any other module."""
+    if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
+        return None
+    packed = module.weight()
+    return packed if getattr(packed, "is_quantized", False) else None
+
+
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Its parameters, and its buffers but for masks and vectors that belong to a weight."""
     yield from module.named_parameters(recurse=False)
     for name, buffer in module.named_buffers(recurse=False):
-        if "weight" in name and not name.endswith("mask"):
+        of_a_weight = re.fullmatch(r"(.+)_(mask|u|v)", name)
+        if of_a_weight and (f"{of_a_weight[1]}_orig" in module._parameters or hasattr(module, of_a_weight[1])):
+            continue
+        if buffer is not None:
             yield name, buffer
-
-
-def _is_factor(prefix: str) -> bool:
-    """True inside `layer.parametrizations.weight`, where torch keeps the factors of a parametrised weight."""
-    return bool(re.search(r"(^|\.)parametrizations\.\w+$", prefix))
 
 
 def _effective_weight(prefix: str, module: Any) -> str:

@@ -275,13 +275,13 @@ def test_no_thread_is_left_behind(monkeypatch):
     weights = {f"{letter}.weight": gaussian_matrix(60, 40, seed=0) for letter in "abcd"}
 
     def broken(matrix, device):
-        raise AttributeError("a bug")
+        raise KeyboardInterrupt
 
     with threadpool_limits(1, user_api="blas"):
         ww.analyze(weights, n_jobs=4)
         assert threading.active_count() == before
         monkeypatch.setattr(subclass, "eigenvalues", broken)
-        with pytest.raises(AttributeError, match="a bug"):
+        with pytest.raises(KeyboardInterrupt):
             ww.analyze(weights, n_jobs=4)
     assert threading.active_count() == before
 

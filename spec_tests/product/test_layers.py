@@ -39,7 +39,6 @@ def check_rows(frame: pd.DataFrame, expected: dict[str, np.ndarray]) -> None:
         (nn.Conv3d(12, 16, 2), "conv3d"),
         (nn.ConvTranspose1d(16, 24, 3), "conv1d"),
         (nn.ConvTranspose2d(16, 24, 3), "conv2d"),
-        (nn.Conv1d(16, 24, 3, groups=2), "conv1d"),
     ],
     ids=lambda case: getattr(case, "_get_name", lambda: case)(),
 )
@@ -76,11 +75,15 @@ def test_attention_in_projection_is_q_k_v():
     assert "0.out_proj" in set(frame["longname"])
 
 
-def test_fused_projection_keeps_its_whole_and_adds_q_k_v():
+def test_fused_projection_is_cut_as_it_is_said():
     grouped = nn.ModuleDict({"qkv_proj": nn.Linear(64, 96, bias=False)})
-    frame, _ = analysed(grouped)
+    frame, coverage = analysed(grouped)
     weight = grouped["qkv_proj"].weight.detach().numpy()
-    check_rows(frame, {"": weight, "q": weight[:64], "k": weight[64:80], "v": weight[80:]})
+    check_rows(frame, {"": weight})
+    assert "it may hold q, k, v one after the other (qkv:Q,K,V) or q, k, v of each head" in coverage["reason"].iloc[0]
+    frame, _ = analysed(grouped, layouts={"qkv_proj.*": "qkv:64,16,16"})
+    check_rows(frame, {"q": weight[:64], "k": weight[64:80], "v": weight[80:]})
+    assert set(frame["layout_from"]) == {"asked"}
 
 
 def test_gpt2_conv1d_is_fused_along_its_columns():
@@ -95,12 +98,13 @@ def test_gpt2_conv1d_is_fused_along_its_columns():
     check_rows(frame, {"": weight, "q": weight[:, :48], "k": weight[:, 48:96], "v": weight[:, 96:]})
 
 
-def test_interleaved_fusion_is_said_and_not_cut():
-    for name in ("attn.query_key_value.weight", "attention.wqkv.weight"):
-        frame, coverage = analysed({name: np.random.default_rng(0).normal(size=(96, 32))})
-        assert frame["slice"].tolist() == [""]
+@pytest.mark.parametrize("name", ["attn.query_key_value.weight", "attention.wqkv.weight", "blocks.0.attn.qkv.weight"])
+def test_a_fusion_of_several_readings_is_said_and_not_cut(name):
+    frame, coverage = analysed({name: np.random.default_rng(0).normal(size=(96, 32))})
+    assert frame["slice"].tolist() == [""]
     assert coverage["status"].tolist() == ["analyzed"]
-    assert "interleaved by head" in coverage["reason"].iloc[0]
+    assert "of each head or group together (qkv:32,32,32 x HEADS)" in coverage["reason"].iloc[0]
+    assert frame["reason"].tolist() == coverage["reason"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -168,15 +172,19 @@ def test_quantised_and_integer_tensors_are_skipped_with_the_reason():
     )
 
 
-def test_scaled_float8_is_not_taken_for_weights():
+def test_float8_is_analysed_with_its_scales_and_not_without_those_that_do_not_fit():
     tensors = {
         "a.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
-        "a.weight_scale_inv": torch.ones(1, 1),
+        "a.weight_scale_inv": torch.full((1, 1), 3.0),
         "b.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+        "c.weight": torch.randn(32, 32).to(torch.float8_e4m3fn),
+        "c.weight_scale_inv": torch.ones(5, 7),
     }
     frame, coverage = analysed(tensors)
-    assert frame["longname"].tolist() == ["b"]
-    assert "need the scales" in coverage.loc["a.weight", "reason"]
+    assert frame["longname"].tolist() == ["a", "b"]
+    check_rows(frame[:1], {"": 3 * tensors["a.weight"].double().numpy()})
+    check_rows(frame[1:], {"": tensors["b.weight"].double().numpy()})
+    assert "needs its scales c.weight_scale_inv" in coverage.loc["c.weight", "reason"]
 
 
 def test_meta_tensors_and_norms_are_skipped():
@@ -264,17 +272,19 @@ def test_masks_are_no_weights():
     assert frame["longname"].tolist() == ["fc"]
 
 
-def test_scaled_float8_in_a_module_is_not_taken_for_weights_either():
+def test_float8_in_a_module_is_analysed_with_its_scales_too():
     class Scaled(nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.randn(32, 32).to(torch.float8_e4m3fn), requires_grad=False)
-            self.register_buffer("weight_scale_inv", torch.ones(1, 1))
+            self.register_buffer("weight_scale_inv", torch.full((1, 1), 3.0))
 
     Scaled.__name__ = "ScaledLinear"
-    frame, coverage = analysed(nn.Sequential(Scaled(), nn.Linear(40, 30)))
-    assert frame["longname"].tolist() == ["1"]
-    assert "need the scales" in coverage.loc["0.weight", "reason"]
+    model = nn.Sequential(Scaled(), nn.Linear(40, 30))
+    frame, coverage = analysed(model)
+    assert sorted(frame["longname"]) == ["0", "1"]
+    check_rows(frame[frame["longname"] == "0"], {"": 3 * model[0].weight.double().numpy()})
+    assert coverage.loc["0.weight", "dtype"] == "float8_e4m3fn x one scale"
 
 
 def test_graph_convolutions_are_no_kernels():

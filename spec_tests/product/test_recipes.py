@@ -19,6 +19,7 @@ from setol_ww.cli.main import main
 from setol_ww.formats import reader, registry
 from setol_ww.layer import columns
 from setol_ww.truncation import rules
+from setol_ww.weights.layouts import registry as layouts
 from spec_tests.conftest import ROOT
 
 EXTENSIONS = ["A column", "A layout", "A format", "A truncation rule", "A law"]
@@ -58,6 +59,32 @@ def test_a_column(monkeypatch, tmp_path):
         assert np.isnan(zero["erg_energy"])
     assert "erg_energy" not in ww.analyze(weights, detX=False)
     assert "| `erg_energy` |" in columns.as_markdown()
+
+
+class GatedLinear(torch.nn.Linear):
+    """A class that only the recipe knows."""
+
+
+def test_a_layout(monkeypatch, tmp_path):
+    """Known by its module, asked for in a file, cut by a truncation, refused where it does not fit."""
+    namespace = {"__name__": "setol_ww.weights.layouts.gated", "__package__": "setol_ww.weights.layouts"}
+    exec(compile("from __future__ import annotations\n" + recipe("A layout"), "CONTRIBUTING.md", "exec"), namespace)
+    known = sorted([*layouts.layouts(), namespace["LAYOUT"]], key=lambda layout: layout.order)
+    monkeypatch.setattr(layouts, "layouts", lambda: tuple(known))
+    net = torch.nn.Sequential(GatedLinear(30, 80, bias=False))
+    W = net[0].weight.detach().double().numpy()
+    np.savez(tmp_path / "net.npz", **{"0.weight": W})
+    truth = {label: singular_value_squares(W[rows]).max() for label, rows in HALVES.items()}
+    asked = ww.scan(tmp_path / "net.npz", layouts={"0.weight": "gated"})
+    for frame, known_from in ((ww.analyze(net), "module"), (asked, "asked")):
+        found = frame[frame["slice"] != ""].set_index("slice")
+        assert found["lambda_max"].to_dict() == pytest.approx(truth, rel=1e-6)
+        assert set(found["layout_from"]) == {known_from}
+    with pytest.raises(ww.InvalidInput, match="even number of rows"):
+        ww.analyze({"fc.weight": draw(9, 5)}, layouts={"fc.weight": "gated"})
+
+
+HALVES = {"value": slice(0, 40), "gate": slice(40, 80)}
 
 
 def test_a_format(monkeypatch, tmp_path):

@@ -28,6 +28,8 @@ def weights(tmp_path) -> Path:
     tensors = {f"layers.{i}.weight": rng.normal(size=(90 + 7 * i, 60)) ** 3 for i in range(5)}
     tensors["layers.2.weight"] = tensors["layers.2.weight"].astype(np.float32)
     tensors["one.weight"] = np.outer(np.arange(1.0, 30), np.arange(2.0, 20))
+    # A power law of exponent 2 and a little more, whose state depends on the width of the band.
+    tensors["heavy.weight"] = np.diag(np.sqrt(rng.pareto(1.1, 200) + 1))
     tensors["zero.weight"] = np.zeros((20, 10))
     tensors["nan.weight"] = np.full((20, 10), np.nan)
     tensors["kernel.weight"] = rng.normal(size=(12, 8, 3, 3))

@@ -62,7 +62,7 @@ def zoo() -> dict[str, torch.Tensor]:
         "fc2.weight": draw(15, 200).half(),
         "fc10.weight": draw(60, 40).bfloat16(),
         "double.weight": draw(50, 70).double() + 1e-9 * torch.linspace(0, 1, 3500, dtype=torch.float64).reshape(50, 70),
-        "attn.qkv.weight": draw(96, 32),
+        "attn.c_attn.weight": draw(32, 96),
         "attn.in_proj_weight": draw(96, 32),
         "experts.gate_up_proj": draw(4, 30, 50),
         "lstm.weight_ih_l0": draw(64, 20),
@@ -201,7 +201,7 @@ def test_every_candidate_tensor_has_a_row(checkpoint):
     assert set(table.names()) | {"status", "reason"} < set(frame)
     assert set(frame["tensor"]) == {name for name, tensor in zoo().items() if tensor.dim() > 1}
     by_tensor = frame.set_index("tensor")
-    assert by_tensor.loc["attn.qkv.weight", "slice"].tolist() == ["", "q", "k", "v"]
+    assert by_tensor.loc["attn.c_attn.weight", "slice"].tolist() == ["", "q", "k", "v"]
     assert by_tensor.loc["attn.in_proj_weight", "slice"].tolist() == ["q", "k", "v"]
     assert by_tensor.loc["nan.weight", "status"] == "failed"
     assert by_tensor.loc["nan.weight", "reason"] == "layer nan: 400 NaN and 0 Inf among its 400 entries"

@@ -69,7 +69,7 @@ def test_eight_analyses_of_one_model_give_eight_times_one_table(engine):
     model = net()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     # Of the reference's fits of the Marchenko-Pastur law each evaluates a density 237 times.
-    options = {**OPTIONS, "layers": [0, 2] if engine == "reference" else []}
+    options = {**OPTIONS, "layers": [1, 3] if engine == "reference" else []}
     alone = ww.analyze(model, engine=engine, **options)
     tables = at_once([lambda: ww.analyze(model, engine=engine, **options)] * 8)
     assert_same_tables(tables, alone)
@@ -92,7 +92,9 @@ def test_one_watcher_asked_by_several_threads():
     assert_same_tables(at_once([lambda: watcher.analyze(**OPTIONS)] * 4), alone)
     assert_same_tables([watcher.details], alone)
     assert watcher.coverage["longname"].tolist()[:2] == ["0.weight", "1.weight"]
-    jobs = [lambda: watcher.analyze(other, **OPTIONS), lambda: ww.analyze(net(), **OPTIONS)]
+    # Made here: `net` seeds torch's global generator.
+    first = net()
+    jobs = [lambda: watcher.analyze(other, **OPTIONS), lambda: ww.analyze(first, **OPTIONS)]
     for table, truth in zip(at_once(jobs * 2), [of_other, alone] * 2):
         assert_same_tables([table], truth)
 

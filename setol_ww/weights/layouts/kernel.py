@@ -1,71 +1,200 @@
-"""A convolution: one matrix for each place in its kernel, their eigenvalues pooled as WeightWatcher pools them."""
+"""A convolution: one matrix for each place in its kernel, their eigenvalues pooled as WeightWatcher pools them.
+
+Which axes are inputs and outputs is told by the class (its attributes, the digit in its name), by the format (MLX and
+Keras write channels last), and else by the shape, where it leaves one reading.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from .parts import Part
 from .registry import Layout, Reading, Situation, numbers, refused
 
-MAX_KERNEL_GUESS = 32
+#: Up to here a third axis is a kernel whatever the tensor is called; a name that says so may have a longer one.
+MAX_KERNEL, MAX_KERNEL_CALLED_SO = 11, 32
 EXPERTS = re.compile(r"expert|moe", re.IGNORECASE)
+CONVOLUTION = re.compile(r"conv(?:transpose)?(\d)d", re.IGNORECASE)
+#: Classes of torch whose weight of three or more axes is no kernel.
+NO_CONVOLUTION = re.compile(r"bilinear|linear|embedding|lstm|gru|rnn|attention", re.IGNORECASE)
+#: What the kernel is called in a class that is a convolution; other parameters of it may be anything.
+WEIGHTS = ("weight", "kernel", "w", "W", "weights")
+KERAS = re.compile(r"(^|\W|_)(depthwise_|pointwise_)?kernel$")
+DEPTHWISE = "grouped: every block of this kernel has one column or row (depthwise), which is no matrix"
+ONE_INPUT = "every slice of this kernel has one column (one input channel), which is no matrix"
+ONE_OUTPUT = "every slice of this kernel has one row (one output channel), which is no matrix"
+ONE_COLUMN = "every slice of this kernel has one column (grouped, depthwise, or one input channel), which is no matrix"
+DENSE_ROW = (
+    "grouped: {groups} blocks of {rows} x {columns} on the diagonal of each slice; "
+    "WeightWatcher's row takes the slices as dense"
+)
 
 
-def kernel_reading(situation: Situation, known_from: str, axes: tuple[int, int] = (0, 1)) -> Reading:
-    """All slices of a kernel whose matrix lies in `axes`."""
+def kernel_reading(
+    situation: Situation,
+    known_from: str,
+    axes: tuple[int, int] | None = None,
+    groups: int | None = None,
+    remark: str = "",
+) -> Reading:
+    """All slices of a kernel whose matrix lies in `axes`; of a grouped one the blocks, where the row is our own."""
     shape = situation.shape
-    count = math.prod(side for axis, side in enumerate(shape) if axis not in axes)
-    layer_type = f"conv{len(shape) - 2}d"
-    part = Part(
-        "",
-        layer_type,
-        "kernel",
-        shape[axes[0]],
-        shape[axes[1]],
-        count=count,
-        layout=f"{layer_type} {count} slices",
-        axes=axes,
-    )
-    return Reading((part,), known_from)
+    axes = _axes(situation) if axes is None else axes
+    groups = int(situation.facts.get("groups") or 1) if groups is None else groups
+    places = [side for axis, side in enumerate(shape) if axis not in axes]
+    rows, columns, count = shape[axes[0]], shape[axes[1]], math.prod(places)
+    layer_type = f"conv{_dimensions(shape, axes)}d"
+    remarks = [remark] if remark else []
+    no_matrix = _why_no_matrix(situation, rows, columns, groups)
+    if no_matrix:
+        remarks.append(no_matrix)
+        groups = 1
+    elif groups > 1 and rows % groups == 0:
+        # WeightWatcher's row keeps WeightWatcher's matrices.
+        if known_from != "asked" and situation.last == "weight" and len(shape) == 4:
+            remarks.append(DENSE_ROW.format(groups=groups, rows=rows // groups, columns=columns))
+            groups = 1
+        else:
+            rows, count = rows // groups, count * groups
+    else:
+        groups = 1
+    blocks = f", {groups} groups" if groups > 1 else ""
+    layout = f"{layer_type} {math.prod(places)} slices{blocks}"
+    part = Part("", layer_type, "kernel", rows, columns, count=count, layout=layout, axes=axes, groups=groups)
+    return Reading((part,), known_from, "; ".join(remarks))
+
+
+def _why_no_matrix(situation: Situation, rows: int, columns: int, groups: int) -> str:
+    """Why the slices of a kernel are no matrices; empty where they are."""
+    if "depthwise_kernel" in situation.name or (groups > 1 and min(rows // groups, columns) == 1):
+        return DEPTHWISE
+    if min(rows, columns) > 1 or max(rows, columns) == 1:
+        return ""
+    if rows == 1:
+        return ONE_OUTPUT
+    return ONE_INPUT if "groups" in situation.facts else ONE_COLUMN
 
 
 def _recognise(situation: Situation) -> Reading | None:
-    if len(situation.shape) < 3 or not _is_convolution(situation):
+    if len(situation.shape) < 3 or sum(side > 1 for side in situation.shape) < 2 or not _is_convolution(situation):
         return None
-    return kernel_reading(situation, "module" if situation.owner else "names")
+    told = CONVOLUTION.search(situation.owner) or "kernel_size" in situation.facts
+    return kernel_reading(situation, "module" if told else "names")
 
 
 def _is_convolution(situation: Situation) -> bool:
-    """True when the trailing axes are a kernel."""
+    """True when axes of the tensor are a kernel. A class that is not known tells no more than the name."""
     name, shape, owner = situation.name, situation.shape, situation.owner
-    if owner:
-        return bool(re.search(r"conv(transpose)?\dd", owner, re.IGNORECASE))
-    if len(shape) == 4 and name.endswith(".weight"):
+    if situation.last in WEIGHTS and (CONVOLUTION.search(owner) or "kernel_size" in situation.facts):
+        return True
+    if owner and NO_CONVOLUTION.search(owner) and not re.search("conv", owner, re.IGNORECASE):
+        return False
+    if len(shape) == 4 and (name.endswith(".weight") or KERAS.search(name)):
         # WeightWatcher reads it so, whatever its name.
         return True
     if EXPERTS.search(name):
         return False
+    called_so = bool(re.search("conv", name, re.IGNORECASE))
+    if math.prod(shape[:-2]) == 1 and not called_so:
+        return False
     if len(shape) >= 4:
         return True
-    if re.search(r"conv", name, re.IGNORECASE):
+    return _is_short(name, shape, called_so)
+
+
+def _is_short(name: str, shape: Sequence[int], called_so: bool) -> bool:
+    """True for three axes of which one is as short as kernels are, and shorter than the channels."""
+    if KERAS.search(name):
+        return called_so and min(shape[0], shape[2]) <= MAX_KERNEL_CALLED_SO
+    if called_so and 1 in shape[:2]:
+        # A kernel of one input or output may be long; stacked it would be so many vectors.
         return True
-    return name.endswith(".weight") and shape[2] <= MAX_KERNEL_GUESS and shape[2] < min(shape[:2])
+    most = MAX_KERNEL_CALLED_SO if called_so else MAX_KERNEL if name.endswith(".weight") else 0
+    return shape[2] <= most and (1 in shape[:2] or shape[2] < min(shape[:2]))
+
+
+def _axes(situation: Situation) -> tuple[int, int]:
+    """Outputs and inputs (or the other way round): which two axes are no kernel, those with groups by rows."""
+    shape, facts = situation.shape, situation.facts
+    sides = len(shape)
+    first, last, ends = (0, 1), (sides - 1, sides - 2), (0, sides - 1)
+    if KERAS.search(situation.name):
+        # torch's order only where Keras' leaves no kernel at all.
+        is_torchs = _is_kernel(_kernel_of(shape, first)) and not _is_kernel(_kernel_of(shape, last))
+        return first if is_torchs else last
+    if "in_channels" in facts and "out_channels" in facts:
+        channels = sorted((int(facts["in_channels"]), int(facts["out_channels"])))
+        groups = int(facts.get("groups") or 1)
+        for axes in (first, ends, last):
+            found = (shape[axes[0]], shape[axes[1]])
+            fits = any(sorted(pair) == channels for pair in ((found[0], found[1] * groups), found))
+            if fits and _kernel_of(shape, axes) == _said_kernel(facts, sides - 2, _kernel_of(shape, axes)):
+                return axes
+    digit = CONVOLUTION.search(situation.owner)
+    if digit:
+        # Axes before those that the class has are a stack of kernels, or 1.
+        leading = max(0, sides - int(digit[1]) - 2)
+        return leading, leading + 1
+    if situation.config.get("weights_format") == "mlx":
+        return ends
+    if situation.last == "weight" and sides == 4:
+        return first
+    return _axes_by_shape(shape)
+
+
+def _axes_by_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """The axes that leave an even, short kernel; those of torch where they do, or none other does."""
+    sides = len(shape)
+    if sides > 4 and shape[0] == 1 and not _is_kernel(_kernel_of(shape, (0, 1))):
+        leading = next(axis for axis, side in enumerate(shape) if side > 1)
+        if sides - leading > 3 and _is_kernel(shape[leading + 2 :]):
+            return leading, leading + 1
+    plausible = [
+        axes for axes in ((0, 1), (0, sides - 1), (sides - 1, sides - 2)) if _is_kernel(_kernel_of(shape, axes))
+    ]
+    return plausible[0] if plausible and (plausible[0] == (0, 1) or len(plausible) == 1) else (0, 1)
+
+
+def _kernel_of(shape: Sequence[int], axes: tuple[int, int]) -> tuple[int, ...]:
+    return tuple(side for axis, side in enumerate(shape) if axis not in axes)
+
+
+def _said_kernel(facts: object, sides: int, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+    said = getattr(facts, "get", lambda key: None)("kernel_size")
+    if isinstance(said, int):
+        return (said,) * sides
+    return tuple(said) if isinstance(said, (tuple, list)) else otherwise
+
+
+def _is_kernel(kernel: Sequence[int]) -> bool:
+    return len(set(kernel)) == 1 and 1 < kernel[0] <= MAX_KERNEL
+
+
+def _dimensions(shape: Sequence[int], axes: tuple[int, int]) -> int:
+    """Number of axes of the kernel, those before the matrix left out."""
+    return len(shape) - 2 - (axes[0] if axes[1] == axes[0] + 1 and axes[1] < len(shape) - 1 else 0)
 
 
 def _asked(situation: Situation, words: str) -> Reading:
-    axes = numbers(situation, "kernel", words or "0,1")
+    listed, _, repeated = words.partition(" x ")
+    axes = numbers(situation, "kernel", listed or "0,1")
+    groups = numbers(situation, "kernel", repeated) if repeated else [1]
     sides = len(situation.shape)
-    if sides < 3 or len(set(axes)) != 2 or not all(0 <= axis < sides for axis in axes):
-        raise refused(situation, f"kernel:{words}", "kernel:ROWS,COLUMNS, two axes of three or more")
-    return kernel_reading(situation, "asked", (axes[0], axes[1]))
+    sound = sides >= 3 and len(axes) == 2 and len(set(axes)) == 2 and all(0 <= axis < sides for axis in axes)
+    if not sound or len(groups) != 1 or groups[0] < 1 or situation.shape[axes[0]] % groups[0]:
+        accepted = "kernel:ROWS,COLUMNS[ x GROUPS], two axes of three or more, the groups by rows"
+        raise refused(situation, f"kernel:{words}", accepted)
+    return kernel_reading(situation, "asked", (axes[0], axes[1]), groups[0])
 
 
 LAYOUT = Layout(
     "kernel",
-    "a convolution: a matrix in two axes (`kernel:0,1`) for each place of the others, pooled",
+    "a convolution: a matrix in two axes (`kernel:0,1`) for each place of the others, pooled; with ` x GROUPS` the "
+    "blocks on its diagonal",
     30,
     _recognise,
     _asked,
-    "kernel:ROWS,COLUMNS",
+    "kernel:ROWS,COLUMNS[ x GROUPS]",
 )

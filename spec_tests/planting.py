@@ -1,0 +1,238 @@
+"""Bugs planted in the product itself: each replaces one function, and names the test that has to fail.
+
+The clauses' own bugs (`chapters/*/bugs.py`) break an implementation through its adapter; these break the rooms that no
+adapter reaches: the plan, the reader, the fingerprint, the boundary of a layer, the store, the options, the text.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import pytest
+
+PRODUCT = "spec_tests/product"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One bug: `broken` makes the replacement of `target` (`module:name` or `module:class.name`) from what is there."""
+
+    name: str
+    target: str
+    broken: Callable[[Any], Any]
+    killer: str
+
+
+def _column_major(real: Any) -> Any:
+    def position_in(position: int, leading: Any) -> tuple[int, ...]:
+        found = []
+        for size in leading:
+            found.append(position % size)
+            position //= size
+        return tuple(found)
+
+    return position_in
+
+
+def _swallowing(real: Any) -> Any:
+    def attempt(title: str, what: str, stage: Any) -> Any:
+        try:
+            return real(title, what, stage)
+        except KeyboardInterrupt as error:
+            from setol_ww.core.boundary import Attempt
+
+            return Attempt(None, f"layer {title}: {error!r}")
+
+    return attempt
+
+
+def _narrow(real: Any) -> Any:
+    def attempt(title: str, what: str, stage: Any) -> Any:
+        from setol_ww.core.boundary import Attempt
+
+        try:
+            return Attempt(stage())
+        except (ValueError, MemoryError) as error:
+            return Attempt(None, f"layer {title}: {what}, {error}")
+
+    return attempt
+
+
+PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "nested experts counted along the first axis",
+        "setol_ww.weights.layouts.parts:position_in",
+        _column_major,
+        f"{PRODUCT}/test_plan.py::test_nested_experts_are_labelled_as_they_lie",
+    ),
+    Plant(
+        "layer ids of a mapping from 0",
+        "setol_ww.weights.plan:layer_ids",
+        lambda real: lambda tensors, start=None: [number - 1 for number in real(tensors, start)],
+        f"{PRODUCT}/test_plan.py::test_ids_are_weightwatchers",
+    ),
+    Plant(
+        "layers= that leaves nothing out",
+        "setol_ww.weights.selector:Selector.chosen",
+        lambda real: lambda self, listed: [True] * len(listed),
+        f"{PRODUCT}/test_plan.py::test_one_dialect_of_layers",
+    ),
+    Plant(
+        "layouts= that is not asked",
+        "setol_ww.weights.plan:read_as_asked",
+        lambda real: lambda situation, words: importlib.import_module("setol_ww.weights.layouts").read_as(situation),
+        f"{PRODUCT}/test_plan.py::test_what_the_user_says_of_a_tensor",
+    ),
+    Plant(
+        "no word of the nearest names",
+        "setol_ww.weights.selector:_nearest",
+        lambda real: lambda word, listed: [],
+        f"{PRODUCT}/test_plan.py::test_the_nearest_names_are_told",
+    ),
+    Plant(
+        "checksums of members not compared",
+        "setol_ww.formats.blocks:_refuse_crc",
+        lambda real: lambda *_: None,
+        f"{PRODUCT}/test_formats.py::test_members_are_read_right_and_checked",
+    ),
+    Plant(
+        "shapes that the bytes cannot hold accepted",
+        "setol_ww.formats.stored:refuse_more_slices_than_bytes",
+        lambda real: lambda *_: None,
+        f"{PRODUCT}/test_formats.py",
+    ),
+    Plant(
+        "a file known by its size and time",
+        "setol_ww.formats.reader:FileReader.refuse_changed",
+        lambda real: lambda self, handle: None,
+        f"{PRODUCT}/test_formats.py::test_a_file_that_changed_is_noticed",
+    ),
+    Plant(
+        "a fingerprint of the header alone",
+        "setol_ww.formats.fingerprint:_places",
+        lambda real: lambda size, tensors: [],
+        f"{PRODUCT}/test_formats.py::test_one_tensor_of_many_that_changed_is_noticed",
+    ),
+    Plant(
+        "an index before the single file beside it",
+        "setol_ww.formats.folder:MODELS",
+        lambda real: (),
+        f"{PRODUCT}/test_folder.py::test_a_single_file_comes_before_an_index_that_an_older_save_left",
+    ),
+    Plant(
+        "a defect of ours ends the analysis",
+        "setol_ww.scanning.row:attempt",
+        _narrow,
+        f"{PRODUCT}/test_bad_input.py::test_a_defect_of_ours_costs_its_row_and_is_logged",
+    ),
+    Plant(
+        "an interrupt swallowed by a layer",
+        "setol_ww.scanning.row:attempt",
+        _swallowing,
+        f"{PRODUCT}/test_bad_input.py::test_an_interrupt_is_no_failure_of_a_layer",
+    ),
+    Plant(
+        "squares of large entries taken as they are",
+        "setol_ww.linalg.scaled:is_moderate",
+        lambda real: lambda *_: True,
+        f"{PRODUCT}/test_one_matrix.py::test_extreme_scales_against_exact_exponents",
+    ),
+    Plant(
+        "checksums of kept rows not compared",
+        "setol_ww.results.store:_digest",
+        lambda real: lambda values: bytes(16),
+        f"{PRODUCT}/test_store.py::test_flips_anywhere",
+    ),
+    Plant(
+        "computed columns kept whatever the settings",
+        "setol_ww.results.findings:key_of",
+        lambda real: lambda settings: "one",
+        f"{PRODUCT}/test_results.py::test_other_settings_are_those_of_a_run_with_them",
+    ),
+    Plant(
+        "results of any seed are the same results",
+        "setol_ww.core.options:Options.key",
+        lambda real: lambda self: {name: value for name, value in real(self).items() if name != "seed"},
+        f"{PRODUCT}/test_options.py::test_the_key_has_what_changes_numbers_and_nothing_else",
+    ),
+    Plant(
+        "cells that a spreadsheet runs",
+        "setol_ww.results.export:csv_cell",
+        lambda real: lambda text: text,
+        f"{PRODUCT}/test_export.py::test_no_cell_of_a_csv_runs_and_all_are_read_back",
+    ),
+    Plant(
+        "escapes sent to the terminal",
+        "setol_ww.core.printable:_shown",
+        lambda real: lambda character: character,
+        f"{PRODUCT}/test_text.py::test_characters_that_act_are_shown",
+    ),
+    Plant(
+        "our rows in weightwatcher's means",
+        "setol_ww.watcher.records:Record.identity",
+        lambda real: lambda self, position: {**real(self, position), "row_origin": "weightwatcher"},
+        f"{PRODUCT}/test_plan.py::test_the_summary_has_weightwatchers_values_under_its_keys",
+    ),
+    Plant(
+        "shuffles drawn from the process",
+        "setol_ww.watcher.subclass:replicas",
+        lambda real: lambda matrices, number, *_: real(matrices, number, importlib.import_module("numpy").random),
+        f"{PRODUCT}/test_threads.py::test_eight_analyses_of_one_model_give_eight_times_one_table",
+    ),
+)
+
+
+def killed(plant: Plant) -> bool:
+    """Whether the test that the bug names fails with the bug in place; without it the suite runs it."""
+    owner, name = _place(plant.target)
+    real = vars(owner)[name]
+    bare = real.__func__ if isinstance(real, (classmethod, staticmethod)) else real
+    holders = [(owner, name)] if isinstance(owner, type) else _holders(name, real)
+    broken = plant.broken(bare)
+    for holder, attribute in holders:
+        setattr(holder, attribute, broken)
+    try:
+        return _run(plant.killer) == pytest.ExitCode.TESTS_FAILED
+    finally:
+        for holder, attribute in holders:
+            setattr(holder, attribute, real)
+
+
+def _place(target: str) -> tuple[Any, str]:
+    module, _, path = target.partition(":")
+    owner: Any = importlib.import_module(module)
+    *classes, name = path.split(".")
+    for one in classes:
+        owner = getattr(owner, one)
+    return owner, name
+
+
+def _holders(name: str, real: Any) -> list[tuple[Any, str]]:
+    """Every module of the product that has the function under its name."""
+    modules = [module for key, module in list(sys.modules.items()) if key.split(".")[0] == "setol_ww"]
+    return [(module, name) for module in modules if vars(module).get(name) is real]
+
+
+def _run(test: str) -> int:
+    with redirect_stdout(StringIO()):
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", test]))
+
+
+def main(names: list[str]) -> int:
+    """Plant the bugs of these names (all of them without any) and print which were killed, as JSON."""
+    for module in ("setol_ww.watcher", "setol_ww.scanning.run", "setol_ww.truncation.checkpoints", "setol_ww.cli.main"):
+        importlib.import_module(module)
+    chosen = [plant for plant in PLANTS if not names or plant.name in names]
+    sys.stdout.write(json.dumps({plant.name: killed(plant) for plant in chosen}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

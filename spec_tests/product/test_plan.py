@@ -1,0 +1,174 @@
+"""The plan: ids, labels, what is asked for, and what the user says of a tensor; the same for every way of asking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import weightwatcher
+
+import setol_ww as ww
+from setol_ww.cli.main import main
+from setol_ww.weights.plan import plan
+from setol_ww.weights.selector import Selector
+from setol_ww.weights.tensors import mapping_tensors, module_tensors
+from spec_tests.quietly import quiet
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+STATE = {
+    "embed.weight": draw(40, 12),
+    "layers.0.fc1.weight": draw(30, 20, seed=1),
+    "layers.0.fc1.bias": draw(30),
+    "layers.1.fc1.weight": draw(30, 20, seed=2),
+    "layers.1.fc2.weight": draw(20, 30, seed=3),
+    "conv.weight": draw(8, 6, 3, 3, seed=4),
+    "rows[1].weight": draw(15, 10, seed=5),
+}
+
+
+def largest(matrix: np.ndarray) -> float:
+    return float(np.linalg.svd(matrix, compute_uv=False)[0] ** 2)
+
+
+def test_nested_experts_are_labelled_as_they_lie():
+    """Two axes of experts: every label is the index of its matrix."""
+    tensor = draw(2, 3, 12, 9)
+    frame = ww.analyze({"experts.w1": tensor})
+    assert frame["slice"].tolist() == [f"{i},{j}" for i in range(2) for j in range(3)]
+    for _, row in frame.iterrows():
+        place = tuple(map(int, row["slice"].split(",")))
+        assert row["lambda_max"] == pytest.approx(largest(tensor[place]), rel=1e-9)
+
+
+def test_ids_are_weightwatchers():
+    state = {name: torch.from_numpy(W).float() for name, W in STATE.items() if "conv" not in name}
+    net = torch.nn.Sequential(torch.nn.Linear(30, 20), torch.nn.ReLU(), torch.nn.Linear(20, 10))
+    for model, tensors in ((state, mapping_tensors(state)), (net, module_tensors(net))):
+        with quiet():
+            theirs = weightwatcher.WeightWatcher(model).describe()
+        ours = {job.longname: job.layer_id for job in plan(tensors) if not job.label}
+        known = dict(zip(theirs["longname"], theirs["layer_id"]))
+        assert known
+        assert {name: ours[name] for name in known} == known
+
+
+@pytest.mark.parametrize(
+    ("layers", "wanted"),
+    [
+        ("embed", ["embed"]),
+        (["layers.0.fc1", "conv"], ["layers.0.fc1", "conv"]),
+        ("layers.1.fc1.weight", ["layers.1.fc1"]),
+        ("fc1", ["layers.0.fc1", "layers.1.fc1"]),
+        ("layers.1.*", ["layers.1.fc1", "layers.1.fc2"]),
+        ("layers.?.fc2", ["layers.1.fc2"]),
+        ("rows[1]", ["rows[1]"]),
+        ("conv2d", ["conv"]),
+        (1, ["embed"]),
+        ([1, 2], ["embed", "layers.0.fc1"]),
+        ("-layers.*", ["embed", "conv", "rows[1]"]),
+        (["layers.*", "-fc2"], ["layers.0.fc1", "layers.1.fc1"]),
+        ([-1, "-conv2d"], ["layers.0.fc1", "layers.1.fc1", "layers.1.fc2", "rows[1]"]),
+        ([], ["embed", "layers.0.fc1", "layers.1.fc1", "layers.1.fc2", "conv", "rows[1]"]),
+    ],
+    ids=str,
+)
+def test_one_dialect_of_layers(layers, wanted, tmp_path):
+    """analyze, scan and truncate answer alike; what is not asked for is told as skipped."""
+    frame = ww.analyze(STATE, layers=layers)
+    assert sorted(frame["longname"]) == sorted(wanted)
+    coverage = {row["longname"]: row for row in frame.attrs["coverage"]}
+    left = {name.removesuffix(".weight") for name, row in coverage.items() if row["status"] == "skipped"}
+    assert left == {"embed", "conv", "rows[1]", *LAYERS} - set(wanted)
+    np.savez(tmp_path / "net.npz", **STATE)
+    scanned = ww.scan(tmp_path / "net.npz", layers=layers)
+    assert sorted(scanned.loc[scanned["status"] == "analyzed", "longname"]) == sorted(wanted)
+    with ww.truncated({name: W.copy() for name, W in STATE.items()}, "rank:2", layers=layers) as cuts:
+        assert sorted(cut.layer for cut in cuts) == sorted(wanted)
+
+
+LAYERS = ("layers.0.fc1", "layers.1.fc1", "layers.1.fc2")
+
+
+def test_words_of_digits_are_names_where_a_layer_is_called_so():
+    net = torch.nn.Sequential(torch.nn.Linear(30, 20), torch.nn.Linear(20, 10))
+    assert ww.analyze(net, layers="0")["longname"].tolist() == ["0"]
+    assert ww.analyze(net, layers=1)["longname"].tolist() == ["0"]
+    assert ww.analyze(STATE, layers="1")["longname"].tolist() == ["embed"]
+    assert ww.analyze(net, layers=torch.nn.Linear)["longname"].tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize("layers", ["layers.0.fcl", ["embed", "layers.0.fcl"], "-layers.0.fcl"], ids=str)
+def test_the_nearest_names_are_told(layers, tmp_path, capsys):
+    np.savez(tmp_path / "net.npz", **STATE)
+    told = r"nothing here is called '-?layers.0.fcl'. Accepted are names \(layers\.0\.fc1, "
+    for asked in (ww.analyze, lambda model, layers: ww.scan(tmp_path / "net.npz", layers=layers), ww.truncate):
+        with pytest.raises(ww.InvalidInput, match=told):
+            asked(STATE, layers=layers)
+    if isinstance(layers, str):
+        assert main(["analyze", str(tmp_path / "net.npz"), f"--layers={layers}"]) == 2
+        assert "nothing here is called" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layers", [1.5, [None], True, [""], "-", {"a": 1}.items()], ids=str)
+def test_what_layers_cannot_be(layers):
+    with pytest.raises(ww.InvalidInput, match="accepted are layer ids, names, patterns of names and types"):
+        Selector.of(layers)
+
+
+def test_everything_left_out_is_refused():
+    with pytest.raises(ww.InvalidInput, match="leaves out every layer"):
+        ww.analyze({"fc.weight": draw(20, 10)}, layers="-fc")
+
+
+def test_what_the_user_says_of_a_tensor(tmp_path):
+    """`layouts=` decides over every guess, in each way of asking; a row says that it was asked."""
+    stored = {"a.qkv.weight": draw(50, 20), "b.table": draw(30, 20, seed=1), "c.w": draw(3, 12, 9, seed=2)}
+    layouts = {"*.qkv.weight": "qkv:20,15,15", "b.table": "skip", "c.w": "kernel:1,2"}
+    np.savez(tmp_path / "net.npz", **stored)
+    scanned = ww.scan(tmp_path / "net.npz", layouts=layouts)
+    for frame in (ww.analyze(stored, layouts=layouts), scanned[scanned["status"] == "analyzed"]):
+        found = {(row["longname"], row["slice"]): row for _, row in frame.iterrows()}
+        assert set(found) == {("a.qkv", "q"), ("a.qkv", "k"), ("a.qkv", "v"), ("c.w", "")}
+        for label, rows in (("q", slice(0, 20)), ("k", slice(20, 35)), ("v", slice(35, 50))):
+            truth = largest(stored["a.qkv.weight"][rows])
+            assert found["a.qkv", label]["lambda_max"] == pytest.approx(truth, rel=1e-9)
+        assert found["c.w", ""]["rf"] == 3
+        truth = max(map(largest, stored["c.w"])) / 2
+        assert found["c.w", ""]["lambda_max"] == pytest.approx(truth, rel=1e-9)
+        assert {row["layout_from"] for row in found.values()} == {"asked"}
+    assert "layouts= says" in scanned.set_index("longname").loc["b.table", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("layouts", "said"),
+    [
+        ({"nothing": "skip"}, "no tensor here is called 'nothing'"),
+        ({"fc.weight": "spiral"}, "accepted are"),
+        ({"fc.weight": "qkv:1,2,3"}, "widths that sum to the rows or columns"),
+        ({"fc.weight": "qkv:a,b,c"}, "whole numbers"),
+        ({"fc.weight": "stack:3"}, "stack:COUNT"),
+        ({"fc.weight": "kernel:0,1"}, "kernel:ROWS,COLUMNS"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_said_of_a_tensor(layouts, said):
+    with pytest.raises(ww.InvalidInput, match=said):
+        ww.analyze({"fc.weight": draw(20, 10)}, layouts=layouts)
+
+
+def test_the_summary_has_weightwatchers_values_under_its_keys():
+    """Rows that weightwatcher does not have enter means of ours only."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv1d(64, 64, 3), torch.nn.Linear(200, 100))
+    theirs, ours = weightwatcher.WeightWatcher(net), ww.WeightWatcher(net)
+    with quiet():
+        theirs.analyze()
+        wanted = theirs.get_summary()
+    ours.analyze()
+    told = ours.get_summary()
+    for key, value in wanted.items():
+        assert told[key] == pytest.approx(value, rel=1e-9), key
