@@ -186,7 +186,10 @@ def plain_summary(table):
 
 @pytest.mark.parametrize(
     "options",
-    [{"fft": True}, {"channels": "last"}, {"fit": "nonsense"}, {"svd_method": "x"}, {"layers": [1, -2]}],
+    [
+        *[{"fft": True}, {"channels": "last"}, {"fit": "nonsense"}, {"svd_method": "x"}, {"max_N": 50}],
+        {"conv2d_fft": True, "pool": False},
+    ],
     ids=str,
 )
 def test_what_weightwatcher_cannot_do_is_refused_by_name(options):
