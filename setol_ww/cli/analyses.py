@@ -16,7 +16,7 @@ from .asking import INTERRUPTED, PATH_HELP, command, one_path, paths_of, say
 
 ANALYZE_EXAMPLE = """examples:
   setol-ww analyze model.safetensors --out layers.csv
-  setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize --out llama.setol
+  setol-ww analyze checkpoints/llama/ --layers dense -lm_head --randomize --out llama.setol
   setol-ww analyze before.pt after.pt --quiet --out - > both.csv
 """
 SCAN_EXAMPLE = """examples:
