@@ -456,7 +456,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         Examples
         --------
         >>> import numpy as np
-        >>> WeightWatcher({"fc.weight": np.diag([3.0, 2.0])}).get_ESD(layer="fc").tolist()
+        >>> WeightWatcher({"fc.weight": np.diag([3.0, 2.0])}).get_ESD(layer="fc").round(9).tolist()
         [4.0, 9.0]
         """
         asked_of = self._asked_of(model, layer, slice, params)

@@ -213,12 +213,12 @@ def test_distances_are_weightwatchers_where_it_has_the_layer(method, pool):
 def test_distances_pair_by_name_and_say_what_has_no_pair(tmp_path):
     first, second = mixed(0), mixed(1).state_dict()
     second["fc.weight"] = torch.zeros(64, 95)
-    del second["qkv.weight"]
+    del second["attention.in_proj_weight"]
     _, _, rows = ww.WeightWatcher().distances(first, dict(reversed(second.items())))
     rows = rows.set_index(["longname", "slice"])
     assert "its shape is 64 x 96, in the other model 64 x 95" in rows.loc[("fc", ""), "reason"]
-    assert "the other model has none of that name" in rows.loc[("qkv", "q"), "reason"]
-    assert rows.loc[[("fc", ""), ("qkv", "q")], "delta_W"].isna().all()
+    assert "the other model has none of that name" in rows.loc[("attention.in_proj_weight", "q"), "reason"]
+    assert rows["delta_W"].isna().sum() == 1 + 3
     gate = (first.lstm.weight_hh_l0.detach() - second["lstm.weight_hh_l0"]).numpy()[:16]
     assert rows.loc[("lstm.weight_hh_l0", "i"), "delta_W"] == pytest.approx(np.linalg.norm(gate), rel=1e-6)
 
@@ -341,20 +341,20 @@ def test_differences_to_a_base_are_paired_by_name_and_given_to_slices(tmp_path):
 def test_what_the_base_does_not_have_is_a_failed_row_without_numbers():
     state = mixed(1).state_dict()
     state["fc.weight"], state["lstm.weight_ih_l0"] = torch.zeros(64, 97), torch.zeros(64, 25)
-    del state["qkv.weight"], state["line.weight"]
+    del state["attention.in_proj_weight"], state["line.weight"]
     watcher = ww.WeightWatcher(mixed(0), base_model=state)
     table = watcher.analyze()
-    bad = table["longname"].isin(["fc", "lstm.weight_ih_l0", "qkv", "line"])
-    assert bad.sum() == 1 + 4 + 4 + 1
+    bad = table["longname"].isin(["fc", "lstm.weight_ih_l0", "attention.in_proj_weight", "line"])
+    assert bad.sum() == 1 + 4 + 3 + 1
     assert (table["status"][bad] == "failed").all()
     assert (table["status"][~bad] != "failed").all()
     numbers = ["alpha", "lambda_max", "norm", "erg_rank", "tail_alpha", "q2", "entropy"]
     assert table.loc[bad, numbers].isna().all().all()
     reasons = table.set_index(["longname", "slice"])["reason"]
-    assert "the base model has no tensor 'qkv.weight'" in reasons["qkv", "k"]
+    assert "the base model has no tensor" in reasons["attention.in_proj_weight", "k"]
     assert "its shape is 64 x 96, in the base model 64 x 97" in reasons["fc", ""]
     assert set(watcher.coverage.loc[watcher.coverage["status"] == "failed", "longname"]) == {
-        *("fc.weight", "lstm.weight_ih_l0", "qkv.weight", "line.weight")
+        *("fc.weight", "lstm.weight_ih_l0", "attention.in_proj_weight", "line.weight")
     }
     with pytest.raises(ww.InvalidInput, match="base_model with stacked=True was asked"):
         watcher.analyze(stacked=True)
