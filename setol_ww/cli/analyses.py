@@ -205,10 +205,10 @@ def _results_of(path: str, asked: argparse.Namespace) -> Any:
     if is_store(Path(path)):
         from ..results.results import open_results
 
-        told = [name for name in names() if name in vars(asked) and name != "progress"]
-        if told:
+        unserved = [name for name in names() if name in vars(asked) and name != "progress"]
+        if unserved:
             raise InvalidInput(
-                f"{', '.join(told)} was asked of the kept results {path}; accepted is what they were made with. For "
+                f"{', '.join(unserved)} was asked of the kept results {path}; accepted is what they were made with. For "
                 "another analysis give the weights"
             )
         return open_results(path)
