@@ -208,8 +208,8 @@ def _results_of(path: str, asked: argparse.Namespace) -> Any:
         unserved = [name for name in names() if name in vars(asked) and name != "progress"]
         if unserved:
             raise InvalidInput(
-                f"{', '.join(unserved)} was asked of the kept results {path}; accepted is what they were made with. For "
-                "another analysis give the weights"
+                f"{', '.join(unserved)} was asked of the kept results {path}; accepted is what they were made with. "
+                "For another analysis give the weights"
             )
         return open_results(path)
     from ..watcher import examine
