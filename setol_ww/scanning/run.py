@@ -151,7 +151,7 @@ def scan(
         raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
     about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
-        store.forget_given_up()
+        store.forget(record.position for record in store.records() if may_pass(record))
         _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()
         if target is not None and not is_store(target):
