@@ -36,7 +36,7 @@ from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import FORM, Asked, load_libraries, one_blas_thread
+from .row import FORM, Asked, load_libraries, may_pass, one_blas_thread
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
