@@ -16,7 +16,7 @@ from .asking import INTERRUPTED, PATH_HELP, command, one_path, paths_of, say
 
 ANALYZE_EXAMPLE = """examples:
   setol-ww analyze model.safetensors --out layers.csv
-  setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize --out llama.setol
+  setol-ww analyze checkpoints/llama/ --layers dense -lm_head --randomize --out llama.setol
   setol-ww analyze before.pt after.pt --quiet --out - > both.csv
 """
 SCAN_EXAMPLE = """examples:
@@ -205,6 +205,12 @@ def _results_of(path: str, asked: argparse.Namespace) -> Any:
     if is_store(Path(path)):
         from ..results.results import open_results
 
+        unserved = [name for name in names() if name in vars(asked) and name != "progress"]
+        if unserved:
+            raise InvalidInput(
+                f"{', '.join(unserved)} was asked of the kept results {path}; accepted is what they were made with. "
+                "For another analysis give the weights"
+            )
         return open_results(path)
     from ..watcher import examine
 

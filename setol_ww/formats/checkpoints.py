@@ -160,10 +160,12 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
         header.shape,
         header.dtype,
         read,
-        unfit=header.unfit or why_unfit(header.name, header.shape, header.dtype, reader.headers),
+        unfit=header.unfit or why_unfit(header.name, header.shape, header.values or header.dtype, reader.headers),
         same_as=header.same_as,
         file=reader.path,
         load_part=read,
+        facts=header.facts,
+        remark=header.remark,
     )
 
 

@@ -6,6 +6,7 @@ keeps deleted files on disk, and any number of files can be known at once.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from typing import Any, Protocol
 from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
 from .blocks import forget_inflated
-from .fingerprint import Fingerprint, fingerprint_of
-from .handle import Handle, reading
+from .fingerprint import Fingerprint, fingerprint_of, sampled
+from .handle import Handle, identity_of, reading
 from .registry import format_of, refuse_unknown
 from .state import named_tensors
 from .stored import REPEATED, Header, Stored
@@ -58,8 +59,9 @@ class FileReader:
         self.path = path
         self._lock = threading.Lock()
         with reading(path), Handle(path) as handle:
-            self._tensors, self._headers, self.fingerprint = _opened(handle)
+            self._tensors, self._headers, self.fingerprint, beside = _opened(handle)
             self._identity: tuple[int, ...] = handle.identity
+            self._beside = {file: identity_of(os.stat(file)) for file in beside}
             if not handle.same():
                 raise _changed(path)
 
@@ -87,7 +89,8 @@ class FileReader:
     def is_current(self) -> bool:
         """True while the path leads to the file that was opened, by inode, size and times."""
         with reading(self.path), Handle(self.path) as handle:
-            return handle.identity == self._identity
+            beside = all(identity_of(os.stat(file)) == identity for file, identity in self._beside.items())
+            return beside and handle.identity == self._identity
 
     def refuse_changed(self, handle: Handle) -> None:
         """`ChangedCheckpoint` unless an open file is the one known here, or the same in every place looked at."""
@@ -97,7 +100,7 @@ class FileReader:
             if handle.identity == self._identity:
                 return
             try:
-                _, _, found = _opened(handle)
+                _, _, found, _ = _opened(handle)
             except (InvalidInput, UnreadableCheckpoint) as error:
                 raise _changed(self.path) from error
             if found != self.fingerprint:
@@ -117,11 +120,12 @@ def _changed(path: Path) -> ChangedCheckpoint:
     )
 
 
-def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint]:
+def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint, tuple[Path, ...]]:
     with reading(handle.path):
         contents: Contents = format_of(handle).open(handle)
         tensors = named_tensors(contents, handle)
-        return tensors, _headers(tensors), fingerprint_of(handle, tensors, contents.structure)
+        structure = contents.structure + b"".join(map(sampled, contents.beside))
+        return tensors, _headers(tensors), fingerprint_of(handle, tensors, structure), contents.beside
 
 
 def _headers(tensors: Mapping[str, Stored]) -> dict[str, Header]:
@@ -134,7 +138,8 @@ def _headers(tensors: Mapping[str, Stored]) -> dict[str, Header]:
             start, stop = tensor.span()
             unfit = REPEATED if tensor.n_elements > stop - start else ""
         shape = tensor.shape if tensor.declared is None else tensor.declared
-        headers[name] = Header(name, shape, tensor.dtype, unfit, "" if same_as == name else same_as)
+        same_as = "" if same_as == name else same_as
+        headers[name] = Header(name, shape, tensor.dtype, unfit, same_as, tensor.values, tensor.facts, tensor.remark)
     return headers
 
 

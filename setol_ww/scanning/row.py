@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,14 +54,19 @@ def work(job: Job, asked: Asked) -> LayerRecord:
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
         return replace(record, status="skipped")
-    if needs_torch(Path(job.file)):
-        # The import that a worker begins with is not the time of its first layer.
-        importlib.import_module("torch")
+    # The import that a worker begins with is not the time of its first layer.
+    load_libraries([job])
     started = time.perf_counter()
     with one_blas_thread():
         record, reason = _filled(record, job, asked)
     status = "failed" if reason else "analyzed"
     return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
+
+
+def load_libraries(jobs: Iterable[Job]) -> None:
+    """Import what reads the weights of these jobs."""
+    if any(needs_torch(Path(file)) for file in {job.file for job in jobs if not job.skipped}):
+        importlib.import_module("torch")
 
 
 def given_up(job: Job, reason: str) -> LayerRecord:

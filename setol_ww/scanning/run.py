@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import FORM, Asked
+from .row import FORM, Asked, load_libraries, one_blas_thread
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -168,8 +168,15 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy) if make is not None and heavy else None
+    if pool is None:
+        # Every library of threads is there before they are limited, once for all layers.
+        load_libraries(left.values())
     try:
-        with _bar(jobs, there, pool.size() if pool else 1, asked.options.progress) as advance:
+        workers = pool.size() if pool else 1
+        with (
+            one_blas_thread() if pool is None else nullcontext(),
+            _bar(jobs, there, workers, asked.options.progress) as advance,
+        ):
             for done in finished(list(left.values()), asked, pool):
                 store.add(done)
                 advance(left[done.position], done.seconds)

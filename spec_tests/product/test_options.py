@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import setol_ww as ww
@@ -83,7 +85,7 @@ def test_flags_of_every_option():
         *["--layout", "*.qkv=qkv:1,2", "--layout", "a=b=skip"],
     ]
     assert from_flags(parser.parse_args(told)) == Options(
-        **{"layers": ["fc*", -3], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
+        **{"layers": ["fc*", "-3"], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
         **{"farms": True, "device": "cuda", "n_jobs": -1, "progress": False},
         layouts={"*.qkv": "qkv:1,2", "a=b": "skip"},
     )
@@ -103,6 +105,40 @@ def test_some_flags_only_and_documentation_of_each():
     assert max(map(len, text.split("\n"))) <= 120
     with pytest.raises(ww.InvalidInput, match="the option 'colour' was asked"):
         parameters("colour")
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        (["PATH", "--layers", "-fc*"], ["7", "conv"]),
+        (["--layers", "dense", "-fc2", "PATH"], ["7", "fc1"]),
+        (["--layers", "-fc1", "-fc2", "-conv", "PATH"], ["7"]),
+        (["PATH", "--layers=-dense"], ["conv"]),
+        (["--layers", "conv*", "--", "PATH"], ["conv"]),
+        # The layer called 7, as in Python; no layer is called 2.
+        (["PATH", "--layers", "7"], ["7"]),
+        (["PATH", "--layers", "-7", "-2"], ["fc1", "fc2"]),
+    ],
+)
+def test_the_command_line_speaks_the_dialect_of_layers(tmp_path, capsys, told, names):
+    rng = np.random.default_rng(0)
+    weights = {f"{name}.weight": rng.normal(size=(12, 8)) for name in ("7", "conv", "fc1", "fc2")}
+    weights["conv.weight"] = rng.normal(size=(6, 4, 3, 3))
+    path = str(tmp_path / "net.npz")
+    np.savez(path, **weights)
+    words = ["analyze", "--quiet", "--out", "-", *(path if word == "PATH" else word for word in told)]
+    assert main(words) == 0
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"longname": str})
+    assert sorted(frame["longname"]) == names
+    asked = [word.removeprefix("--layers=") for word in told if word not in ("PATH", "--", "--layers")]
+    assert sorted(ww.analyze(path, layers=asked, progress=False)["longname"]) == names
+
+
+@pytest.mark.parametrize("rest", [[], ["--quiet"]])
+def test_layers_without_a_word_is_refused(tmp_path, capsys, rest):
+    with pytest.raises(SystemExit, match="2"):
+        main(["analyze", str(tmp_path), "--layers", *rest])
+    assert "--layers: expected at least one argument" in capsys.readouterr().err
 
 
 # Every option in every way.
@@ -209,3 +245,12 @@ def test_a_store_of_other_options_is_not_gone_on_with(name, checkpoint, tmp_path
 def test_a_word_that_is_none_is_refused_in_every_way(way, name, value, checkpoint):
     with pytest.raises(ww.InvalidInput, match=f"{name}=.* was asked"):
         way(checkpoint, **{name: value})
+
+
+def test_a_summary_of_kept_results_refuses_what_it_cannot_serve(tmp_path, capsys):
+    path = str(tmp_path / "a.setol")
+    ww.examine({"fc.weight": np.random.default_rng(0).normal(size=(30, 20))}, progress=False).save(path)
+    assert main(["summary", path, "--quiet"]) == 0
+    for told, name in ((["--randomize"], "randomize"), (["--layers", "fc"], "layers"), (["--seed", "0"], "seed")):
+        assert main(["summary", path, *told]) == 2
+        assert f"{name} was asked of the kept results" in capsys.readouterr().err
