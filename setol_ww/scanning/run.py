@@ -152,6 +152,7 @@ def scan(
     about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget_given_up()
+        store.count_layers_anew({job.position: job.layer_id for job in mine})
         _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()
         if target is not None and not is_store(target):
