@@ -23,7 +23,7 @@ from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
-from ..results.record import FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
+from ..results.record import FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
 from ..spectrum.windows import fit_submatrices
@@ -33,6 +33,7 @@ from ..weights.plan import Job
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
 ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
+NOT_LOADED = "not loaded"
 
 
 FORM = TableForm(before=(*IDENTITY, *FIT, *NORMS), after=(*VERDICT, *ADDED))
@@ -69,6 +70,12 @@ def load_libraries(jobs: Iterable[Job]) -> None:
         importlib.import_module("torch")
 
 
+def may_pass(record: LayerRecord) -> bool:
+    """True for a record that says nothing about the weights: its worker died, its file was away, memory was short."""
+    causes = (f": {NOT_LOADED}, ", "MemoryError")
+    return record.gave_up or (record.status == FAILED and any(cause in record.reason for cause in causes))
+
+
 def given_up(job: Job, reason: str) -> LayerRecord:
     """The record of a layer that killed its workers."""
     reason = f"layer {job.title}: {reason}"
@@ -77,7 +84,7 @@ def given_up(job: Job, reason: str) -> LayerRecord:
 
 def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
     """The record with its spectrum and what is computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints))
+    read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
         return record, read.reason
     matrices, scale = read.value

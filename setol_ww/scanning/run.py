@@ -36,7 +36,7 @@ from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import FORM, Asked, load_libraries, one_blas_thread
+from .row import FORM, Asked, load_libraries, may_pass, one_blas_thread
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -151,7 +151,7 @@ def scan(
         raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
     about, notes = {**_about(path, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
-        store.forget_given_up()
+        store.forget(record.position for record in store.records() if may_pass(record))
         store.count_layers_anew({job.position: job.layer_id for job in mine})
         _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()

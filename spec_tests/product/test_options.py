@@ -82,12 +82,12 @@ def test_flags_of_every_option():
     told = [
         *["--layers", "fc*", "--layers", "-3", "--randomize", "--seed", "4", "--no-detX", "--no-quality"],
         *["--uncertainty", "20", "--farms", "--device", "cuda", "--jobs", "-1", "--quiet"],
-        *["--layout", "*.qkv=qkv:1,2", "--layout", "a=b=skip"],
+        *["--layout", "*.qkv=qkv:1,2", "--layout", "c=rows:a=1,b=2"],
     ]
     assert from_flags(parser.parse_args(told)) == Options(
         **{"layers": ["fc*", "-3"], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
         **{"farms": True, "device": "cuda", "n_jobs": -1, "progress": False},
-        layouts={"*.qkv": "qkv:1,2", "a=b": "skip"},
+        layouts={"*.qkv": "qkv:1,2", "c": "rows:a=1,b=2"},
     )
     with pytest.raises(ww.InvalidInput, match="--layout 'a' was asked; accepted is PATTERN=WHAT"):
         from_flags(parser.parse_args(["--layout", "a"]))
