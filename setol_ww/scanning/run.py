@@ -158,6 +158,7 @@ def scan(
     )
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget(record.position for record in store.records() if may_pass(record))
+        store.count_layers_anew({job.position: job.layer_id for job in mine})
         _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()
         if target is not None and not is_store(target):
