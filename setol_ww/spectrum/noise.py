@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -16,10 +16,12 @@ import scipy.optimize
 
 from ..core.arrays import FloatArray
 from ..theory.laws.edge import cumulant_factor, quick_tracy_widom_sf, tracy_widom_sf
-from ..theory.laws.uneven_noise import UnevenNoise
+from ..theory.laws.uneven_noise import NODES, UnevenNoise
 from .strengths import Strengths
 
 ANGLES = np.linspace(0, np.pi / 2, 2049)
+# Points of a law that only a first guess is taken from.
+FEW_NODES = 12
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Noise:
     M: float
     slices: int = 1
     strengths: Strengths | None = field(default=None, repr=False)
+    nodes: int = NODES
 
     @property
     def q(self) -> float:
@@ -48,14 +51,18 @@ class Noise:
         """The same noise on other sides."""
         return Noise(N, M, self.slices, self.strengths)
 
+    def roughly(self) -> Noise:
+        """The same with a law of few points: for a first guess."""
+        return replace(self, nodes=FEW_NODES)
+
     def law(self, q: float) -> UnevenNoise:
         """Of one slice of mean strength, at this ratio of the sides."""
         assert self.strengths is not None
         row, column = self.strengths.row, self.strengths.column
         return (
-            UnevenNoise(row, column, q)
+            UnevenNoise(row, column, q, self.nodes)
             if self.strengths.rows >= self.strengths.columns
-            else UnevenNoise(column, row, q)
+            else UnevenNoise(column, row, q, self.nodes)
         )
 
     @cached_property

@@ -29,8 +29,10 @@ from .base import Law
 TOLERANCE = 1e-14
 # Share of the upper edge below which a law without a lower edge is followed by its root.
 HARD_EDGE = 1e-7
-# Points of the density (twice), and strengths that it is computed from: the edges use all that are given.
-NODES, LARGEST_PROFILE = 64, 64
+# Newton's steps to the upper edge, and how near the last one has to be: x(s) is flat there.
+NEWTON, CLOSE = 100, 1e-9
+# Points of the density (twice), and strengths that it is computed from.
+NODES = 64
 # The resolvent is followed from the one height above the axis (in upper edges) down to the other (in x), by at most
 # this factor at once; on the way roots need not be exact.
 START, END, STEP = 2.0, 1e-6, 10.0
@@ -47,6 +49,8 @@ class UnevenNoise(Law):
         Strengths of rows and columns, all of them or equally likely quantiles; not negative. Some are positive.
     q : float, optional
         M / N; the ratio of the numbers of strengths when left out.
+    nodes : int
+        Points of the density (twice) and strengths that it is computed from; the edges use all that are given.
 
     Examples
     --------
@@ -60,6 +64,7 @@ class UnevenNoise(Law):
     d: FloatArray = field(repr=False)
     e: FloatArray = field(repr=False)
     q: float = math.nan
+    nodes: int = NODES
 
     lacks = {  # noqa: RUF012 read only
         "r_transform": "it has no closed form where strengths differ",
@@ -105,20 +110,17 @@ class UnevenNoise(Law):
 
     @cached_property
     def _upper(self) -> tuple[float, float, float]:
-        def slope(log_s: float) -> float:
+        """s, a and b at the upper edge: the one root of a slope that rises, by Newton's steps."""
+        log_s = math.log(self.q) / 2
+        for _ in range(NEWTON):
             s = math.exp(log_s)
-            return 1 - 1 / _gain(_root(self.e, s / self.q) * self.e) - 1 / _gain(_root(self.d, s) * self.d)
-
-        middle = math.log(self.q) / 2
-        low, high = middle, middle
-        while slope(low) > 0:
-            low -= 1.0
-        while slope(high) < 0:
-            high += 1.0
-        if low < high:
-            middle = float(scipy.optimize.brentq(slope, low, high, xtol=1e-13, rtol=1e-13))
-        s = math.exp(middle)
-        return s, _root(self.e, s / self.q), _root(self.d, s)
+            a, b = _root(self.e, s / self.q), _root(self.d, s)
+            slope = 1 - 1 / _gain(a * self.e) - 1 / _gain(b * self.d)
+            step = max(-1.0, min(1.0, -slope / (_bend(a * self.e) + _bend(b * self.d))))
+            if abs(step) < CLOSE:
+                return s, a, b
+            log_s += step
+        raise RuntimeError(f"the upper edge of {self!r} was not found in {NEWTON} steps")
 
     @cached_property
     def lower(self) -> float:
@@ -172,10 +174,10 @@ class UnevenNoise(Law):
         lower, upper = self.support
         weakest = [side[side > 0][0] / side.mean() for side in (self.d, self.e)]
         lowest = max(lower, HARD_EDGE * upper * min(weakest))
-        shares = np.sin(np.linspace(0, np.pi / 2, NODES)) ** 2
+        shares = np.sin(np.linspace(0, np.pi / 2, self.nodes)) ** 2
         x = np.unique(np.concatenate([lowest + (upper - lowest) * shares, lowest * (upper / lowest) ** shares]))
         x = x[(x > lowest) & (x < upper)]
-        s = descend(x, compressed(self.d, LARGEST_PROFILE), compressed(self.e, LARGEST_PROFILE), self.q)
+        s = descend(x, compressed(self.d, self.nodes), compressed(self.e, self.nodes), self.q)
         density = np.maximum(-s.imag, 0) / (math.pi * self.q * x)
         x = np.concatenate([[lowest], x, [upper]])
         # At a hard edge the density diverges as x^(-1/2).
