@@ -16,7 +16,7 @@ import scipy.optimize
 
 from ..core.arrays import FloatArray
 from ..theory.laws.edge import cumulant_factor, quick_tracy_widom_sf, tracy_widom_sf
-from ..theory.laws.uneven_noise import NODES, UnevenNoise
+from ..theory.laws.uneven_noise import NODES, UnevenNoise, compressed
 from .strengths import Strengths
 
 ANGLES = np.linspace(0, np.pi / 2, 2049)
@@ -52,13 +52,15 @@ class Noise:
         return Noise(N, M, self.slices, self.strengths)
 
     def roughly(self) -> Noise:
-        """The same with a law of few points: for a first guess."""
+        """The same with a law of few points and few strengths: for a first guess."""
         return replace(self, nodes=FEW_NODES)
 
     def law(self, q: float) -> UnevenNoise:
         """Of one slice of mean strength, at this ratio of the sides."""
         assert self.strengths is not None
         row, column = self.strengths.row, self.strengths.column
+        if self.nodes < NODES:
+            row, column = compressed(row, NODES), compressed(column, NODES)
         return (
             UnevenNoise(row, column, q, self.nodes)
             if self.strengths.rows >= self.strengths.columns
