@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import InvalidInput
-from . import gguf_file, numpy_file, safetensors_file, torch_legacy, torch_zip
+from . import gguf_file, numpy_file, pt2_file, safetensors_file, torch_legacy, torch_zip
 from .base import Format
 from .handle import Handle
 
@@ -14,6 +14,8 @@ FORMATS: tuple[Format, ...] = (
     safetensors_file.FORMAT,
     torch_zip.FORMAT,
     torch_legacy.FORMAT,
+    torch_zip.SCRIPT,
+    pt2_file.FORMAT,
     numpy_file.NPZ,
     numpy_file.NPY,
     gguf_file.FORMAT,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import setol_ww as ww
 from setol_ww.formats.checkpoints import checkpoint_tensors
@@ -142,3 +144,126 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gguf", None)
     with pytest.raises(ww.InvalidInput, match=r"reading \.gguf needs: pip install 'setol-ww\[gguf\]'"):
         ww.scan(path)
+
+
+# torch's programs.
+
+
+class Net(nn.Module):
+    """Kernels, tied and nested layers, buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(6, 9, 5)
+        self.fc = nn.Linear(9, 7)
+        self.tied = self.fc
+        self.norm = nn.BatchNorm2d(9)
+        self.layers = nn.ModuleList([nn.Linear(7, 7), nn.Linear(7, 9)])
+        self.register_buffer("mask", torch.ones(4, 4))
+
+    def forward(self, x):
+        x = self.fc(self.norm(self.conv(x)).mean((2, 3)))
+        for layer in self.layers:
+            x = layer(x)
+        return self.tied(x)
+
+
+# torch says that TorchScript is no longer recommended; its files stay.
+scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
+def script(net: nn.Module, path: Path) -> None:
+    torch.jit.script(net).save(path)
+
+
+def trace(net: nn.Module, path: Path) -> None:
+    torch.jit.trace(net, torch.zeros(2, 6, 8, 8)).save(path)
+
+
+def export(net: nn.Module, path: Path) -> None:
+    torch.export.save(torch.export.export(net, (torch.zeros(2, 6, 8, 8),)), path)
+
+
+@scripted
+@pytest.mark.parametrize(("write", "ending"), [(script, ".pt"), (trace, ".torchscript"), (export, ".pt2")])
+def test_programs_have_the_tensors_and_rows_of_their_modules(tmp_path, write, ending):
+    torch.manual_seed(0)
+    net = Net().eval()
+    path = tmp_path / f"net{ending}"
+    write(net, path)
+    truth, found = net.state_dict(), values(path)
+    assert set(found) == set(truth)
+    for name, value in truth.items():
+        np.testing.assert_array_equal(found[name], value.numpy(), err_msg=name)
+    matrices = {name.removesuffix(".weight"): truth[name].numpy() for name in ("fc.weight", "layers.1.weight")}
+    assert_rows(path, matrices | {"layers.0": truth["layers.0.weight"].numpy()})
+    from_module, from_file = ww.analyze(net).set_index("longname"), ww.analyze(path).set_index("longname")
+    assert sorted(from_file.index) == sorted(from_module.index)
+    assert from_file.loc["conv", "lambda_max"] == pytest.approx(from_module.loc["conv", "lambda_max"], rel=1e-6)
+    assert ww.scan(path).set_index("longname").loc["conv", "layout"] == "conv2d 25 slices"
+
+
+@scripted
+def test_frozen_programs_have_weights_without_names(tmp_path):
+    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5)).eval()
+    torch.jit.freeze(torch.jit.script(net)).save(tmp_path / "net.pt")
+    found = {one.shape: np.asarray(one.read()) for one in checkpoint_tensors(tmp_path / "net.pt")}
+    for weight in (net[0].weight, net[2].weight):
+        np.testing.assert_array_equal(found[tuple(weight.shape)], weight.detach().numpy())
+
+
+@scripted
+def test_code_in_programs_is_not_run(tmp_path):
+    script(Net(), tmp_path / "net.pt")
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "net.pt") as old, zipfile.ZipFile(tmp_path / "other.pt", "w") as new:
+        for member in old.namelist():
+            content = b"raise SystemExit" if member.endswith(".py") else old.read(member)
+            new.writestr(member, content)
+    assert values(tmp_path / "other.pt").keys() == values(tmp_path / "net.pt").keys()
+
+
+@scripted
+@pytest.mark.parametrize("write", [script, export])
+def test_damaged_programs_are_refused(tmp_path, write):
+    path = tmp_path / ("net.pt2" if write is export else "net.pt")
+    write(nn.Sequential(nn.Conv2d(6, 3, 1)), path)
+    assert_damage_is_named(path)
+
+
+# Checkpoints of training scripts.
+
+
+def state(seed: int) -> dict[str, torch.Tensor]:
+    return {"fc.weight": torch.randn(8, 6, generator=torch.Generator().manual_seed(seed)), "fc.bias": torch.zeros(8)}
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ({"model": state(1), "optimizer": {"state": {0: {"exp_avg": torch.ones(8, 6)}}}}, ["fc.weight", "fc.bias"]),
+        ({"net": state(1), "epoch": 3}, ["fc.weight", "fc.bias"]),
+        ({"params_ema": state(1)}, ["fc.weight", "fc.bias"]),
+        ({"ema": state(1), "step": torch.tensor(3)}, ["fc.weight", "fc.bias"]),
+        (
+            {"student": state(1), "teacher": state(2)},
+            ["student.fc.weight", "student.fc.bias", "teacher.fc.weight", "teacher.fc.bias"],
+        ),
+        ({"encoder": state(1), "optim_g": state(2)}, ["encoder.fc.weight", "encoder.fc.bias"]),
+        ({"state_dict": {"model.fc.weight": torch.ones(3, 2)}, "callbacks": {}}, ["model.fc.weight"]),
+        ([torch.ones(3, 2), torch.ones(2)], ["0", "1"]),
+        ({"layers": [torch.ones(3, 2), torch.ones(4, 2)]}, ["layers.0", "layers.1"]),
+    ],
+)
+def test_usual_nestings(tmp_path, content, names):
+    torch.save(content, tmp_path / "last.ckpt")
+    assert list(values(tmp_path / "last.ckpt")) == names
+
+
+def test_the_model_that_is_read_is_named_where_there_are_several(tmp_path):
+    torch.save({"params": state(1), "params_ema": state(2)}, tmp_path / "net.pth")
+    assert_rows(tmp_path / "net.pth", {"fc": state(1)["fc.weight"].numpy()})
+    reason = ww.scan(tmp_path / "net.pth")["reason"][0]
+    assert "read from 'params'" in reason
+    assert "'params_ema'" in reason
