@@ -56,7 +56,7 @@ def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
     """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
     if hasattr(loaded, "shape"):
         loaded = {"matrix.weight": loaded}
-    if isinstance(loaded, (list, tuple)):
+    if isinstance(loaded, (list, tuple)) and any(map(_is_tensor, loaded)):
         loaded = dict(enumerate(loaded))
     mapping = as_mapping(loaded)
     if mapping is None:

@@ -267,3 +267,85 @@ def test_the_model_that_is_read_is_named_where_there_are_several(tmp_path):
     reason = ww.scan(tmp_path / "net.pth")["reason"][0]
     assert "read from 'params'" in reason
     assert "'params_ema'" in reason
+
+
+# torch.distributed.checkpoint.
+
+single = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+
+
+def cut_apart(folder: Path, tensor: torch.Tensor, rows: int, columns: int) -> None:
+    """A folder as ranks write it that hold one block each, by torch's own classes."""
+    import pickle
+
+    from torch.distributed.checkpoint import metadata as kinds
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+
+    chunks, storage = [], {}
+    for top in range(0, tensor.shape[0], rows):
+        for left in range(0, tensor.shape[1], columns):
+            part = tensor[top : top + rows, left : left + columns].clone()
+            at, file = torch.Size((top, left)), folder / f"__{top}_{left}.distcp"
+            with file.open("wb") as stream:
+                stream.write(b"x" * left)
+                torch.save(part, stream)
+            index = kinds.MetadataIndex("fc.weight", at, len(chunks))
+            storage[index] = _StorageInfo(file.name, left, file.stat().st_size - left)
+            chunks.append(kinds.ChunkStorageMetadata(at, part.shape))
+    known = kinds.TensorStorageMetadata(kinds.TensorProperties(tensor.dtype), tensor.shape, chunks)
+    (folder / ".metadata").write_bytes(pickle.dumps(kinds.Metadata({"fc.weight": known}, None, storage)))
+
+
+@single
+def test_distributed_checkpoints_as_torch_writes_them(tmp_path):
+    import torch.distributed.checkpoint as dcp
+
+    content = {"model": state(1) | {"half": torch.randn(3, 3).bfloat16()}, "step": 3, "optim": {"m": torch.ones(8, 6)}}
+    dcp.save(content, checkpoint_id=tmp_path / "one")
+    found = {one.name: one.read() for one in checkpoint_tensors(tmp_path / "one")}
+    assert list(found) == ["fc.weight", "fc.bias", "half"]
+    assert all(torch.equal(found[name], content["model"][name]) for name in found)
+    assert_rows(tmp_path / "one", {"fc": state(1)["fc.weight"].numpy()})
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(10, 24), (40, 5), (7, 9), (40, 24)])
+def test_distributed_tensors_are_read_from_their_parts(tmp_path, rows, columns):
+    whole = torch.randn(40, 24, generator=torch.Generator().manual_seed(3))
+    cut_apart(tmp_path, whole, rows, columns)
+    (tensor,) = checkpoint_tensors(tmp_path)
+    assert torch.equal(tensor.read(), whole)
+    for index in ((slice(3, 21),), (slice(1, 40, 3), slice(2, 23, 4)), (8,), (slice(None), 11), (39, 23)):
+        assert torch.equal(tensor.read(index), whole[index]), index
+    assert_rows(tmp_path, {"fc": whole.numpy()})
+    next(tmp_path.glob("*.distcp")).unlink()
+    with pytest.raises(ww.UnreadableCheckpoint, match="missing"):
+        ww.scan(tmp_path)
+
+
+def test_distributed_metadata_that_leads_elsewhere_or_runs_code_is_refused(tmp_path):
+    import pickle
+
+    cut_apart(tmp_path, torch.randn(8, 6), 8, 6)
+    good = (tmp_path / ".metadata").read_bytes()
+    (tmp_path / ".metadata").write_bytes(good.replace(b"__0_0.distcp", b"../../o.dist"))
+    with pytest.raises(ww.UnreadableCheckpoint, match="accepted are files beside it"):
+        checkpoint_tensors(tmp_path)
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(print))
+    with pytest.raises(ww.UnreadableCheckpoint, match="no metadata"):
+        checkpoint_tensors(tmp_path)
+    (tmp_path / ".metadata").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(ww.UnreadableCheckpoint, match="it would call"):
+        checkpoint_tensors(tmp_path)
+    (tmp_path / ".metadata").unlink()
+    with pytest.raises(ww.UnreadableCheckpoint, match="distcp"):
+        checkpoint_tensors(tmp_path)
+
+
+def test_a_distributed_part_that_changed_is_noticed(tmp_path):
+    cut_apart(tmp_path, torch.randn(8, 6), 8, 6)
+    (tensor,) = checkpoint_tensors(tmp_path)
+    content = bytearray((tmp_path / "__0_0.distcp").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "__0_0.distcp").write_bytes(bytes(content))
+    with pytest.raises(ww.UnreadableCheckpoint):
+        tensor.read()
