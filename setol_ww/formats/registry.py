@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import InvalidInput
-from . import gguf_file, numpy_file, pt2_file, safetensors_file, torch_distributed, torch_legacy, torch_zip
+from . import (
+    gguf_file,
+    keras_file,
+    numpy_file,
+    onnx_file,
+    pt2_file,
+    safetensors_file,
+    torch_distributed,
+    torch_legacy,
+    torch_zip,
+)
 from .base import Format
 from .handle import Handle
 
@@ -20,6 +30,9 @@ FORMATS: tuple[Format, ...] = (
     numpy_file.NPZ,
     numpy_file.NPY,
     gguf_file.FORMAT,
+    onnx_file.FORMAT,
+    keras_file.KERAS,
+    keras_file.H5,
 )
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024

@@ -349,3 +349,173 @@ def test_a_distributed_part_that_changed_is_noticed(tmp_path):
     (tmp_path / "__0_0.distcp").write_bytes(bytes(content))
     with pytest.raises(ww.UnreadableCheckpoint):
         tensor.read()
+
+
+# ONNX.
+
+onnx = pytest.importorskip("onnx", reason="the extra setol-ww[onnx] is not installed")
+
+
+def onnx_file(path: Path, outside: bool = False, typed: bool = False) -> dict[str, np.ndarray]:
+    """A graph with a grouped kernel, a MatMul whose weight lost its name, and a Gemm."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(7)
+    truth = {
+        "conv.weight": rng.normal(size=(8, 3, 5, 3)).astype(np.float32),
+        "onnx::MatMul_12": rng.normal(size=(30, 20)).astype(np.float32),
+        "out.weight": rng.normal(size=(12, 20)).astype(np.float16),
+    }
+    if typed:
+        half = [int(one) for one in truth["out.weight"].view(np.uint16).reshape(-1)]
+        initialisers = [
+            helper.make_tensor(name, TensorProto.FLOAT, value.shape, value.reshape(-1).tolist())
+            for name, value in truth.items()
+            if name != "out.weight"
+        ]
+        message = TensorProto(name="out.weight", data_type=TensorProto.FLOAT16, dims=(12, 20), int32_data=half)
+        initialisers.append(message)
+    else:
+        initialisers = [numpy_helper.from_array(value, name) for name, value in truth.items()]
+    nodes = [
+        helper.make_node("Conv", ["x", "conv.weight"], ["a"], name="/conv/Conv", group=2),
+        helper.make_node("MatMul", ["a", "onnx::MatMul_12"], ["b"], name="/block/fc/MatMul"),
+        helper.make_node("Gemm", ["b", "out.weight"], ["c"], name="/out/Gemm", transB=1),
+    ]
+    graph = helper.make_graph(nodes, "g", [], [], initialisers)
+    onnx.save_model(
+        helper.make_model(graph), path, save_as_external_data=outside, location="weights.data", size_threshold=0
+    )
+    return truth
+
+
+@pytest.mark.parametrize("how", ["inside", "outside", "typed"])
+def test_onnx_initialisers(tmp_path, how):
+    truth = onnx_file(tmp_path / "m.onnx", how == "outside", how == "typed")
+    truth["block.fc.weight"] = truth.pop("onnx::MatMul_12")
+    found = values(tmp_path / "m.onnx")
+    assert set(found) == set(truth)
+    for name, value in truth.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    (tensor,) = [one for one in checkpoint_tensors(tmp_path / "m.onnx") if one.name == "block.fc.weight"]
+    index = (slice(2, 9, 3), slice(4, 11))
+    np.testing.assert_array_equal(np.asarray(tensor.read(index)), truth["block.fc.weight"][index])
+    assert_rows(
+        tmp_path / "m.onnx", {name[:-7]: truth[name].astype(float) for name in ("block.fc.weight", "out.weight")}
+    )
+    conv = ww.scan(tmp_path / "m.onnx").set_index("longname").loc["conv"]
+    assert (conv["layout_from"], sorted((conv["M"], conv["N"]))) == ("module", [3, 8])
+    assert "2 blocks of 4 x 3" in conv["reason"]
+
+
+@pytest.mark.parametrize("location", ["../weights.data", "/etc/hostname", "a/../../b", ""])
+def test_onnx_files_that_lead_elsewhere_are_refused(tmp_path, location):
+    (tmp_path / "in").mkdir()
+    onnx_file(tmp_path / "in" / "m.onnx", outside=True)
+    model = onnx.load(tmp_path / "in" / "m.onnx", load_external_data=False)
+    for entry in model.graph.initializer[1].external_data:
+        entry.value = location if entry.key == "location" else entry.value
+    (tmp_path / "in" / "m.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "weights.data").write_bytes((tmp_path / "in" / "weights.data").read_bytes())
+    with pytest.raises(ww.UnreadableCheckpoint, match="accepted are files beside it"):
+        checkpoint_tensors(tmp_path / "in" / "m.onnx")
+
+
+def test_onnx_damage(tmp_path):
+    onnx_file(tmp_path / "m.onnx")
+    assert_damage_is_named(tmp_path / "m.onnx")
+    onnx_file(tmp_path / "o.onnx", outside=True)
+    (tmp_path / "weights.data").write_bytes(b"short")
+    with pytest.raises(ww.UnreadableCheckpoint, match="shorter"):
+        ww.scan(tmp_path / "o.onnx")
+
+
+# Keras.
+
+h5py = pytest.importorskip("h5py", reason="the extra setol-ww[keras] is not installed")
+
+
+def keras_truth() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(9)
+    shapes = {"stem.kernel": (3, 5, 6, 9), "line.kernel": (4, 7, 11), "head.kernel": (20, 12), "head.bias": (12,)}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+KERAS_PATHS = {
+    "stem.kernel": "layers/conv2d/vars/0",
+    "line.kernel": "layers/conv1d/vars/0",
+    "head.kernel": "layers/dense_1/vars/0",
+    "head.bias": "layers/dense_1/vars/1",
+}
+KERAS_CLASSES = {"stem": "Conv2D", "line": "Conv1D", "head": "Dense"}
+
+
+def keras_config() -> str:
+    import json
+
+    layers = [{"class_name": kind, "config": {"name": name}} for name, kind in KERAS_CLASSES.items()]
+    return json.dumps({"class_name": "Sequential", "config": {"name": "net", "layers": layers}})
+
+
+def keras_file(path: Path, packed: bool = False) -> Path:
+    """As Keras 3 writes it, its `.keras`, `.weights.h5` and `.h5`."""
+    import io
+    import zipfile
+
+    how = {"compression": "gzip", "chunks": True} if packed else {}
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for name, value in keras_truth().items():
+            layer, variable = name.split(".")
+            if path.name.endswith(".weights.h5") or path.suffix == ".keras":
+                file.create_dataset(KERAS_PATHS[name], data=value, **how)
+                file[KERAS_PATHS[name].rpartition("/")[0]].attrs["name"] = layer
+            else:
+                file.create_dataset(f"model_weights/{layer}/net/{layer}/{variable}:0", data=value, **how)
+        file.create_dataset("optimizer/vars/1", data=np.ones((4, 4)))
+        if path.name == "model.h5":
+            file.attrs["model_config"] = keras_config()
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", keras_config())
+            archive.writestr("model.weights.h5", stream.getvalue())
+    else:
+        path.write_bytes(stream.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["net.keras", "net.weights.h5", "model.h5"])
+def test_keras_layers_have_their_names_and_kernels_their_axes(tmp_path, name, packed):
+    path, truth = keras_file(tmp_path / name, packed), keras_truth()
+    found = values(path)
+    assert set(found) == set(truth)
+    for key, value in truth.items():
+        np.testing.assert_array_equal(found[key], value, err_msg=key)
+    (tensor,) = [one for one in checkpoint_tensors(path) if one.name == "head.kernel"]
+    np.testing.assert_array_equal(tensor.read((slice(1, 17, 3), 4)), truth["head.kernel"][1:17:3, 4])
+    assert_rows(path, {"head.kernel": truth["head.kernel"]})
+    rows = ww.scan(path).set_index("longname")
+    for key, slices, sides in (("stem.kernel", 15, [6, 9]), ("line.kernel", 4, [7, 11])):
+        assert sorted((rows.loc[key, "M"], rows.loc[key, "N"])) == sides
+        tops = [largest(one) for one in truth[key].reshape(slices, *truth[key].shape[-2:])]
+        # WeightWatcher divides a kernel by the square root of 2.
+        assert rows.loc[key, "lambda_max"] == pytest.approx(max(tops) / 2, rel=1e-4)
+
+
+def test_keras_links_to_other_files_are_not_followed(tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["w"] = np.ones((5, 4))
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["layer/kernel"] = np.ones((6, 5))
+        file["layer/linked"] = h5py.ExternalLink("secret.h5", "w")
+        file["layer/circle"] = file["layer"]
+        file.create_dataset("layer/raw", (5, 4), "f8", external=[(str(tmp_path / "secret.h5"), 0, 160)])
+    found = {one.name: one.unfit for one in checkpoint_tensors(tmp_path / "m.h5")}
+    assert set(found) == {"layer.kernel", "layer.raw"}
+    assert "other files" in found["layer.raw"]
+
+
+def test_keras_damage(tmp_path):
+    assert_damage_is_named(keras_file(tmp_path / "net.keras"), 30)
+    assert_damage_is_named(keras_file(tmp_path / "net.weights.h5"), 30)
