@@ -30,6 +30,7 @@ MOST = 200_000
 NOT_WEIGHTS = re.compile(r"^(optimizer|optimizer_weights|_layer_checkpoint_dependencies/optimizer)(/|$)")
 # Variables by what a class is called in paths; a kernel and a bias of all others.
 VARIABLES = {
+    **dict.fromkeys(("query_dense", "key_dense", "value_dense", "output_dense", "einsum_dense"), ("kernel", "bias")),
     "embedding": ("embeddings",),
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "layer_normalization": ("gamma", "beta"),
@@ -88,6 +89,8 @@ def _contents(handle: Handle, where: tuple[int, int], classes: dict[str, str]) -
             name = name_of(name if name not in tensors else path.replace("/", "."))
             if name in tensors:
                 raise handle.unreadable(f"two of its datasets stand for {ascii(name)[:80]}")
+            if name.endswith("pointwise_kernel"):
+                kind = "Conv2D"
             tensors[name] = _stored(handle, where, path, dataset, kind, plain=not file.userblock_size)
     return Contents(tensors, repr([(name, one.shape, one.dtype) for name, one in tensors.items()]).encode())
 
@@ -154,15 +157,16 @@ def _of_keras_3(file: Any, steps: list[str], dataset: Any, classes: dict[str, st
     for at, step in enumerate(steps[:-2]):
         if step == "layers":
             continue
-        held = file.get("/".join([*steps[: at + 1], "vars"])) if at and steps[at - 1] == "layers" else None
+        held = file.get("/".join([*steps[: at + 1], "vars"]))
         said = held.attrs.get("name") if held is not None else None
         names.append(said if isinstance(said, str) and said else step)
         kinds.append(re.sub(r"_\d+$", "", step))
     kind = classes.get(names[-1], kinds[-1]) if names else ""
-    variables = VARIABLES.get(kinds[-1] if kinds else "", ("kernel", "bias"))
+    found = VARIABLES.get(kinds[-1] if kinds else "")
+    variables = found or ("kernel", "bias")
     number = int(steps[-1]) if len(steps[-1]) < 9 else len(variables)
-    is_vector = len(dataset.shape) < 2
-    known = number < len(variables) and (variables[number] not in ("kernel", "bias") or (number > 0) == is_vector)
+    is_vector = len(dataset.shape or ()) < 2
+    known = number < len(variables) and (found is not None or (number > 0) == is_vector)
     return ".".join([*names, variables[number] if known else f"vars.{steps[-1]}"]), kind
 
 

@@ -438,6 +438,7 @@ h5py = pytest.importorskip("h5py", reason="the extra setol-ww[keras] is not inst
 def keras_truth() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(9)
     shapes = {"stem.kernel": (3, 5, 6, 9), "line.kernel": (4, 7, 11), "head.kernel": (20, 12), "head.bias": (12,)}
+    shapes |= {"att.query.kernel": (14, 3, 6), "att.query.bias": (3, 6), "rnn.lstm_cell.recurrent_kernel": (8, 32)}
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -446,6 +447,9 @@ KERAS_PATHS = {
     "line.kernel": "layers/conv1d/vars/0",
     "head.kernel": "layers/dense_1/vars/0",
     "head.bias": "layers/dense_1/vars/1",
+    "att.query.kernel": "layers/multi_head_attention/query_dense/vars/0",
+    "att.query.bias": "layers/multi_head_attention/query_dense/vars/1",
+    "rnn.lstm_cell.recurrent_kernel": "layers/lstm/cell/vars/1",
 }
 KERAS_CLASSES = {"stem": "Conv2D", "line": "Conv1D", "head": "Dense"}
 
@@ -466,12 +470,16 @@ def keras_file(path: Path, packed: bool = False) -> Path:
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for name, value in keras_truth().items():
-            layer, variable = name.split(".")
+            layer, *inner, variable = name.split(".")
             if path.name.endswith(".weights.h5") or path.suffix == ".keras":
                 file.create_dataset(KERAS_PATHS[name], data=value, **how)
-                file[KERAS_PATHS[name].rpartition("/")[0]].attrs["name"] = layer
+                held = file[KERAS_PATHS[name].rpartition("/")[0]]
+                held.attrs["name"] = inner[0] if inner else layer
+                if inner:
+                    held.parent.parent.require_group("vars").attrs["name"] = layer
             else:
-                file.create_dataset(f"model_weights/{layer}/net/{layer}/{variable}:0", data=value, **how)
+                place = "/".join(["model_weights", layer, "net", layer, *inner, f"{variable}:0"])
+                file.create_dataset(place, data=value, **how)
         file.create_dataset("optimizer/vars/1", data=np.ones((4, 4)))
         if path.name == "model.h5":
             file.attrs["model_config"] = keras_config()
@@ -496,6 +504,10 @@ def test_keras_layers_have_their_names_and_kernels_their_axes(tmp_path, name, pa
     np.testing.assert_array_equal(tensor.read((slice(1, 17, 3), 4)), truth["head.kernel"][1:17:3, 4])
     assert_rows(path, {"head.kernel": truth["head.kernel"]})
     rows = ww.scan(path).set_index("longname")
+    assert rows.loc["att.query.kernel", "lambda_max"] == pytest.approx(
+        largest(truth["att.query.kernel"].reshape(14, 18)), rel=1e-4
+    )
+    assert len(rows.loc[["rnn.lstm_cell.recurrent_kernel"]]) == 4
     for key, slices, sides in (("stem.kernel", 15, [6, 9]), ("line.kernel", 4, [7, 11])):
         assert sorted((rows.loc[key, "M"], rows.loc[key, "N"])) == sides
         tops = [largest(one) for one in truth[key].reshape(slices, *truth[key].shape[-2:])]
