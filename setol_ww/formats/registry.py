@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ..core.errors import InvalidInput
 from . import (
+    flax_file,
     gguf_file,
     keras_file,
     numpy_file,
     onnx_file,
     pt2_file,
     safetensors_file,
+    sb3_file,
     torch_distributed,
     torch_legacy,
     torch_zip,
@@ -33,6 +35,8 @@ FORMATS: tuple[Format, ...] = (
     onnx_file.FORMAT,
     keras_file.KERAS,
     keras_file.H5,
+    flax_file.FORMAT,
+    sb3_file.FORMAT,
 )
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024

@@ -25,10 +25,14 @@ COPIES = (
     *("student", "teacher", "generator", "policy"),
 )
 # What training keeps beside the weights.
-TRAINING = re.compile(r"optim|sched|scaler|rng|callback|loops|hparam|hyper_param|history|metric|grad|momentum", re.I)
+TRAINING = re.compile(
+    r"(^|[._])(optim|opt_state|sched|lr_sched|scaler|rng|callbacks?$|loops$|hparams|hyper_param|history|metrics|grads?$|"
+    r"momentum)",
+    re.IGNORECASE,
+)
 PREFIX = "module."
-NESTED = 3
-MOST_NAMES = 1_000_000
+NESTED = 40
+MOST_NAMES, MOST_LETTERS = 1_000_000, 2**26
 DEEPEST = 200
 LONGEST_NAME = 1000
 
@@ -74,11 +78,12 @@ def _flat(named: dict[str, Any]) -> dict[str, Any]:
     """Tensors in mappings and lists under a name (`{"encoder": {...}}`), but for what belongs to training."""
     found: dict[str, Any] = {}
     left = [(name, value, 0) for name, value in reversed(list(named.items()))]
-    visits = 0
+    visits = letters = 0
     while left:
         name, value, depth = left.pop()
         visits += 1
-        if visits > MOST_NAMES:
+        letters += len(name) if depth else 0
+        if visits > MOST_NAMES or letters > MOST_LETTERS:
             raise ValueError("mappings inside mappings without an end")
         inner = _inside(value) if depth < NESTED and not TRAINING.search(name) else None
         if inner is None:

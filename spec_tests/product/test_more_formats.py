@@ -531,3 +531,82 @@ def test_keras_links_to_other_files_are_not_followed(tmp_path):
 def test_keras_damage(tmp_path):
     assert_damage_is_named(keras_file(tmp_path / "net.keras"), 30)
     assert_damage_is_named(keras_file(tmp_path / "net.weights.h5"), 30)
+
+
+# Flax and Stable-Baselines3.
+
+msgpack = pytest.importorskip("msgpack", reason="msgpack, which the extra setol-ww[test] brings, is not installed")
+
+
+def flax_bytes(tree: dict, most: int = 2**30) -> bytes:
+    """As `flax.serialization.msgpack_serialize` writes it, arrays of more bytes than `most` in pieces."""
+
+    def array(value: object) -> msgpack.ExtType:
+        assert isinstance(value, (np.ndarray, torch.Tensor))
+        if isinstance(value, torch.Tensor):
+            parts = (tuple(value.shape), "bfloat16", value.view(torch.int16).numpy().tobytes())
+        else:
+            parts = (value.shape, value.dtype.name, value.tobytes())
+        return msgpack.ExtType(1, msgpack.packb(parts, use_bin_type=True))
+
+    def cut(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: cut(one) for key, one in value.items()}
+        if not isinstance(value, np.ndarray) or value.nbytes <= most:
+            return value
+        flat, step = value.ravel(), most // value.itemsize
+        pieces = {str(at): flat[start : start + step] for at, start in enumerate(range(0, flat.size, step))}
+        shape = {str(at): side for at, side in enumerate(value.shape)}
+        return {"__msgpack_chunked_array__": True, "shape": shape, "chunks": pieces}
+
+    return msgpack.packb(cut(tree), default=array, strict_types=True)
+
+
+@pytest.mark.parametrize("most", [2**30, 128])
+def test_flax_arrays(tmp_path, most):
+    rng = np.random.default_rng(5)
+    dense = rng.normal(size=(24, 10)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 6, 8)).astype(np.float32)
+    half = torch.randn(5, 4).bfloat16()
+    tree = {
+        "params": {"Dense_0": {"kernel": dense, "bias": np.zeros(10)}, "deep": {"er": {"Conv_0": {"kernel": kernel}}}},
+        "opt_state": {"0": {"mu": {"Dense_0": {"kernel": dense}}}},
+        "step": 70_000,
+    }
+    path = tmp_path / "model.msgpack"
+    path.write_bytes(flax_bytes(tree, most))
+    found = values(path)
+    assert list(found) == ["Dense_0.kernel", "Dense_0.bias", "deep.er.Conv_0.kernel"]
+    np.testing.assert_array_equal(found["Dense_0.kernel"], dense)
+    np.testing.assert_array_equal(found["deep.er.Conv_0.kernel"], kernel)
+    assert_rows(path, {"Dense_0.kernel": dense})
+    conv = ww.scan(path).set_index("longname").loc["deep.er.Conv_0.kernel"]
+    assert conv["lambda_max"] == pytest.approx(max(map(largest, kernel.reshape(9, 6, 8))) / 2, rel=1e-4)
+    assert_damage_is_named(path)
+    path.write_bytes(flax_bytes({"a": {"half": half}}))
+    (tensor,) = checkpoint_tensors(path)
+    assert (tensor.name, tensor.dtype) == ("a.half", "bfloat16")
+    assert torch.equal(tensor.read(), half)
+
+
+def test_the_policy_of_stable_baselines(tmp_path):
+    import io
+    import zipfile
+
+    stream = io.BytesIO()
+    policy = {"mlp.0.weight": torch.randn(16, 9), "action.weight": torch.randn(4, 16), "log_std": torch.zeros(4)}
+    torch.save(policy, stream)
+    path = tmp_path / "ppo.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", '{"policy_class": {":serialized:": "gASV"}}')
+        archive.writestr("policy.pth", stream.getvalue())
+        archive.writestr("pytorch_variables.pth", b"cos\nsystem\n(S'true'\ntR.")
+    found = {one.name: one.read() for one in checkpoint_tensors(path)}
+    assert list(found) == list(policy)
+    assert all(torch.equal(found[name], value) for name, value in policy.items())
+    assert_rows(path, {"mlp.0": policy["mlp.0.weight"].numpy(), "action": policy["action.weight"].numpy()})
+    assert_damage_is_named(path, 30)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other", b"")
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"without the member policy\.pth"):
+        ww.scan(path)
