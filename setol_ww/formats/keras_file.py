@@ -180,6 +180,7 @@ def _stored(handle: Handle, where: tuple[int, int], path: str, dataset: Any, kin
     if elsewhere or odd:
         refuse_more_slices_than_bytes(shape, handle.size)
         return Stored(shape, strides, dtype_word(dtype), dtype.itemsize, unfit=elsewhere or odd, library="numpy")
+    is_bfloat16 = str(dataset.attrs.get("dtype", "")) == "bfloat16" and dtype.itemsize == 2
     facts = {}
     if CONVOLUTION.match(kind) and len(shape) > 2:
         facts = {"axes": (len(shape) - 1, len(shape) - 2)}
@@ -187,7 +188,7 @@ def _stored(handle: Handle, where: tuple[int, int], path: str, dataset: Any, kin
     if offset is not None and dataset.id.get_storage_size() == dataset.size * dtype.itemsize:
         Window(handle, *where).read(offset, 0)
         block = FileBlock(where[0] + offset, dataset.id.get_storage_size())
-        if str(dataset.attrs.get("dtype", "")) == "bfloat16" and dtype.itemsize == 2:
+        if is_bfloat16:
             return Stored(shape, strides, "bfloat16", 2, block, facts=facts)
         word = dtype_word(dtype)
         return Stored(shape, strides, word, dtype.itemsize, block, library="numpy", code=dtype.str, facts=facts)
@@ -195,9 +196,10 @@ def _stored(handle: Handle, where: tuple[int, int], path: str, dataset: Any, kin
     return Packed(
         shape,
         strides,
-        dtype_word(dtype),
+        "bfloat16" if is_bfloat16 else dtype_word(dtype),
         dtype.itemsize,
         library="numpy",
+        unfit="values of type bfloat16 in chunks are not read" if is_bfloat16 else "",
         facts=facts,
         whole=shape,
         places=all_places(shape),

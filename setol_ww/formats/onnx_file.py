@@ -75,13 +75,18 @@ class Typed(Computed):
     message: tuple[int, int] = (0, 0)
 
     def compute(self, handle: Handle) -> Any:
+        import torch
+
         onnx = needed("onnx", ".onnx", "onnx")
         parsed = _parsed(onnx.TensorProto, handle.text(*self.message))
         values = needed("onnx.numpy_helper", ".onnx", "onnx").to_array(parsed)
-        values = values.astype(np.float32) if values.dtype.kind == "V" or "float" in values.dtype.name else values
         if values.shape != self.whole:
             raise handle.unreadable(f"a tensor of the shape {values.shape} where {self.whole} is declared")
-        return np.array(values[self.index()])
+        taken = np.array(values[self.index()])
+        if taken.dtype.kind == "V" or self.dtype.startswith(("float8", "bfloat")):
+            # A type of ml_dtypes, whose values are all of float32.
+            taken = taken.astype(np.float32)
+        return torch.from_numpy(taken).to(getattr(torch, self.dtype))
 
 
 def _parsed(kind: Any, message: bytes) -> Any:
