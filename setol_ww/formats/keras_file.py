@@ -212,5 +212,9 @@ def _is_hdf5(handle: Handle) -> bool:
     return handle.size >= len(MAGIC) and handle.text(0, len(MAGIC)) == MAGIC
 
 
-KERAS = Format("keras", (".keras",), "models of Keras 3, with the layers' own names", open_keras, is_zip, "numpy")
-H5 = Format("hdf5", (".h5", ".hdf5"), "weights and models of Keras, and other HDF5 files", open_h5, _is_hdf5, "numpy")
+KERAS = Format(
+    "keras", (".keras",), "models of Keras 3, with the layers' own names", open_keras, is_zip, "numpy", "keras"
+)
+H5 = Format(
+    "hdf5", (".h5", ".hdf5"), "weights and models of Keras, and other HDF5 files", open_h5, _is_hdf5, "numpy", "keras"
+)

@@ -247,4 +247,6 @@ def _look_at(node: Any, facts: dict[str, dict[str, Any]], layers: dict[str, str]
         layers[node.input[1]] = f"{'.'.join(steps[:-1])}.weight"
 
 
-FORMAT = Format("onnx", (".onnx",), "initialisers of a graph, in the file or in files beside it", open_onnx)
+FORMAT = Format(
+    "onnx", (".onnx",), "initialisers of a graph, in the file or in files beside it", open_onnx, extra="onnx"
+)

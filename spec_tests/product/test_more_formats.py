@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,10 +171,31 @@ def test_gguf_shards_are_one_model(tmp_path):
         checkpoint_tensors(tmp_path)
 
 
-def test_a_missing_library_is_named(tmp_path, monkeypatch):
-    path = gguf_file(tmp_path / "m.gguf", {"a.weight": (np.ones((3, 2), np.float32), None)})
-    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
-    with pytest.raises(ww.InvalidInput, match=r"reading \.gguf needs: pip install 'setol-ww\[gguf\]'"):
+def test_the_factor_of_four_bit_tensors(tmp_path):
+    """Every expert has its own, which stands beside them."""
+    kind = gguf.GGMLQuantizationType.NVFP4
+    codes = packed(kind, 3 * 20, 128, np.random.default_rng(2)).reshape(3, 20, -1)
+    factors = np.array([0.5, 3.0, 7.0], np.float32)
+    stack = {"blk.0.ffn_up_exps.weight": (codes, kind), "blk.0.ffn_up_exps.scale": (factors, None)}
+    path = gguf_file(tmp_path / "m.gguf", stack)
+    tensor = checkpoint_tensors(path)[0]
+    truth = gguf.quants.dequantize(codes, kind) * factors[:, None, None]
+    assert tensor.dtype == "NVFP4 x scale"
+    np.testing.assert_array_equal(plain(tensor.read()), truth)
+    np.testing.assert_array_equal(plain(tensor.read((1, slice(2, 9)))), truth[1, 2:9])
+    np.testing.assert_array_equal(plain(tensor.read((slice(1, 3), 4, slice(60, 70)))), truth[1:3, 4, 60:70])
+
+
+@pytest.mark.parametrize(
+    ("ending", "library", "extra"),
+    [(".gguf", "gguf", "gguf"), (".onnx", "onnx", "onnx"), (".h5", "h5py", "keras"), (".keras", "h5py", "keras")],
+)
+def test_a_missing_library_is_named(tmp_path, monkeypatch, ending, library, extra):
+    path = tmp_path / f"m{ending}"
+    write = {".gguf": lambda to: gguf_file(to, {"a.weight": (np.ones((3, 2), np.float32), None)}), ".onnx": onnx_file}
+    write.get(ending, keras_file)(path)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ww.InvalidInput, match=rf"reading \{ending} needs: pip install 'setol-ww\[{extra}\]'"):
         ww.scan(path)
 
 
