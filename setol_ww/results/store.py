@@ -14,7 +14,8 @@ import json
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,22 @@ class Store:
                 self.connection.executemany("DELETE FROM rows WHERE position = ?", listed)
                 self.count -= len(gone)
                 self.total = (self.total - sum(int.from_bytes(digest, "big") for (digest,) in gone)) % MODULUS
+                _seal(self.connection, self.count, self.total)
+
+    def count_layers_anew(self, layer_ids: Mapping[int, int]) -> None:
+        """Give records the layer ids of these positions: the same weights may lie where layers count from another."""
+        other = [one for one in self.records() if one.identity.get("layer_id") != layer_ids.get(one.position)]
+        with _explained(self.path, self.count, writing=True), self.connection:
+            for record in other:
+                identity = {**record.identity, "layer_id": layer_ids.get(record.position)}
+                row = _row(replace(record, identity=identity))
+                old = "SELECT digest FROM rows WHERE position = ?"
+                (gone,) = self.connection.execute(old, (record.position,)).fetchone()
+                self.connection.execute("DELETE FROM rows WHERE position = ?", (record.position,))
+                digest = _digest(row)
+                self.connection.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, digest))
+                self.total = (self.total + int.from_bytes(digest, "big") - int.from_bytes(gone, "big")) % MODULUS
+            if other:
                 _seal(self.connection, self.count, self.total)
 
     def positions(self) -> set[int]:

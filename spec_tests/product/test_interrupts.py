@@ -174,7 +174,7 @@ def test_a_watcher_is_usable_after_an_interrupt():
         interrupted_at(number, lambda: watcher.analyze(randomize=True, progress=False))
         pd.testing.assert_frame_equal(watcher.details, truth, check_exact=True)
     pd.testing.assert_frame_equal(watcher.analyze(randomize=True, progress=False), truth, check_exact=True)
-    assert len(watcher.describe()) == 2
+    assert len(watcher.describe()) == 3
     assert len(watcher.get_summary()) > 5
 
 

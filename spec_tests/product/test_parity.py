@@ -137,7 +137,7 @@ SETS = [
     *[
         {"min_evals": 30},
         {"max_evals": 30},
-        {"max_N": 9_000},
+        {"max_N": 20_000},
         {"min_size": 30},
         {"max_size": 30},
         {"max_evals": 10_000},
