@@ -47,7 +47,8 @@ folder are refused.
 - GGUF: `dtype` is the type that was decoded. Values are those of the file: what llama.cpp's converter changed is not
   undone (rows of q and k in another order, which changes no singular value; norms with 1 added; transposed weights).
 - A frozen TorchScript program has `constants.N` for names; an ONNX weight whose name was lost (`onnx::MatMul_12`) is
-  called after its node. Quantised tensors of ONNX and Keras are named and left out.
+  called after its node. Integers of ONNX with one scale or one for each place of an axis (`DequantizeLinear`) are
+  dequantised; other integers of ONNX and Keras are named and left out.
 - Keras and Flax kernels: inputs before outputs, places of a convolution first; layers have their own names.
 
 """

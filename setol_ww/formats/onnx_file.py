@@ -89,6 +89,61 @@ class Typed(Computed):
         return torch.from_numpy(taken).to(getattr(torch, self.dtype))
 
 
+@dataclass(frozen=True)
+class Dequantised(Computed):
+    """Integers less their zero points, times their scales: one of each, or one for each place of an axis."""
+
+    codes: Stored | None = field(default=None, compare=False)
+    scales: Stored | None = field(default=None, compare=False)
+    zeros: Stored | None = field(default=None, compare=False)
+    axis: int = 0
+
+    def compute(self, handle: Handle) -> Any:
+        import torch
+
+        if self.codes is None or self.scales is None:
+            raise handle.unreadable("it has no values")
+        found = torch.as_tensor(self.codes.part(self.index()).read(handle)).float()
+        if self.zeros is not None:
+            found = found - self._along(self.zeros.read(handle))
+        return found * self._along(self.scales.read(handle))
+
+    def _along(self, values: Any) -> Any:
+        import torch
+
+        values = torch.as_tensor(values).float().reshape(-1)
+        place = self.places[self.axis]
+        if values.numel() == 1 or isinstance(place, int):
+            return values[0 if values.numel() == 1 else place]
+        after = sum(isinstance(one, range) for one in self.places[self.axis + 1 :])
+        return values[place.start : place.stop : place.step].reshape([-1] + [1] * after)
+
+
+def _dequantised(codes: Stored, scales: Stored | None, zeros: Stored | None, axis: int) -> Stored:
+    """A weight of integers with its scales; as it is where they do not fit."""
+    if not codes.shape or not -len(codes.shape) <= axis < len(codes.shape) or codes.unfit or scales is None:
+        return codes
+    axis %= len(codes.shape)
+    fits = all(one is None or one.shape in ((), (1,), (codes.shape[axis],)) for one in (scales, zeros))
+    if not fits or not codes.dtype.startswith(("int", "uint")) or not scales.dtype.startswith(("float16", "float32")):
+        return codes
+    return Dequantised(
+        codes.shape,
+        codes.strides,
+        f"{codes.dtype} x scales",
+        codes.itemsize,
+        codes.block,
+        values="float32",
+        facts=codes.facts,
+        whole=codes.shape,
+        places=all_places(codes.shape),
+        codes=codes,
+        scales=scales,
+        zeros=zeros,
+        axis=axis,
+    )
+
+
 def _parsed(kind: Any, message: bytes) -> Any:
     """A small message by the package; `ValueError` where it is none."""
     errors = needed("google.protobuf.message", ".onnx", "onnx")
@@ -104,23 +159,30 @@ def open_onnx(handle: Handle) -> Contents:
     found: list[_Tensor] = []
     facts: dict[str, dict[str, Any]] = {}
     layers: dict[str, str] = {}
+    quantised: dict[str, tuple[str, str, int]] = {}
     for number, value in _fields(handle, 0, handle.size):
         if number == GRAPH and isinstance(value, tuple):
             for inner, one in _fields(handle, *_span(value)):
                 if inner == NODE and isinstance(one, tuple) and one[1] <= MAX_NODE:
-                    _look_at(_parsed(library.NodeProto, handle.text(*one)), facts, layers)
+                    _look_at(_parsed(library.NodeProto, handle.text(*one)), facts, layers, quantised)
                 elif inner == INITIALIZER and isinstance(one, tuple):
                     found.append(_tensor(handle, one))
     if not found:
         raise handle.unreadable("there is no graph with initialisers in it")
     tensors: dict[str, Stored] = {}
+    stored: dict[str, Stored] = {}
+    names: dict[str, str] = {}
     beside: set[Path] = set()
     for tensor in found:
         name = layers.get(tensor.name, tensor.name) if MADE_UP.match(tensor.name) else tensor.name
         name = name_of(tensor.name if name in tensors else name)
         if name in tensors:
             raise handle.unreadable(f"two of its tensors are called {ascii(name)[:80]}")
-        tensors[name] = _stored(handle, tensor, facts.get(tensor.name, {}), beside)
+        tensors[name] = stored[tensor.name] = _stored(handle, tensor, facts.get(tensor.name, {}), beside)
+        names[tensor.name] = name
+    for codes, (scales, zeros, axis) in quantised.items():
+        if codes in stored and (not zeros or zeros in stored):
+            tensors[names[codes]] = _dequantised(stored[codes], stored.get(scales), stored.get(zeros), axis)
     structure = repr([(name, one.shape, one.dtype, one.block and one.block.place) for name, one in tensors.items()])
     return Contents(tensors, structure.encode("utf-8", "backslashreplace"), beside=tuple(sorted(beside)))
 
@@ -235,10 +297,17 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _look_at(node: Any, facts: dict[str, dict[str, Any]], layers: dict[str, str]) -> None:
-    """What a node says of its weight: the groups and axes of a kernel, and the layer's name where it is lost."""
+def _look_at(
+    node: Any, facts: dict[str, dict[str, Any]], layers: dict[str, str], quantised: dict[str, tuple[str, str, int]]
+) -> None:
+    """What a node says of its weight: groups and axes of a kernel, the layer's name where it is lost, scales."""
     if len(node.input) < 2:
         return
+    if node.op_type == "DequantizeLinear":
+        said = {one.name: one.i for one in node.attribute}
+        if not said.get("block_size"):
+            zeros = node.input[2] if len(node.input) > 2 else ""
+            quantised[node.input[0]] = (node.input[1], zeros, said.get("axis", 1))
     if node.op_type in ("Conv", "ConvTranspose"):
         groups = next((one.i for one in node.attribute if one.name == "group"), 1)
         facts[node.input[1]] = {"axes": (0, 1), "groups": max(1, groups)}

@@ -464,6 +464,27 @@ def test_onnx_initialisers(tmp_path, how):
     assert "2 blocks of 4 x 3" in conv["reason"]
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_onnx_integers_with_their_scales(tmp_path, axis):
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(4)
+    codes = rng.integers(-128, 128, size=(14, 9)).astype(np.int8)
+    number = () if axis is None else (codes.shape[axis],)
+    scales, zeros = rng.uniform(0.01, 0.1, number).astype(np.float32), rng.integers(-5, 5, number).astype(np.int8)
+    parts = {"w": codes, "w_scale": scales, "w_zero": zeros}
+    node = helper.make_node("DequantizeLinear", list(parts), ["y"], **({} if axis is None else {"axis": axis}))
+    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in parts.items()]
+    onnx.save_model(helper.make_model(helper.make_graph([node], "g", [], [], stored)), tmp_path / "m.onnx")
+    shape = (-1, 1) if axis == 0 else (1, -1)
+    truth = (codes.astype(np.float32) - zeros.astype(np.float32).reshape(shape)) * scales.reshape(shape)
+    tensor = checkpoint_tensors(tmp_path / "m.onnx")[0]
+    np.testing.assert_array_equal(plain(tensor.read()), truth)
+    for index in ((slice(2, 11, 3), slice(1, 5)), (3,), (slice(None), 4)):
+        np.testing.assert_array_equal(plain(tensor.read(index)), truth[index])
+    assert_rows(tmp_path / "m.onnx", {"w": truth}, dtype="int8 x scales")
+
+
 @pytest.mark.parametrize("location", ["../weights.data", "/etc/hostname", "a/../../b", ""])
 def test_onnx_files_that_lead_elsewhere_are_refused(tmp_path, location):
     (tmp_path / "in").mkdir()
