@@ -50,6 +50,8 @@ class Format:
         Tells by the first bytes which of the formats of one ending a file is.
     library : str
         Whose arrays its tensors are.
+    extra : str
+        The extra of this package that brings the library it needs; empty where none is needed.
     """
 
     name: str
@@ -58,3 +60,4 @@ class Format:
     open: Callable[[Handle], Contents]
     accepts: Callable[[Handle], bool] = lambda handle: True
     library: str = "torch"
+    extra: str = ""

@@ -7,11 +7,12 @@ bytes of it are read for the first time.
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from .handle import Handle
+from .handle import Handle, Window, reading
 
 CHUNK = 2**20
 # Weights hardly shrink; what grows more than a hundredfold, to more than this, was made to fill the memory.
@@ -156,6 +157,29 @@ class MemoryBlock:
     def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         _refuse_outside(self, handle, start, stop)
         return np.frombuffer(bytearray(self.content[start:stop]), np.uint8)
+
+
+class OtherFileBlock:
+    """Bytes that lie in another file."""
+
+    def __init__(self, file: Path, offset: int, size: int) -> None:
+        self.file, self.offset, self.size, self.place = file, offset, size, (0, 0)
+
+    def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
+        _refuse_outside(self, handle, start, stop)
+        with reading(self.file), Handle(self.file) as other:
+            return other.read(self.offset + start, stop - start)
+
+
+class InsideBlock:
+    """A block of a file that lies in another, from a byte on."""
+
+    def __init__(self, block: Block, offset: int, within: int) -> None:
+        self.block, self.offset, self.within, self.size = block, offset, within, block.size
+        self.place = (offset + block.place[0], block.place[1]) if block.place[1] else (0, 0)
+
+    def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
+        return self.block.read(Window(handle, self.offset, self.within), start, stop)
 
 
 def _refuse_outside(block: Block, handle: Handle, start: int, stop: int) -> None:

@@ -164,7 +164,8 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
         same_as=header.same_as,
         file=reader.path,
         load_part=read,
-        facts=header.facts,
+        owner=str(header.facts.get("owner", "")),
+        facts={fact: value for fact, value in header.facts.items() if fact != "owner"},
         remark=header.remark,
     )
 

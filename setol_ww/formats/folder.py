@@ -3,7 +3,7 @@
 | order | files |
 |---|---|
 | 1 | `model.safetensors`, where it is not there its index; `pytorch_model.bin` and its index; the same of diffusers |
-| 2 | an adapter (`adapter_model.safetensors`, `.bin`) |
+| 2 | `.metadata` of torch.distributed.checkpoint; an adapter (`adapter_model.safetensors`, `.bin`) |
 | 3 | the one variant there is (`model.fp16.safetensors`), shards without an index (`model*.safetensors`, ...) |
 | 4 | all files of one kind but those that training leaves beside a model (`optimizer.pt`, `training_args.bin`, ...) |
 
@@ -35,6 +35,7 @@ MODELS = (
     "adapter_model.bin",
 )
 INDEX = ".index.json"
+METADATA = ".metadata"
 VARIANT = re.compile(r"^(diffusion_pytorch_model|pytorch_model|model)\.(?P<variant>[\w-]+)\.(safetensors|bin)$")
 USUAL = ("model*.safetensors", "pytorch_model*.bin", "diffusion_pytorch_model*")
 SHARD = re.compile(r"^(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)$")
@@ -77,6 +78,10 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
             return [there[name]], {}
         if name + INDEX in there:
             return indexed_files(there[name + INDEX])
+    if METADATA in there:
+        return [there[METADATA]], {}
+    if any(name.endswith(".distcp") for name in there):
+        raise UnreadableCheckpoint(f"{folder}: it holds *.distcp without the {METADATA} that says what lies in them")
     others = ((ending,) for ending in accepted() if all(ending not in endings for endings in KINDS))
     for endings in (*KINDS, *others):
         files = [file for file in listed if file.suffix in endings and not NO_MODEL.search(file.name)]

@@ -197,4 +197,6 @@ def _with_factor(name: str, tensor: Stored, tensors: dict[str, Stored]) -> Store
     return replace(tensor, dtype="NVFP4 x scale", factor=factor)
 
 
-FORMAT = Format("gguf", (".gguf",), "models of llama.cpp, every type that the gguf package decodes", open_gguf)
+FORMAT = Format(
+    "gguf", (".gguf",), "models of llama.cpp, every type that the gguf package decodes", open_gguf, extra="gguf"
+)

@@ -89,27 +89,31 @@ class FileReader:
     def is_current(self) -> bool:
         """True while the path leads to the file that was opened, by inode, size and times."""
         with reading(self.path), Handle(self.path) as handle:
-            beside = all(identity_of(os.stat(file)) == identity for file, identity in self._beside.items())
-            return beside and handle.identity == self._identity
+            return self._is_known(handle)
+
+    def _is_known(self, handle: Handle) -> bool:
+        beside = all(identity_of(os.stat(file)) == identity for file, identity in self._beside.items())
+        return beside and handle.identity == self._identity
 
     def refuse_changed(self, handle: Handle) -> None:
         """`ChangedCheckpoint` unless an open file is the one known here, or the same in every place looked at."""
-        if handle.identity == self._identity:
+        if self._is_known(handle):
             return
         with self._lock:
-            if handle.identity == self._identity:
+            if self._is_known(handle):
                 return
             try:
-                _, _, found, _ = _opened(handle)
+                _, _, found, beside = _opened(handle)
             except (InvalidInput, UnreadableCheckpoint) as error:
                 raise _changed(self.path) from error
             if found != self.fingerprint:
                 raise _changed(self.path)
             self._identity = handle.identity
+            self._beside = {file: identity_of(os.stat(file)) for file in beside}
 
     def _refuse_touched(self, handle: Handle) -> None:
         """After a read: the bytes may be of a file that was rewritten meanwhile."""
-        if not handle.same():
+        if not handle.same() or not self._is_known(handle):
             with Handle(self.path) as again:
                 self.refuse_changed(again)
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import InvalidInput
-from . import gguf_file, numpy_file, safetensors_file, torch_legacy, torch_zip
+from . import (
+    flax_file,
+    gguf_file,
+    keras_file,
+    numpy_file,
+    onnx_file,
+    pt2_file,
+    safetensors_file,
+    sb3_file,
+    torch_distributed,
+    torch_legacy,
+    torch_zip,
+)
 from .base import Format
 from .handle import Handle
 
@@ -14,9 +26,17 @@ FORMATS: tuple[Format, ...] = (
     safetensors_file.FORMAT,
     torch_zip.FORMAT,
     torch_legacy.FORMAT,
+    torch_zip.SCRIPT,
+    torch_distributed.FORMAT,
+    pt2_file.FORMAT,
     numpy_file.NPZ,
     numpy_file.NPY,
     gguf_file.FORMAT,
+    onnx_file.FORMAT,
+    keras_file.KERAS,
+    keras_file.H5,
+    flax_file.FORMAT,
+    sb3_file.FORMAT,
 )
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024
@@ -30,18 +50,27 @@ def accepted() -> tuple[str, ...]:
     return tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
 
 
+def ending_of(path: Path) -> str:
+    """What the format of a file is told by.
+
+    >>> ending_of(Path("a/model.pt")), ending_of(Path("a/.metadata"))
+    ('.pt', '.metadata')
+    """
+    return path.suffix or path.name
+
+
 def needs_torch(path: Path) -> bool:
     """True for a file whose tensors are torch's.
 
     >>> needs_torch(Path("model.safetensors")), needs_torch(Path("weights.npz"))
     (True, False)
     """
-    return any(one.library == "torch" for one in FORMATS if path.suffix in one.endings)
+    return any(one.library == "torch" for one in FORMATS if ending_of(path) in one.endings)
 
 
 def refuse_unknown(path: Path) -> None:
     """`InvalidInput` for an ending that no format has."""
-    if path.suffix not in accepted():
+    if ending_of(path) not in accepted():
         raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")
 
 
@@ -53,7 +82,7 @@ def format_of(handle: Handle) -> Format:
             "it is a Git LFS pointer, a note where the weights are to be: fetch them with `git lfs pull` there"
         )
     for one in FORMATS:
-        if handle.path.suffix in one.endings and one.accepts(handle):
+        if ending_of(handle.path) in one.endings and one.accepts(handle):
             return one
     raise handle.unreadable("its first bytes are those of none of the formats with its ending")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,20 @@ from .torch_objects import Array, Quantised
 logger = logging.getLogger(__name__)
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
+# Copies of a model that training keeps beside it; read where there is no other.
+COPIES = (
+    *("ema", "params_ema", "model_ema", "ema_model", "ema_state_dict", "model_ema_state_dict", "g_ema", "net_ema"),
+    *("student", "teacher", "generator", "policy"),
+)
+# What training keeps beside the weights.
+TRAINING = re.compile(
+    r"(^|[._])(optim|opt_state|sched|lr_sched|scaler|rng|callbacks?$|loops$|hparams|hyper_param|history|metrics|grads?$|"
+    r"momentum)",
+    re.IGNORECASE,
+)
 PREFIX = "module."
+NESTED = 40
+MOST_NAMES, MOST_LETTERS = 100_000, 2**23
 DEEPEST = 200
 LONGEST_NAME = 1000
 
@@ -27,6 +42,7 @@ def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
     if contents.plain:
         return contents.tree
     tensors: dict[str, Stored] = {}
+    remark = _other_models(contents.tree)
     for name, value in unwrap(contents.tree, handle.path).items():
         # A packed layer of torch.ao is its weight and its bias.
         value = value[0] if isinstance(value, tuple) and value and isinstance(value[0], Quantised) else value
@@ -34,7 +50,7 @@ def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
         if isinstance(tensor, Quantised):
             tensors |= {name_of(one): part for one, part in tensor.named(name).items()}
         elif isinstance(tensor, Stored):
-            tensors[name_of(name)] = tensor
+            tensors[name_of(name)] = replace(tensor, remark=remark) if remark else tensor
         else:
             logger.debug("%s in %s is no tensor but %s: left out", ascii(name)[:200], handle.path, word_of(value))
     return tensors
@@ -44,15 +60,66 @@ def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
     """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
     if hasattr(loaded, "shape"):
         loaded = {"matrix.weight": loaded}
+    if isinstance(loaded, (list, tuple)) and any(map(_is_tensor, loaded)):
+        loaded = dict(enumerate(loaded))
     mapping = as_mapping(loaded)
     if mapping is None:
         raise UnreadableCheckpoint(f"{file}: it holds a {word_of(loaded)}, not a mapping of names to tensors")
     named = {str(name): tensor for name, tensor in inner_mapping(mapping).items() if _is_name(name)}
     for name in [name for name, value in named.items() if _is_module(value)]:
         named |= {f"{name}.{inner}": value for inner, value in state_dict_of(named[name]).items()}
+    named = _flat(named)
     if named and all(name.startswith(PREFIX) for name in named):
         named = {name.removeprefix(PREFIX): tensor for name, tensor in named.items()}
     return named
+
+
+def _flat(named: dict[str, Any]) -> dict[str, Any]:
+    """Tensors in mappings and lists under a name (`{"encoder": {...}}`), but for what belongs to training."""
+    found: dict[str, Any] = {}
+    left = [(name, value, 0) for name, value in reversed(list(named.items()))]
+    visits = letters = 0
+    while left:
+        name, value, depth = left.pop()
+        visits += 1
+        letters += len(name) if depth else 0
+        if visits > MOST_NAMES or letters > MOST_LETTERS:
+            raise ValueError("mappings inside mappings without an end")
+        inner = _inside(value) if depth < NESTED and not TRAINING.search(name) else None
+        if inner is None:
+            found[name] = value
+            continue
+        inside = [(f"{name}.{key}", one, depth + 1) for key, one in inner.items() if _is_name(key)]
+        left.extend(reversed(inside))
+    return found
+
+
+def _inside(value: Any) -> Mapping[Any, Any] | None:
+    """A mapping or list of tensors, or of such; None for anything else."""
+    if isinstance(value, (list, tuple)) and value and all(map(_is_tensor, value)):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) and value else None
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and not isinstance(value, Quantised)
+
+
+def _other_models(tree: Any) -> str:
+    """What to say where a file holds several models or copies of one: which is read and which are not."""
+    mapping = as_mapping(tree)
+    if mapping is None:
+        return ""
+    there = [name for name in (*WRAPPERS, *COPIES) if _holds_tensors(mapping.get(name))]
+    read = next((name for name in there if name in WRAPPERS), "")
+    if not read or len(there) < 2:
+        return ""
+    return f"read from '{read}' of the file, which also holds {', '.join(repr(one) for one in there if one != read)}"
+
+
+def _holds_tensors(value: Any) -> bool:
+    mapping = as_mapping(value)
+    return mapping is not None and any(isinstance(one, (Stored, Array)) for one in mapping.values())
 
 
 def _is_name(key: Any) -> bool:
@@ -72,6 +139,10 @@ def inner_mapping(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     for _ in WRAPPERS:
         found = (as_mapping(mapping.get(name)) for name in WRAPPERS)
         inner = next((one for one in found if one is not None), None)
+        if inner is None:
+            copies = [mapping.get(name) for name in COPIES]
+            there = [one for one in copies if isinstance(one, Mapping) and _holds_tensors(one)]
+            inner = there[0] if len(there) == 1 else None
         if inner is None:
             break
         mapping = inner

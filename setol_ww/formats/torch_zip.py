@@ -11,6 +11,7 @@ from .handle import Handle, Refused
 from .pickles import Machine, Source
 from .stored import size_of
 from .torch_objects import Maker, Storage, storage_type
+from .torch_script import CONSTANTS, constant_tensors, is_script, script_tensors
 from .zip_members import Archive, archive_of, is_zip
 
 ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt")
@@ -24,11 +25,28 @@ def open_zip(handle: Handle) -> Contents:
     prefix = _prefix(archive)
     # torch.save can be told to leave the checksums out, which then are all 0.
     archive = Archive(handle, archive.members, checked=archive.members[f"{prefix}{PICKLE}"].CRC != 0)
-    pickled = archive.read(f"{prefix}{PICKLE}")
-    storages = _Storages(archive, prefix)
-    maker = Maker(archive.unpacked_size())
-    tree = Machine(Source.of(pickled), maker.table, storages.load, maker.otherwise).run()
+    tree, pickled = _loaded(archive, f"{prefix}{PICKLE}", f"{prefix}data/", prefix)
+    if f"{prefix}{CONSTANTS}" in archive.members:
+        tree = _program(archive, prefix, tree)
     return Contents(tree, archive.structure() + pickled, plain=False)
+
+
+def _loaded(archive: Archive, name: str, folder: str, prefix: str) -> tuple[Any, bytes]:
+    """What a pickle is of whose storages lie in a folder, and the pickle."""
+    pickled = archive.read(name)
+    storages = _Storages(archive, prefix, folder)
+    maker = Maker(archive.unpacked_size())
+    return Machine(Source.of(pickled), maker.table, storages.load, maker.otherwise).run(), pickled
+
+
+def _program(archive: Archive, prefix: str, tree: Any) -> dict[str, Any]:
+    """The tensors of a TorchScript archive, whose code is let be."""
+    if not is_script(tree):
+        raise Refused("a TorchScript archive of something else than a module")
+    found = script_tensors(tree)
+    if not found:
+        found = constant_tensors(_loaded(archive, f"{prefix}{CONSTANTS}", f"{prefix}constants/", prefix)[0])
+    return found
 
 
 def _prefix(archive: Archive) -> str:
@@ -37,19 +55,14 @@ def _prefix(archive: Archive) -> str:
         raise archive.handle.unreadable(
             f"it is a zip archive with {len(found) or 'no'} {PICKLE} in it, where torch writes one"
         )
-    prefix = found[0].removesuffix(PICKLE)
-    if f"{prefix}constants.pkl" in archive.members:
-        raise archive.handle.unreadable(
-            "refused, it is not plain weights but a TorchScript archive, a program; save its state_dict() instead"
-        )
-    return prefix
+    return found[0].removesuffix(PICKLE)
 
 
 class _Storages:
     """The storages of an archive, each made once."""
 
-    def __init__(self, archive: Archive, prefix: str) -> None:
-        self.archive, self.prefix = archive, prefix
+    def __init__(self, archive: Archive, prefix: str, folder: str) -> None:
+        self.archive, self.folder = archive, folder
         self.made: dict[str, Storage] = {}
         order = f"{prefix}byteorder"
         self.swapped = order in archive.members and self._order(archive.read(order)) != sys.byteorder
@@ -67,7 +80,7 @@ class _Storages:
         dtype, itemsize = storage_type(kind)
         number = size_of(number, "number of values")
         if name not in self.made:
-            member = f"{self.prefix}data/{name}"
+            member = f"{self.folder}{name}"
             if member not in self.archive.members:
                 raise self.archive.handle.unreadable(f"the member {ascii(member)[:200]} is not in it")
             block = self.archive.block(member)
@@ -85,3 +98,10 @@ class _Storages:
 
 
 FORMAT = Format("torch", ENDINGS, "torch.save, of a state dict, a training checkpoint or a module", open_zip, is_zip)
+SCRIPT = Format(
+    "TorchScript",
+    (".pt", ".pth", ".torchscript", ".ptl"),
+    "torch.jit.save, the code in it not run; a frozen program's weights have lost their names",
+    open_zip,
+    is_zip,
+)

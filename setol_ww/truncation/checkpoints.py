@@ -31,7 +31,7 @@ from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_ten
 from ..formats.folder import config_of
 from ..formats.handle import reading
 from ..formats.registry import SAFETENSORS
-from ..formats.safetensors_file import SAFETENSORS_DTYPES
+from ..formats.safetensors_file import BITS, SAFETENSORS_DTYPES
 from ..linalg.directions import factors
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
@@ -241,7 +241,7 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _W
 def _code(entry: WeightTensor) -> str:
     """The word of safetensors for a dtype; what it has no word for came from safetensors itself, or is refused."""
     code = CODES.get(entry.dtype, entry.dtype.upper())
-    if entry.dtype.startswith(("q", "complex128")):
+    if code not in BITS or entry.dtype.startswith(("q", "complex128")):
         raise InvalidInput(f"writing {entry.name} of type {entry.dtype} was asked; safetensors has no such type")
     return code
 

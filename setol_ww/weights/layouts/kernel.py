@@ -78,7 +78,12 @@ def _why_no_matrix(situation: Situation, rows: int, columns: int, groups: int) -
 
 
 def _recognise(situation: Situation) -> Reading | None:
-    if len(situation.shape) < 3 or sum(side > 1 for side in situation.shape) < 2 or not _is_convolution(situation):
+    if len(situation.shape) < 3 or sum(side > 1 for side in situation.shape) < 2:
+        return None
+    axes = situation.facts.get("axes")
+    if axes:
+        return kernel_reading(situation, "module", (int(axes[0]), int(axes[1])))
+    if not _is_convolution(situation):
         return None
     told = CONVOLUTION.search(situation.owner) or "kernel_size" in situation.facts
     return kernel_reading(situation, "module" if told else "names")
