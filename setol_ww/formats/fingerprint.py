@@ -2,7 +2,7 @@
 
 Name and time do not count: a copy elsewhere is the same file, another file under the same name is not. A change of
 a few values between the places looked at can go unseen in a large file whose format keeps no checksums; up to 4 MiB
-every byte counts.
+every byte counts. Of a remote file what its server says of the content (its ETag) stands for these bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Fingerprint:
     structure : str
         Digest of header, directory or pickle, and of the names, types and shapes in it.
     content : str
-        Digest of the bytes that were looked at.
+        Digest of the bytes that were looked at, or what a server says of them.
     """
 
     size: int
@@ -52,10 +52,11 @@ class Fingerprint:
 def fingerprint_of(handle: Handle, tensors: dict[str, Stored], structure: bytes) -> Fingerprint:
     """The fingerprint of an open file."""
     names = repr([(name, tensor.dtype, tensor.shape, tensor.strides) for name, tensor in tensors.items()])
+    outline = _digest([structure, names.encode("utf-8", "backslashreplace")])
+    if handle.version:
+        return Fingerprint(handle.size, len(tensors), outline, handle.version)
     looked_at = (handle.text(offset, size) for offset, size in _places(handle.size, tensors.values()))
-    return Fingerprint(
-        handle.size, len(tensors), _digest([structure, names.encode("utf-8", "backslashreplace")]), _digest(looked_at)
-    )
+    return Fingerprint(handle.size, len(tensors), outline, _digest(looked_at))
 
 
 def digest_of(fingerprints: Iterable[Fingerprint]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..core.errors import InvalidInput
 from . import numpy_file, safetensors_file, torch_legacy, torch_zip
 from .base import Format
 from .handle import Handle
+from .places import Place
 
 # Of two for one ending the first that accepts the file's first bytes opens it.
 FORMATS: tuple[Format, ...] = (
@@ -29,7 +28,7 @@ def accepted() -> tuple[str, ...]:
     return tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
 
 
-def needs_torch(path: Path) -> bool:
+def needs_torch(path: Place) -> bool:
     """True for a file whose tensors are torch's.
 
     >>> needs_torch(Path("model.safetensors")), needs_torch(Path("weights.npz"))
@@ -38,7 +37,7 @@ def needs_torch(path: Path) -> bool:
     return any(one.library == "torch" for one in FORMATS if path.suffix in one.endings)
 
 
-def refuse_unknown(path: Path) -> None:
+def refuse_unknown(path: Place) -> None:
     """`InvalidInput` for an ending that no format has."""
     if path.suffix not in accepted():
         raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")

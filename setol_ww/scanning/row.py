@@ -104,7 +104,7 @@ def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], floa
 
 def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:
     for file in job.files:
-        opened(Path(file), fingerprints.get(file, ""))
+        opened(file, fingerprints.get(file, ""))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:

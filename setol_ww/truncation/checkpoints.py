@@ -30,6 +30,7 @@ from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
 from ..formats.folder import config_of
 from ..formats.handle import reading
+from ..formats.places import Place, place_of
 from ..formats.registry import SAFETENSORS
 from ..formats.safetensors_file import SAFETENSORS_DTYPES
 from ..linalg.directions import factors
@@ -98,7 +99,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder, seed = as_rule(rule), path_of("path", path), path_of("out", out), seed_of(seed)
+    chosen, source, folder, seed = as_rule(rule), place_of(path), path_of("out", out), seed_of(seed)
     entries = checkpoint_tensors(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
@@ -204,7 +205,7 @@ def _like(tensor: Any, values: Any) -> Any:
     return torch.from_numpy(values).to(tensor.dtype).contiguous()
 
 
-def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
+def _write_all(source: Place, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
     from tqdm import tqdm
 
     files = checkpoint_files(source)
