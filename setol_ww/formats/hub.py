@@ -19,10 +19,9 @@ from .remote import Info, RemotePath, asked_again, needed
 
 SCHEME = "hf://"
 FORM = re.compile(
-    r"^hf://(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/@]+))?(?:/(?P<file>.*))?$"
+    r"^hf://(?P<repo>[\w.-]+(?:/[\w.-]+|(?![\w.-]*/)))(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/@]+))?(?:/(?P<file>.*))?$"
 )
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
-PIECE = 2**20
 KEPT = 16
 
 
@@ -70,7 +69,7 @@ class HubPath(RemotePath):
             tools.hf_raise_for_status(response)
             if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise UnreadableCheckpoint(f"{self.url}: its server does not give parts of files. Fetch it instead")
-            yield from response.iter_bytes(PIECE)
+            yield from response.iter_bytes()
 
     def handle(self) -> Handle:
         repo, commit, file = _parts(self.url)
