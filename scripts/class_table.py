@@ -6,7 +6,8 @@ Claim      Independent noise of any row and column strengths is random-like at t
 Command    python scripts/class_table.py            resumable: a cell that is in the table is not drawn again
            python scripts/class_table.py --sizes 50 100 200
            python scripts/class_table.py --pages    the page from the tables that are there
-Run time   10 to 15 minutes on one core, most of it the laws of uneven noise and the sizes from 200 on.
+Run time   10 to 15 minutes on one core, most of it the laws of uneven noise and the sizes from 200 on; the page has
+           --sizes 50 100 200.
 Output     docs/figures/class_table/synthetic.csv (a row an ensemble, shape), layers.csv (a row a trained layer),
            untrained.csv (noise of the same shapes and strengths), docs/classes.md
 Data       the demonstration nets of the package; ResNet-20 and -32 and stories260K where `SETOL_DATA` (or the

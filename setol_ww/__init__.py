@@ -65,6 +65,9 @@ _HOME_OF = {
     "analyze": "watcher",
     "examine": "watcher",
     "WeightWatcher": "watcher",
+    "plug_in": "watcher",
+    "plug_out": "watcher",
+    "plugged_in": "watcher",
 }
 
 # Modules that are public as they are: `ww.transforms.r_transform(...)`.

@@ -113,6 +113,15 @@ from .watcher import (
 from .watcher import (
     examine as examine,
 )
+from .watcher import (
+    plug_in as plug_in,
+)
+from .watcher import (
+    plug_out as plug_out,
+)
+from .watcher import (
+    plugged_in as plugged_in,
+)
 
 __version__: str
 __all__: list[str]

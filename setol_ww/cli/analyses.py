@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
-from ..core.options import add_flags, from_flags
+from ..core.options import Options, add_flags, from_flags, names
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.store import ENDINGS, is_store
 from .asking import INTERRUPTED, PATH_HELP, command, one_path, paths_of, say
 
 ANALYZE_EXAMPLE = """examples:
   setol-ww analyze model.safetensors --out layers.csv
-  setol-ww analyze checkpoints/llama/ --layers embedding dense --randomize --out llama.setol
+  setol-ww analyze checkpoints/llama/ --layers dense -lm_head --randomize --out llama.setol
   setol-ww analyze before.pt after.pt --quiet --out - > both.csv
 """
 SCAN_EXAMPLE = """examples:
@@ -49,7 +49,7 @@ def add_analyze(commands: Any) -> None:
         metavar="FILE",
         help=f"where everything goes: {TABLE_ENDINGS}; .setol with the spectra; - for a table on the standard output",
     )
-    add_flags(asked, "layers", *ANALYZE_OPTIONS)
+    add_flags(asked, *names())
     asked.add_argument(
         "--engine",
         choices=("fast", "reference"),
@@ -71,7 +71,7 @@ def add_scan(commands: Any) -> None:
         help=f"the table: {TABLE_ENDINGS}; or {', '.join(ENDINGS)}: the spectra, from which every table is made",
     )
     asked.add_argument("--shard", metavar="I/N", type=_shard, help="only shard I of N, I from 0 to N - 1")
-    add_flags(asked, "layers", "randomize", "seed", "device", "n_jobs", "layouts", "progress")
+    add_flags(asked, *names())
     asked.add_argument("--no-resume", action="store_true", help="start anew instead of going on")
 
 
@@ -112,8 +112,7 @@ def _analyze(asked: argparse.Namespace) -> int:
     frames = []
     for path in paths:
         watcher = WeightWatcher(path)
-        kept = {name: getattr(told, name) for name in ANALYZE_OPTIONS}
-        frame = watcher.analyze(layers=told.layers or None, detX=True, engine=asked.engine, **kept)
+        frame = watcher.analyze(engine=asked.engine, **told_of(told))
         if told.progress is not False and asked.out != STDOUT:
             heading = f"{path}\n\n" if len(paths) > 1 else ""
             say(heading + _blocks(frame, watcher, asked.reasons) + "\n")
@@ -126,10 +125,9 @@ def _analyze(asked: argparse.Namespace) -> int:
     return 0
 
 
-ANALYZE_OPTIONS = (
-    *("randomize", "seed", "quality", "uncertainty", "farms"),
-    *("device", "n_jobs", "layouts", "progress"),
-)
+def told_of(options: Options) -> dict[str, Any]:
+    """Every option by name, as `analyze` and `examine` take them."""
+    return {name: getattr(options, name) for name in names()} | {"layers": options.layers or None}
 
 
 def _hand_over(frames: list[Any], out: Path | None, to_stdout: bool, quiet: bool) -> None:
@@ -168,9 +166,8 @@ def _scan(asked: argparse.Namespace) -> int:
 
     path = one_path(asked)
     told = from_flags(asked)
-    kept = {name: getattr(told, name) for name in ("randomize", "seed", "device", "n_jobs", "layouts", "progress")}
     try:
-        frame = scan(path, asked.out, resume=not asked.no_resume, shard=asked.shard, layers=told.layers or None, **kept)
+        frame = scan(path, asked.out, resume=not asked.no_resume, shard=asked.shard, **told_of(told))
     except KeyboardInterrupt:
         sys.stderr.write(f"setol-ww: interrupted; the same command goes on with what is in {asked.out}\n")
         return INTERRUPTED
@@ -208,12 +205,17 @@ def _results_of(path: str, asked: argparse.Namespace) -> Any:
     if is_store(Path(path)):
         from ..results.results import open_results
 
+        unserved = [name for name in names() if name in vars(asked) and name != "progress"]
+        if unserved:
+            raise InvalidInput(
+                f"{', '.join(unserved)} was asked of the kept results {path}; accepted is what they were made with. "
+                "For another analysis give the weights"
+            )
         return open_results(path)
     from ..watcher import examine
 
     told = from_flags(asked)
-    kept = {name: getattr(told, name) for name in ANALYZE_OPTIONS if name not in ("quality", "farms")}
-    return examine(path, layers=told.layers or None, **kept)
+    return examine(path, **told_of(told))
 
 
 def _write(frame: Any, path: Path) -> None:

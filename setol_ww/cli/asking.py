@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..formats.places import is_url
 from ..formats.registry import accepted
 
 INTERRUPTED = 130
+LAYERS = "--layers"
 PATH_HELP = (
     f"a file of weights ({', '.join(accepted())}) or a folder of them, or a URL of one (hf://org/model, https://...)"
 )
@@ -45,6 +47,27 @@ def paths_of(asked: argparse.Namespace) -> list[str]:
         raise InvalidInput("a PATH is needed: a file of weights or a folder of them, before the options")
     asked.layers = words
     return found
+
+
+def with_minus(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line, those behind `--layers` spelled so that one may begin with a minus.
+
+    >>> with_minus(["analyze", "net.pt", "--layers", "dense", "-fc1", "--quiet"])
+    ['analyze', 'net.pt', '--layers=dense', '--layers=-fc1', '--quiet']
+    """
+    words: list[str] = []
+    inside = False
+    for number, word in enumerate(arguments):
+        if inside and not word.startswith("--") and word != "-h":
+            words.append(f"{LAYERS}={word}")
+            continue
+        if word == "--":
+            return [*words, *arguments[number:]]
+        following = arguments[number + 1 : number + 2]
+        inside = word == LAYERS and bool(following) and not following[0].startswith("--")
+        # With nothing behind it argparse says so.
+        words += [] if inside else [word]
+    return words
 
 
 def one_path(asked: argparse.Namespace) -> str:

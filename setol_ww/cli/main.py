@@ -12,7 +12,7 @@ from ..core.errors import InvalidInput
 from ..core.options import add_flags, from_flags
 from ..core.printable import visible
 from .analyses import add_analyze, add_merge, add_scan, add_summary
-from .asking import INTERRUPTED, PATH_HELP, command, one_path, say
+from .asking import INTERRUPTED, PATH_HELP, command, one_path, say, with_minus
 
 TRUNCATE_EXAMPLE = """examples:
   setol-ww truncate model.safetensors --rule erg --out truncated/
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for what was asked wrongly, cannot be read or written, or
     130 when interrupted."""
     root = parser()
-    options = root.parse_args(arguments)
+    options = root.parse_args(with_minus(sys.argv[1:] if arguments is None else arguments))
     if options.version:
         return _version(options)
     if options.verbose:

@@ -268,8 +268,6 @@ def add_flags(parser: argparse.ArgumentParser, *wanted: str) -> None:
 def from_flags(parsed: argparse.Namespace) -> Options:
     """The options of a command line that `add_flags` described."""
     told = {name: value for name, value in vars(parsed).items() if name in names()}
-    if "layers" in told:
-        told["layers"] = [_word_or_id(which) for which in told["layers"]]
     if "layouts" in told:
         told["layouts"] = dict(_pair(word) for word in told["layouts"])
     return Options(**told)
@@ -278,10 +276,6 @@ def from_flags(parsed: argparse.Namespace) -> Options:
 def _fields(wanted: tuple[str, ...]) -> list[Field[Any]]:
     refuse_unknown(wanted, names())
     return [one for one in fields(Options) if not wanted or one.name in wanted]
-
-
-def _word_or_id(word: str) -> str | int:
-    return int(word) if word.removeprefix("-").isdecimal() else word
 
 
 def _pair(word: str) -> tuple[str, str]:

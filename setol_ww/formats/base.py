@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .handle import Handle
+from .places import Place
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Contents:
         The bytes that say what lies where: header, directory, pickle.
     plain : bool
         True for a format that holds names and tensors and nothing else; False where there may be wrappers.
+    beside : tuple of Path
+        Other files in which values lie.
     """
 
     tree: Any
     structure: bytes = field(repr=False)
     plain: bool = True
+    beside: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)

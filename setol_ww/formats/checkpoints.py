@@ -5,6 +5,7 @@ No code in a file is ever run, no file is mapped, and a file that changes while 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from .fingerprint import digest_of
 from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
 from .places import Place, place_of
 from .reader import FileReader, opened
-from .registry import refuse_unknown
+from .registry import SAFETENSORS, refuse_unknown
 from .state import inner_mapping, unwrap
 from .stored import Header
 
@@ -101,7 +102,26 @@ def _directory_tensors(folder: Place) -> list[WeightTensor]:
     for name, file in expected.items():
         if name not in where:
             raise UnreadableCheckpoint(f"{file}: the index names {name!r} in it but it is not there")
+    entries = _in_places(entries, list(expected))
     return sorted(entries, key=lambda entry: natural_key(entry.name)) if len(files) > 1 else entries
+
+
+def _in_places(entries: list[WeightTensor], indexed: list[str]) -> list[WeightTensor]:
+    """The tensors with their places as WeightWatcher counts them: file by file, in each as the index has them, else in
+    the order of names for safetensors and of the file for others.
+
+    From the third file of a directory without an index on, WeightWatcher 0.7.7 counts earlier files twice; here every
+    layer counts once.
+    """
+    listed = {name: number for number, name in enumerate(indexed)}
+
+    def order(number: int) -> tuple[str, int, str, int]:
+        entry = entries[number]
+        name = entry.name if entry.file is not None and entry.file.suffix in SAFETENSORS else ""
+        return str(entry.file), listed.get(entry.name, len(listed)), name, number
+
+    places = {number: place for place, number in enumerate(sorted(range(len(entries)), key=order))}
+    return [replace(entry, place=places[number]) for number, entry in enumerate(entries)]
 
 
 def files_of(path: Place) -> tuple[list[Place], dict[str, Place]]:
@@ -142,10 +162,12 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
         header.shape,
         header.dtype,
         read,
-        unfit=header.unfit or why_unfit(header.name, header.shape, header.dtype, reader.headers),
+        unfit=header.unfit or why_unfit(header.name, header.shape, header.values or header.dtype, reader.headers),
         same_as=header.same_as,
         file=reader.path,
         load_part=read,
+        facts=header.facts,
+        remark=header.remark,
     )
 
 

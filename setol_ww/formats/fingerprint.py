@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .handle import Handle
+from .handle import Handle, reading
+from .places import Place, handle_of
 from .stored import Stored
 
 BLOCK = 4096
@@ -57,6 +58,13 @@ def fingerprint_of(handle: Handle, tensors: dict[str, Stored], structure: bytes)
         return Fingerprint(handle.size, len(tensors), outline, handle.version)
     looked_at = (handle.text(offset, size) for offset, size in _places(handle.size, tensors.values()))
     return Fingerprint(handle.size, len(tensors), outline, _digest(looked_at))
+
+
+def sampled(file: Place) -> bytes:
+    """Name, size and bytes from many places of a file in which tensors of another lie."""
+    with reading(file), handle_of(file) as handle:
+        looked_at = (handle.text(offset, size) for offset, size in _places(handle.size, ()))
+        return f"{file.name} {handle.size} {handle.version or _digest(looked_at)}".encode("utf-8", "backslashreplace")
 
 
 def digest_of(fingerprints: Iterable[Fingerprint]) -> str:

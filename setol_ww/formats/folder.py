@@ -80,8 +80,8 @@ def directory_files(folder: Place) -> tuple[list[Place], dict[str, Place]]:
             return [there[name]], {}
         if name + INDEX in there:
             return indexed_files(there[name + INDEX])
-    others = tuple(ending for ending in accepted() if all(ending not in endings for endings in KINDS))
-    for endings in (*KINDS, others):
+    others = ((ending,) for ending in accepted() if all(ending not in endings for endings in KINDS))
+    for endings in (*KINDS, *others):
         files = [file for file in listed if file.suffix in endings and not NO_MODEL.search(file.name)]
         indices = [file for file in listed if file.name.endswith(INDEX) and file.name[: -len(INDEX)].endswith(endings)]
         if indices and endings:

@@ -101,7 +101,7 @@ class Handle:
             os.close(self.descriptor)
             raise
         self.size = found.st_size
-        self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        self.identity = identity_of(found)
 
     def _refuse_special(self, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
@@ -140,8 +140,7 @@ class Handle:
 
     def same(self) -> bool:
         """True while the path still leads to this very file, unchanged since it was opened."""
-        found = os.stat(self.local)
-        return self.identity == (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return self.identity == identity_of(os.stat(self.local))
 
     def close(self) -> None:
         """Let go of it."""
@@ -152,6 +151,33 @@ class Handle:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Window(Handle):
+    """A run of bytes of an open file, as a file of its own: a member of an archive, a tensor saved by itself."""
+
+    def __init__(self, handle: Handle, offset: int, size: int) -> None:
+        if offset < 0 or size < 0 or offset + size > handle.size:
+            raise handle.unreadable(f"it is cut short: bytes {offset} to {offset + size} of {handle.size} are named")
+        self.handle, self.offset = handle, offset
+        self.path, self.identity, self.size = handle.path, handle.identity, size
+
+    def read(self, offset: int, size: int) -> np.ndarray:
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise self.unreadable(f"bytes {offset} to {offset + size} are asked of a part of {self.size}")
+        return self.handle.read(self.offset + offset, size)
+
+    def same(self) -> bool:
+        """True while the file that it is of stays."""
+        return self.handle.same()
+
+    def close(self) -> None:
+        """The file stays open for who opened it."""
+
+
+def identity_of(found: os.stat_result) -> tuple[int, ...]:
+    """Device, inode, size and the times of the last change of a file."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _kind(mode: int) -> str:

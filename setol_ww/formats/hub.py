@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.errors import InvalidInput, UnreadableCheckpoint
+from .extras import needed
 from .handle import Handle
-from .remote import Info, RemotePath, asked_again, needed
+from .remote import EXTRA, Info, RemotePath, asked_again
 
 SCHEME = "hf://"
 FORM = re.compile(
@@ -58,13 +59,13 @@ class HubPath(RemotePath):
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         repo, commit, file = _parts(self.url)
-        hub, tools = needed("huggingface_hub", self.url), needed("huggingface_hub.utils", self.url)
+        hub, tools = needed("huggingface_hub", self.url, EXTRA), needed("huggingface_hub.utils", self.url, EXTRA)
         wanted = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         with tools.get_session().stream(
             "GET",
             hub.hf_hub_url(repo, file, revision=commit),
             headers={**tools.build_hf_headers(), **wanted},
-            timeout=needed("huggingface_hub.constants", self.url).HF_HUB_DOWNLOAD_TIMEOUT,
+            timeout=needed("huggingface_hub.constants", self.url, EXTRA).HF_HUB_DOWNLOAD_TIMEOUT,
         ) as response:
             tools.hf_raise_for_status(response)
             if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
@@ -74,7 +75,7 @@ class HubPath(RemotePath):
     def handle(self) -> Handle:
         repo, commit, file = _parts(self.url)
         found = self.info()
-        kept = needed("huggingface_hub", self.url).try_to_load_from_cache(repo, file, revision=commit)
+        kept = needed("huggingface_hub", self.url, EXTRA).try_to_load_from_cache(repo, file, revision=commit)
         if found is not None and isinstance(kept, str) and os.path.getsize(kept) == found.size:
             return KeptHandle(self, Path(kept), found.version)
         return super().handle()
@@ -102,7 +103,7 @@ def _parts(url: str) -> tuple[str, str, str]:
 
 
 def _is_offline(url: str) -> bool:
-    return bool(needed("huggingface_hub.constants", url).is_offline_mode())
+    return bool(needed("huggingface_hub.constants", url, EXTRA).is_offline_mode())
 
 
 _files: dict[tuple[str, str], dict[str, Info]] = {}
@@ -116,7 +117,7 @@ def _files_of(place: HubPath, repo: str, commit: str) -> dict[str, Info]:
 
 def _commit_of(place: HubPath, repo: str, revision: str) -> str:
     """The commit of a revision; what the hub says of its files is kept."""
-    api: Any = needed("huggingface_hub", place.url).HfApi()
+    api: Any = needed("huggingface_hub", place.url, EXTRA).HfApi()
     said = asked_again(place, lambda: api.model_info(repo, revision=revision, files_metadata=True))
     if said is None:
         raise UnreadableCheckpoint(f"{place}: the hub knows no such model or revision. {place.hint(404)}")
@@ -134,7 +135,7 @@ def _commit_of(place: HubPath, repo: str, revision: str) -> str:
 
 def _cached(url: str, repo: str, revision: str, file: str) -> Path:
     """The place in the cache; https://huggingface.co/docs/huggingface_hub/guides/manage-cache says how it lies."""
-    cache = needed("huggingface_hub.constants", url).HF_HUB_CACHE
+    cache = needed("huggingface_hub.constants", url, EXTRA).HF_HUB_CACHE
     folder = Path(cache) / f"models--{repo.replace('/', '--')}"
     named = folder / "refs" / revision
     commit = named.read_text(encoding="utf-8").strip() if named.is_file() else revision

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
 from .blocks import forget_inflated
-from .fingerprint import Fingerprint, fingerprint_of
+from .fingerprint import Fingerprint, fingerprint_of, sampled
 from .handle import Handle, reading
 from .places import Place, handle_of, place_of
 from .registry import format_of, refuse_unknown
@@ -60,8 +60,9 @@ class FileReader:
         self.path = path
         self._lock = threading.Lock()
         with reading(path), handle_of(path) as handle:
-            self._tensors, self._headers, self.fingerprint = _opened(handle)
+            self._tensors, self._headers, self.fingerprint, beside = _opened(handle)
             self._identity: tuple[Any, ...] = handle.identity
+            self._beside = {file: _identity_at(file) for file in beside}
             if not handle.same():
                 raise _changed(path)
 
@@ -99,7 +100,7 @@ class FileReader:
             if handle.identity == self._identity:
                 return
             try:
-                _, _, found = _opened(handle)
+                _, _, found, _ = _opened(handle)
             except (InvalidInput, UnreadableCheckpoint) as error:
                 raise _changed(self.path) from error
             if found != self.fingerprint:
@@ -113,17 +114,23 @@ class FileReader:
                 self.refuse_changed(again)
 
 
+def _identity_at(file: Place) -> tuple[Any, ...]:
+    with handle_of(file) as handle:
+        return handle.identity
+
+
 def _changed(path: Place) -> ChangedCheckpoint:
     return ChangedCheckpoint(
         f"{path}: it changed while it was read; what was read before is of other weights. Begin anew when it is written"
     )
 
 
-def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint]:
+def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint, tuple[Place, ...]]:
     with reading(handle.path):
         contents: Contents = format_of(handle).open(handle)
         tensors = named_tensors(contents, handle)
-        return tensors, _headers(tensors), fingerprint_of(handle, tensors, contents.structure)
+        structure = contents.structure + b"".join(map(sampled, contents.beside))
+        return tensors, _headers(tensors), fingerprint_of(handle, tensors, structure), contents.beside
 
 
 def _headers(tensors: Mapping[str, Stored]) -> dict[str, Header]:
@@ -136,7 +143,8 @@ def _headers(tensors: Mapping[str, Stored]) -> dict[str, Header]:
             start, stop = tensor.span()
             unfit = REPEATED if tensor.n_elements > stop - start else ""
         shape = tensor.shape if tensor.declared is None else tensor.declared
-        headers[name] = Header(name, shape, tensor.dtype, unfit, "" if same_as == name else same_as)
+        same_as = "" if same_as == name else same_as
+        headers[name] = Header(name, shape, tensor.dtype, unfit, same_as, tensor.values, tensor.facts, tensor.remark)
     return headers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.errors import InvalidInput
-from . import numpy_file, safetensors_file, torch_legacy, torch_zip
+from . import gguf_file, numpy_file, safetensors_file, torch_legacy, torch_zip
 from .base import Format
 from .handle import Handle
 from .places import Place
@@ -15,6 +15,7 @@ FORMATS: tuple[Format, ...] = (
     torch_legacy.FORMAT,
     numpy_file.NPZ,
     numpy_file.NPY,
+    gguf_file.FORMAT,
 )
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024

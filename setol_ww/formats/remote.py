@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-import importlib
 import io
 import logging
 import sys
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core.errors import InvalidInput, UnreadableCheckpoint
+from ..core.errors import UnreadableCheckpoint
 from .handle import Handle
 
 # Small reads (headers, directories of archives, one-dimensional tensors) are cut from blocks, the last ones of which
@@ -32,7 +31,7 @@ BLOCKS_KEPT = 128
 # Seconds between the tries of one request, the first of them at once.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 FOR_A_WHILE = {408, 425, 429, 500, 502, 503, 504}
-EXTRA = "pip install 'setol-ww[remote]'"
+EXTRA = "remote"
 # What the clients raise beside OSError when a request fails. They are not imported before they are needed.
 CLIENT_ERRORS = (
     ("aiohttp", "ClientError"),
@@ -275,19 +274,6 @@ _blocks = _Blocks()
 def forget_blocks() -> None:
     """Let go of the small parts of remote files that were read last."""
     _blocks.clear()
-
-
-def needed(module: str, url: str) -> Any:
-    """A module of the extra `remote`; `InvalidInput` that names the extra where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise lacking(url, error) from error
-
-
-def lacking(url: str, error: ImportError) -> InvalidInput:
-    """The error for a client that is not installed."""
-    return InvalidInput(f"reading {url} was asked; what reads it is not installed ({error}). Install it: {EXTRA}")
 
 
 def failures() -> tuple[type[BaseException], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -31,6 +31,12 @@ class Header:
         Why it has no values that can be read; empty when it has.
     same_as : str
         Name of an earlier tensor that is the same one, value by value in the same storage.
+    values : str
+        Type of the values that are handed out, where `dtype` says what was undone.
+    facts : mapping
+        What the file says of the layer that holds it, as attributes of a module do: `axes`, `groups`, ...
+    remark : str
+        What is to be said of it where it is analysed.
     """
 
     name: str
@@ -38,6 +44,9 @@ class Header:
     dtype: str
     unfit: str = ""
     same_as: str = ""
+    values: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,8 @@ class Stored:
         Two tensors of one key are one.
     declared : tuple of int, optional
         The shape that the file gives, where several values share an element.
+    values, facts, remark
+        As in `Header`.
     """
 
     shape: tuple[int, ...]
@@ -82,6 +93,9 @@ class Stored:
     unfit: str = ""
     key: Any = None
     declared: tuple[int, ...] | None = None
+    values: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    remark: str = ""
 
     @property
     def n_elements(self) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.errors import InvalidInput, UnreadableCheckpoint
-from .remote import Info, RemotePath, asked_again, lacking, needed
+from .extras import lacking, needed
+from .remote import EXTRA, Info, RemotePath, asked_again
 
 # The words of file systems for what changes with the content, the surest first.
 VERSIONS = ("ETag", "etag", "Content-MD5", "md5Hash", "VersionId", "generation", "LastModified", "Last-Modified")
@@ -80,11 +81,11 @@ class UrlPath(RemotePath):
                 ) from error
 
     def _system(self) -> tuple[Any, str]:
-        core = needed("fsspec.core", self.url)
+        core = needed("fsspec.core", self.url, EXTRA)
         try:
             system, path = core.url_to_fs(self.url)
         except ImportError as error:
-            raise lacking(self.url, error) from error
+            raise lacking(self.url, EXTRA, error) from error
         except ValueError as error:
             raise InvalidInput(
                 f"reading {self.url!r} was asked ({error}); accepted are hf://, https://, s3:// and what fsspec knows"

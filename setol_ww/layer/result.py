@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.arrays import as_matrix
+from ..core.as_json import as_json
 from ..core.checks import one_of
 from ..core.errors import InvalidInput
 from ..spectrum.bulk import BulkFit, fit_bulk
@@ -21,6 +23,8 @@ from .flags import flags_of
 from .intervals import Intervals, intervals
 from .quality import Quality, quality
 from .verdict import Verdict, judge
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,30 @@ class LayerResult:
         if self.traps is not None and self.traps.count:
             said.append(self.traps.sentence)
         return " ".join(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Size, our columns, flags and what to do next as JSON has them; `schema` counts the versions of this form.
+
+        >>> told = analyze_matrix([[3.0, 0.0], [0.0, 1.0]]).to_dict()
+        >>> told["schema"], told["N"], told["erg_rank"], told["detX_num_exact"]
+        (1, 2, 1, 2)
+        """
+        from .columns import COLUMNS, names
+
+        spectrum = self.spectrum
+        sizes = {"N": spectrum.N, "M": spectrum.M, "slices": spectrum.slices, "num_evals": spectrum.values.size}
+        listed = set(names(quality=self.quality is not None, randomize=self.traps is not None))
+        cells = {column.name: column.read(self) for column in COLUMNS if column.name in listed}
+        told = {**sizes, "rank": spectrum.rank, **cells, "flags": self.flags, "next_step": self.verdict.next_step}
+        return {"schema": SCHEMA, **as_json(told)}
+
+    def __str__(self) -> str:
+        from .printed import layer_text
+
+        return layer_text(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def analyze_spectrum(

@@ -21,7 +21,6 @@ import csv
 import html
 import importlib.util
 import json
-import math
 import os
 import re
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.as_json import as_json
 from ..core.checks import writable_file
 from ..core.errors import InvalidInput
 from ..core.printable import visible
@@ -107,17 +107,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def records(frame: Any) -> list[dict[str, Any]]:
     """Rows as JSON types, numbers that are not finite as null, every digit kept."""
-    columns = {name: [_json_cell(value) for value in frame[name].tolist()] for name in frame}
+    columns = {name: [None if one is pd.NA else as_json(one) for one in frame[name].tolist()] for name in frame}
     return [dict(zip(columns, cells)) for cells in zip(*columns.values())]
-
-
-def _json_cell(value: Any) -> Any:
-    value = getattr(value, "item", lambda: value)()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, (list, tuple)):
-        return [_json_cell(one) for one in value]
-    return None if value is pd.NA else value
 
 
 def csv_of(frame: pd.DataFrame) -> str:
@@ -192,7 +183,12 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 def _frame_of_json(rows: list[dict[str, Any]]) -> pd.DataFrame:
     names = list(rows[0]) if rows else []
-    return pd.DataFrame({name: _objects_if_needed([row[name] for row in rows]) for name in names})
+    return pd.DataFrame({name: _column_of_json([row[name] for row in rows]) for name in names})
+
+
+def _column_of_json(values: list[Any]) -> Any:
+    """A column without any value is one of numbers, as it was written."""
+    return [float("nan")] * len(values) if all(one is None for one in values) else _objects_if_needed(values)
 
 
 def _objects_if_needed(values: list[Any]) -> Any:

@@ -156,12 +156,14 @@ class Store:
         """Number of records whose worker died."""
         return self.connection.execute("SELECT count(*) FROM rows WHERE gave_up").fetchone()[0]
 
-    def forget_given_up(self) -> None:
-        """Make room for another try of the layers whose workers died."""
+    def forget(self, positions: Iterable[int]) -> None:
+        """Make room for another try of these layers."""
+        listed = [(position,) for position in positions]
         with _explained(self.path, self.count, writing=True), self.connection:
-            gone = self.connection.execute("SELECT digest FROM rows WHERE gave_up").fetchall()
+            asked = "SELECT digest FROM rows WHERE position = ?"
+            gone = [row for one in listed for row in self.connection.execute(asked, one).fetchall()]
             if gone:
-                self.connection.execute("DELETE FROM rows WHERE gave_up")
+                self.connection.executemany("DELETE FROM rows WHERE position = ?", listed)
                 self.count -= len(gone)
                 self.total = (self.total - sum(int.from_bytes(digest, "big") for (digest,) in gone)) % MODULUS
                 _seal(self.connection, self.count, self.total)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..core.as_json import as_json
 from ..core.printable import shortened, terminal_width, visible, wrapped
 from .printed import is_number, title
 
@@ -25,7 +26,8 @@ MEANS = (
     ("q2_norm", "layer quality q2_norm, geometric", True),
     ("stable_rank", "stable rank", False),
 )
-LAYERS_SHOWN, REASONS_SHOWN = 5, 3
+LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 5, 3, 20
+MORE = " .."
 #: States and classes that call for a look, the worst first, and what is said of them.
 CONCERNS = (
     ("universality_class", "rank collapse", "rank collapse"),
@@ -68,7 +70,7 @@ class Summary:
     Attributes
     ----------
     rows, analyzed, failed, skipped, missing : int
-        Rows of the table by status; `missing` have not been come to.
+        Rows of the table by status; `missing` have not been come to. Tensors that are skipped without a row count too.
     states, classes, flags : dict
         Number of layers of each.
     means : tuple of Mean
@@ -102,12 +104,14 @@ class Summary:
         parameters = [(s, n) for s, n, _, _ in told if is_number(n)]
         total = sum(n for _, n in parameters)
         done = sum(n for s, n in parameters if s == "analyzed")
+        # An analysis in memory has no rows of what it skips.
+        rows = {record.tensor for record in results.records}
         left = Counter(_without_name(reason, name) for s, _, reason, name in told if s != "analyzed")
         return cls(
             rows=len(results.records),
             analyzed=status["analyzed"],
             failed=status["failed"],
-            skipped=status["skipped"],
+            skipped=status["skipped"] + sum(s == "skipped" and name not in rows for s, _, _, name in told),
             missing=results.missing,
             states=_counts(table, "setol_state"),
             classes=_counts(table, "universality_class"),
@@ -120,16 +124,16 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON has it; numbers that are none are null. `schema` counts the versions of this form."""
-        return {"schema": SCHEMA, **_json(asdict(self))}
+        return {"schema": SCHEMA, **as_json(asdict(self))}
 
     def lines(self, width: int | None = None) -> list[str]:
         """At most twenty lines."""
         room = terminal_width(width)
-        lines = [shortened(self._first_line(), room)]
+        lines = wrapped(self._first_line(), room, later="  ").split("\n")
         for name, counts in (("states", self.states), ("classes", self.classes), ("flags", self.flags)):
             if counts:
                 told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
-                lines += wrapped(f"{name + ':':<9} {told}", room, later=" " * 10).split("\n")[:2]
+                lines += _two_lines(f"{name + ':':<9} {told}", room)
         for mean in self.means:
             lines.append(shortened(f"{mean.label}: {mean.value:.3g} ± {mean.error:.2g} over {mean.count} layers", room))
         if self.look_first:
@@ -137,8 +141,8 @@ class Summary:
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
         if self.not_analyzed:
             lines.append(f"not analysed, {sum(self.not_analyzed.values())} tensors:")
-            reasons = list(self.not_analyzed.items())
-            lines += [shortened(f"  {count} x {visible(reason)}", room) for reason, count in reasons[:REASONS_SHOWN]]
+            shown = list(self.not_analyzed.items())[: min(REASONS_SHOWN, MOST_LINES - len(lines))]
+            lines += [shortened(f"  {count} x {visible(reason)}", room) for reason, count in shown]
         return lines
 
     def __str__(self) -> str:
@@ -154,6 +158,12 @@ class Summary:
             f"{self.analyzed} of {self.rows} rows analysed{share}, {self.failed} failed, {self.skipped} skipped"
             f"{missing}"
         )
+
+
+def _two_lines(text: str, room: int) -> list[str]:
+    """The text in at most two lines, marked where there would be more."""
+    lines = wrapped(text, room - len(MORE), later=" " * 10).split("\n")
+    return lines if len(lines) <= 2 else [lines[0], lines[1] + MORE]
 
 
 def _fitted(name: str, why: str, room: int) -> str:
@@ -229,11 +239,3 @@ def _without_name(reason: Any, name: Any) -> str:
     for begin in (f"layer {str(name).removesuffix('.weight')}: ", f"layer {name}: "):
         reason = reason.removeprefix(begin)
     return reason
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

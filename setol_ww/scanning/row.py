@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,15 +23,17 @@ from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
 from ..results.findings import TableForm, with_cells
-from ..results.record import STRENGTHS, TRAPS, LayerRecord, settings_of
+from ..results.record import FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
+from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
 ADDED = ("layout", "layout_from", "tensor", "layer_id", "shape", "n_params")
 VERDICT = ("status", "reason")
+NOT_LOADED = "not loaded"
 
 
 FORM = TableForm(before=(*IDENTITY, *FIT, *NORMS), after=(*VERDICT, *ADDED))
@@ -53,14 +55,25 @@ def work(job: Job, asked: Asked) -> LayerRecord:
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
         return replace(record, status="skipped")
-    if needs_torch(Path(job.file)):
-        # The import that a worker begins with is not the time of its first layer.
-        importlib.import_module("torch")
+    # The import that a worker begins with is not the time of its first layer.
+    load_libraries([job])
     started = time.perf_counter()
     with one_blas_thread():
         record, reason = _filled(record, job, asked)
     status = "failed" if reason else "analyzed"
     return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
+
+
+def load_libraries(jobs: Iterable[Job]) -> None:
+    """Import what reads the weights of these jobs."""
+    if any(needs_torch(Path(file)) for file in {job.file for job in jobs if not job.skipped}):
+        importlib.import_module("torch")
+
+
+def may_pass(record: LayerRecord) -> bool:
+    """True for a record that says nothing about the weights: its worker died, its file was away, memory was short."""
+    causes = (f": {NOT_LOADED}, ", "MemoryError")
+    return record.gave_up or (record.status == FAILED and any(cause in record.reason for cause in causes))
 
 
 def given_up(job: Job, reason: str) -> LayerRecord:
@@ -71,7 +84,7 @@ def given_up(job: Job, reason: str) -> LayerRecord:
 
 def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
     """The record with its spectrum and what is computed, and why something is not."""
-    read = attempt(job.title, "not loaded", lambda: _read_of(job, asked.fingerprints))
+    read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
         return record, read.reason
     matrices, scale = read.value
@@ -85,11 +98,16 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
     strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
-    record, reason = replace(record, spectrum=spectrum, theirs=theirs, extras=extras), strengths.reason
+    record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
     if asked.options.randomize:
         traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
         reason = reason or traps.reason
-        record = record if traps.value is None else replace(record, extras={**extras, TRAPS: traps.value})
+        extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
+    if asked.options.farms:
+        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=asked.options.device))
+        reason = reason or windows.reason
+        extras = extras if windows.value is None else {**extras, FARMS: windows.value}
+    record = replace(record, extras=extras)
     findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
     return findings.value or record, reason or findings.reason
 

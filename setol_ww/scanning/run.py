@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from .cost import Pace, in_words
 from .dispatch import finished
 from .jobs import cost_of, jobs_of, shard_of
 from .pools import pool_maker
-from .row import FORM, Asked
+from .row import FORM, Asked, load_libraries, may_pass, one_blas_thread
 
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -51,9 +51,13 @@ def scan(
     n_jobs: int = 1,
     device: str = "cpu",
     layers: Sequence[str | int] | str | int | None = None,
-    layouts: Mapping[str, str] | None = None,
     randomize: bool = False,
     seed: int = 0,
+    detX: bool = True,
+    quality: bool = True,
+    uncertainty: int = 0,
+    farms: bool = False,
+    layouts: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Analyse a checkpoint larger than memory: one tensor resident, results kept as they come.
@@ -82,12 +86,20 @@ def scan(
     layers : sequence of str or int, optional
         Only these: names, patterns (`model.layers.3.*`), types (`dense`, `conv2d`, ...), or layer ids; negative ids
         leave out. The others are rows with status `skipped`.
-    layouts : mapping of str to str, optional
-        What you know of tensors, as in `analyze`: `{"*.qkv.weight": "qkv:64,32,32"}`.
     randomize : bool
         Add the columns of correlation traps: about doubles the time.
     seed : int
         Seed of the shuffles, the same for every layer, as in `analyze`.
+    detX : bool
+        The columns of the ERG condition and the state of a layer.
+    quality : bool
+        The quality columns `q2*` and `kappa1` to `kappa5`.
+    uncertainty : int
+        Number of resamplings of each spectrum for the errors of its numbers; 0 leaves them out.
+    farms : bool
+        Add `farms_*`, the exponent of square windows of each matrix, as `analyze` does.
+    layouts : mapping of str to str, optional
+        What is in a tensor, by its name or a pattern: `{"*.qkv_proj.weight": "qkv:64,32,32"}`.
     progress : bool, optional
         A bar with an estimate of the time, weighted by the cubic cost of each layer; by default only on a terminal.
 
@@ -123,6 +135,10 @@ def scan(
         layers=layers,
         randomize=randomize,
         seed=seed,
+        detX=detX,
+        quality=quality,
+        uncertainty=uncertainty,
+        farms=farms,
         device=device,
         n_jobs=n_jobs,
         layouts=layouts_of(layouts),
@@ -137,7 +153,7 @@ def scan(
         raise ChangedCheckpoint(f"{source}: it changed while it was opened. Begin anew when it is written")
     about, notes = {**_about(source, options, part, mine), "weights": weights}, notes_of(options, FORM)
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
-        store.forget_given_up()
+        store.forget(record.position for record in store.records() if may_pass(record))
         _work_off(mine, Asked(options, by_file), store)
         frame = Results.of_store(store).table()
         if target is not None and not is_store(target):
@@ -154,8 +170,15 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy) if make is not None and heavy else None
+    if pool is None:
+        # Every library of threads is there before they are limited, once for all layers.
+        load_libraries(left.values())
     try:
-        with _bar(jobs, there, pool.size() if pool else 1, asked.options.progress) as advance:
+        workers = pool.size() if pool else 1
+        with (
+            one_blas_thread() if pool is None else nullcontext(),
+            _bar(jobs, there, workers, asked.options.progress) as advance,
+        ):
             for done in finished(list(left.values()), asked, pool):
                 store.add(done)
                 advance(left[done.position], done.seconds)

@@ -19,6 +19,8 @@ from ..core.errors import InvalidInput
 
 # Points of a tail, as shares of its length, on which its distance is bounded from below.
 SHARES = np.linspace(0, 1, 48)[:, np.newaxis]
+# Smaller numbers lose digits, and their powers of ten are 0.
+SMALLEST = np.finfo(np.float64).tiny
 # Of AlphaPruning: bins of the histogram of log10, and the candidates around its peak.
 BINS, PEAK_FROM, PEAK_TO = 100, 0.95, 1.5
 
@@ -49,7 +51,7 @@ def peak_alpha(values: Any) -> float:
 
     The peak p is the left edge of the fullest of 100 bins of log10. As published, the lower bound compares an
     eigenvalue with log10(.95 p): below p = 1 that is none. The number depends on the scale of W for that. NaN where
-    there is no candidate.
+    there is no candidate, or an eigenvalue is beyond what float64 holds.
 
     Examples
     --------
@@ -58,7 +60,7 @@ def peak_alpha(values: Any) -> float:
     """
     ascending = np.sort(as_vector(np.asarray(values)))
     ascending = ascending[ascending > 0]
-    if ascending.size < 2 or not ascending[-1] > ascending[0]:
+    if ascending.size < 2 or not SMALLEST < ascending[0] < ascending[-1] < math.inf:
         return math.nan
     logs = np.log10(ascending)
     counts, edges = np.histogram(logs, bins=BINS, range=(float(logs[0]), float(logs[-1])))

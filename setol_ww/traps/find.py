@@ -12,23 +12,27 @@ large elements or from a mean that is not zero (arXiv 2507.17912, 3.3.1). `pvalu
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import FloatArray, as_matrix
+from ..core.as_json import as_json
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..core.plain import as_computed
+from ..core.printable import terminal_width, wrapped
 from ..theory.laws.edge import strength, threshold
 from .location import Element, in_words
 from .search import Slice, look, reference_excess
 
 LEVEL = 0.01
+SCHEMA = 1
 SMALLEST_PVALUE = 1e-300
 NUMBERS = (
     *("lambda_max", "edge", "strength", "threshold", "pvalue", "pvalue_edge", "pvalue_permutation"),
@@ -135,6 +139,22 @@ class TrapReport:
             {carrier: _chance(self._pvalues(carrier)) for carrier in ("element", "mean shift", "spread")},
         )
         return f"{self.count} trap{'s' if self.count > 1 else ''}: {words}.{by}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON has it; `schema` counts the versions of this form."""
+        return {"schema": SCHEMA, **as_json(asdict(self)), "sentence": self.sentence}
+
+    def __str__(self) -> str:
+        lines = [f"{' x '.join(map(str, self.shape))}: {self.sentence}"]
+        if self.is_defined:
+            edge = "" if math.isnan(self.edge) else f" against {self.edge:.4g} where noise ends"
+            strength = f"; strength {self.strength:.3g}, visible from {self.threshold:.3g}" if self.count else ""
+            lines.append(f"shuffled with seed {self.seed}: largest eigenvalue {self.lambda_max:.4g}{edge}{strength}")
+        room = terminal_width()
+        return "\n".join(wrapped(line, room, later="  ") for line in lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def _pvalues(self, carrier: str) -> list[float]:
         return [trap.pvalue for trap in self.traps if trap.carrier == carrier]

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 Model = TypeVar("Model")
 Evaluate = Callable[[Any], "float | Mapping[str, float]"]
 ATTEMPTS = 3
+#: Pieces that are truncated at the moment, with the values they had.
+Saved = list[tuple[Piece, list[Any]]]
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
 
 
@@ -134,13 +136,13 @@ class Bench:
 
     @contextlib.contextmanager
     def applied(
-        self, pieces: Sequence[Piece], rule: Rule, *, keep: bool = True, progress: bool | None = False
+        self, pieces: Sequence[Piece], rule: Rule, saved: Saved, *, keep: bool = True, progress: bool | None = False
     ) -> Iterator[list[LayerCut]]:
         """The pieces truncated in place, put back on the way out whatever happens.
 
-        `keep` holds on to the directions for the next rule.
+        What is to be put back is in `saved`, for the caller to do so where an interrupt came before the first line of
+        the way out. `keep` holds on to the directions for the next rule.
         """
-        saved: list[tuple[Piece, list[Any]]] = []
         # Twice: an interrupt before the first line of the inner `finally` leaves the work to the outer one.
         try:
             try:
@@ -160,7 +162,7 @@ class Bench:
             put_all_back(saved)
 
 
-def put_all_back(saved: list[tuple[Piece, list[Any]]]) -> None:
+def put_all_back(saved: Saved) -> None:
     """Every piece back in its place; what comes between (Ctrl-C, a piece that refuses) is raised when all are done."""
     stopped: BaseException | None = None
     refusals = 0
@@ -290,8 +292,13 @@ def truncated(
     """
     chosen, seed = as_rule(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers, layouts), seed)
-    with truncating(bench.pieces), bench.applied(bench.pieces, chosen, keep=False, progress=progress) as plan:
-        yield plan
+    saved: Saved = []
+    with truncating(bench.pieces):
+        try:
+            with bench.applied(bench.pieces, chosen, saved, keep=False, progress=progress) as plan:
+                yield plan
+        finally:
+            put_all_back(saved)
 
 
 def evaluate_truncation(
@@ -365,7 +372,21 @@ def evaluated(
     progress: bool | None,
 ) -> pd.DataFrame:
     """The table for groups of pieces, each under its own rules; directions go when a group of one piece is done."""
-    tasks = list(tasks)
+    saved: Saved = []
+    try:
+        return _evaluated(bench, evaluate, model, list(tasks), saved, progress)
+    finally:
+        put_all_back(saved)
+
+
+def _evaluated(
+    bench: Bench,
+    evaluate: Evaluate,
+    model: Any,
+    tasks: Sequence[tuple[str, list[Piece], list[Rule]]],
+    saved: Saved,
+    progress: bool | None,
+) -> pd.DataFrame:
     base = measured(evaluate, model)
     rows = []
     total = sum(len(rules) for _, _, rules in tasks)
@@ -374,7 +395,7 @@ def evaluated(
             for position, rule in enumerate(rules):
                 # The first rule waits for the directions of all layers, so their number is shown too.
                 first = position == 0 and len(group) > 1
-                with bench.applied(group, rule, progress=progress if first else False) as plan:
+                with bench.applied(group, rule, saved, progress=progress if first else False) as plan:
                     changed = any(line.rank < line.num_evals for line in plan)
                     metrics = measured(evaluate, model) if changed else base
                 rows.append(_row(rule, title, plan, metrics, base))

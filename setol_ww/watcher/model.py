@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ class LazyStateDict(dict):
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 
+    def items(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        """Every name with its tensor."""
+        return ((name, self[name]) for name in self)
+
     def forget(self) -> None:
         """Drop the tensor that was loaded last."""
         self._last = ("", None)
@@ -63,6 +67,13 @@ class Given:
         if isinstance(self.source, (str, Path)):
             return str(self.source)
         return f"{type(self.source).__module__}.{type(self.source).__qualname__}"
+
+    def changeable(self) -> Any:
+        """The model as weightwatcher changes it: a module, the user's own dict, or a dict of what lies on disk."""
+        if not isinstance(self.model, LazyStateDict):
+            return self.model
+        inner = inner_mapping(self.source) if isinstance(self.source, Mapping) else None
+        return inner if isinstance(inner, dict) else dict(self.model.items())
 
 
 def adapt(model: Any) -> Given:

@@ -21,9 +21,9 @@ from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
+from .combined import COMBINING, why_left_out
 from .threads import Ahead
 
-NOT_OURS = "this mode analyses weightwatcher's own layers only"
 COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason", "layout", "layout_from"]
 # What weightwatcher's table has for every layer, so that a table of failures has it too.
@@ -47,7 +47,7 @@ class Record:
     weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
     weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
     eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
-    of its shuffles, one after the other, and `draws` the shuffles.
+    of its shuffles, one after the other, and `draws` the shuffles; `members` are the tensors that a mode combines.
     """
 
     ww_layer: Any
@@ -69,6 +69,7 @@ class Record:
     job: Job | None = None
     stored: Callable[[], Any] | None = None
     kept: LayerRecord | None = None
+    members: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -152,8 +153,8 @@ class Run:
     """One call of analyze.
 
     `jobs` is the plan, `limits` are those that the user gave and `beyond` what they leave out, by the position of the
-    job; `layers` is for weightwatcher, where it chooses itself; `seed` is that of the shuffles, `ahead` has the
-    threads.
+    job; `layers` is for weightwatcher, where it chooses itself, `mode` how it combines layers there; `seed` is that of
+    the shuffles, `ahead` has the threads.
     """
 
     entries: list[WeightTensor]
@@ -168,6 +169,7 @@ class Run:
     randomize: bool = False
     seed: int = 0
     farms: bool = False
+    mode: str = ""
     ahead: Ahead = field(default_factory=Ahead)
     generator: np.random.RandomState = field(init=False)
     records: list[Record] = field(default_factory=list)
@@ -202,10 +204,12 @@ class Run:
         """What became of every tensor of two or more dimensions."""
         failures: dict[str, list[str]] = {}
         walked: dict[str, int] = {}
+        first = {entry.name: entry.same_as or entry.name for entry in self.entries}
         for record in self.records:
-            walked[record.tensor] = walked.get(record.tensor, 0) + 1
-            if record.failure:
-                failures.setdefault(record.tensor, []).append(record.failure)
+            for tensor in {first.get(name, name) for name in record.members or (record.tensor,)}:
+                walked[tensor] = walked.get(tensor, 0) + 1
+                if record.failure:
+                    failures.setdefault(tensor, []).append(record.failure)
         planned: dict[str, list[Job]] = {}
         for job in self.jobs:
             planned.setdefault(job.tensor, []).append(job)
@@ -233,6 +237,6 @@ class Run:
         """Status and reason of a tensor with these jobs, of which so many have rows."""
         notes = list(dict.fromkeys(self.beyond.get(job.position, job.note) for job in jobs))
         if walked:
-            remarks = [job.note for job in jobs if job.note and not job.skipped]
+            remarks = [job.note for job in jobs if job.note and not job.skipped] or [COMBINING.get(self.mode, "")]
             return "analyzed", "; ".join(dict.fromkeys(remarks))
-        return "skipped", "; ".join(note for note in notes if note) or NOT_OURS
+        return "skipped", "; ".join(note for note in notes if note) or why_left_out(self.mode)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import collections
 import contextvars
-import copy
 import functools
 import inspect
 import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ import pandas as pd
 
 from ..core.arrays import FloatArray
 from ..core.boundary import attempt
-from ..core.checks import one_of
+from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
-from ..core.options import Options
+from ..core.options import Options, layouts_of
 from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
@@ -34,13 +34,17 @@ from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.plan import Job, plan
 from ..weights.selector import Selector
+from .base import Base
+from .combined import mode_of
+from .distances import METHODS, distances_of
 from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
+from .questions import Rows
 from .records import COVERAGE_COLUMNS, Record, Run
 from .standins import drawing_from, figures
 from .threads import Ahead
-from .upstream import DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
+from .upstream import DEFAULT_PARAMS, DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -167,8 +171,24 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         self._run: Run | None = None
         if model is not None:
             self._adopt(model)
+        self._layouts: dict[str, str] = {}
         self._own_base_model = base_model
+        self._base: Given | None = None
         self.base_model = None if base_model is None else adapt(base_model).model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but open readers: what the user gave, which is looked at anew when it is asked."""
+        state = {**self.__dict__, "_given": None, "_run": None, "_base": None, "base_model": self._own_base_model}
+        if self._given is not None and self.model is self._given.model:
+            state["model"] = self._given.source
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.model is not None and not isinstance(self.model, (str, Path)):
+            self._adopt(self.model)
+        if self.framework is not None:
+            self.load_framework_imports(self.framework)
 
     @property
     def coverage(self) -> pd.DataFrame:
@@ -196,6 +216,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         ----------
         *args, **kwargs
             weightwatcher's arguments, in its order or by name: `model`, `layers`, `randomize`, `mp_fit`, ...
+            One default is ours: `detX=True`, which adds the ERG and class columns (and weightwatcher's own detX
+            columns) without being asked; `detX=False` leaves both out.
             Its limits `min_evals`, `max_evals` and `max_N` bind us only where they are given: by default a
             layer beyond weightwatcher's own limits still gets a row, after weightwatcher's.
         quality : bool
@@ -243,19 +265,26 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         asked_layers = options.pop("layers", None)
         told = Options(
             layers=Selector.of(asked_layers).asked,
+            randomize=options.get("randomize", False),
             seed=seed,
+            detX=options.get("detX", True),
             quality=quality,
             uncertainty=uncertainty,
             farms=farms,
             device=device,
             n_jobs=n_jobs,
-            layouts=dict(layouts or {}),
+            layouts=layouts_of(layouts),
             progress=progress,
         )
         worker = self._prepared(options.get("model"), options.get("base_model"))
+        if worker._base is not None and mode_of(options):
+            raise InvalidInput(
+                f"base_model with {mode_of(options)}=True was asked; weightwatcher 0.7.7 leaves one of them out. "
+                "Accepted is one at a time"
+            )
         jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
         params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
-        told = told.changed(detX=bool(params["detX"]), randomize=bool(params["randomize"]))
+        told = told.changed(detX=bool(params["detX"]))
         # Threads on one GPU gain nothing, and share its memory.
         with Ahead(number if device == "cpu" else 1) as ahead:
             worker._run = Run(
@@ -271,6 +300,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 randomize=params["randomize"],
                 seed=told.seed,
                 farms=farms,
+                mode=mode_of(options),
                 ahead=ahead,
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
@@ -279,23 +309,25 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
         details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
         # At once: an interrupt or another thread's analysis never leaves parts of two.
-        self.__dict__.update(results=results, details=details)
+        self.__dict__.update(results=results, details=details, _layouts=told.layouts)
         return details
 
     def _prepared(self, model: Any = None, base_model: Any = None) -> Any:
         """A watcher for one call, on the model as it is now: two threads may ask one watcher at a time."""
-        worker, known = copy.copy(self), self._given
+        worker, known = WeightWatcher.__new__(type(self)), self._given
+        worker.__dict__.update(self.__dict__)
         if model is not None:
             worker._adopt(model)
             self._take_over(worker)
-        elif known is None:
+        elif known is None and self.model is None:
             raise InvalidInput(asked(None))
         else:
             # Weights or modules may have been replaced since it was looked at, and `model` itself.
-            worker._adopt(known.source if self.model is known.model else self.model)
+            worker._adopt(known.source if known is not None and self.model is known.model else self.model)
         # A base model given here is for this call alone.
         base = self._own_base_model if base_model is None else base_model
-        worker.base_model = None if base is None else adapt(base).model
+        worker._base = None if base is None else adapt(base)
+        worker.base_model = None if worker._base is None else worker._base.model
         return worker
 
     def _planned(self, layers: Any, options: dict[str, Any], layouts: Mapping[str, str]) -> tuple[list[Job], Any]:
@@ -310,20 +342,25 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _combines(self, params: dict[str, Any]) -> bool:
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""
-        return any(params.get(mode) for mode in ("stacked", "intra", "peft")) or self.base_model is not None
+        return bool(mode_of(params))
 
     def _carry_out(self, params: dict[str, Any], told: Options) -> Results:
         run, given = self._run, self._given
         assert run is not None
         assert given is not None
         with np.errstate(all="ignore"), drawing_from(run.generator):
-            iterator = self.make_layer_iterator(self.model, run.layers, params, self.base_model)
-            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params))
+            foreign = self.base_model if given.is_foreign else None
+            iterator = self.make_layer_iterator(self.model, run.layers, params, foreign)
+            base = None if self._base is None else Base(self._base)
+            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params), base=base)
             try:
                 walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
             finally:
                 figures.clf()
-            return run.results(told, {"source": given.described})
+            about = {"source": given.described}
+            if self._base is not None:
+                about["base"] = self._base.described
+            return run.results(told, about)
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
@@ -357,20 +394,186 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                     found[name] = math.exp(mean_of(np.log(values[values >= 0]), least=-math.inf))
         return {name: value for name, value in found.items() if not math.isnan(value)}
 
-    def describe(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
-        """weightwatcher's own table of layers and sizes, without analysing them; takes its arguments."""
-        options = arguments_by_name(self, args, kwargs, DESCRIBE)
-        params = parameters(options, DESCRIBE)
-        worker = self._prepared(options.get("model"), options.get("base_model"))
-        layers = worker.make_layer_iterator(worker.model, options.get("layers", []), params, worker.base_model)
-        rows = []
-        for layer in layers:
-            if not layer.skipped and layer.has_weights:
-                pooled = layer.num_components if params["conv2d_fft"] else layer.M * layer.rf
-                layer.add_column("num_evals", pooled if params["pool"] else layer.M)
-                rows.append(layer.get_row())
-        names = dict.fromkeys(name for row in rows for name in row)
-        return pd.DataFrame({name: [row.get(name, np.nan) for row in rows] for name in names})
+    def describe(
+        self, model: Any = None, *args: Any, layouts: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> pd.DataFrame:
+        """weightwatcher's table of layers and sizes, with every row that `analyze` gives, without analysing them.
+
+        Parameters
+        ----------
+        model, *args, **kwargs
+            weightwatcher's arguments, in its order or by name.
+        layouts : mapping of str to str, optional
+            As for `analyze`; by default those of the last analysis.
+        """
+        options = arguments_by_name(self, (model, *args), kwargs, DESCRIBE, ("layouts",))
+        worker = self._prepared(options.pop("model"), options.pop("base_model", None))
+        if mode_of(options) or worker._given.is_foreign:
+            with np.errstate(all="ignore"):
+                return super(WeightWatcher, worker).describe(None, **options)
+        layers = options.pop("layers", None)
+        limits = {name: options[name] for name in LIMITS if name in options}
+        rows = Rows(worker._given, parameters(options, DESCRIBE), self._layouts if layouts is None else layouts)
+        return rows.sizes(layers, limits)
+
+    def get_ESD(
+        self,
+        model: Any = None,
+        layer: Any = None,
+        random: bool = False,
+        params: Any = None,
+        *,
+        slice: str = "",
+        seed: int = 0,
+    ) -> Any:
+        """Eigenvalues of one row of the table, ascending, as weightwatcher gives them.
+
+        Parameters
+        ----------
+        model : optional
+            By default that of the watcher.
+        layer : int or str, optional
+            Its id, or a name: `longname`, `name`, with the slice (`"attn.qkv [q]"`), or the tensor's; a pair of name
+            and slice too (`Results.layers`). By default the first layer.
+        random : bool
+            Those of shuffled matrices.
+        params : dict, optional
+            weightwatcher's parameters.
+        slice : str
+            Which part of the layer.
+        seed : int
+            Seed of the shuffle.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such layer, several rows are meant, or its entries are not finite; the text says which.
+
+        Notes
+        -----
+        As in weightwatcher a convolution is not scaled here (`analyze` halves its eigenvalues).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> WeightWatcher({"fc.weight": np.diag([3.0, 2.0])}).get_ESD(layer="fc").round(9).tolist()
+        [4.0, 9.0]
+        """
+        asked_of = self._asked_of(model, layer, slice, params)
+        if asked_of is None:
+            return super().get_ESD(None, layer, random, params)
+        worker, ww_layer, told = asked_of
+        bad = bad_entries(ww_layer.Wmats)
+        if bad:
+            raise InvalidInput(f"the eigenvalues of layer {ww_layer.longname!r} were asked; it has {bad}")
+        with np.errstate(all="ignore"), drawing_from(np.random.RandomState(seed_of(seed))):
+            if random:
+                return worker.apply_random_esd(ww_layer, told).rand_evals
+            return worker.apply_esd(ww_layer, told).evals
+
+    def get_Weights(self, model: Any = None, layer: Any = None, params: Any = None, *, slice: str = "") -> Any:
+        """The matrices of one row of the table, a list of arrays as weightwatcher gives them.
+
+        Parameters
+        ----------
+        model, layer, params, slice
+            As for `get_ESD`.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such layer, or several rows are meant; the text says which.
+        """
+        asked_of = self._asked_of(model, layer, slice, params)
+        return super().get_Weights(None, layer, params) if asked_of is None else asked_of[1].Wmats
+
+    def get_framework_layer(self, model: Any = None, layer: Any = None, params: Any = None, *, slice: str = "") -> Any:
+        """The module of one row of the table; where there are no modules, the name of the layer.
+
+        Parameters
+        ----------
+        model, layer, params, slice
+            As for `get_ESD`.
+        """
+        asked_of = self._asked_of(model, layer, slice, params)
+        if asked_of is None:
+            return super().get_framework_layer(None, layer, params)
+        worker, ww_layer, _ = asked_of
+        found = ww_layer.framework_layer.layer
+        if found is not None:
+            return found
+        modules = dict(worker.model.named_modules()) if worker._given.is_module else {}
+        parts = ww_layer.longname.split(".")
+        owners = (".".join(parts[:count]) for count in range(len(parts), -1, -1))
+        return next((modules[name] for name in owners if name in modules), ww_layer.longname)
+
+    def _asked_of(self, model: Any, layer: Any, part: str, params: Any) -> tuple[Any, Any, Any] | None:
+        """A watcher, the layer that is meant and weightwatcher's parameters; None where weightwatcher reads alone."""
+        worker = self._prepared(model)
+        if worker._given.is_foreign:
+            return None
+        told = DEFAULT_PARAMS.copy() if params is None else {**DEFAULT_PARAMS, **params}
+        rows = Rows(worker._given, told, self._layouts)
+        return worker, rows.record(rows.job_of(layer, part)).ww_layer, told
+
+    def distances(
+        self,
+        model_1: Any,
+        model_2: Any,
+        method: str = "raw",
+        layers: Any = None,
+        start_ids: int = 0,
+        pool: bool = True,
+        channels: Any = None,
+    ) -> tuple[float, float, pd.DataFrame]:
+        """Distances of the layers of two models, paired by name; weightwatcher's numbers where it has the layer.
+
+        Parameters
+        ----------
+        model_1, model_2
+            As for `setol_ww.analyze`, each of its own kind.
+        method : {"raw", "euclidean", "cka"}
+            Frobenius norm of the difference of the tensors (`raw`) or its mean over their matrices, or the overlap.
+        layers, start_ids, pool
+            As for `analyze`.
+        channels
+            Accepted is None.
+
+        Returns
+        -------
+        (float, float, DataFrame)
+            Mean distance of weights and biases, and a row a layer, by `layer_id`; NaN with the reason where the other
+            model has no such layer or one of another shape.
+        """
+        if channels is not None:
+            parameters({"channels": channels})
+        told = parameters({"start_ids": start_ids, "pool": pool})
+        pair = (Rows(adapt(model_1), told), Rows(adapt(model_2), told))
+        with np.errstate(all="ignore"):
+            return distances_of(*pair, str(one_of("method", str(method).lower(), METHODS)), layers)
+
+    def SVDSmoothing(self, model: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """weightwatcher's: the model with its small singular values taken away, in place where it can be changed.
+
+        Parameters
+        ----------
+        model, *args, **kwargs
+            weightwatcher's arguments. Of a module or a dict the weights are replaced; of a path a dict is returned.
+        """
+        return self._smoothed("SVDSmoothing", model, args, kwargs)
+
+    def SVDSharpness(self, model: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """weightwatcher's: the model without the spikes of its shuffled weights, as `SVDSmoothing` hands it back."""
+        return self._smoothed("SVDSharpness", model, args, kwargs)
+
+    def _smoothed(self, name: str, model: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        worker = self._prepared(model)
+        worker.base_model = worker._base = None
+        worker.model = worker._given.changeable()
+        method = getattr(super(WeightWatcher, worker), name)
+        with np.errstate(all="ignore"), drawing_from(np.random.RandomState(0)):
+            method(None, *args, **kwargs)
+        return worker.model
 
     def set_model_(self, model: Any, base_model: Any = None) -> None:
         """weightwatcher's, but a model that is set stays as it was taken in."""
@@ -604,7 +807,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _as_stored(self, params: Any) -> bool:
         """True when nothing but our own numerics reads the weights, which then stay as they are stored."""
-        return self._engine() == "fast" and not any(params[mode] for mode in READS_WEIGHTS)
+        reads = self._base is not None or any(params[mode] for mode in READS_WEIGHTS)
+        return self._engine() == "fast" and not reads
 
     def _why_undefined(self, record: Record) -> str:
         bad = bad_entries(record.own_matrices()[0])

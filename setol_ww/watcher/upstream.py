@@ -22,12 +22,14 @@ from .standins import NAME, SUBSTITUTES, figures, listening, random, save_figure
 
 with importing_quietly():
     import weightwatcher as package
+    import weightwatcher.weightwatcher as module
     from weightwatcher.constants import DEFAULT_PARAMS, DELTA_ES, LAYER_TYPE, START_IDS
 
 __all__ = [
     "DEFAULT_PARAMS",
     "DELTA_ES",
     "DESCRIBE",
+    "HOST_MODULES",
     "LAYER_TYPE",
     "START_IDS",
     "arguments_by_name",
@@ -37,6 +39,8 @@ __all__ = [
     "rooms",
 ]
 
+# Where the host finds the class.
+HOST_MODULES = (package, module)
 SIGNATURE = inspect.signature(package.WeightWatcher.analyze)
 DESCRIBE = inspect.signature(package.WeightWatcher.describe)
 OURS = ("quality", "seed", "engine", "n_jobs", "progress", "device", "farms", "uncertainty", "layouts")
@@ -47,6 +51,8 @@ PARAMETER_OF = {
     "max_fingers": "MAX_FINGERS",
     "start_ids": START_IDS,
 }
+# Defaults that are ours: the README's columns without a word.
+DEFAULTS = {"detX": True}
 # Arguments of analyze() that are no parameters of an analysis, or that it ignores.
 NO_PARAMETERS = ("self", "model", "base_model", "min_size", "max_size", "ERG")
 # Options whose code in weightwatcher 0.7.7 raises whatever the model.
@@ -136,13 +142,16 @@ rooms.PyTorchLayer.get_layer_iterator = staticmethod(_layers_of)
 
 
 def arguments_by_name(
-    watcher: Any, args: tuple, kwargs: dict[str, Any], signature: inspect.Signature = SIGNATURE
+    watcher: Any,
+    args: tuple,
+    kwargs: dict[str, Any],
+    signature: inspect.Signature = SIGNATURE,
+    ours: tuple[str, ...] = OURS,
 ) -> dict[str, Any]:
     """weightwatcher's arguments by name; `InvalidInput` with all accepted names for one it does not know."""
     accepted = [name for name in signature.parameters if name != "self"]
     unknown = sorted(set(kwargs) - set(accepted))
     if unknown:
-        ours = OURS if signature is SIGNATURE else ()
         raise InvalidInput(f"the option(s) {unknown} were asked; accepted are {sorted([*accepted, *ours])}")
     try:
         bound = signature.bind(watcher, *args, **kwargs)
@@ -160,7 +169,7 @@ def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE
         if options.get(name):
             raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
     given = {name: parameter.default for name, parameter in signature.parameters.items() if name not in NO_PARAMETERS}
-    given |= {name: value for name, value in options.items() if name in given}
+    given |= DEFAULTS | {name: value for name, value in options.items() if name in given}
     if given["ww2x"]:
         given |= {"ww2x": False, "pool": False}
     if options.get("ERG"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,9 +18,14 @@ from ..core.plain import as_computed
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
 from ..weights.tensors import WeightTensor, weight_as_it_acts
+from .base import Base
+from .combined import Seen
 from .model import Given, LazyStateDict
 from .records import Record, Run
 from .upstream import LAYER_TYPE, START_IDS, rooms
+
+UNFIT_FOR_A_FILE = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_PICTURE = 150
 
 
 class StoredModuleLayer(rooms.PyTorchLayer):
@@ -52,17 +59,32 @@ class Walk:
     run : Run
         Filled on the way.
     own_only : bool
-        True in modes that combine layers (stacked, intra, peft, base_model): weightwatcher's walk stays as it is.
+        True in modes that combine layers (stacked, intra, peft): weightwatcher's walk stays as it is.
     as_stored : bool
         True where nothing but our own numerics reads the weights: no copy of a layer is made in another dtype.
+    base : Base, optional
+        A base model, whose weights are taken from those of the layers.
+    sizes_only : bool
+        True where no value of our own rows is wanted.
     """
 
     def __init__(
-        self, iterator: Any, given: Given, params: Any, run: Run, own_only: bool, as_stored: bool = False
+        self,
+        iterator: Any,
+        given: Given,
+        params: Any,
+        run: Run,
+        own_only: bool,
+        as_stored: bool = False,
+        *,
+        base: Base | None = None,
+        sizes_only: bool = False,
     ) -> None:
         self.iterator, self.given, self.params, self.run = iterator, given, params, run
         self.own_only = own_only or given.is_foreign
         self.as_stored = as_stored and not self.own_only
+        self.base, self.sizes_only = base, sizes_only
+        self.pictures: set[str] = set()
 
     def through(self, steps: Callable[[Any], None], begin: Callable[[Record], None]) -> None:
         """Carry out `steps` on every layer and keep its row.
@@ -95,10 +117,13 @@ class Walk:
     def records(self) -> Iterator[Record]:
         """A record with its layer for every row: weightwatcher's, then the jobs of the plan it has no row for."""
         if self.own_only:
+            seen = Seen(self.iterator, self.run.mode, self.tensor_of)
             for ww_layer in self.iterator:
-                yield self.upstream_record(ww_layer, None)
+                record = self.upstream_record(ww_layer, None)
+                record.members = seen.members(ww_layer)
+                yield record
             return
-        whole = {job.tensor: job for job in self.run.jobs if job.part is not None and not job.label}
+        whole = self.whole
         self.iterator.model_iter = self.module_layers() if self.given.is_module else self.mapping_layers()
         # What is asked for, the plan has told.
         self.iterator.filter_types = self.iterator.filter_ids = self.iterator.filter_names = None
@@ -106,9 +131,7 @@ class Walk:
         for ww_layer in self.iterator:
             job = whole.get(self.tensor_of(ww_layer))
             # A layer beyond its own limits weightwatcher walks past.
-            if job is None or job.part is None or not job.part.is_weightwatchers:
-                continue
-            if not job.left_out and not ww_layer.skipped and ww_layer.has_weights:
+            if job is not None and not ww_layer.skipped and ww_layer.has_weights:
                 done.add(job.position)
                 yield self.upstream_record(ww_layer, job)
         by_name = {entry.name: entry for entry in self.given.entries}
@@ -122,11 +145,19 @@ class Walk:
         """The record of a layer of weightwatcher's."""
         tensor = job.tensor if job is not None else self.tensor_of(ww_layer)
         record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor, job=job)
-        # Where layers are combined there is no tensor that is stored.
-        record.stored = None if job is None else self.stored[job.tensor]
+        # Where layers are combined there is no tensor that is stored, nor of a difference.
+        record.stored = None if job is None or self.base is not None else self.stored[job.tensor]
         if getattr(ww_layer.weights, "dtype", None) == np.float64:
             record.precision = EPS_FLOAT64
+        if self.base is not None and job is not None:
+            record.failure = self.base.subtract(ww_layer, job)
         return record
+
+    @functools.cached_property
+    def whole(self) -> dict[str, Job]:
+        """The jobs of whole tensors that are asked for, by the tensor: what weightwatcher may have rows for."""
+        asked = (job for job in self.run.jobs if job.part is not None and not job.label and not job.left_out)
+        return {job.tensor: job for job in asked if job.part is not None and job.part.is_weightwatchers}
 
     @functools.cached_property
     def stored(self) -> dict[str, Callable[[], Any]]:
@@ -142,7 +173,7 @@ class Walk:
         }
         kind = StoredModuleLayer if self.as_stored else rooms.PyTorchLayer
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
-            if (index, _weight_of(prefix)) not in fit:
+            if (index, _weight_of(prefix)) not in fit or _weight_of(prefix) not in self.whole:
                 continue
             number = index + (self.params[START_IDS] or 0)
             made = functools.partial(kind, module, number, longname=prefix)
@@ -160,7 +191,7 @@ class Walk:
         kind = StoredMappingLayer if self.as_stored else rooms.PyStateDictLayer
         for entry, layer_id in zip(self.given.entries, layer_ids(self.given.entries, self.params[START_IDS])):
             readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
-            if not readable or not entry.name.endswith(".weight"):
+            if not readable or not entry.name.endswith(".weight") or entry.name not in self.whole:
                 continue
             # What cannot be read here gets a failed row of its own.
             name = entry.name.removesuffix(".weight")
@@ -169,11 +200,12 @@ class Walk:
                 yield layer
 
     def tensor_of(self, ww_layer: Any) -> str:
-        """Name of the tensor a layer of weightwatcher's stands for."""
+        """Name of the tensor a layer of weightwatcher's stands for, whatever a mode has called the layer."""
+        read = ww_layer.framework_layer
+        longname = getattr(read, "longname", ww_layer.longname)
         if not self.given.is_module:
-            return f"{ww_layer.longname}.weight"
-        module = getattr(ww_layer.framework_layer, "layer", None)
-        return self.weight_names.get(id(module), f"{ww_layer.longname}.weight")
+            return f"{longname}.weight"
+        return self.weight_names.get(id(getattr(read, "layer", None)), f"{longname}.weight")
 
     @functools.cached_property
     def weight_names(self) -> dict[int, str]:
@@ -184,30 +216,52 @@ class Walk:
         """The record of a job that weightwatcher has no row for, unless a limit of the user's leaves it out."""
         assert job.part is not None
         part = job.part
-        layer = self.layer_for(job.longname, job.layer_id, part)
+        layer = self.layer_for(job, part)
         why = _beyond(part, self.run.limits)
         if why:
             self.run.beyond[job.position] = why
             return
         record = Record(layer, job.longname, "setol_ww", job.tensor, part.label, part.kind == "kernel", job=job)
+        if self.sizes_only:
+            yield record
+            return
         convert = as_computed if self.as_stored else to_numpy
         read = attempt(job.title, "not loaded", lambda: [convert(matrix) for matrix in matrices()])
         record.failure = read.reason
         layer.Wmats = read.value or []
         if layer.Wmats:
             record.precision = precision(layer.Wmats[0])
+        if self.base is not None and not record.failure:
+            record.failure = self.base.subtract(layer, job)
         yield record
 
-    def layer_for(self, longname: str, layer_id: int, part: Part) -> Any:
+    def layer_for(self, job: Job, part: Part) -> Any:
         """A layer of weightwatcher's kind, without its matrices yet."""
         stub = rooms.FrameworkLayer(
-            None, layer_id, longname.rsplit(".", 1)[-1], longname, the_type=part.layer_type, framework="pytorch"
+            None,
+            job.layer_id,
+            job.longname.rsplit(".", 1)[-1],
+            job.longname,
+            the_type=part.layer_type,
+            framework="pytorch",
+            plot_id=self.picture_of(job),
         )
-        layer = rooms.WWLayer(stub, layer_id=layer_id, make_weights=False, params=self.params)
+        layer = rooms.WWLayer(stub, layer_id=job.layer_id, make_weights=False, params=self.params)
         layer.has_weights = True
         layer.N, layer.M, layer.rf = max(part.rows, part.columns), min(part.rows, part.columns), part.count
         layer.num_components = part.num_evals
         return layer
+
+    def picture_of(self, job: Job) -> str:
+        """What stands in the names of a row's pictures: weightwatcher's id alone would be that of several rows."""
+        words = UNFIT_FOR_A_FILE.sub("_", f"{job.layer_id}.{job.title}")[:LONGEST_PICTURE]
+        taken = itertools.count(2)
+        name = words
+        # Some file systems do not tell capitals from small letters.
+        while name.lower() in self.pictures:
+            name = f"{words}-{next(taken)}"
+        self.pictures.add(name.lower())
+        return name
 
 
 def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list[Any]:

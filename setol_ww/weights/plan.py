@@ -42,7 +42,8 @@ class Job:
     tensor : str
         Its full name.
     layer_id : int
-        WeightWatcher's: the module's index, or tensors called `*.weight` counted from 1, the others behind.
+        WeightWatcher's: the module's index, or tensors called `*.weight` counted from 1 (from 0 in a directory), the
+        others behind.
     shape, dtype
         Of the tensor.
     part : Part, optional
@@ -52,7 +53,7 @@ class Job:
     skipped : bool
         There is nothing to analyse, or it was not asked for.
     left_out : bool
-        It could be analysed, but `layers` does not ask for it.
+        `layers` does not ask for it.
     layout_from : str
         How the layout is known: `asked`, `module`, `config` or `names`.
     owner : str
@@ -160,7 +161,7 @@ def plan(
     config : mapping, optional
         The config beside a checkpoint, or that of a module.
     start_ids : int, optional
-        The first layer id: 0 for modules and 1 for mappings by default.
+        The first layer id: 0 for modules and directories, 1 for mappings and files by default.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def plan(
 
 
 def layer_ids(tensors: Sequence[WeightTensor], start: int | None = None) -> list[int]:
-    """WeightWatcher's ids: the index of the module, or `*.weight` counted from 1 and the rest behind.
+    """WeightWatcher's ids: the index of the module, or `*.weight` counted from 1 (a directory: from 0), then the rest.
 
     >>> import numpy as np
     >>> from setol_ww.weights.tensors import mapping_tensors
@@ -200,9 +201,11 @@ def layer_ids(tensors: Sequence[WeightTensor], start: int | None = None) -> list
     """
     if any(tensor.owner_index >= 0 for tensor in tensors):
         return [tensor.owner_index + (start or 0) for tensor in tensors]
-    places = sorted(range(len(tensors)), key=lambda place: not tensors[place].name.endswith(".weight"))
+    # It counts a directory from 0, in the order of its files.
+    first = 0 if any(tensor.place >= 0 for tensor in tensors) else 1
+    order = [(not tensor.name.endswith(".weight"), tensor.place) for tensor in tensors]
     ids = [0] * len(tensors)
-    for number, place in enumerate(places, start=start or 1):
+    for number, place in enumerate(sorted(range(len(tensors)), key=order.__getitem__), start=start or first):
         ids[place] = number
     return ids
 
@@ -241,16 +244,21 @@ def _only(jobs: list[Job], selector: Selector) -> list[Job]:
     can = [job for job in jobs if not job.skipped]
     if not selector.wishes:
         return jobs
+    # Refuses what names nothing here, be it a tensor that cannot be analysed.
+    asked_for = [bool(wanted) for wanted in selector.chosen(jobs)]
     try:
         chosen = {job.position for job, wanted in zip(can, selector.chosen(can)) if wanted}
     except InvalidInput:
         # What names only tensors that cannot be analysed is told so by their rows.
-        wanted = selector.chosen(jobs)
-        chosen = {job.position for job, one in zip(jobs, wanted) if one}
+        chosen = {job.position for job, wanted in zip(jobs, asked_for) if wanted}
     note = f"not among layers={selector.asked!r}"
     return [
-        job if job.skipped or job.position in chosen else replace(job, note=note, skipped=True, left_out=True)
-        for job in jobs
+        replace(job, left_out=not wanted)
+        if job.skipped
+        else job
+        if job.position in chosen
+        else replace(job, note=note, skipped=True, left_out=True)
+        for job, wanted in zip(jobs, asked_for)
     ]
 
 

@@ -79,6 +79,8 @@ class WeightTensor:
         What it is to the weight that stands for it (`same_as`): `the scales of`, `a factor of`, ...
     remark : str
         What is to be said of it where it is analysed.
+    place : int
+        Its place in a directory as WeightWatcher counts; -1 elsewhere.
     """
 
     name: str
@@ -97,6 +99,7 @@ class WeightTensor:
     recipe: Recipe | None = field(default=None, repr=False)
     role: str = ""
     remark: str = ""
+    place: int = -1
 
     def read(self, index: tuple = ()) -> Any:
         """The tensor, or the part of it that `index` names."""

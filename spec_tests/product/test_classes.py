@@ -228,3 +228,15 @@ def test_a_spectrum_without_a_bulk_is_not_called_random():
     result = analyze_spectrum(ww.Spectrum.from_eigenvalues(raw, (258, 1), slices=256))
     assert result.universality.universality_class.value == "undetermined"
     assert "256 slices of one column" in result.universality.evidence
+
+
+def test_one_eigenvalue_a_little_above_the_edge_is_chance():
+    """Among 300 draws of noise those with one at the level of 1 % are random-like but for the smallest p-values."""
+    counted, said = Counter(), []
+    for seed in range(300):
+        result = ww.analyze_matrix(ensembles.gaussian_matrix(40, 30, seed))
+        counted[result.universality.universality_class.value] += 1
+        if result.bulk.spikes == 1 and result.bulk.pvalue > 0.004:
+            said.append(result.universality.evidence)
+    assert counted["random-like"] >= 297
+    assert all("as chance has it" in sentence for sentence in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -118,6 +119,42 @@ def test_everything_is_as_before_an_interrupt_at_any_line(name):
     thread.start()
     thread.join()
     assert refused == []
+
+
+@pytest.mark.parametrize("per_layer", [False, True])
+def test_weights_are_back_while_the_interrupt_is_handled_that_came_on_the_way_out_of_a_block(per_layer):
+    """`with` ends in a function of contextlib's: stopped before its first line it never reaches what puts back."""
+    model = net()
+    before = [value.clone() for value in model.parameters()]
+
+    def stopped_at_exit(number: int) -> bool:
+        seen = 0
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal seen
+            if event == "call" and frame.f_code is contextlib._GeneratorContextManager.__exit__.__code__:
+                seen += 1
+                if seen == number:
+                    raise KeyboardInterrupt
+            return None
+
+        tracer = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            ww.evaluate_truncation(model, lambda one: 1.0, rules=["rank:2", "bulk"], per_layer=per_layer)
+        except KeyboardInterrupt:
+            sys.settrace(tracer)
+            # Here the traceback is alive, and with it every generator that was not finished.
+            assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before)), f"exit {number}"
+            return True
+        finally:
+            sys.settrace(tracer)
+        return False
+
+    number = 1
+    while stopped_at_exit(number):
+        number += 1
+    assert number > 3
 
 
 def _quietly(call: Callable[[], Any], raised: list[BaseException]) -> None:

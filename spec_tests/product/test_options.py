@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import setol_ww as ww
+from setol_ww.cli.main import main
 from setol_ww.core.options import Options, add_flags, from_flags, names, parameters
 
 
@@ -79,12 +82,12 @@ def test_flags_of_every_option():
     told = [
         *["--layers", "fc*", "--layers", "-3", "--randomize", "--seed", "4", "--no-detX", "--no-quality"],
         *["--uncertainty", "20", "--farms", "--device", "cuda", "--jobs", "-1", "--quiet"],
-        *["--layout", "*.qkv=qkv:1,2", "--layout", "a=b=skip"],
+        *["--layout", "*.qkv=qkv:1,2", "--layout", "c=rows:a=1,b=2"],
     ]
     assert from_flags(parser.parse_args(told)) == Options(
-        **{"layers": ["fc*", -3], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
+        **{"layers": ["fc*", "-3"], "randomize": True, "seed": 4, "detX": False, "quality": False, "uncertainty": 20},
         **{"farms": True, "device": "cuda", "n_jobs": -1, "progress": False},
-        layouts={"*.qkv": "qkv:1,2", "a=b": "skip"},
+        layouts={"*.qkv": "qkv:1,2", "c": "rows:a=1,b=2"},
     )
     with pytest.raises(ww.InvalidInput, match="--layout 'a' was asked; accepted is PATTERN=WHAT"):
         from_flags(parser.parse_args(["--layout", "a"]))
@@ -102,3 +105,152 @@ def test_some_flags_only_and_documentation_of_each():
     assert max(map(len, text.split("\n"))) <= 120
     with pytest.raises(ww.InvalidInput, match="the option 'colour' was asked"):
         parameters("colour")
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        (["PATH", "--layers", "-fc*"], ["7", "conv"]),
+        (["--layers", "dense", "-fc2", "PATH"], ["7", "fc1"]),
+        (["--layers", "-fc1", "-fc2", "-conv", "PATH"], ["7"]),
+        (["PATH", "--layers=-dense"], ["conv"]),
+        (["--layers", "conv*", "--", "PATH"], ["conv"]),
+        # The layer called 7, as in Python; no layer is called 2.
+        (["PATH", "--layers", "7"], ["7"]),
+        (["PATH", "--layers", "-7", "-2"], ["fc1", "fc2"]),
+    ],
+)
+def test_the_command_line_speaks_the_dialect_of_layers(tmp_path, capsys, told, names):
+    rng = np.random.default_rng(0)
+    weights = {f"{name}.weight": rng.normal(size=(12, 8)) for name in ("7", "conv", "fc1", "fc2")}
+    weights["conv.weight"] = rng.normal(size=(6, 4, 3, 3))
+    path = str(tmp_path / "net.npz")
+    np.savez(path, **weights)
+    words = ["analyze", "--quiet", "--out", "-", *(path if word == "PATH" else word for word in told)]
+    assert main(words) == 0
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"longname": str})
+    assert sorted(frame["longname"]) == names
+    asked = [word.removeprefix("--layers=") for word in told if word not in ("PATH", "--", "--layers")]
+    assert sorted(ww.analyze(path, layers=asked, progress=False)["longname"]) == names
+
+
+@pytest.mark.parametrize("rest", [[], ["--quiet"]])
+def test_layers_without_a_word_is_refused(tmp_path, capsys, rest):
+    with pytest.raises(SystemExit, match="2"):
+        main(["analyze", str(tmp_path), "--layers", *rest])
+    assert "--layers: expected at least one argument" in capsys.readouterr().err
+
+
+# Every option in every way.
+
+WAYS = {
+    "layers": ["fc*", "-fc2"],
+    "randomize": True,
+    "seed": 3,
+    "detX": False,
+    "quality": False,
+    "uncertainty": 4,
+    "farms": True,
+    "device": "cpu",
+    "n_jobs": 2,
+    "layouts": {"fc1.weight": "qkv:20,20,20"},
+    "progress": False,
+}
+FLAGS = {
+    **{"layers": ["--layers", "fc*", "--layers=-fc2"], "randomize": ["--randomize"], "seed": ["--seed", "3"]},
+    **{"detX": ["--no-detX"], "quality": ["--no-quality"], "uncertainty": ["--uncertainty", "4"]},
+    **{"farms": ["--farms"], "device": ["--device", "cpu"], "n_jobs": ["--jobs", "2"], "progress": ["--quiet"]},
+    "layouts": ["--layout", "fc1.weight=qkv:20,20,20"],
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    generator = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("options") / "m.npz"
+    sizes = {"fc1": (60, 30), "fc2": (40, 50), "head": (45, 36)}
+    # Single precision, so that weightwatcher reads what is stored.
+    np.savez(path, **{f"{one}.weight": generator.standard_t(3, size).astype(np.float32) for one, size in sizes.items()})
+    return path
+
+
+def test_there_is_a_value_and_a_flag_of_every_option():
+    assert set(WAYS) == set(FLAGS) == set(names())
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_an_option_gives_the_same_in_every_way(name, checkpoint, tmp_path, capsys):
+    """analyze, examine, a watcher, scan, a kept store and the command line, each column that two of them have."""
+    option = {name: WAYS[name]}
+    tables = {
+        "analyze": ww.analyze(checkpoint, **option),
+        "examine": ww.examine(checkpoint, **option).table(),
+        "watcher": ww.WeightWatcher(checkpoint).analyze(**option),
+        "scan": ww.scan(checkpoint, tmp_path / "scan.setol", **option),
+    }
+    tables["store"] = ww.open_results(tmp_path / "scan.setol").table()
+    for command in ("scan", "analyze"):
+        out = tmp_path / f"{command}.parquet"
+        assert main([command, str(checkpoint), "--out", str(out), *FLAGS[name]]) == 0
+        tables[f"command {command}"] = ww.read_table(out)
+    capsys.readouterr()
+    plain = ww.analyze(checkpoint)
+    first = tables["analyze"].set_index(["longname", "slice"])
+    for way, table in tables.items():
+        rows = table[table["status"] != "skipped"].set_index(["longname", "slice"])
+        assert set(rows.index) == set(first.index), way
+        rows = rows.loc[first.index]
+        # A scan has no count of weightwatcher's, whose error that column is.
+        left_out = ("status", "reason", "detX_num_error")
+        shared = [column for column in rows if column in first and column not in left_out]
+        ours = {column for column in first if column.startswith(("erg", "tail", "q2", "trap", "farms", "setol"))}
+        assert ours <= {*shared, *left_out}, way
+        for column in shared:
+            one, other = first[column], rows[column]
+            if one.dtype.kind in "fi" and other.dtype.kind in "fi":
+                np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9 * (column == "sv_min"), err_msg=column)
+            else:
+                assert one.fillna("").tolist() == other.fillna("").tolist(), (way, column)
+    # The option does something, but for those that change the time alone, and the default and what needs shuffles.
+    if name not in ("n_jobs", "progress", "device", "seed", "uncertainty"):
+        assert not tables["analyze"].equals(plain)
+
+
+def test_the_seed_reaches_the_shuffles_of_every_way(checkpoint):
+    for way in (ww.analyze, ww.scan):
+        tables = {seed: way(checkpoint, randomize=True, seed=seed) for seed in (0, 1)}
+        assert not tables[0]["trap_lambda_max"].equals(tables[1]["trap_lambda_max"])
+        assert way(checkpoint, randomize=True, seed=1).equals(tables[1])
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if name not in ("n_jobs", "progress", "device")])
+def test_a_store_of_other_options_is_not_gone_on_with(name, checkpoint, tmp_path):
+    ww.scan(checkpoint, tmp_path / "a.setol")
+    with pytest.raises(ww.InvalidInput, match=r"another checkpoint or other options \(\w+ was .*, now "):
+        ww.scan(checkpoint, tmp_path / "a.setol", **{name: WAYS[name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quality", "yes"),
+        ("detX", 2),
+        ("farms", None),
+        ("uncertainty", -1),
+        ("layouts", ["a"]),
+        ("layouts", {"x": "skip"}),
+    ],
+)
+@pytest.mark.parametrize("way", [ww.analyze, ww.examine, ww.scan])
+def test_a_word_that_is_none_is_refused_in_every_way(way, name, value, checkpoint):
+    with pytest.raises(ww.InvalidInput, match=f"{name}=.* was asked"):
+        way(checkpoint, **{name: value})
+
+
+def test_a_summary_of_kept_results_refuses_what_it_cannot_serve(tmp_path, capsys):
+    path = str(tmp_path / "a.setol")
+    ww.examine({"fc.weight": np.random.default_rng(0).normal(size=(30, 20))}, progress=False).save(path)
+    assert main(["summary", path, "--quiet"]) == 0
+    for told, name in ((["--randomize"], "randomize"), (["--layers", "fc"], "layers"), (["--seed", "0"], "seed")):
+        assert main(["summary", path, *told]) == 2
+        assert f"{name} was asked of the kept results" in capsys.readouterr().err

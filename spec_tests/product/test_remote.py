@@ -330,7 +330,7 @@ def test_a_client_that_is_not_installed_is_named_with_the_extra(monkeypatch, url
     monkeypatch.setitem(sys.modules, module, None)
     for protocol in ("http", "https", "s3"):
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
-    with pytest.raises(InvalidInput, match=r"is not installed .*setol-ww\[remote\]"):
+    with pytest.raises(InvalidInput, match=r"needs: pip install 'setol-ww\[remote\]'"):
         ww.scan(url)
 
 

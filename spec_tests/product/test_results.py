@@ -20,6 +20,7 @@ from setol_ww.results import record as kept
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
 from setol_ww.results.store import Store
+from setol_ww.results.summary import Look, Mean, Summary
 
 
 @pytest.fixture
@@ -283,6 +284,36 @@ def test_summary_has_twenty_lines_at_most_in_any_width():
         lines = summary.lines(width)
         assert 5 < len(lines) <= 20
         assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_summary_with_everything_in_it(width):
+    """All states, classes and flags at once: twenty lines, no count lost from the first, cuts marked."""
+    counts = {name: 10 + i for i, name in enumerate(("over-regularized", "under-trained", "short-of-ideal", "ideal"))}
+    kinds = {one.value: 5 for one in ww.UniversalityClass}
+    flags = dict.fromkeys(("trap: mean shift", "trap: element", "uneven rows", "ambiguous tail start", "no matrix"), 21)
+    means = tuple(Mean("tail_alpha", "tail exponent alpha", 3.0, 0.1, 40) for _ in range(4))
+    looks = tuple(Look(f"layers.{i}", "", "over-regularized") for i in range(9))
+    reasons = {f"reason {i}": i for i in range(1, 6)}
+    full = Summary(99, 95, 1, 2, 1, counts, kinds, flags, means, looks, reasons, 0.5)
+    lines = full.lines(width)
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= width
+    head = " ".join(line.strip() for line in lines[:2])
+    assert all(word in head for word in ("95 of 99 rows", "1 failed", "2 skipped", "1 not come to yet"))
+    told = " ".join(line.strip() for line in lines)
+    assert all(word in told for word in kinds) or " .." in told
+    assert "reason 1" in told
+
+
+def test_a_tensor_skipped_without_a_row_is_counted(tmp_path):
+    """A table in memory has no row for packed integers, one of a file has; the summary counts one in both."""
+    np.savez(tmp_path / "net.npz", **{"fc.weight": np.eye(6) + 0.1, "packed.weight": np.ones((6, 6), np.int8)})
+    in_memory = ww.examine(dict(np.load(tmp_path / "net.npz")), progress=False).summary()
+    ww.scan(tmp_path / "net.npz", tmp_path / "net.setol")
+    of_a_file = ww.open_results(tmp_path / "net.setol").summary()
+    assert (in_memory.skipped, of_a_file.skipped) == (1, 1)
+    assert in_memory.not_analyzed == of_a_file.not_analyzed
 
 
 def synthetic(number: int, M: int) -> Results:

@@ -543,6 +543,30 @@ def test_resuming_onto_something_else_is_refused(checkpoint, tmp_path, monkeypat
     assert len(ww.scan(path, out, resume=False, **options)) > 5
 
 
+def test_a_layer_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
+    """The file was away, memory was short: that says nothing about the weights; a bad entry does."""
+    torch.manual_seed(0)
+    bad = torch.randn(20, 20)
+    bad[1, 1] = torch.nan
+    weights = {f"fc{n}.weight": torch.randn(30, 20) for n in range(3)} | {"bad.weight": bad}
+    path = written(tmp_path / "model.safetensors", weights)
+    original, out, computed = rows.read_matrices, tmp_path / "a.setol", []
+
+    def away(job):
+        if job.longname == "fc1":
+            raise FileNotFoundError(f"{job.file}: No such file or directory")
+        if job.longname == "fc2":
+            raise MemoryError
+        return original(job)
+
+    monkeypatch.setattr(rows, "read_matrices", away)
+    first = ww.scan(path, out).set_index("longname")
+    assert first["status"].to_dict() == {"bad": "failed", "fc0": "analyzed", "fc1": "failed", "fc2": "failed"}
+    monkeypatch.setattr(rows, "read_matrices", lambda job: (computed.append(job.longname), original(job))[1])
+    assert_same_table(ww.scan(path, out), ww.scan(path))
+    assert sorted(computed[:2]) == ["fc1", "fc2"]
+
+
 @pytest.mark.parametrize("change", ["touched", "copied", "its folder"])
 def test_the_same_weights_resume_wherever_they_lie(checkpoint, tmp_path, monkeypatch, change):
     out = tmp_path / "layers.csv"

@@ -282,8 +282,8 @@ def test_embeddings_and_convolutions_with_lora(tmp_path):
             ["m.fc.weight", "m.fc.scales", "m.fc.biases", "config.json"],
         ),
         (
-            {f"m.fc.hada_w{one}_{two}": torch.ones(8, 8) for one in "12" for two in "ab"},
-            ["m.fc.hada_w1_a", "m.fc.hada_w2_b"],
+            {f"m.fc.hada_{one}": torch.ones(8, 8) for one in ("w1_a", "w1_b", "w2_a", "w2_b", "t1")},
+            ["m.fc.hada_w1_a", "m.fc.hada_w2_b", "m.fc.hada_t1"],
         ),
     ],
 )

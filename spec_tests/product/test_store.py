@@ -355,7 +355,7 @@ def test_a_layer_that_was_given_up_leaves_the_seal_right(tmp_path, truth):
         store.add(LayerRecord(7, record(7).identity, "failed", "its worker died", gave_up=True))
         assert store.gave_up == 1
     with Store.open(path, ABOUT, notes()) as store:
-        store.forget_given_up()
+        store.forget([7])
         assert store.positions() == set(range(7))
         store.add(record(7))
     assert check(path, truth) == "same"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import numpy as np
@@ -199,3 +200,60 @@ def test_results_in_a_notebook():
     bad = Results.from_records([LayerRecord(0, {"longname": "<script>&\x1b"}, "failed", "<b>")])
     assert "&lt;script&gt;&amp;\\x1b" in bad._repr_html_()
     assert "<script>" not in bad._repr_html_()
+
+
+def one_layer(with_trap: bool) -> ww.LayerResult:
+    W = np.random.default_rng(0).normal(size=(120, 80))
+    if with_trap:
+        W[13, 17] = 40
+    result = ww.analyze_matrix(W)
+    return result.with_traps(ww.find_traps(W)) if with_trap else result
+
+
+@pytest.mark.parametrize("with_trap", [False, True])
+def test_a_layer_prints_as_a_few_lines(monkeypatch, with_trap):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = one_layer(with_trap)
+    lines = str(result).split("\n")
+    assert lines[0] == "120 x 80, 80 eigenvalues, rank 80"
+    assert max(map(len, lines)) <= 80
+    assert 6 <= len(lines) <= 20
+    told = " ".join(line.strip() for line in lines)
+    assert f"state: {result.verdict.state.value}" in told
+    assert f"alpha {result.tail.alpha:.2f}" in told
+    assert result.reason in told
+    assert result.verdict.next_step in told
+    assert ("trap: element" in told) == with_trap
+
+
+def test_a_layer_without_numbers_prints_why(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for W in (np.zeros((30, 20)), np.full((30, 20), np.nan), np.ones((1, 1))):
+        lines = str(ww.analyze_matrix(W)).split("\n")
+        assert any(line.startswith("tail: none, ") for line in lines)
+        assert not any("nan" in line for line in lines)
+
+
+def test_a_layer_and_its_traps_as_json_and_for_a_notebook():
+    result = one_layer(True)
+    assert result.traps is not None
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert (told["schema"], told["N"], told["M"], told["num_evals"]) == (1, 120, 80, 80)
+    assert told["tail_alpha"] == result.tail.alpha
+    assert told["setol_state"] == result.verdict.state.value
+    assert told["flags"] == list(result.flags)
+    assert told["trap_count"] == 1
+    traps = json.loads(json.dumps(result.traps.to_dict(), allow_nan=False))
+    assert (traps["schema"], traps["count"], traps["indices"]) == (1, 1, [[13, 17]])
+    assert traps["pvalue"] == result.traps.pvalue
+    assert traps["pvalue_permutation"] is None
+    lines = str(result.traps).split("\n")
+    assert lines[0].startswith("120 x 80: 1 trap: element (13, 17)")
+    assert len(lines) <= 5
+    undefined = ww.find_traps(np.zeros((4, 4)))
+    assert "too few" in str(undefined)
+    assert json.loads(json.dumps(undefined.to_dict(), allow_nan=False))["lambda_max"] is None
+    for shown in (result._repr_html_(), result.traps._repr_html_()):
+        assert shown.startswith("<pre>")
+        assert shown.endswith("</pre>")
+    assert "trap_count" not in one_layer(False).to_dict()

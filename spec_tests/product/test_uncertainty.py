@@ -151,3 +151,8 @@ def test_drawing_costs_no_more_than_decomposing():
     decomposed = time.perf_counter()
     ww.fit_tail(spectrum, uncertainty=200)
     assert time.perf_counter() - decomposed < 1.5 * (decomposed - begun)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, np.inf], [5e-324, 1e-320, 1.0], [1e-310, 1e-309]])
+def test_peak_alpha_of_eigenvalues_beyond_the_range_of_numbers_is_none(values):
+    assert np.isnan(peak_alpha(values))

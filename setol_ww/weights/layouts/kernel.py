@@ -108,6 +108,9 @@ def _is_short(name: str, shape: Sequence[int], called_so: bool) -> bool:
     """True for three axes of which one is as short as kernels are, and shorter than the channels."""
     if KERAS.search(name):
         return called_so and min(shape[0], shape[2]) <= MAX_KERNEL_CALLED_SO
+    if called_so and 1 in shape[:2]:
+        # A kernel of one input or output may be long; stacked it would be so many vectors.
+        return True
     most = MAX_KERNEL_CALLED_SO if called_so else MAX_KERNEL if name.endswith(".weight") else 0
     return shape[2] <= most and (1 in shape[:2] or shape[2] < min(shape[:2]))
 

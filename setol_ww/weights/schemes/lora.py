@@ -31,7 +31,7 @@ MAGNITUDES = (
 RELATIVES = re.compile(
     r"(.+)\.(hada_[wt]\d(_[ab])?|lokr_[wt]\d(_[ab])?|oft_blocks|oft_diag|lora_mid\.weight|[ab][12]\.weight)"
 )
-KOHYA = re.compile(r"lora_(unet|te\d?|transformer)_")
+KOHYA = re.compile(r"(lora_(unet|te\d?|transformer)|lycoris)_")
 
 
 NO_ALPHA = "alpha is not stored beside it (adapter_config.json): the update alone, without its factor alpha / r"

@@ -34,6 +34,7 @@ ROLES = {
     "base": "the base of",
     "down": "a factor of",
     "up": "a factor of",
+    **{role: "a factor of" for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")},
 }
 
 
