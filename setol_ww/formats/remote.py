@@ -28,6 +28,8 @@ from .handle import Handle
 # stay.
 BLOCK = 2**15
 BLOCKS_KEPT = 128
+# The last large part stays if it is no larger than this: what analyses a tensor may read it three times.
+LAST_KEPT = 2**28
 # Seconds between the tries of one request, the first of them at once.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 FOR_A_WHILE = {408, 425, 429, 500, 502, 503, 504}
@@ -203,8 +205,10 @@ class RemoteHandle(Handle):
 
     def read(self, offset: int, size: int) -> np.ndarray:
         self.refuse_outside(offset, size)
-        if size >= BLOCK:
+        if size > LAST_KEPT:
             return self._fetched(offset, size)
+        if size >= BLOCK:
+            return _last.of((self.path, self.identity, offset, size), lambda: self._fetched(offset, size)).copy()
         first, last = offset // BLOCK, (offset + max(size, 1) - 1) // BLOCK
         joined = b"".join(self._block(number) for number in range(first, last + 1) if size)
         start = offset - first * BLOCK
@@ -268,12 +272,29 @@ class _Blocks:
             self.kept.clear()
 
 
-_blocks = _Blocks()
+class _Last:
+    def __init__(self) -> None:
+        self.kept: tuple[Any, np.ndarray] | None = None
+
+    def of(self, key: Any, fetch: Callable[[], np.ndarray]) -> np.ndarray:
+        kept = self.kept
+        if kept is None or kept[0] != key:
+            # Let go of the old one before the new one is there.
+            self.kept = kept = None
+            self.kept = kept = (key, fetch())
+        return kept[1]
+
+    def clear(self) -> None:
+        self.kept = None
+
+
+_blocks, _last = _Blocks(), _Last()
 
 
 def forget_blocks() -> None:
-    """Let go of the small parts of remote files that were read last."""
+    """Let go of the parts of remote files that were read last."""
     _blocks.clear()
+    _last.clear()
 
 
 def failures() -> tuple[type[BaseException], ...]:

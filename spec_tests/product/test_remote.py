@@ -113,6 +113,20 @@ def test_two_layers_from_a_web_server_cost_little_more_than_these_two(web, hub, 
     assert 2 * LAYER <= weights_sent(hub) <= 2 * LAYER + 2 * LITTLE
 
 
+def test_an_analysis_fetches_every_tensor_once(web, hub, local):
+    name = "model-00001-of-00002.safetensors"
+    assert ww.analyze(f"{web}/{name}").equals(ww.analyze(local / name))
+    assert 3 * LAYER <= weights_sent(hub) <= 3 * LAYER + 2 * LITTLE
+
+
+def test_what_is_handed_out_is_the_callers_own(web):
+    reader = opened(f"{web}/model-00001-of-00002.safetensors")
+    first = reader.read(NAMES[0])
+    kept = first.clone()
+    first[:] = 0
+    assert reader.read(NAMES[0]).equal(kept)
+
+
 def test_a_hub_that_fails_now_and_then_gives_the_same_rows(client, hub, local):
     hub.failures = [503, None, "cut", 502, None, "cut", None, None, "cut", 429, None, None, "cut"]
     assert same(rows("hf://org/net", layers=TWO), rows(local, layers=TWO))
@@ -230,6 +244,17 @@ def test_a_scan_of_the_hub_goes_on_where_it_was_killed(client, hub, tmp_path):
     hub.sent.clear()
     ww.scan("hf://org/net", out, layers=TWO, progress=False)
     assert weights_sent(hub) < LAYER / 2
+
+
+def test_a_layer_that_could_not_be_fetched_is_a_failed_row_and_tried_again(client, hub, local, tmp_path):
+    out = tmp_path / "kept.setol"
+    hub.longest = LAYER - 1
+    failed = ww.scan("hf://org/net", out, layers=TWO, progress=False)
+    reasons = failed.loc[failed["status"] == "failed", "reason"]
+    assert len(reasons) == 2
+    assert reasons.str.contains("status 503").all()
+    hub.longest = None
+    assert same(rows("hf://org/net", out=out, layers=TWO), rows(local, layers=TWO))
 
 
 def test_a_file_that_changes_on_the_web_ends_the_run(web, hub):
