@@ -32,6 +32,7 @@ BLOCKS_KEPT = 128
 LAST_KEPT = 2**28
 # Seconds between the tries of one request, the first of them at once.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+LONGEST_WAIT = 60.0
 FOR_A_WHILE = {408, 425, 429, 500, 502, 503, 504}
 EXTRA = "remote"
 # What the clients raise beside OSError when a request fails. They are not imported before they are needed.
@@ -47,6 +48,10 @@ CLIENT_ERRORS = (
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class Forbidden(UnreadableCheckpoint):
+    """A file that its server gives to others, or that is not there where a server does not tell."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,12 @@ class RemotePath:
         return self.info() is not None
 
     def is_file(self) -> bool:
-        """True for a file."""
-        found = self.info()
+        """True for a file that may be read; servers that list nothing forbid what is not there."""
+        try:
+            found = self.info()
+        except Forbidden as error:
+            logger.warning("%s; it is taken as not there", error)
+            return False
         return found is not None and not found.is_folder
 
     def is_dir(self) -> bool:
@@ -346,6 +355,19 @@ def wait_or_refuse(place: RemotePath, error: BaseException, failed: int) -> None
         tries = f" in {failed + 1} tries" if failed else ""
         answer = f"its server answered with status {status}" if status else f"it could not be reached{tries}"
         why = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise UnreadableCheckpoint(f"{place}: {answer} ({why}). {place.hint(status)}") from error
-    logger.info("%s: %s; the request is made again in %s s", place, error, WAITS[failed])
-    time.sleep(WAITS[failed])
+        kind = Forbidden if status in (401, 403) or isinstance(error, PermissionError) else UnreadableCheckpoint
+        raise kind(f"{place}: {answer} ({why}). {place.hint(status)}") from error
+    wait = max(WAITS[failed], min(wait_asked_by(error), LONGEST_WAIT))
+    logger.info("%s: %s; the request is made again in %s s", place, error, wait)
+    time.sleep(wait)
+
+
+def wait_asked_by(error: BaseException | None) -> float:
+    """Seconds to wait as the server asks for (`Retry-After`), 0 where it does not."""
+    while error is not None:
+        headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
+        told = headers.get("Retry-After") if headers is not None and hasattr(headers, "get") else None
+        if isinstance(told, str) and told.isdecimal():
+            return float(told)
+        error = error.__cause__
+    return 0.0

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,6 +256,33 @@ def test_a_layer_that_could_not_be_fetched_is_a_failed_row_and_tried_again(clien
     assert reasons.str.contains("status 503").all()
     hub.longest = None
     assert same(rows("hf://org/net", out=out, layers=TWO), rows(local, layers=TWO))
+
+
+@pytest.mark.parametrize("source", ["hf://org/net", "{web}/model.safetensors.index.json"])
+def test_a_server_that_asks_to_wait_is_waited_for(client, web, hub, monkeypatch, source):
+    waited = []
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=waited.append))
+    hub.retry_after, hub.failures = "7", [429, 429]
+    checkpoint_tensors(source.format(web=web))
+    # fsspec asks by GET after a HEAD that failed: one failure of its request is two of the server.
+    assert set(waited) == {7.0}
+
+
+def test_a_server_that_forbids_what_is_not_there(web, hub, local, caplog):
+    hub.absent = 403
+    del hub.models["org/net"]["config.json"]
+    (local / "config.json").unlink()
+    assert same(rows(f"{web}/model.safetensors.index.json", layers=TWO), rows(local, layers=TWO))
+    assert "taken as not there" in caplog.text
+    with pytest.raises(UnreadableCheckpoint, match=r"none.safetensors: .*status 403.*the rights to read it"):
+        ww.scan(f"{web}/none.safetensors")
+
+
+def test_a_folder_of_a_model(client, hub, local):
+    hub.models["org/nested"] = {f"unet/{name}": content for name, content in sharded().items()} | {"README.md": b"-"}
+    assert same(rows("hf://org/nested/unet", layers=TWO), rows(local, layers=TWO))
+    with pytest.raises(InvalidInput, match="it holds no file ending in"):
+        ww.scan("hf://org/nested")
 
 
 def test_a_file_that_changes_on_the_web_ends_the_run(web, hub):
