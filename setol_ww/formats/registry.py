@@ -32,6 +32,7 @@ def accepted() -> tuple[str, ...]:
 def needs_torch(path: Place) -> bool:
     """True for a file whose tensors are torch's.
 
+    >>> from pathlib import Path
     >>> needs_torch(Path("model.safetensors")), needs_torch(Path("weights.npz"))
     (True, False)
     """

@@ -148,10 +148,16 @@ def scan(
     pool_maker(n_jobs)
     part, target = _checked_shard(shard), _target(out)
     weights, by_file = checkpoint_fingerprint(source)
-    mine = shard_of(jobs_of(source, options.layers or None, options.layouts), part)
+    jobs = jobs_of(source, options.layers or None, options.layouts)
+    mine = shard_of(jobs, part)
+    # WeightWatcher numbers the tensors of a directory otherwise than those of a file.
+    first_id = min((job.layer_id for job in jobs), default=0)
     if checkpoint_fingerprint(source)[0] != weights:
         raise ChangedCheckpoint(f"{source}: it changed while it was opened. Begin anew when it is written")
-    about, notes = {**_about(source, options, part, mine), "weights": weights}, notes_of(options, FORM)
+    about, notes = (
+        {**_about(source, options, part, mine), "weights": weights, "first_id": first_id},
+        notes_of(options, FORM),
+    )
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
         store.forget(record.position for record in store.records() if may_pass(record))
         _work_off(mine, Asked(options, by_file), store)
