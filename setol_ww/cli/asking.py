@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
+from ..formats.places import is_url
 from ..formats.registry import accepted
 
 INTERRUPTED = 130
 LAYERS = "--layers"
-PATH_HELP = f"a file of weights ({', '.join(accepted())}) or a folder of them"
+PATH_HELP = (
+    f"a file of weights ({', '.join(accepted())}) or a folder of them, or a URL of one (hf://org/model, https://...)"
+)
 
 
 def command(commands: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
@@ -38,7 +41,7 @@ def paths_of(asked: argparse.Namespace) -> list[str]:
         return list(asked.paths)
     words = list(getattr(asked, "layers", ()))
     found: list[str] = []
-    while len(words) > 1 and Path(words[-1]).exists():
+    while len(words) > 1 and (is_url(words[-1]) or Path(words[-1]).exists()):
         found.insert(0, words.pop())
     if not found:
         raise InvalidInput("a PATH is needed: a file of weights or a folder of them, before the options")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .handle import Handle
+from .places import Place
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Contents:
     tree: Any
     structure: bytes = field(repr=False)
     plain: bool = True
-    beside: tuple[Path, ...] = ()
+    beside: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)

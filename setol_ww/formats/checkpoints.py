@@ -1,4 +1,4 @@
-"""Weights on disk, opened without loading them: a file of any format in the registry, or a directory of such.
+"""Weights on disk or elsewhere, opened without loading them: a file of any format in the registry, or a directory.
 
 No code in a file is ever run, no file is mapped, and a file that changes while it is read is noticed (`reader`).
 """
@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from ..core.checks import path_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.plan import Job
 from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
 from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
+from .places import Place, place_of
 from .reader import FileReader, opened
 from .registry import SAFETENSORS, refuse_unknown
 from .state import inner_mapping, unwrap
@@ -34,14 +33,15 @@ __all__ = [
 ]
 
 
-def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
+def checkpoint_tensors(path: str | Place) -> list[WeightTensor]:
     """Every tensor in a checkpoint, unloaded, those that belong together put together (`setol_ww.weights.schemes`).
 
     Parameters
     ----------
     path : str or Path
         A file with an ending in the registry of formats, a `*.index.json`, a directory (`formats.folder` says which of
-        its files are the model), or a model in a hub cache (`models--org--name`).
+        its files are the model), or a model in a hub cache (`models--org--name`); or a URL of one:
+        `hf://org/model[@revision]`, `https://`, `s3://` and what fsspec knows.
 
     Returns
     -------
@@ -63,13 +63,13 @@ def checkpoint_tensors(path: str | Path) -> list[WeightTensor]:
     ...     print([(one.name, one.shape, one.dtype) for one in checkpoint_tensors(f"{folder}/net.npz")])
     [('fc.weight', (4, 3), 'float64')]
     """
-    path = path_of("path", path)
+    path = place_of(path)
     in_files = is_directory(path) or path.name.endswith(INDEX)
     stored = _directory_tensors(path) if in_files else file_tensors(path)
     return joined(stored, config_of(snapshot_of(path)))
 
 
-def is_directory(path: Path) -> bool:
+def is_directory(path: Place) -> bool:
     """True for a directory, False for anything else that is there; `InvalidInput` where nothing can be.
 
     A link leads to where it leads; a file that may not be looked at is there.
@@ -77,6 +77,8 @@ def is_directory(path: Path) -> bool:
     try:
         path.stat()
         return path.is_dir()
+    except UnreadableCheckpoint:
+        raise
     except PermissionError as error:
         raise UnreadableCheckpoint(f"{path}: {error.strerror}") from error
     except (OSError, ValueError) as error:
@@ -84,10 +86,10 @@ def is_directory(path: Path) -> bool:
         raise InvalidInput(f"the path {str(path)[:300]!r} was asked; there is no such file or directory{why}") from None
 
 
-def _directory_tensors(folder: Path) -> list[WeightTensor]:
+def _directory_tensors(folder: Place) -> list[WeightTensor]:
     files, expected = files_of(folder)
     entries: list[WeightTensor] = []
-    where: dict[str, Path] = {}
+    where: dict[str, Place] = {}
     for file in files:
         for entry in file_tensors(file):
             if entry.name in where:
@@ -122,19 +124,19 @@ def _in_places(entries: list[WeightTensor], indexed: list[str]) -> list[WeightTe
     return [replace(entry, place=places[number]) for number, entry in enumerate(entries)]
 
 
-def files_of(path: Path) -> tuple[list[Path], dict[str, Path]]:
+def files_of(path: Place) -> tuple[list[Place], dict[str, Place]]:
     """The files of a directory, of a hub cache, or those that an index names, and which of them holds which tensor."""
     return indexed_files(path) if path.name.endswith(INDEX) else directory_files(snapshot_of(path))
 
 
-def file_tensors(file: Path) -> list[WeightTensor]:
+def file_tensors(file: Place) -> list[WeightTensor]:
     """The tensors of one file, as they are stored."""
     refuse_unknown(file)
     reader = opened(file)
     return [_tensor(reader, header) for header in reader.headers.values()]
 
 
-def tensor_named(file: Path, name: str) -> WeightTensor:
+def tensor_named(file: Place, name: str) -> WeightTensor:
     """One tensor of a file, without a look at the others."""
     reader = opened(file)
     if name not in reader.headers:
@@ -145,12 +147,12 @@ def tensor_named(file: Path, name: str) -> WeightTensor:
 def read_job(job: Job, index: tuple = ()) -> Any:
     """The tensor of a job, or the part of it that an index names; from all of the files that it is read from."""
     if job.recipe is None:
-        return tensor_named(Path(job.file), job.tensor).read(index)
+        return tensor_named(place_of(job.file), job.tensor).read(index)
     return read(job.recipe, index, _stored_part)
 
 
 def _stored_part(part: Ingredient, index: tuple) -> Any:
-    return tensor_named(Path(part.file), part.name).read(index)
+    return tensor_named(place_of(part.file), part.name).read(index)
 
 
 def _tensor(reader: FileReader, header: Header) -> WeightTensor:
@@ -170,12 +172,12 @@ def _tensor(reader: FileReader, header: Header) -> WeightTensor:
     )
 
 
-def checkpoint_files(path: Path) -> list[Path]:
+def checkpoint_files(path: Place) -> list[Place]:
     """The files a checkpoint is made of: the file itself, or those of a directory that are read."""
     return files_of(path)[0] if is_directory(path) or path.name.endswith(INDEX) else [path]
 
 
-def checkpoint_fingerprint(path: Path) -> tuple[str, dict[str, str]]:
+def checkpoint_fingerprint(path: Place) -> tuple[str, dict[str, str]]:
     """By what a checkpoint is known again, in one word, and the same of each of its files."""
     fingerprints = {str(file): opened(file).fingerprint for file in checkpoint_files(path)}
     return digest_of(fingerprints.values()), {file: one.digest for file, one in fingerprints.items()}

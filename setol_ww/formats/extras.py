@@ -19,4 +19,9 @@ def needed(library: str, ending: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise InvalidInput(f"reading {ending} needs: pip install 'setol-ww[{extra}]' ({error})") from error
+        raise lacking(ending, extra, error) from error
+
+
+def lacking(ending: str, extra: str, error: ImportError) -> InvalidInput:
+    """The error for a library that is not installed."""
+    return InvalidInput(f"reading {ending} needs: pip install 'setol-ww[{extra}]' ({error})")

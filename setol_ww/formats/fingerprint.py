@@ -2,7 +2,7 @@
 
 Name and time do not count: a copy elsewhere is the same file, another file under the same name is not. A change of
 a few values between the places looked at can go unseen in a large file whose format keeps no checksums; up to 4 MiB
-every byte counts.
+every byte counts. Of a remote file what its server says of the content (its ETag) stands for these bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from .handle import Handle, reading
+from .places import Place, handle_of
 from .stored import Stored
 
 BLOCK = 4096
@@ -36,7 +36,7 @@ class Fingerprint:
     structure : str
         Digest of header, directory or pickle, and of the names, types and shapes in it.
     content : str
-        Digest of the bytes that were looked at.
+        Digest of the bytes that were looked at, or what a server says of them.
     """
 
     size: int
@@ -53,17 +53,18 @@ class Fingerprint:
 def fingerprint_of(handle: Handle, tensors: dict[str, Stored], structure: bytes) -> Fingerprint:
     """The fingerprint of an open file."""
     names = repr([(name, tensor.dtype, tensor.shape, tensor.strides) for name, tensor in tensors.items()])
+    outline = _digest([structure, names.encode("utf-8", "backslashreplace")])
+    if handle.version:
+        return Fingerprint(handle.size, len(tensors), outline, handle.version)
     looked_at = (handle.text(offset, size) for offset, size in _places(handle.size, tensors.values()))
-    return Fingerprint(
-        handle.size, len(tensors), _digest([structure, names.encode("utf-8", "backslashreplace")]), _digest(looked_at)
-    )
+    return Fingerprint(handle.size, len(tensors), outline, _digest(looked_at))
 
 
-def sampled(file: Path) -> bytes:
+def sampled(file: Place) -> bytes:
     """Name, size and bytes from many places of a file in which tensors of another lie."""
-    with reading(file), Handle(file) as handle:
+    with reading(file), handle_of(file) as handle:
         looked_at = (handle.text(offset, size) for offset, size in _places(handle.size, ()))
-        return f"{file.name} {handle.size} {_digest(looked_at)}".encode("utf-8", "backslashreplace")
+        return f"{file.name} {handle.size} {handle.version or _digest(looked_at)}".encode("utf-8", "backslashreplace")
 
 
 def digest_of(fingerprints: Iterable[Fingerprint]) -> str:

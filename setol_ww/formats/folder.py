@@ -16,13 +16,16 @@ from __future__ import annotations
 import json
 import logging
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.tensors import natural_key
-from .handle import Handle, reading
+from .handle import reading
+from .places import Place, handle_of
 from .registry import NUMPY, SAFETENSORS, TORCH, accepted
+from .remote import Info, RemotePath
 
 # Names of a whole model in one file, in the order in which libraries look for them; each with `.index.json` behind it
 # names its shards.
@@ -60,7 +63,7 @@ BESIDE = {
 logger = logging.getLogger(__name__)
 
 
-def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+def directory_files(folder: Place) -> tuple[list[Place], dict[str, Place]]:
     """The files of a checkpoint directory, and by its index which file holds which tensor (empty without one).
 
     Raises
@@ -93,7 +96,7 @@ def directory_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
     raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(accepted())}")
 
 
-def _one_variant(folder: Path, files: list[Path]) -> list[Path]:
+def _one_variant(folder: Place, files: list[Place]) -> list[Place]:
     """The one variant of a model, else the files that are called as hubs call them, else all."""
     variants = [file for file in files if VARIANT.match(file.name)]
     if len(variants) > 1:
@@ -104,7 +107,7 @@ def _one_variant(folder: Path, files: list[Path]) -> list[Path]:
     return variants or [file for file in files if any(file.match(usual) for usual in USUAL)] or files
 
 
-def _all_shards(files: list[Path]) -> list[Path]:
+def _all_shards(files: list[Place]) -> list[Place]:
     """The files, none of a numbered set missing."""
     sets: dict[tuple[str, str, str], set[int]] = {}
     for file in files:
@@ -123,7 +126,7 @@ def _all_shards(files: list[Path]) -> list[Path]:
     return files
 
 
-def snapshot_of(path: Path) -> Path:
+def snapshot_of(path: Place) -> Place:
     """The folder of files in a hub cache (`models--org--name`), the snapshot of `main`; other paths as they are.
 
     Raises
@@ -144,9 +147,9 @@ def snapshot_of(path: Path) -> Path:
     return (named or found)[0]
 
 
-def indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
+def indexed_files(index: Place) -> tuple[list[Place], dict[str, Place]]:
     """The files that an index names, and which of them holds which tensor."""
-    with reading(index), Handle(index) as handle:
+    with reading(index), handle_of(index) as handle:
         if handle.size > MAX_INDEX:
             raise handle.unreadable(f"an index of {handle.size} bytes")
         weight_map = json.loads(handle.text(0, handle.size).decode())["weight_map"]
@@ -163,13 +166,13 @@ def indexed_files(index: Path) -> tuple[list[Path], dict[str, Path]]:
     return found, expected
 
 
-def _is_name(file: Any, index: Path) -> bool:
+def _is_name(file: Any, index: Place) -> bool:
     if not isinstance(file, str):
         raise UnreadableCheckpoint(f"{index}: it names a {type(file).__name__} where a file belongs")
     return True
 
 
-def _beside(index: Path, file: str) -> Path:
+def _beside(index: Place, file: str) -> Place:
     """A file that an index names, which has to lie beside or below it; where a link leads is not asked."""
     parts = Path(file).parts
     outside = not parts or Path(file).is_absolute() or ".." in parts or "\\" in file or "\0" in file
@@ -181,7 +184,7 @@ def _beside(index: Path, file: str) -> Path:
     return index.parent / file
 
 
-def config_of(path: Path) -> dict[str, Any]:
+def config_of(path: Place) -> dict[str, Any]:
     """The `config.json` in a directory or beside a file, which says what its tensors hold; empty without one.
 
     What `quantize_config.json`, `hf_quant_config.json` and `adapter_config.json` beside it say is in it too. One that
@@ -201,28 +204,43 @@ def config_of(path: Path) -> dict[str, Any]:
         more = {} if key in said else _json_of(folder / file)
         if more:
             said[key] = more["quantization"] if isinstance(more.get("quantization"), dict) else more
-    weights = path if path.is_file() else next(iter(sorted(folder.glob("*.safetensors"))), path)
+    listed: list[Place] = [path] if path.is_file() else sorted(folder.glob("*.safetensors"), key=str)
+    weights = listed[0] if listed else path
     written_by = _writer_of(weights) if weights.suffix in SAFETENSORS and weights.is_file() else ""
     return {**said, "weights_format": written_by} if written_by else said
 
 
-def _json_of(file: Path) -> dict[str, Any]:
+def _json_of(file: Place) -> dict[str, Any]:
     try:
         if not file.is_file() or file.stat().st_size > MAX_CONFIG:
             return {}
         said = json.loads(file.read_text(encoding="utf-8"))
+    except UnreadableCheckpoint:
+        raise  # a server that does not answer now may answer the next time, with other layouts
     except (OSError, ValueError, RecursionError) as error:
         logger.warning("%s cannot be read (%s): layouts are told without it", file, error)
         return {}
     return said if isinstance(said, dict) else {}
 
 
-def _writer_of(file: Path) -> str:
+def _writer_of(file: Place) -> str:
     """What the header of a safetensors file says of its format; what is wrong with a file is told when it is opened."""
+    return _writer_told(file, file.info()) if isinstance(file, RemotePath) else _writer_in(file)
+
+
+@lru_cache(maxsize=256)
+def _writer_told(file: RemotePath, _info: Info) -> str:
+    """The header of a remote file is fetched once while its server says the same of it."""
+    return _writer_in(file)
+
+
+def _writer_in(file: Place) -> str:
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length)) if length <= MAX_CONFIG else {}
+    except UnreadableCheckpoint:
+        raise
     except (OSError, ValueError, RecursionError):
         return ""
     metadata = header.get("__metadata__") if isinstance(header, dict) else None

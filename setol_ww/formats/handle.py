@@ -15,11 +15,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.errors import InvalidInput, UnreadableCheckpoint
+
+if TYPE_CHECKING:
+    from .places import Place
 
 # What the standard library's readers of zip archives, JSON and text raise on damaged bytes, found by flipping them.
 BROKEN = (
@@ -49,7 +52,7 @@ class NoText(ValueError):
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[None]:
+def reading(file: Place) -> Iterator[None]:
     """Whatever a reader raises on a broken file becomes `UnreadableCheckpoint` with the file's name."""
     try:
         yield
@@ -73,14 +76,21 @@ class Handle:
     Attributes
     ----------
     path : Path
+        Or the place of a URL, where a kind of handle reads elsewhere.
     size : int
         In bytes, when it was opened.
-    identity : tuple of int
+    identity : tuple
         Device, inode, size and the times of its last change: while they stay, so does the file.
+    version : str
+        A word that stands for the content, where its place has one; empty for a file of this machine.
     """
 
+    path: Place
+    identity: tuple[Any, ...]
+    version = ""
+
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self.local = path
         # Some devices do something when they are opened; a FIFO waits for its other end.
         self._refuse_special(os.stat(path))
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -103,10 +113,7 @@ class Handle:
 
     def read(self, offset: int, size: int) -> np.ndarray:
         """Exactly so many bytes as writable uint8, or `UnreadableCheckpoint`; none are reserved that are not there."""
-        if offset < 0 or size < 0 or offset + size > self.size:
-            raise self.unreadable(
-                f"it is cut short: bytes {offset} to {offset + size} are asked of {self.size} that it has"
-            )
+        self.refuse_outside(offset, size)
         taken = np.empty(size, dtype=np.uint8)
         view, done = taken.data, 0
         while done < size:
@@ -115,6 +122,13 @@ class Handle:
                 raise self.unreadable(f"it is cut short: it ended at byte {offset + done} while it was read")
             done += got
         return taken
+
+    def refuse_outside(self, offset: int, size: int) -> None:
+        """`UnreadableCheckpoint` for bytes that it has not."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise self.unreadable(
+                f"it is cut short: bytes {offset} to {offset + size} are asked of {self.size} that it has"
+            )
 
     def text(self, offset: int, size: int) -> bytes:
         """As `read`, as bytes."""
@@ -126,7 +140,7 @@ class Handle:
 
     def same(self) -> bool:
         """True while the path still leads to this very file, unchanged since it was opened."""
-        return self.identity == identity_of(os.stat(self.path))
+        return self.identity == identity_of(os.stat(self.local))
 
     def close(self) -> None:
         """Let go of it."""
@@ -152,6 +166,10 @@ class Window(Handle):
         if offset < 0 or size < 0 or offset + size > self.size:
             raise self.unreadable(f"bytes {offset} to {offset + size} are asked of a part of {self.size}")
         return self.handle.read(self.offset + offset, size)
+
+    def same(self) -> bool:
+        """True while the file that it is of stays."""
+        return self.handle.same()
 
     def close(self) -> None:
         """The file stays open for who opened it."""
@@ -202,6 +220,7 @@ class _Raw(io.RawIOBase):
         return taken
 
     def readinto(self, buffer: Any) -> int:
-        taken = self.read(len(buffer))
-        buffer[: len(taken)] = taken
+        view = memoryview(buffer).cast("B")
+        taken = self.read(len(view))
+        view[: len(taken)] = taken
         return len(taken)

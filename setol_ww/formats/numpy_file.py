@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..core.arrays import dtype_word
 from .base import Contents, Format
 from .blocks import Block, FileBlock
 from .handle import Handle
+from .places import Place
 from .stored import Stored, contiguous, name_of, refuse_more_slices_than_bytes, shape_of
 from .zip_members import archive_of, is_zip
 
@@ -33,7 +33,7 @@ def open_npy(handle: Handle) -> Contents:
     return Contents({name: array}, repr(header).encode())
 
 
-def _stem(path: Path) -> str:
+def _stem(path: Place) -> str:
     """The name of a file without its ending; bytes that are no text are written out."""
     return path.stem.encode("utf-8", "backslashreplace").decode()
 

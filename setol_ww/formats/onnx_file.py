@@ -281,7 +281,9 @@ def _outside(handle: Handle, tensor: _Tensor, needs: int) -> OtherFileBlock:
     odd = "\\" in location or "\0" in location or ":" in location
     if not location or path.is_absolute() or ".." in path.parts or odd:
         raise handle.unreadable(f"a tensor lies in the file {ascii(location)[:200]}; accepted are files beside it")
-    file = handle.path.parent / path
+    file = handle.path.parent / str(path)
+    if not isinstance(file, Path):
+        raise handle.unreadable("its tensors lie in files beside it, which are read on this machine: fetch the folder")
     if not file.is_file():
         raise handle.unreadable(f"a tensor lies in the file {ascii(location)[:200]}, which is not there")
     offset = _number(tensor.external.get("offset", "0"))

@@ -6,11 +6,9 @@ keeps deleted files on disk, and any number of files can be known at once.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -18,10 +16,13 @@ from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
 from .base import Contents
 from .blocks import forget_inflated
 from .fingerprint import Fingerprint, fingerprint_of, sampled
-from .handle import Handle, identity_of, reading
+from .handle import Handle, reading
+from .places import Place, handle_of, place_of
 from .registry import format_of, refuse_unknown
+from .remote import forget_blocks
 from .state import named_tensors
 from .stored import REPEATED, Header, Stored
+from .urls import forget_told
 
 KEPT = 512
 
@@ -38,7 +39,7 @@ class Reader(Protocol):
         In the order of the file; of a format that keeps none in natural order.
     """
 
-    path: Path
+    path: Place
     fingerprint: Fingerprint
 
     @property
@@ -55,13 +56,13 @@ class Reader(Protocol):
 class FileReader:
     """The `Reader` of every format in the registry."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with reading(path), Handle(path) as handle:
+        with reading(path), handle_of(path) as handle:
             self._tensors, self._headers, self.fingerprint, beside = _opened(handle)
-            self._identity: tuple[int, ...] = handle.identity
-            self._beside = {file: identity_of(os.stat(file)) for file in beside}
+            self._identity: tuple[Any, ...] = handle.identity
+            self._beside = {file: _identity_at(file) for file in beside}
             if not handle.same():
                 raise _changed(path)
 
@@ -72,7 +73,7 @@ class FileReader:
     def read(self, name: str, index: tuple = ()) -> Any:
         if name not in self._tensors:
             raise UnreadableCheckpoint(f"{self.path}: {name!r} is not in it")
-        with reading(self.path), Handle(self.path) as handle:
+        with reading(self.path), handle_of(self.path) as handle:
             self.refuse_changed(handle)
             stored = self._tensors[name]
             try:
@@ -88,11 +89,11 @@ class FileReader:
 
     def is_current(self) -> bool:
         """True while the path leads to the file that was opened, by inode, size and times."""
-        with reading(self.path), Handle(self.path) as handle:
+        with reading(self.path), handle_of(self.path) as handle:
             return self._is_known(handle)
 
     def _is_known(self, handle: Handle) -> bool:
-        beside = all(identity_of(os.stat(file)) == identity for file, identity in self._beside.items())
+        beside = all(_identity_at(file) == identity for file, identity in self._beside.items())
         return beside and handle.identity == self._identity
 
     def refuse_changed(self, handle: Handle) -> None:
@@ -109,22 +110,27 @@ class FileReader:
             if found != self.fingerprint:
                 raise _changed(self.path)
             self._identity = handle.identity
-            self._beside = {file: identity_of(os.stat(file)) for file in beside}
+            self._beside = {file: _identity_at(file) for file in beside}
 
     def _refuse_touched(self, handle: Handle) -> None:
         """After a read: the bytes may be of a file that was rewritten meanwhile."""
         if not handle.same() or not self._is_known(handle):
-            with Handle(self.path) as again:
+            with handle_of(self.path) as again:
                 self.refuse_changed(again)
 
 
-def _changed(path: Path) -> ChangedCheckpoint:
+def _identity_at(file: Place) -> tuple[Any, ...]:
+    with handle_of(file) as handle:
+        return handle.identity
+
+
+def _changed(path: Place) -> ChangedCheckpoint:
     return ChangedCheckpoint(
         f"{path}: it changed while it was read; what was read before is of other weights. Begin anew when it is written"
     )
 
 
-def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint, tuple[Path, ...]]:
+def _opened(handle: Handle) -> tuple[dict[str, Stored], dict[str, Header], Fingerprint, tuple[Place, ...]]:
     with reading(handle.path):
         contents: Contents = format_of(handle).open(handle)
         tensors = named_tensors(contents, handle)
@@ -152,9 +158,9 @@ class _Readers:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.slots: OrderedDict[Path, _Slot] = OrderedDict()
+        self.slots: OrderedDict[Place, _Slot] = OrderedDict()
 
-    def get(self, path: Path) -> FileReader:
+    def get(self, path: Place) -> FileReader:
         with self.lock:
             slot = self.slots.setdefault(path, _Slot())
             self.slots.move_to_end(path)
@@ -185,12 +191,13 @@ class _Slot:
 _readers = _Readers()
 
 
-def opened(path: str | Path, expected: str = "") -> FileReader:
+def opened(path: str | Place, expected: str = "") -> FileReader:
     """The reader of a file, made once per process and kept among the last 512.
 
     Parameters
     ----------
     path : str or Path
+        Or a URL.
     expected : str
         Digest of the fingerprint that the file must have.
 
@@ -210,7 +217,7 @@ def opened(path: str | Path, expected: str = "") -> FileReader:
     ...     print(list(reader.headers), reader.read("fc.weight", (1,)))
     ['fc.weight'] [3. 4. 5.]
     """
-    path = Path(path)
+    path = place_of(path)
     refuse_unknown(path)
     reader = _readers.get(path)
     if expected and reader.fingerprint.digest != expected:
@@ -222,3 +229,5 @@ def forget() -> None:
     """Let go of all that is known of files."""
     _readers.clear()
     forget_inflated()
+    forget_blocks()
+    forget_told()

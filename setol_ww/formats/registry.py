@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..core.errors import InvalidInput
 from . import (
     flax_file,
@@ -20,6 +18,7 @@ from . import (
 )
 from .base import Format
 from .handle import Handle
+from .places import Place
 
 # Of two for one ending the first that accepts the file's first bytes opens it.
 FORMATS: tuple[Format, ...] = (
@@ -50,25 +49,27 @@ def accepted() -> tuple[str, ...]:
     return tuple(dict.fromkeys(ending for one in FORMATS for ending in one.endings))
 
 
-def ending_of(path: Path) -> str:
+def ending_of(path: Place) -> str:
     """What the format of a file is told by.
 
+    >>> from pathlib import Path
     >>> ending_of(Path("a/model.pt")), ending_of(Path("a/.metadata"))
     ('.pt', '.metadata')
     """
     return path.suffix or path.name
 
 
-def needs_torch(path: Path) -> bool:
+def needs_torch(path: Place) -> bool:
     """True for a file whose tensors are torch's.
 
+    >>> from pathlib import Path
     >>> needs_torch(Path("model.safetensors")), needs_torch(Path("weights.npz"))
     (True, False)
     """
     return any(one.library == "torch" for one in FORMATS if ending_of(path) in one.endings)
 
 
-def refuse_unknown(path: Path) -> None:
+def refuse_unknown(path: Place) -> None:
     """`InvalidInput` for an ending that no format has."""
     if ending_of(path) not in accepted():
         raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")

@@ -6,13 +6,13 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import UnreadableCheckpoint
 from .base import Contents
 from .handle import Handle
 from .pickles import Placeholder, word_of
+from .places import Place
 from .stored import Stored, name_of
 from .torch_objects import Array, Quantised
 
@@ -56,7 +56,7 @@ def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
     return tensors
 
 
-def unwrap(loaded: Any, file: Path) -> dict[str, Any]:
+def unwrap(loaded: Any, file: Place) -> dict[str, Any]:
     """The state dict inside a training checkpoint, without the `module.` of data-parallel wrappers."""
     if hasattr(loaded, "shape"):
         loaded = {"matrix.weight": loaded}

@@ -185,7 +185,10 @@ def _beside(handle: Handle, file: Any) -> Path:
     path = PurePosixPath(file) if isinstance(file, str) else PurePosixPath("/")
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(file) or "\0" in str(file):
         raise handle.unreadable(f"it names the file {ascii(file)[:200]}; accepted are files beside it")
-    return handle.path.parent / path
+    file = handle.path.parent / str(path)
+    if not isinstance(file, Path):
+        raise handle.unreadable("its tensors lie in files beside it, which are read on this machine: fetch the folder")
+    return file
 
 
 FORMAT = Format("torch.distributed", (ENDING,), "folders of torch.distributed.checkpoint (`*.distcp`)", open_metadata)

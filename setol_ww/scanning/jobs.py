@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors
 from ..formats.folder import config_of
+from ..formats.places import Place
 from ..weights.plan import Job, plan
 from .cost import cost, shares
 
 
-def jobs_of(path: Path, layers: Any = None, layouts: Mapping[str, str] | None = None) -> list[Job]:
+def jobs_of(path: Place, layers: Any = None, layouts: Mapping[str, str] | None = None) -> list[Job]:
     """Jobs for every tensor of two or more dimensions of a checkpoint, in the order of the file.
 
     Raises

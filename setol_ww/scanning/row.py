@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..core.boundary import attempt
 from ..core.options import Options
 from ..core.plain import as_computed
 from ..formats.checkpoints import read_job
+from ..formats.places import place_of
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
@@ -66,7 +66,7 @@ def work(job: Job, asked: Asked) -> LayerRecord:
 
 def load_libraries(jobs: Iterable[Job]) -> None:
     """Import what reads the weights of these jobs."""
-    if any(needs_torch(Path(file)) for file in {job.file for job in jobs if not job.skipped}):
+    if any(needs_torch(place_of(file)) for file in {job.file for job in jobs if not job.skipped}):
         importlib.import_module("torch")
 
 
@@ -122,7 +122,7 @@ def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], floa
 
 def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:
     for file in job.files:
-        opened(Path(file), fingerprints.get(file, ""))
+        opened(file, fingerprints.get(file, ""))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:

@@ -26,6 +26,7 @@ from ..core.errors import ChangedCheckpoint, InvalidInput
 from ..core.options import Options, layouts_of
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
 from ..formats.folder import config_of
+from ..formats.places import Place, place_of
 from ..formats.reader import forget
 from ..linalg.eigenvalues import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -64,7 +65,8 @@ def scan(
     Parameters
     ----------
     path : str or Path
-        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these.
+        `.safetensors`, `.pt`, `.pth`, `.th`, `.bin`, `.ckpt`, `.npz`, `.npy`, or a directory of these; or a URL of
+        one (`hf://org/model[@revision]`, `https://`, `s3://`, ...), read by ranges of bytes, none of it kept.
     out : str or Path, optional
         Where the table goes: `.csv`, `.parquet`, `.json`, `.html`, written whole at the end, with a store of the
         finished rows beside it meanwhile (`layers.csv.setol.sqlite`); or `.setol` (or `.sqlite`, `.db`), the store
@@ -128,7 +130,7 @@ def scan(
     >>> frame[["longname", "N", "M", "erg_rank", "status"]].values.tolist()
     [['fc', 60, 40, 31, 'analyzed']]
     """
-    path = path_of("path", path)
+    source = place_of(path)
     options = Options(
         layers=layers,
         randomize=randomize,
@@ -145,15 +147,15 @@ def scan(
     check_device(device)
     pool_maker(n_jobs)
     part, target = _checked_shard(shard), _target(out)
-    weights, by_file = checkpoint_fingerprint(path)
-    jobs = jobs_of(path, options.layers or None, options.layouts)
+    weights, by_file = checkpoint_fingerprint(source)
+    jobs = jobs_of(source, options.layers or None, options.layouts)
     mine = shard_of(jobs, part)
     # WeightWatcher numbers the tensors of a directory otherwise than those of a file.
     first_id = min((job.layer_id for job in jobs), default=0)
-    if checkpoint_fingerprint(path)[0] != weights:
-        raise ChangedCheckpoint(f"{path}: it changed while it was opened. Begin anew when it is written")
+    if checkpoint_fingerprint(source)[0] != weights:
+        raise ChangedCheckpoint(f"{source}: it changed while it was opened. Begin anew when it is written")
     about, notes = (
-        {**_about(path, options, part, mine), "weights": weights, "first_id": first_id},
+        {**_about(source, options, part, mine), "weights": weights, "first_id": first_id},
         notes_of(options, FORM),
     )
     with Store.open(target and store_path(target), about, notes, resume=resume) as store:
@@ -226,7 +228,7 @@ def _bar(
         yield advance
 
 
-def _about(path: Path, options: Options, shard: tuple[int, int] | None, jobs: list[Job]) -> dict[str, Any]:
+def _about(path: Place, options: Options, shard: tuple[int, int] | None, jobs: list[Job]) -> dict[str, Any]:
     """What rows belong to: they go on only with the same."""
     files = [(file.name, file.stat()) for file in checkpoint_files(path)]
     return {

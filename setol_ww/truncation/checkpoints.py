@@ -5,7 +5,11 @@ A folder that `truncate_checkpoint` writes holds
 | file | what |
 |---|---|
 | `model.safetensors`, or a shard for every file of the input and `model.safetensors.index.json` | the tensors |
-| `manifest.json` | rule, and for each layer rank, kept energy, parameters before and after; written last |
+| configuration, tokenizer, templates | as they lie beside the input |
+| `manifest.json` | rule, how to load, and for each layer rank, kept energy, parameters before and after; written last |
+
+The weights are called as transformers looks for them, those of diffusers and of adapters as these do: a folder loads
+where the input did.
 
 With factors a matrix `X.weight` of rank r that saves parameters, r (rows + columns) < rows x columns, is stored as
 `X.weight.left` (rows, r) and `X.weight.right` (r, columns); their product is the truncated weight.
@@ -30,11 +34,13 @@ from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
 from ..formats.folder import config_of
 from ..formats.handle import reading
+from ..formats.places import Place, place_of
 from ..formats.registry import SAFETENSORS
 from ..formats.safetensors_file import BITS, SAFETENSORS_DTYPES
 from ..linalg.directions import factors
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
+from .folders import copy_small_files, loader_of, weight_names
 from .models import Bench, LayerCut
 from .pieces import piece_of, planned
 from .rules import Rule, as_rule
@@ -42,7 +48,6 @@ from .rules import Rule, as_rule
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-INDEX = "model.safetensors.index.json"
 LEFT, RIGHT = ".left", ".right"
 CODES = {name: code for code, name in SAFETENSORS_DTYPES.items()} | {"bool": "BOOL", "complex64": "C64"}
 
@@ -98,7 +103,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder, seed = as_rule(rule), path_of("path", path), path_of("out", out), seed_of(seed)
+    chosen, source, folder, seed = as_rule(rule), place_of(path), path_of("out", out), seed_of(seed)
     entries = checkpoint_tensors(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
@@ -204,17 +209,18 @@ def _like(tensor: Any, values: Any) -> Any:
     return torch.from_numpy(values).to(tensor.dtype).contiguous()
 
 
-def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
+def _write_all(source: Place, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
     from tqdm import tqdm
 
     files = checkpoint_files(source)
+    names, index = weight_names(files)
+    size = 0
     weight_map: dict[str, str] = {}
     disable = None if progress is None else not progress
     with tqdm(
         total=sum(not entry.effective for entry in entries), desc="tensors", disable=disable, file=sys.stderr
     ) as bar:
-        for position, file in enumerate(files, start=1):
-            name = f"model-{position:05d}-of-{len(files):05d}.safetensors" if len(files) > 1 else "model.safetensors"
+        for name, file in zip(names, files):
             listed = file_tensors(file)
             with Writer(folder / name, [entry.name for entry in listed]) as writer:
                 for entry in listed:
@@ -222,14 +228,19 @@ def _write_all(source: Path, folder: Path, entries: list[WeightTensor], work: _W
                         writer.add(tensor_name, tensor, _code(entry))
                         weight_map[tensor_name] = name
                     bar.update()
-    if len(files) > 1:
-        (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}, indent=1), encoding="utf-8")
+                size += writer.offset
+    if index:
+        said = {"metadata": {"total_size": size}, "weight_map": weight_map}
+        (folder / index).write_text(json.dumps(said, indent=1), encoding="utf-8")
+    copied = copy_small_files(source, folder)
     manifest = {
         "made_by": f"setol_ww {__version__}",
         "source": str(source),
         "rule": work.rule.name,
         "seed": work.seed,
         "factorised": work.factorised,
+        "load": loader_of(folder, any(line["factorised"] for line in work.lines)),
+        "copied": copied,
         "parameters_before": work.before,
         "parameters_after": work.after,
         "left_out": work.left_out,

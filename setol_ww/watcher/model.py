@@ -11,6 +11,7 @@ from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
 from ..formats.checkpoints import checkpoint_tensors, inner_mapping
 from ..formats.folder import config_of
+from ..formats.places import place_of
 from ..weights.schemes import joined
 from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, module_tensors
 
@@ -82,7 +83,7 @@ def adapt(model: Any) -> Given:
         config = config_of_module(model)
         given = Given(model, model, joined(module_tensors(model), config), is_module=True, config=config)
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(Path(model)))
+        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(place_of(model)))
     elif isinstance(model, Mapping):
         given = _lazy(model, joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +92,7 @@ class WeightTensor:
     unfit: str = ""
     same_as: str = ""
     effective: bool = False
-    file: Path | None = None
+    file: Any = None
     load_part: Callable[[tuple], Any] | None = field(default=None, repr=False, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     known_as: tuple[str, ...] = ()
