@@ -13,6 +13,7 @@ from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_n
 from ..core.boundary import attempt
 from ..core.options import Options
 from ..core.plain import as_computed
+from ..layer.columns import farms_row
 from ..layer.result import LayerResult, Settings
 from ..results.findings import TableForm, cells_of, key_of
 from ..results.record import ANALYZED, FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord
@@ -112,7 +113,8 @@ class Record:
         reason = self.failure or (self.job.note if self.job is not None else "") or _no_fit(theirs, self.longname)
         extras: dict[str, Any] = {FARMS: self.farms} if self.farms is not None else {}
         status = FAILED if self.failure else ANALYZED
-        kept = LayerRecord(position, self.identity(position), status, reason, theirs=theirs, extras=extras)
+        cells = farms_row(self.farms) if self.farms is not None else {}
+        kept = LayerRecord(position, self.identity(position), status, reason, theirs=theirs, extras=extras, cells=cells)
         self.kept = kept if self.result is None else self.with_findings(kept, self.result, settings)
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None

@@ -265,7 +265,8 @@ def test_a_chapter_is_one_place():
 
 
 def test_oracle_answers_everything_but_judgements_and_what_traps_are_made_of():
-    judged = {"state", "universality", "trap_pvalue", "trap_elements", "remove_traps"}
+    judged = {"state", "universality", "matrix_class", "trap_pvalue", "trap_elements", "trap_carriers", "remove_traps"}
+    judged |= {"alpha_interval", "median_hill"}
     assert set(METHODS) - chosen("oracle").answers() == judged
     assert set(checks.by_id) == set(BY_ID)
 

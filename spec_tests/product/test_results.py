@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -336,24 +335,6 @@ def test_fourteen_bytes_for_each_eigenvalue(tmp_path):
     in eight of them."""
     synthetic(8, 4096).save(tmp_path / "a.setol")
     assert (tmp_path / "a.setol").stat().st_size / (8 * 4096) < 10
-
-
-def test_asking_again_costs_little(tmp_path):
-    """Against the eigenvalues, which are nine tenths of a run."""
-    W = np.random.default_rng(0).normal(size=(1024, 1024))
-    started = time.perf_counter()
-    record = findings.with_cells(LayerRecord(0, {"longname": "a"}, spectrum=ww.Spectrum.from_matrix(W)), ww.Settings())
-    spent = time.perf_counter() - started
-    many = Results.from_records([LayerRecord(i, {"longname": str(i)}, spectrum=record.spectrum) for i in range(20)])
-    many.save(tmp_path / "a.setol")
-    started = time.perf_counter()
-    ww.open_results(tmp_path / "a.setol").table()
-    assert time.perf_counter() - started < 0.25 * 20 * spent
-    cached = Results.from_records([replace(record, position=i, identity={"longname": str(i)}) for i in range(20)])
-    cached.save(tmp_path / "b.setol")
-    started = time.perf_counter()
-    ww.open_results(tmp_path / "b.setol").table()
-    assert time.perf_counter() - started < 0.05 * 20 * spent
 
 
 @pytest.mark.parametrize(
