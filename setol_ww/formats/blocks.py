@@ -7,12 +7,12 @@ bytes of it are read for the first time.
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from .handle import Handle, Window, reading
+from .places import Place, handle_of
 
 CHUNK = 2**20
 # Weights hardly shrink; what grows more than a hundredfold, to more than this, was made to fill the memory.
@@ -162,12 +162,12 @@ class MemoryBlock:
 class OtherFileBlock:
     """Bytes that lie in another file."""
 
-    def __init__(self, file: Path, offset: int, size: int) -> None:
+    def __init__(self, file: Place, offset: int, size: int) -> None:
         self.file, self.offset, self.size, self.place = file, offset, size, (0, 0)
 
     def read(self, handle: Handle, start: int, stop: int) -> np.ndarray:
         _refuse_outside(self, handle, start, stop)
-        with reading(self.file), Handle(self.file) as other:
+        with reading(self.file), handle_of(self.file) as other:
             return other.read(self.offset + start, stop - start)
 
 

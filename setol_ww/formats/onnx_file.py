@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from .computed import Computed, all_places
 from .extras import needed
 from .handle import Handle
 from .pickles import Source
+from .places import Place
 from .stored import Stored, contiguous, name_of, refuse_more_slices_than_bytes, shape_of
 from .torch_objects import ITEMSIZES
 
@@ -172,7 +173,7 @@ def open_onnx(handle: Handle) -> Contents:
     tensors: dict[str, Stored] = {}
     stored: dict[str, Stored] = {}
     names: dict[str, str] = {}
-    beside: set[Path] = set()
+    beside: set[Place] = set()
     for tensor in found:
         name = layers.get(tensor.name, tensor.name) if MADE_UP.match(tensor.name) else tensor.name
         name = name_of(tensor.name if name in tensors else name)
@@ -184,7 +185,7 @@ def open_onnx(handle: Handle) -> Contents:
         if codes in stored and (not zeros or zeros in stored):
             tensors[names[codes]] = _dequantised(stored[codes], stored.get(scales), stored.get(zeros), axis)
     structure = repr([(name, one.shape, one.dtype, one.block and one.block.place) for name, one in tensors.items()])
-    return Contents(tensors, structure.encode("utf-8", "backslashreplace"), beside=tuple(sorted(beside)))
+    return Contents(tensors, structure.encode("utf-8", "backslashreplace"), beside=tuple(sorted(beside, key=str)))
 
 
 def _span(value: tuple[int, int]) -> tuple[int, int]:
@@ -248,7 +249,7 @@ def _tensor(handle: Handle, where: tuple[int, int]) -> _Tensor:
     return made
 
 
-def _stored(handle: Handle, tensor: _Tensor, facts: dict[str, Any], beside: set[Path]) -> Stored:
+def _stored(handle: Handle, tensor: _Tensor, facts: dict[str, Any], beside: set[Place]) -> Stored:
     shape = shape_of(tensor.dims)
     dtype = DTYPES.get(tensor.kind, f"onnx type {tensor.kind}")
     strides, itemsize = contiguous(shape), ITEMSIZES.get(dtype, 1)
@@ -282,8 +283,6 @@ def _outside(handle: Handle, tensor: _Tensor, needs: int) -> OtherFileBlock:
     if not location or path.is_absolute() or ".." in path.parts or odd:
         raise handle.unreadable(f"a tensor lies in the file {ascii(location)[:200]}; accepted are files beside it")
     file = handle.path.parent / str(path)
-    if not isinstance(file, Path):
-        raise handle.unreadable("its tensors lie in files beside it, which are read on this machine: fetch the folder")
     if not file.is_file():
         raise handle.unreadable(f"a tensor lies in the file {ascii(location)[:200]}, which is not there")
     offset = _number(tensor.external.get("offset", "0"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from .base import Contents, Format
 from .computed import Computed, Place, all_places
 from .handle import Handle, Refused, Window, reading
 from .pickles import Global, Machine, Placeholder, Source
+from .places import Place as FilePlace
+from .places import handle_of
 from .stored import Stored, contiguous, name_of, refuse_more_slices_than_bytes, shape_of, size_of, sizes_of
 from .torch_objects import ITEMSIZES, Maker
 from .torch_zip import open_zip
@@ -34,7 +36,7 @@ class Chunk:
 
     offsets: tuple[int, ...]
     shape: tuple[int, ...]
-    file: Path
+    file: FilePlace
     start: int
     size: int
 
@@ -77,7 +79,7 @@ def _overlap(place: Place, at: int, side: int) -> tuple[slice | None, slice | in
 
 
 def _read(chunk: Chunk, index: tuple) -> Any:
-    with reading(chunk.file), Handle(chunk.file) as handle:
+    with reading(chunk.file), handle_of(chunk.file) as handle:
         window = Window(handle, chunk.start, chunk.size)
         stored = open_zip(window).tree
         if not isinstance(stored, Stored) or stored.shape != chunk.shape:
@@ -97,7 +99,7 @@ def open_metadata(handle: Handle) -> Contents:
         raise Refused("it is no metadata of torch.distributed.checkpoint")
     stored_at = dict(_stored_at(places))
     tree: dict[Any, Any] = {}
-    files: set[Path] = set()
+    files: set[FilePlace] = set()
     for name, entry in entries.items():
         if _is(entry, TENSOR):
             tensor = _tensor(name_of(name), entry.attributes(), stored_at, handle)
@@ -106,7 +108,7 @@ def open_metadata(handle: Handle) -> Contents:
     absent = sorted(file.name for file in files if not file.is_file())
     if absent:
         raise handle.unreadable(f"{len(absent)} of its files are missing ({', '.join(absent[:4])})")
-    return Contents(tree, pickled, plain=False, beside=tuple(sorted(files)))
+    return Contents(tree, pickled, plain=False, beside=tuple(sorted(files, key=str)))
 
 
 def _is(value: Any, name: str) -> bool:
@@ -180,15 +182,12 @@ def _dtype(properties: Any) -> str:
     raise Refused("a tensor without a type")
 
 
-def _beside(handle: Handle, file: Any) -> Path:
+def _beside(handle: Handle, file: Any) -> FilePlace:
     """A file that the metadata names, which has to lie in its folder."""
     path = PurePosixPath(file) if isinstance(file, str) else PurePosixPath("/")
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(file) or "\0" in str(file):
         raise handle.unreadable(f"it names the file {ascii(file)[:200]}; accepted are files beside it")
-    file = handle.path.parent / str(path)
-    if not isinstance(file, Path):
-        raise handle.unreadable("its tensors lie in files beside it, which are read on this machine: fetch the folder")
-    return file
+    return handle.path.parent / str(path)
 
 
 FORMAT = Format("torch.distributed", (ENDING,), "folders of torch.distributed.checkpoint (`*.distcp`)", open_metadata)

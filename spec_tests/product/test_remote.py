@@ -359,6 +359,31 @@ def test_other_formats_in_memory(memory, tmp_path, ending):
     assert found.drop(columns=["seconds"], errors="ignore").equals(wanted.drop(columns=["seconds"], errors="ignore"))
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_a_distributed_checkpoint_in_memory(memory, tmp_path):
+    torch = pytest.importorskip("torch")
+    dcp = pytest.importorskip("torch.distributed.checkpoint")
+    weight = torch.randn(30, 20, generator=torch.Generator().manual_seed(8))
+    dcp.save({"model": {"fc.weight": weight}}, checkpoint_id=tmp_path / "one")
+    for file in (tmp_path / "one").iterdir():
+        memory.pipe(f"/parts/{file.name}", file.read_bytes())
+    (tensor,) = checkpoint_tensors("memory://parts")
+    assert tensor.read().equal(weight)
+    assert tensor.read((slice(3, 9),)).equal(weight[3:9])
+
+
+def test_values_that_lie_beside_an_onnx_file_in_memory(memory, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
+    weight = np.random.default_rng(9).normal(size=(30, 20)).astype(np.float32)
+    graph = onnx.helper.make_graph([], "net", [], [], [onnx.numpy_helper.from_array(weight, "fc.weight")])
+    model = onnx.helper.make_model(graph)
+    onnx.save_model(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    for file in tmp_path.iterdir():
+        memory.pipe(f"/graph/{file.name}", file.read_bytes())
+    (tensor,) = checkpoint_tensors("memory://graph/net.onnx")
+    assert np.array_equal(np.asarray(tensor.read()), weight)
+
+
 def test_a_truncated_copy_of_a_remote_checkpoint(memory, tmp_path):
     weight = np.random.default_rng(2).normal(size=(30, 20))
     memory.pipe("/net/model.safetensors", save({"fc.weight": weight}))
