@@ -174,9 +174,8 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     also = _other_names(model)
     modules, called = dict(model.named_modules()), called_with(model)
     for index, (prefix, module) in enumerate(modules.items()):
-        packed = _packed_weight(module)
-        if packed is not None:
-            entries += _quantised(f"{prefix}.weight" if prefix else "weight", packed, class_of(module), index)
+        for last, packed in _packed_weights(module).items():
+            entries += _quantised(f"{prefix}.{last}" if prefix else last, packed, class_of(module), index)
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -303,12 +302,15 @@ def config_of_module(model: Any) -> dict[str, Any]:
     return dict(said) if isinstance(said, Mapping) else {}
 
 
-def _packed_weight(module: Any) -> Any:
-    """The weight that a quantised module of torch.ao keeps packed; None for any other module."""
-    if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
-        return None
-    packed = module.weight()
-    return packed if getattr(packed, "is_quantized", False) else None
+def _packed_weights(module: Any) -> dict[str, Any]:
+    """The weights that a quantised module of torch.ao keeps packed, by name; none for any other module."""
+    if hasattr(module, "_packed_params") and callable(getattr(module, "weight", None)):
+        found = {"weight": module.weight()}
+    elif type(module).__module__ == "torch.ao.nn.quantized.dynamic.modules.rnn" and hasattr(module, "get_weight"):
+        found = module.get_weight()
+    else:
+        return {}
+    return {name: packed for name, packed in found.items() if getattr(packed, "is_quantized", False)}
 
 
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:

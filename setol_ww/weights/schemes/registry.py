@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, listed, split
+from .base import FLOAT8, Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, listed, split
 from .strangers import refusals as of_strangers
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def _placed(
             yield replace(tensor, unfit="", same_as=leader, role=role)
         elif tensor.name in unfit and not tensor.same_as:
             yield replace(tensor, unfit=unfit[tensor.name])
+        elif tensor.dtype in FLOAT8 and not tensor.remark:
+            yield replace(tensor, remark=f"values of {tensor.dtype} as they are stored: no scales of it are here")
         else:
             yield tensor
 
