@@ -151,7 +151,7 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
             tensor = tensor[0]
         with looked_at():
             is_quantised = bool(getattr(tensor, "is_quantized", False))
-            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
+            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "is_nested") or hasattr(tensor, "shape"))
             same_as = first_name.setdefault(_memory(tensor), name) if is_tensor and not is_quantised else ""
         if is_quantised:
             entries += _quantised(name, tensor)

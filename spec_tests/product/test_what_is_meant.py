@@ -164,3 +164,26 @@ def test_a_native_copy_is_read_where_there_is_nothing_else(tmp_path):
         ww.analyze(tmp_path)
     save_file({"fc.weight": matrix(9, 7)}, tmp_path / "consolidated.safetensors")
     assert ww.analyze(tmp_path)["longname"].tolist() == ["fc"]
+
+
+def test_originals_of_another_parametrisation_are_no_weights():
+    stored = {f"fc.parametrizations.weight.original{part}": matrix(9, 7) for part in "01"}
+    frame = ww.analyze(stored)
+    assert not len(frame)
+    assert reasons(frame).keys() == stored.keys()
+
+
+@pytest.mark.parametrize("mask", ["fc.mask", "fc.weight_mask"])
+def test_a_mask_that_is_not_applied_is_told(mask):
+    weight = matrix(9, 7)
+    (row,) = ww.analyze({"fc.weight": weight, mask: (weight > 0).float()}).to_dict("records")
+    assert row["reason"] == f"as it is stored: the mask {mask} beside it is not applied"
+    (row,) = ww.analyze({"fc.weight": weight, mask: torch.ones(7, 7)}).to_dict("records")
+    assert row["reason"] == ""
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_does_not_end_the_others():
+    frame = ww.analyze({"n": torch.nested.nested_tensor([torch.ones(2, 2)]), "fc.weight": matrix(9, 7)})
+    assert frame["longname"].tolist() == ["fc"]
+    assert "nested" in reasons(frame)["n"]
