@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import UnreadableCheckpoint
+from ..weights.tensors import FACTS
 from .base import Contents
 from .handle import Handle
-from .pickles import Placeholder, word_of
+from .pickles import Global, Placeholder, word_of
 from .places import Place
 from .stored import Stored, name_of
 from .torch_objects import Array, Quantised
@@ -201,11 +202,13 @@ def state_dict_of(module: Placeholder) -> dict[str, Any]:
         outside = attributes.get("_non_persistent_buffers_set")
         outside_names = outside.items if isinstance(outside, Placeholder) else []
         unsaved = {name for name in outside_names if isinstance(name, str)}
+        facts = _facts_of(visit.module)
         for kind in ("_parameters", "_buffers"):
             owned = attributes.get(kind)
             for name, value in owned.items() if isinstance(owned, dict) else ():
                 if value is not None and not (kind == "_buffers" and name in unsaved):
-                    found[f"{visit.prefix}{name}"] = value
+                    of_layer = isinstance(value, Stored) and kind == "_parameters"
+                    found[f"{visit.prefix}{name}"] = replace(value, facts=facts) if of_layer else value
                     characters += len(visit.prefix)
         inner = attributes.get("_modules")
         children = inner.items() if isinstance(inner, dict) else ()
@@ -216,6 +219,19 @@ def state_dict_of(module: Placeholder) -> dict[str, Any]:
         if visit.depth > DEEPEST or visits > 100_000 or characters > 2**26 or len(visit.prefix) > 10 * LONGEST_NAME:
             raise ValueError("modules inside modules without an end")
     return found
+
+
+def _facts_of(module: Placeholder) -> dict[str, Any]:
+    """What a pickled layer of torch's tells of its weight: its class, groups, channels."""
+    what = module.what
+    if not isinstance(what, Global) or not what.module.startswith("torch.nn.modules."):
+        return {}
+    told = {name: value for name, value in module.attributes().items() if name in FACTS and _are_numbers(value)}
+    return {"owner": what.name, **told}
+
+
+def _are_numbers(value: Any) -> bool:
+    return all(isinstance(one, int) for one in (value if isinstance(value, tuple) and value else (value,)))
 
 
 class _Visit:

@@ -118,10 +118,11 @@ class WeightTensor:
         return len(self.shape) >= 2
 
 
-def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = ()) -> str:
+def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = (), owner: str = "") -> str:
     """Why a tensor is not a weight matrix that can be analysed; empty when it is one.
 
-    `names` are the other names of the model, searched for the scales of a quantised tensor.
+    `names` are the other names of the model, searched for the scales of a quantised tensor; `owner` is the class of its
+    module.
     """
     if 0 in shape:
         return f"it has no elements (shape {' x '.join(map(str, shape))})"
@@ -134,6 +135,8 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     last = name.rsplit(".", 1)[-1]
     if last.endswith(("bias", "mask")) or SCALES.fullmatch(last):
         return f"'{last}' is no weight matrix"
+    if NORMALISATION.match(owner):
+        return f"a weight of the normalisation layer {owner}, not a correlation matrix"
     return ""
 
 
@@ -238,9 +241,7 @@ def _entry(
         shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
         dtype = dtype_word(tensor.dtype)
     owner = class_of(module) if module is not None else ""
-    unfit = unusual or why_unfit(name, shape, dtype, names)
-    if not unfit and NORMALISATION.match(owner) and not same_as:
-        unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
+    unfit = unusual or why_unfit(name, shape, dtype, names, "" if same_as else owner)
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
     facts = _facts_of(module, FACTS)

@@ -187,3 +187,12 @@ def test_a_nested_tensor_does_not_end_the_others():
     frame = ww.analyze({"n": torch.nested.nested_tensor([torch.ones(2, 2)]), "fc.weight": matrix(9, 7)})
     assert frame["longname"].tolist() == ["fc"]
     assert "nested" in reasons(frame)["n"]
+
+
+def test_a_grouped_convolution_that_was_pickled_whole_is_that_of_its_module(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv1d(16, 24, 3, groups=4), torch.nn.LayerNorm((5, 5)), torch.nn.GRU(8, 6))
+    torch.save(model, tmp_path / "whole.pt")
+    columns = ["longname", "slice", "N", "M", "rf", "lambda_max", "layout", "layout_from"]
+    rows, truth = (ww.analyze(one)[columns].to_dict("records") for one in (tmp_path / "whole.pt", model))
+    assert sorted(rows, key=str) == sorted(truth, key=str)
+    assert (truth[0]["N"], truth[0]["M"], truth[0]["rf"]) == (6, 4, 12)
