@@ -362,3 +362,13 @@ def test_saving_leaves_what_is_something_else_alone(tmp_path):
 def test_what_cannot_be_opened(path):
     with pytest.raises(ww.InvalidInput, match=r"there is no such file|accepted is the path"):
         ww.open_results(path)
+
+
+def test_a_summary_says_what_to_do_next():
+    """For the gravest state that layers are in, by the register of states."""
+    results = ww.examine({f"noise{n}.weight": np.random.default_rng(n).normal(size=(80, 60)) for n in range(3)})
+    summary = results.summary()
+    assert set(summary.states) == {"under-trained"}
+    assert summary.to_dict()["next_steps"] == {"under-trained": ww.State.UNDER_TRAINED.next_step}
+    said = " ".join(str(summary).split())
+    assert f"next: under-trained: {ww.State.UNDER_TRAINED.next_step[:50]}" in said
