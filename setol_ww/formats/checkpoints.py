@@ -157,16 +157,18 @@ def _stored_part(part: Ingredient, index: tuple) -> Any:
 
 def _tensor(reader: FileReader, header: Header) -> WeightTensor:
     read = partial(reader.read, header.name)
+    owner = str(header.facts.get("owner", ""))
+    dtype = header.values or header.dtype
     return WeightTensor(
         header.name,
         header.shape,
         header.dtype,
         read,
-        unfit=header.unfit or why_unfit(header.name, header.shape, header.values or header.dtype, reader.headers),
+        unfit=header.unfit or why_unfit(header.name, header.shape, dtype, reader.headers, owner),
         same_as=header.same_as,
         file=reader.path,
         load_part=read,
-        owner=str(header.facts.get("owner", "")),
+        owner=owner,
         facts={fact: value for fact, value in header.facts.items() if fact != "owner"},
         remark=header.remark,
     )

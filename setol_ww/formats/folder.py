@@ -47,6 +47,8 @@ NO_MODEL = re.compile(
     r"^(optimizer|scheduler|scaler|training_args|rng_state|random_states|trainer_state|sampler|custom_checkpoint)"
     r"[\w.-]*\.(pt|pth|bin|pkl|safetensors)$|optim_states\.pt$|^consolidated[\w.-]*$"
 )
+# Of these a folder may hold nothing else.
+NATIVE = "consolidated"
 # Kinds of files, the first that is there counts. Other formats follow.
 KINDS = (SAFETENSORS, TORCH, NUMPY)
 MAX_INDEX = 2**30
@@ -93,18 +95,31 @@ def directory_files(folder: Place) -> tuple[list[Place], dict[str, Place]]:
             return indexed_files(indices[0])
         if files:
             return _all_shards(_one_variant(folder, files)), {}
-    raise InvalidInput(f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(accepted())}")
+    native = [file for file in listed if file.name.startswith(NATIVE) and file.suffix in accepted()]
+    if native:
+        return native, {}
+    beside = ", ".join(file.name for file in listed if NO_MODEL.search(file.name))
+    but = f" but {beside}, which training leaves beside a model" if beside else ""
+    raise InvalidInput(
+        f"the directory {str(folder)!r} was asked; it holds no file ending in {', '.join(accepted())}{but}"
+    )
 
 
 def _one_variant(folder: Place, files: list[Place]) -> list[Place]:
     """The one variant of a model, else the files that are called as hubs call them, else all."""
     variants = [file for file in files if VARIANT.match(file.name)]
-    if len(variants) > 1:
+    if len({_variant_of(file) for file in variants}) > 1:
         raise InvalidInput(
             f"the directory {str(folder)!r} was asked; it holds the variants "
             f"{', '.join(file.name for file in variants)}. Accepted is one of them: name the file"
         )
     return variants or [file for file in files if any(file.match(usual) for usual in USUAL)] or files
+
+
+def _variant_of(file: Place) -> str:
+    """The file's name without the number of its shard, which all shards of a variant have in common."""
+    shard = SHARD.match(file.name)
+    return shard["stem"] + shard["rest"] if shard else file.name
 
 
 def _all_shards(files: list[Place]) -> list[Place]:

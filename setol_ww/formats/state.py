@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import UnreadableCheckpoint
+from ..weights.tensors import FACTS
 from .base import Contents
 from .handle import Handle
-from .pickles import Placeholder, word_of
+from .pickles import Global, Placeholder, word_of
 from .places import Place
 from .stored import Stored, name_of
 from .torch_objects import Array, Quantised
@@ -65,7 +66,10 @@ def unwrap(loaded: Any, file: Place) -> dict[str, Any]:
     mapping = as_mapping(loaded)
     if mapping is None:
         raise UnreadableCheckpoint(f"{file}: it holds a {word_of(loaded)}, not a mapping of names to tensors")
-    named = {str(name): tensor for name, tensor in inner_mapping(mapping).items() if _is_name(name)}
+    inside = inner_mapping(mapping)
+    if _is_optimizer(inside):
+        return {}
+    named = {str(name): tensor for name, tensor in inside.items() if _is_name(name)}
     for name in [name for name, value in named.items() if _is_module(value)]:
         named |= {f"{name}.{inner}": value for inner, value in state_dict_of(named[name]).items()}
     named = _flat(named)
@@ -98,7 +102,12 @@ def _inside(value: Any) -> Mapping[Any, Any] | None:
     """A mapping or list of tensors, or of such; None for anything else."""
     if isinstance(value, (list, tuple)) and value and all(map(_is_tensor, value)):
         return dict(enumerate(value))
-    return value if isinstance(value, dict) and value else None
+    return value if isinstance(value, dict) and value and not _is_optimizer(value) else None
+
+
+def _is_optimizer(value: Any) -> bool:
+    """True for the state dict of an optimizer of torch's, whatever it is called."""
+    return isinstance(value, Mapping) and isinstance(value.get("state"), Mapping) and "param_groups" in value
 
 
 def _is_tensor(value: Any) -> bool:
@@ -110,11 +119,22 @@ def _other_models(tree: Any) -> str:
     mapping = as_mapping(tree)
     if mapping is None:
         return ""
-    there = [name for name in (*WRAPPERS, *COPIES) if _holds_tensors(mapping.get(name))]
-    read = next((name for name in there if name in WRAPPERS), "")
-    if not read or len(there) < 2:
+    usual = [name for name in (*WRAPPERS, *COPIES) if _holds_tensors(mapping.get(name))]
+    read = next((name for name in usual if name in WRAPPERS), usual[0] if len(usual) == 1 else "")
+    more = [name for name, value in mapping.items() if name not in usual and _is_left_out(name, value)]
+    others = [name for name in (*usual, *more) if name != read]
+    if not read or not others:
         return ""
-    return f"read from '{read}' of the file, which also holds {', '.join(repr(one) for one in there if one != read)}"
+    listed = ", ".join(repr(one) for one in others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+    return f"read from '{read}' of the file, which also holds {listed}"
+
+
+def _is_left_out(name: Any, value: Any) -> bool:
+    """True for what may be weights beside those that are read: a mapping of tensors, or a matrix."""
+    if not _is_name(name) or TRAINING.search(str(name)):
+        return False
+    is_matrix = isinstance(value, (Stored, Array)) and len(value.shape) >= 2
+    return is_matrix or (not _is_optimizer(value) and _holds_tensors(value))
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -182,11 +202,13 @@ def state_dict_of(module: Placeholder) -> dict[str, Any]:
         outside = attributes.get("_non_persistent_buffers_set")
         outside_names = outside.items if isinstance(outside, Placeholder) else []
         unsaved = {name for name in outside_names if isinstance(name, str)}
+        facts = _facts_of(visit.module)
         for kind in ("_parameters", "_buffers"):
             owned = attributes.get(kind)
             for name, value in owned.items() if isinstance(owned, dict) else ():
                 if value is not None and not (kind == "_buffers" and name in unsaved):
-                    found[f"{visit.prefix}{name}"] = value
+                    of_layer = isinstance(value, Stored) and kind == "_parameters"
+                    found[f"{visit.prefix}{name}"] = replace(value, facts=facts) if of_layer else value
                     characters += len(visit.prefix)
         inner = attributes.get("_modules")
         children = inner.items() if isinstance(inner, dict) else ()
@@ -197,6 +219,19 @@ def state_dict_of(module: Placeholder) -> dict[str, Any]:
         if visit.depth > DEEPEST or visits > 100_000 or characters > 2**26 or len(visit.prefix) > 10 * LONGEST_NAME:
             raise ValueError("modules inside modules without an end")
     return found
+
+
+def _facts_of(module: Placeholder) -> dict[str, Any]:
+    """What a pickled layer of torch's tells of its weight: its class, groups, channels."""
+    what = module.what
+    if not isinstance(what, Global) or not what.module.startswith("torch.nn.modules."):
+        return {}
+    told = {name: value for name, value in module.attributes().items() if name in FACTS and _are_numbers(value)}
+    return {"owner": what.name, **told}
+
+
+def _are_numbers(value: Any) -> bool:
+    return all(isinstance(one, int) for one in (value if isinstance(value, tuple) and value else (value,)))
 
 
 class _Visit:

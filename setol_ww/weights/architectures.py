@@ -50,6 +50,9 @@ WIDTHS: dict[str, tuple[tuple[str, ...], str]] = {
     "E": (("num_local_experts", "num_experts", "moe_num_experts", "n_routed_experts"), ""),
 }
 
+#: Families of speech with the grouped convolution of wav2vec 2.0 for positions.
+SPEECH = ("wav2vec2", "wav2vec2-conformer", "hubert", "wavlm", "unispeech", "unispeech-sat", "sew", "data2vec-audio")
+
 #: What a config means by a key that it lacks, by model type.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gpt_bigcode": {"multi_query": True},
@@ -58,6 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "RefinedWeb": {"new_decoder_architecture": True},
     "chatglm": {"multi_query_attention": False},
     "mpt": {"attn_type": "multihead_attention"},
+    **{kind: {"num_conv_pos_embedding_groups": 16} for kind in SPEECH},
 }
 
 QKV = "rows:q=H*d,k=K*d,v=K*d"
@@ -224,6 +228,12 @@ REGISTER: tuple[Entry, ...] = (
     # Tables that are not trained.
     Entry(("whisper",), r"\bencoder\.embed_positions\.weight$", "skip"),
     Entry(("gptj", "codegen"), r"\battn\.embed_positions$", "skip"),
+    # Convolutions over so many places that shapes do not tell them from stacks.
+    Entry(
+        SPEECH,
+        r"\bpos_conv_embed\.(layers\.\d+\.)?conv\.weight$",
+        "kernel:0,1 x num_conv_pos_embedding_groups",
+    ),
     # Vision and diffusion.
     Entry(
         (r"(vit|deit|deit3|beit|beitv2|eva|eva02|dino|swin|swinv2|cait|xcit|samvit|mvitv2|maxvit\w*_tf)_?.*",),
@@ -288,14 +298,15 @@ BESIDE: tuple[Beside, ...] = (
 MAY_HOLD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("qkv", "qkv_proj", "c_attn", "Wqkv", "wqkv", "query_key_value", "W_pack", "to_qkv", "att_proj")
-        + ("linear_qkv", "qkv_linear", "to_added_qkv", "in_proj_weight"),
+        + ("linear_qkv", "qkv_linear", "to_added_qkv", "in_proj_weight", "attn_qkv", "c_qkv", "qkv_lin", "proj_qkv")
+        + ("qkv_layer", "mixed_qkv", "fused_qkv", "qkv_w", "to_qkv_mlp_proj"),
         (
             "q, k, v one after the other (qkv:{a},{b},{c})",
             "q, k, v of each head or group together (qkv:{a},{b},{c} x HEADS)",
         ),
     ),
     **dict.fromkeys(
-        ("kv", "to_kv", "kv_proj", "key_value", "Wkv", "wkv"),
+        ("kv", "to_kv", "kv_proj", "key_value", "Wkv", "wkv", "kv_linear", "proj_kv", "c_kv", "key_value_proj"),
         ("k, v one after the other (rows:k=..,v=..)", "k, v of each head together (rows:k=..,v=.. x HEADS)"),
     ),
     "w12": ("gate and up one after the other (rows:gate=..,up=..)",),
@@ -309,8 +320,11 @@ MAY_HOLD: dict[str, tuple[str, ...]] = {
     ),
     "kv_b_proj": ("k and v of each head together (rows:k=..,v=.. x HEADS)",),
     "kv_a_proj_with_mqa": ("a latent and a rotary key (rows:latent=..,rope=..)",),
-    "gate_up_proj": (
-        "gate and up one after the other (rows:gate=..,up=..; columns:...)",
-        "gate and up in turn (columns:gate=I,up=I x I)",
+    **dict.fromkeys(
+        ("gate_up_proj", "gate_up", "gateup_proj", "up_gate_proj", "w13"),
+        (
+            "gate and up one after the other (rows:gate=..,up=..; columns:...)",
+            "gate and up in turn (columns:gate=I,up=I x I)",
+        ),
     ),
 }

@@ -118,10 +118,11 @@ class WeightTensor:
         return len(self.shape) >= 2
 
 
-def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = ()) -> str:
+def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[str] = (), owner: str = "") -> str:
     """Why a tensor is not a weight matrix that can be analysed; empty when it is one.
 
-    `names` are the other names of the model, searched for the scales of a quantised tensor.
+    `names` are the other names of the model, searched for the scales of a quantised tensor; `owner` is the class of its
+    module.
     """
     if 0 in shape:
         return f"it has no elements (shape {' x '.join(map(str, shape))})"
@@ -134,6 +135,8 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     last = name.rsplit(".", 1)[-1]
     if last.endswith(("bias", "mask")) or SCALES.fullmatch(last):
         return f"'{last}' is no weight matrix"
+    if NORMALISATION.match(owner):
+        return f"a weight of the normalisation layer {owner}, not a correlation matrix"
     return ""
 
 
@@ -151,7 +154,7 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
             tensor = tensor[0]
         with looked_at():
             is_quantised = bool(getattr(tensor, "is_quantized", False))
-            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "shape") or hasattr(tensor, "is_nested"))
+            is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "is_nested") or hasattr(tensor, "shape"))
             same_as = first_name.setdefault(_memory(tensor), name) if is_tensor and not is_quantised else ""
         if is_quantised:
             entries += _quantised(name, tensor)
@@ -174,9 +177,8 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     also = _other_names(model)
     modules, called = dict(model.named_modules()), called_with(model)
     for index, (prefix, module) in enumerate(modules.items()):
-        packed = _packed_weight(module)
-        if packed is not None:
-            entries += _quantised(f"{prefix}.weight" if prefix else "weight", packed, class_of(module), index)
+        for last, packed in _packed_weights(module).items():
+            entries += _quantised(f"{prefix}.{last}" if prefix else last, packed, class_of(module), index)
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -239,9 +241,7 @@ def _entry(
         shape = (0, 0) if unusual.startswith("its shape") else tuple(int(side) for side in tensor.shape)
         dtype = dtype_word(tensor.dtype)
     owner = class_of(module) if module is not None else ""
-    unfit = unusual or why_unfit(name, shape, dtype, names)
-    if not unfit and NORMALISATION.match(owner) and not same_as:
-        unfit = f"a weight of the normalisation layer {owner}, not a correlation matrix"
+    unfit = unusual or why_unfit(name, shape, dtype, names, "" if same_as else owner)
     # An effective weight is computed anew at each access, so the module is asked when it is needed.
     load = (lambda: weight_as_it_acts(module)) if effective else (lambda: tensor)
     facts = _facts_of(module, FACTS)
@@ -303,12 +303,15 @@ def config_of_module(model: Any) -> dict[str, Any]:
     return dict(said) if isinstance(said, Mapping) else {}
 
 
-def _packed_weight(module: Any) -> Any:
-    """The weight that a quantised module of torch.ao keeps packed; None for any other module."""
-    if not hasattr(module, "_packed_params") or not callable(getattr(module, "weight", None)):
-        return None
-    packed = module.weight()
-    return packed if getattr(packed, "is_quantized", False) else None
+def _packed_weights(module: Any) -> dict[str, Any]:
+    """The weights that a quantised module of torch.ao keeps packed, by name; none for any other module."""
+    if hasattr(module, "_packed_params") and callable(getattr(module, "weight", None)):
+        found = {"weight": module.weight()}
+    elif type(module).__module__ == "torch.ao.nn.quantized.dynamic.modules.rnn" and hasattr(module, "get_weight"):
+        found = module.get_weight()
+    else:
+        return {}
+    return {name: packed for name, packed in found.items() if getattr(packed, "is_quantized", False)}
 
 
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:

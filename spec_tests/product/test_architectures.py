@@ -67,6 +67,7 @@ def cases() -> list[Case]:
     k1, v1 = draw(2, 8), draw(2, 8)
     mha, gqa, mqa = {"q": q, "k": k, "v": v}, {"q": q, "k": kk, "v": vv}, {"q": q, "k": k1, "v": v1}
     wide = {"q": draw(12, 8), "k": draw(6, 8), "v": draw(6, 8)}
+    positions = draw(16, 4, 40)
     gate, up = draw(5, 8), draw(5, 8)
     gated = {"gate": gate, "up": up}
     experts = [(draw(5, 8), 2 * draw(5, 8)) for _ in range(3)]
@@ -306,6 +307,12 @@ def cases() -> list[Case]:
         Case({"model_type": "whisper"}, "model.encoder.embed_positions.weight", draw(20, 8)),
         Case({"model_type": "gptj"}, "h.0.attn.embed_positions", draw(20, 8)),
         Case({**small, "model_type": "lfm2"}, "layers.0.conv.in_proj.weight", one_after_the_other(bcx), bcx),
+        Case(
+            {"model_type": "wavlm", "num_conv_pos_embedding_groups": 4},
+            "encoder.pos_conv_embed.conv.weight",
+            positions,
+            {"": positions[:4, :, 0]},
+        ),
         Case({"architecture": "vit_tiny_patch16_224"}, "blocks.0.attn.qkv.weight", torch.cat([q, k, v])),
         Case({"model_type": "qwen2_vl"}, "visual.blocks.0.attn.qkv.weight", torch.cat([q, k, v])),
         Case(

@@ -26,6 +26,7 @@ DEPTHWISE = "grouped: every block of this kernel has one column or row (depthwis
 ONE_INPUT = "every slice of this kernel has one column (one input channel), which is no matrix"
 ONE_OUTPUT = "every slice of this kernel has one row (one output channel), which is no matrix"
 ONE_COLUMN = "every slice of this kernel has one column (grouped, depthwise, or one input channel), which is no matrix"
+CHANNELS_LAST = "its channels may lie last, as MLX writes them: say layouts={{{name!r}: 'kernel:0,3'}}"
 DENSE_ROW = (
     "grouped: {groups} blocks of {rows} x {columns} on the diagonal of each slice; "
     "WeightWatcher's row takes the slices as dense"
@@ -86,7 +87,17 @@ def _recognise(situation: Situation) -> Reading | None:
     if not _is_convolution(situation):
         return None
     told = CONVOLUTION.search(situation.owner) or "kernel_size" in situation.facts
-    return kernel_reading(situation, "module" if told else "names")
+    return kernel_reading(situation, "module" if told else "names", remark="" if told else _other_order(situation))
+
+
+def _other_order(situation: Situation) -> str:
+    """What to say of a kernel that is square only where its channels are the first and the last axis."""
+    shape = situation.shape
+    if situation.owner or len(shape) != 4 or _axes(situation) != (0, 1):
+        return ""
+    if shape[2] == shape[3] or not 1 < shape[1] == shape[2] <= MAX_KERNEL_CALLED_SO:
+        return ""
+    return CHANNELS_LAST.format(name=situation.name)
 
 
 def _is_convolution(situation: Situation) -> bool:
@@ -106,6 +117,11 @@ def _is_convolution(situation: Situation) -> bool:
         return False
     if len(shape) >= 4:
         return True
+    if situation.config.get("weights_format") == "mlx" and not KERAS.search(name):
+        # Outputs x places x inputs, read as torch has them.
+        shape = (shape[0], shape[2], shape[1])
+        if called_so and shape[2] <= MAX_KERNEL_CALLED_SO:
+            return True
     return _is_short(name, shape, called_so)
 
 

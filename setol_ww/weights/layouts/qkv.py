@@ -93,9 +93,8 @@ def _undecided(situation: Situation) -> Reading | None:
     third = shape[0] // 3
     widths = (third, third, third) if shape[0] == 3 * shape[1] else ("Q", "K", "V")
     told = " or ".join(one.format(a=widths[0], b=widths[1], c=widths[2]) for one in possible)
-    about = (
-        f"; the model type {situation.config.get('model_type')!r} is not in the register" if situation.config else ""
-    )
+    kind = situation.config.get("model_type") or situation.config.get("architecture")
+    about = f"; the register does not have {parameter!r} of the model type {kind!r}" if kind else ""
     remark = f"analysed whole; it may hold {told}{about}: say layouts={{{situation.name!r}: ...}}"
     own = (whole(situation),) if len(shape) == 2 else kernel_reading(situation, "names").parts
     return Reading(own, "module" if situation.owner else "names", remark)

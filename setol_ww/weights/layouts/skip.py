@@ -8,12 +8,18 @@ from .registry import Layout, Reading, Situation, refused
 
 #: By the last word of a name: what a tensor is that is no weight. What is called `X.weight` belongs to a layer.
 NO_WEIGHTS: tuple[tuple[str, str], ...] = (
-    (r"(cos|sin)_?cache(d)?|cached_(cos|sin)|(cos|sin)_table|rope_(cos|sin)|(cos|sin)", "a table of rotary positions"),
+    (
+        r"(cos|sin|cos_sin|rope)_?cache(d)?|cached_(cos|sin)|(cos|sin)_table|rope_(cos|sin)|(cos|sin)",
+        "a table of rotary positions",
+    ),
     (
         r"(original_)?inv_freq|freqs?_cis|rotary_.*freqs?|rope_freqs?|freqs(_cos|_sin)?",
         "frequencies of rotary positions",
     ),
-    (r"pe|pos(ition)?_table|sinusoid\w*|alibi(_slopes|_bias)?", "a table of positions that is not trained"),
+    (
+        r"pe|pos(ition)?_table|embed_positions\.weights|sinusoid\w*|alibi(_slopes|_bias)?",
+        "a table of positions that is not trained",
+    ),
     (r"tril|triu|causal(_mask)?|.*attn_mask|attention_mask|mask(ed_bias)?|.*_mask", "a mask"),
     (r"relative_(coords?|coordinates?)(_table)?", "a table of relative coordinates"),
     (r"(relative_)?(position|bias)_(ids?|idxs?|index|indices)|attention_bias_idxs|rel_pos_(index|indices)", "an index"),
@@ -21,7 +27,7 @@ NO_WEIGHTS: tuple[tuple[str, str], ...] = (
     (r"running_(mean|var)|moving_(mean|variance)|num_batches_tracked|batch_(mean|var)", "running statistics"),
     (r"embed_avg|cluster_size|queue|queue_ptr", "running statistics of the data"),
     (r"A_logs?|ssm_a|dt_bias", "rates of decay, no linear map"),
-    (r"noise_const|resample_filter|w_avg|blur_kernel|(blur_)?filter_kernel", "a constant of the architecture"),
+    (r"noise_const|resample_filter|w_avg|blur[_.]kernel|(blur_)?filter_kernel", "a constant of the architecture"),
     (r"anchors?|anchor_(grid|points)|stft_window|hann_window", "a constant of the architecture"),
     (r"mel_(filters|basis|fb)|fb|filter_?bank", "a bank of filters that is not trained"),
     (r"shared_image_embedding\.positional_embedding|.*gaussian_(fourier_)?matrix", "random Fourier features"),

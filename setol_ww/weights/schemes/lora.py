@@ -29,8 +29,12 @@ MAGNITUDES = (
 )
 #: Updates of other forms, of which only the names are known.
 RELATIVES = re.compile(
-    r"(.+)\.(hada_[wt]\d(_[ab])?|lokr_[wt]\d(_[ab])?|oft_blocks|oft_diag|lora_mid\.weight|[ab][12]\.weight)"
+    r"(.+)\.(hada_[wt]\d(_[ab])?|lokr_[wt]\d(_[ab])?|oft_blocks|oft_diag|lora_mid\.weight|[ab][12]\.weight|"
+    r"(vera_[AB]|vera_lambda_[bd]|oft_[rR]|boft_[Rs]|hra_u|delora_(A|B|lambda)|ia3_l|randlora_\w+|fourierft_spectrum|"
+    r"waveft_spectrum|c3a_kernel|bone_block|miss_block|road_(theta|alpha))(\.[^.]+)?(\.weight)?)"
 )
+#: A factor that waits for its other one.
+UP = re.compile(r"(?P<layer>.+)\.(lora_(embedding_)?B(\.[^.]+)?(\.weight)?|lora_up\.weight|lora\.up\.weight)")
 KOHYA = re.compile(r"(lora_(unet|te\d?|transformer)|lycoris)_")
 
 
@@ -59,6 +63,10 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         number[pair.layer] = number.get(pair.layer, 0) + 1
     for pair in pairs:
         yield from _of(stock, pair, bases, alone=number[pair.layer] > 1)
+    paired = {pair.up for pair in pairs}
+    for tensor in stock.free():
+        if tensor.name not in paired and UP.fullmatch(tensor.name):
+            yield Refusal((tensor.name,), f"{tensor.name} is half of an update: its other factor is not here")
 
 
 def _relatives(stock: Stock) -> Iterator[Refusal]:
@@ -93,6 +101,11 @@ def _underscored(name: str) -> str:
 def _of(stock: Stock, pair: _Pair, bases: Mapping[str, str], *, alone: bool) -> Iterator[Recipe | Refusal]:
     if pair.up not in stock:
         yield Refusal((pair.down,), f"{pair.down} is half of an update: its other factor {pair.up} is not here")
+        return
+    values = stock.first(f"{pair.layer}.lora_E{pair.adapter}", f"{pair.layer}.lora_E{pair.adapter}.weight")
+    if values:
+        names = (pair.down, pair.up, values)
+        yield Refusal(names, f"{listed(names)}: an update of AdaLoRA, which is not put together; merge it first")
         return
     down, up = stock[pair.down], stock[pair.up]
     if len(down.shape) < 2 or len(up.shape) < 2 or {down.dtype, up.dtype} - set(FLOATS):

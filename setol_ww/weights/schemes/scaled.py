@@ -15,7 +15,10 @@ from .blocks import grid_of, in_words, scale_rows, spread
 #: Names of a module's scales beside `X.weight`.
 BESIDE_WEIGHT = ("weight_scale_inv", "weight_scale", "scale_weight", "qscale_weight", "scale")
 COMFY = ("float8_e4m3fn", "float8_e5m2", "int8_tensorwise")
-ACTIVATIONS = re.compile(r"input|output|act|^[kqv]_|scaled")
+ACTIVATIONS = re.compile(r"input|output|act(?!or)|^[kqv]_|scaled")
+SCALES = re.compile("scal|amax|absmax")
+SHARD = re.compile(r"\d{5}-of-(?!00001)\d{5}")
+ALL_SHARDS = "give the folder, or the index of all shards"
 SAY = "its `weight_block_size` belongs into the `quantization_config` of the config.json beside it"
 
 
@@ -102,13 +105,21 @@ def _alone(stock: Stock, name: str) -> Iterator[Refusal]:
     base, last = split(name)
     stem = last.removesuffix("_data").removesuffix("_qdata").strip("_")
     words = [(one, split(one)[1]) for one in stock.siblings(base) if one != name]
-    like = [one for one, word in words if "scale" in word and (stem in word or stem == "weight")]
+    like = [one for one, word in words if SCALES.search(word) and (stem in word or stem == "weight")]
     like = [one for one in like if not ACTIVATIONS.search(split(one)[1])]
-    like += [one for one in stock.siblings(f"{name}.") if "scale" in split(one)[1]]
+    like += [one for one in stock.siblings(f"{name}.") if SCALES.search(split(one)[1])]
     if like:
         yield Refusal((name, *like), f"{name} needs its scales, and how {listed(like)} belong to it is not known")
     elif last in ("_data", "_qdata", "_weight_qdata"):
         yield Refusal((name,), f"{name} needs the scales that belong beside it, which are not here")
+    elif _is_lone_shard(stock, name):
+        yield Refusal((name,), f"{name} is {stock[name].dtype}, and its scales may lie in another shard: {ALL_SHARDS}")
+
+
+def _is_lone_shard(stock: Stock, name: str) -> bool:
+    """True where the tensors are those of one file that by its name is one of several."""
+    files = {str(tensor.file) for tensor in stock.tensors.values()}
+    return len(files) == 1 and SHARD.search(str(stock[name].file)) is not None
 
 
 def rows(recipe: Recipe, parts: Parts) -> Rows:

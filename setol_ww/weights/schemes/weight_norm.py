@@ -38,7 +38,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if tensor.dtype not in FLOATS or len(tensor.shape) < 1:
             continue
         dim = _dim(stock[norms].shape, tensor.shape)
-        if dim is None and stock[norms].shape == tensor.shape:
+        if dim is None and stock[norms].shape == tensor.shape and not new:
             # Two weights of one shape, as gates are called.
             continue
         if dim is None:
