@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..core.as_json import as_json
 from ..core.printable import shortened, terminal_width, visible, wrapped
+from ..layer.verdict import State
 from .printed import is_number, title
 
 if TYPE_CHECKING:
@@ -124,7 +125,13 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON has it; numbers that are none are null. `schema` counts the versions of this form."""
-        return {"schema": SCHEMA, **as_json(asdict(self))}
+        return {"schema": SCHEMA, **as_json(asdict(self)), "next_steps": self.next_steps}
+
+    @property
+    def next_steps(self) -> dict[str, str]:
+        """What to do for each state that layers are in, but for the ideal one; the gravest first."""
+        grave = (State.OVER_REGULARIZED, State.UNDER_TRAINED, State.SHORT_OF_IDEAL, State.UNDETERMINED)
+        return {state.value: state.next_step for state in grave if self.states.get(state.value)}
 
     def lines(self, width: int | None = None) -> list[str]:
         """At most twenty lines."""
@@ -139,6 +146,10 @@ class Summary:
         if self.look_first:
             lines.append(f"look first at {_of(LAYERS_SHOWN, len(self.look_first))}:")
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
+        for state, step in self.next_steps.items():
+            advice = _two_lines(f"{'next:':<9} {state}: {step}", room)
+            if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
+                lines += advice
         if self.not_analyzed:
             lines.append(f"not analysed, {sum(self.not_analyzed.values())} tensors:")
             shown = list(self.not_analyzed.items())[: min(REASONS_SHOWN, MOST_LINES - len(lines))]

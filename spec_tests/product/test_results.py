@@ -219,8 +219,8 @@ def test_a_partial_run_says_so(weights, tmp_path, monkeypatch):
     whole = ww.scan(weights)
     assert len(results) == 4
     assert results.missing == len(whole) - 4
-    assert f"{len(whole) - 4} not come to yet" in str(results)
-    assert f"{len(whole) - 4} not come to yet" in str(results.summary())
+    assert f"{len(whole) - 4} not come to yet" in " ".join(str(results).split())
+    assert f"{len(whole) - 4} not come to yet" in " ".join(str(results.summary()).split())
     rows = [record.position for record in results.records]
     for name in ("longname", "alpha", "erg_rank", "setol_state"):
         assert results.table()[name].fillna("?").tolist() == whole[name].iloc[rows].fillna("?").tolist()
@@ -362,3 +362,13 @@ def test_saving_leaves_what_is_something_else_alone(tmp_path):
 def test_what_cannot_be_opened(path):
     with pytest.raises(ww.InvalidInput, match=r"there is no such file|accepted is the path"):
         ww.open_results(path)
+
+
+def test_a_summary_says_what_to_do_next():
+    """For the gravest state that layers are in, by the register of states."""
+    results = ww.examine({f"noise{n}.weight": np.random.default_rng(n).normal(size=(80, 60)) for n in range(3)})
+    summary = results.summary()
+    assert set(summary.states) == {"under-trained"}
+    assert summary.to_dict()["next_steps"] == {"under-trained": ww.State.UNDER_TRAINED.next_step}
+    said = " ".join(str(summary).split())
+    assert f"next: under-trained: {ww.State.UNDER_TRAINED.next_step[:50]}" in said

@@ -31,6 +31,8 @@ TOLERANCE = 1e-14
 HARD_EDGE = 1e-7
 # Newton's steps to the upper edge, and how near the last one has to be: x(s) is flat there.
 NEWTON, CLOSE = 100, 1e-9
+# Relative precision of what the lower edge is the flat top of.
+FLAT = 1e-12
 # Points of the density (twice), and strengths that it is computed from.
 NODES = 64
 # The resolvent is followed from the one height above the axis (in upper edges) down to the other (in x), by at most
@@ -140,14 +142,18 @@ class UnevenNoise(Law):
             """1/a in (0, min), -b > 0 for s = -|s|, |s| between the two shares."""
             top = float(beyond[0])
             z = scipy.optimize.brentq(
-                lambda y: over[0] * float(np.sum(beyond / (beyond - y))) - s, 0.0, top * (1 - 1e-15), xtol=1e-300
+                lambda y: over[0] * float(np.sum(beyond / (beyond - y))) - s,
+                0.0,
+                top * (1 - 1e-15),
+                xtol=1e-300,
+                rtol=FLAT,
             )
             scale = 1 / float(below.mean())
             high = scale
             while over[1] * float(np.sum(high * below / (1 + high * below))) < s:
                 high *= 4
             b = scipy.optimize.brentq(
-                lambda y: over[1] * float(np.sum(y * below / (1 + y * below))) - s, 0.0, high, xtol=1e-300
+                lambda y: over[1] * float(np.sum(y * below / (1 + y * below))) - s, 0.0, high, xtol=1e-300, rtol=FLAT
             )
             return z, b
 
@@ -156,7 +162,7 @@ class UnevenNoise(Law):
             z, b = negative(s)
             return -s * z / b
 
-        found = scipy.optimize.minimize_scalar(value, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-10})
+        found = scipy.optimize.minimize_scalar(value, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-7})
         return max(0.0, -float(found.fun))
 
     @property

@@ -17,7 +17,7 @@ TABLES = ("falcon-7b", "llama-13b")
 def published(name: str) -> pd.DataFrame:
     """One of the paper's tables with `mean` (raw eigenvalue mean) and `metric` (mean ln x of the tail, by F1)."""
     named = os.environ.get("SETOL_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = Path(named) if named else Path(__file__).resolve().parents[4] / "shared" / "data"
     file = folder / "setol_tables" / f"{name}.csv"
     if not file.exists():
         raise Untested(f"real data: neither SETOL_DATA nor {folder} holds setol_tables/{name}.csv")
