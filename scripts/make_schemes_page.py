@@ -35,8 +35,8 @@ TAIL = """
 
 Recognised and skipped: Marlin, BitBLAS, QQQ and other layouts repacked for a GPU, AWQ's GEMV orders, ComfyUI's
 four-bit and rotated formats, `pre_quant_scale` of ModelOpt, spectral norms without their vectors, other
-parametrisations, OFT, BOFT, AdaLoRA, VeRA, GLoRA, Tucker factors, and every module whose packed integers stand beside tables
-that no scheme above explains (AQLM, EXL2, EXL3, SqueezeLLM, SVDQuant, VPTQ, QuIP#, EETQ, ...).
+parametrisations, OFT, BOFT, AdaLoRA, VeRA, GLoRA, Tucker factors, and every module whose packed integers stand beside
+tables that no scheme above explains (AQLM, EXL2, EXL3, SqueezeLLM, SVDQuant, VPTQ, QuIP#, EETQ, ...).
 
 A scheme more is one file in `setol_ww/weights/schemes/` with a `SCHEME`, its matrices in `fixtures/schemes.py`, and
 this page written anew by `python scripts/make_schemes_page.py`.
