@@ -1,6 +1,7 @@
 """Speed of `analyze` beside WeightWatcher 0.7.7: paired ratios, whole and per stage, and how stages grow with size.
 
-Claim      At equal numbers several times faster on one core; within 1.25 of the bare eigensolver from M = 2048 on.
+Claim      At equal numbers twice to several times faster on one core from 512 columns on; within 1.25 of the bare
+           eigensolver from M = 2048 on.
 Command    python scripts/bench/speed.py [--quick] [--part whole|stages|solvers|jobs] [--out docs/figures/bench]
 Run time   about a quarter of an hour on one core; --quick two minutes.
 Output     speed_whole.csv, speed_stages.csv, speed_solvers.csv, speed_jobs.csv, their machines (.json), speed.png.
@@ -11,7 +12,8 @@ graded signal of one eighth of the rank, which gives spectra with a bulk and a t
 LAPACK's usual eigenvalues of every weight and no more, three times with `randomize`, for WeightWatcher's two shuffles
 (that of the traps is a fourth). `at most` is WeightWatcher's time over `bare`: what that solver leaves to gain at equal
 numbers. `share of SETOL columns` is the part of our time that goes into columns which WeightWatcher does not have, with
-`randomize` traps too; `times faster without them` leaves that part out.
+`randomize` traps too; `times faster without them` leaves that part out. Not in that part is the noise of a layer's own
+rows and columns, which the classes of `analyze` are asked against.
 `jobs` compares `n_jobs=1` and 2 by the clock on the wall; it needs two idle cores.
 """
 
