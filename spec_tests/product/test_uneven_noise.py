@@ -49,6 +49,14 @@ def test_edges_are_those_of_a_scan(rows, columns, spreads):
     assert values[0] > 0.7 * law.lower
 
 
+@pytest.mark.parametrize(("strong", "few", "columns"), [(10, 1, 250), (10, 1, 375), (10, 2, 250), (1e4, 1, 250)])
+def test_a_few_strong_rows_have_an_edge(strong, few, columns):
+    """Newton's steps alone go to and fro between two points here."""
+    d, e = np.ones(1000), np.ones(columns)
+    d[:few] = strong
+    assert UnevenNoise(d, e).upper == pytest.approx(oracle.upper_edge(d, e), rel=1e-8)
+
+
 def test_density_is_that_of_the_fixed_point():
     d, e = oracle.lognormal_strengths(200, 0.5, 3), oracle.lognormal_strengths(150, 0.4, 4)
     law = UnevenNoise(d, e)

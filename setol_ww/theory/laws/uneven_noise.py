@@ -112,16 +112,23 @@ class UnevenNoise(Law):
 
     @cached_property
     def _upper(self) -> tuple[float, float, float]:
-        """s, a and b at the upper edge: the one root of a slope that rises, by Newton's steps."""
-        log_s = math.log(self.q) / 2
+        """s, a and b at the upper edge: the one root of a slope that rises, by Newton's steps.
+
+        A slope with steps in it, as a few strong rows make them, sends Newton's to and fro: what leaves the bracket or
+        is over half of the step before halves the bracket instead.
+        """
+        log_s, low, high, last = math.log(self.q) / 2, -math.inf, math.inf, math.inf
         for _ in range(NEWTON):
             s = math.exp(log_s)
             a, b = _root(self.e, s / self.q), _root(self.d, s)
             slope = 1 - 1 / _gain(a * self.e) - 1 / _gain(b * self.d)
+            low, high = (log_s, high) if slope < 0 else (low, log_s)
             step = max(-1.0, min(1.0, -slope / (_bend(a * self.e) + _bend(b * self.d))))
+            if high - low < math.inf and (not low < log_s + step < high or 2 * abs(step) > last):
+                step = (low + high) / 2 - log_s
             if abs(step) < CLOSE:
                 return s, a, b
-            log_s += step
+            log_s, last = log_s + step, abs(step)
         raise RuntimeError(f"the upper edge of {self!r} was not found in {NEWTON} steps")
 
     @cached_property
