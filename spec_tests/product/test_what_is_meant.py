@@ -196,3 +196,17 @@ def test_a_grouped_convolution_that_was_pickled_whole_is_that_of_its_module(tmp_
     rows, truth = (ww.analyze(one)[columns].to_dict("records") for one in (tmp_path / "whole.pt", model))
     assert sorted(rows, key=str) == sorted(truth, key=str)
     assert (truth[0]["N"], truth[0]["M"], truth[0]["rf"]) == (6, 4, 12)
+
+
+def test_factors_of_an_adapter_without_its_config_are_rows_that_say_so(tmp_path):
+    factors = {"base_model.model.l.lora_A.weight": matrix(8, 64), "base_model.model.l.lora_B.weight": matrix(96, 8)}
+    torch.save(factors, tmp_path / "adapter_model.bin")
+    torch.save({"last_epoch": 1}, tmp_path / "scheduler.pt")
+    frame = ww.analyze(tmp_path)
+    assert sorted(zip(frame["N"], frame["M"])) == [(64, 8), (96, 8)]
+    assert frame["reason"].str.contains("put adapter_config.json beside the file").all()
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 16, "r": 8}')
+    frame = ww.analyze(tmp_path)
+    assert list(zip(frame["N"], frame["M"])) == [(96, 64)]
+    both = factors["base_model.model.l.lora_B.weight"] @ factors["base_model.model.l.lora_A.weight"]
+    assert frame["lambda_max"][0] == pytest.approx(float(torch.linalg.matrix_norm(2 * both.double(), 2) ** 2), rel=1e-5)

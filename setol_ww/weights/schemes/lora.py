@@ -35,6 +35,8 @@ RELATIVES = re.compile(
 )
 #: A factor that waits for its other one.
 UP = re.compile(r"(?P<layer>.+)\.(lora_(embedding_)?B(\.[^.]+)?(\.weight)?|lora_up\.weight|lora\.up\.weight)")
+#: Of one factor of an adapter file without the config that says how much the product counts.
+FACTOR = "a factor of an update, as it is stored: its alpha is not here, put adapter_config.json beside the file"
 KOHYA = re.compile(r"(lora_(unet|te\d?|transformer)|lycoris)_")
 
 
@@ -94,6 +96,11 @@ def _pair(name: str) -> _Pair | None:
     return None
 
 
+def is_factor(name: str) -> bool:
+    """True for the name that PEFT gives to one of the factors of an update."""
+    return name.startswith(PEFT) and (_pair(name) is not None or UP.fullmatch(name) is not None)
+
+
 def _underscored(name: str) -> str:
     return name.removesuffix(".weight").replace(".", "_")
 
@@ -127,6 +134,9 @@ def _of(stock: Stock, pair: _Pair, bases: Mapping[str, str], *, alone: bool) -> 
     flipped = pair.is_embedding or (bool(told.get("fan_in_fan_out")) and len(shape) == 2)
     shape = shape[::-1] if flipped else shape
     base = "" if alone else _base(stock, pair, bases)
+    if remark and not base and down.file is not None and pair.layer.startswith(PEFT):
+        # An adapter of PEFT, which always has its adapter_config.json; without it the factors stay what they are.
+        return
     # To add an update on a scale that is not known would be a guess.
     alone = alone or bool(base and remark)
     base = "" if alone else base
