@@ -144,6 +144,9 @@ class Scheme:
         `Stock -> recipes and refusals`.
     rows : callable
         `(Recipe, Parts) -> Rows`, in float32 or wider.
+    remark : callable
+        `(tensor, Stock) -> str`: what to say of a tensor that no scheme has taken and that may not be the weight that
+        acts; empty for nothing.
     """
 
     name: str
@@ -152,6 +155,7 @@ class Scheme:
     order: int
     recognise: Callable[[Stock], Iterable[Recipe | Refusal]] = field(repr=False)
     rows: Callable[[Recipe, Parts], Rows] = field(repr=False)
+    remark: Callable[[WeightTensor, Stock], str] = field(default=lambda tensor, stock: "", repr=False)
 
 
 class Stock:

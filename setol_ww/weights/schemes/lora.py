@@ -6,11 +6,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, is_of, listed, mapping
+
+if TYPE_CHECKING:
+    from ..tensors import WeightTensor
 
 PEFT = "base_model.model."
 #: What a factor is called and what the other one is, beside the layer they belong to.
@@ -96,9 +99,10 @@ def _pair(name: str) -> _Pair | None:
     return None
 
 
-def is_factor(name: str) -> bool:
-    """True for the name that PEFT gives to one of the factors of an update."""
-    return name.startswith(PEFT) and (_pair(name) is not None or UP.fullmatch(name) is not None)
+def remark(tensor: WeightTensor, stock: Stock) -> str:
+    """Of the factors in a file of PEFT's without its config."""
+    named = tensor.name.startswith(PEFT) and (_pair(tensor.name) is not None or UP.fullmatch(tensor.name) is not None)
+    return FACTOR if named and tensor.file is not None else ""
 
 
 def _underscored(name: str) -> str:
@@ -235,4 +239,5 @@ SCHEME = Scheme(
     90,
     recognise,
     rows,
+    remark,
 )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, by, split
+
+if TYPE_CHECKING:
+    from ..tensors import WeightTensor
 
 ORIGINAL = re.compile(r"(\w+)_orig")
 
@@ -44,6 +48,14 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
     return product
 
 
+def remark(tensor: WeightTensor, stock: Stock) -> str:
+    """Of a weight with a mask beside it under another name than pruning gives it."""
+    base, last = split(tensor.name)
+    mask = stock.first(f"{tensor.name}_mask", f"{base}mask") if last == "weight" else ""
+    is_its = bool(mask) and stock[mask].shape == tensor.shape
+    return f"as it is stored: the mask {mask} beside it is not applied" if is_its else ""
+
+
 SCHEME = Scheme(
     "pruning",
     "`W = original x mask` (torch.nn.utils.prune)",
@@ -51,4 +63,5 @@ SCHEME = Scheme(
     30,
     recognise,
     rows,
+    remark,
 )

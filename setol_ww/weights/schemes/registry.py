@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import FLOAT8, Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, listed, split
-from .lora import FACTOR, is_factor
+from .base import Fetch, Ingredient, Parts, Recipe, Refusal, Rows, Scheme, Stock, count, listed, split
 from .strangers import refusals as of_strangers
 
 if TYPE_CHECKING:
@@ -173,21 +172,8 @@ def _placed(
         elif tensor.name in unfit and not tensor.same_as:
             yield replace(tensor, unfit=unfit[tensor.name])
         else:
-            remark = tensor.remark or _as_stored(tensor, stock)
+            remark = tensor.remark or "; ".join(filter(None, (scheme.remark(tensor, stock) for scheme in schemes())))
             yield replace(tensor, remark=remark) if remark else tensor
-
-
-def _as_stored(tensor: WeightTensor, stock: Stock) -> str:
-    """What to say of a tensor that stands for itself, but may not be the weight that acts."""
-    if tensor.dtype in FLOAT8:
-        return f"values of {tensor.dtype} as they are stored: no scales of it are here"
-    if tensor.file is not None and is_factor(tensor.name):
-        return FACTOR
-    base, last = split(tensor.name)
-    mask = stock.first(f"{tensor.name}_mask", f"{base}mask") if last == "weight" else ""
-    if mask and stock[mask].shape == tensor.shape:
-        return f"as it is stored: the mask {mask} beside it is not applied"
-    return ""
 
 
 def _made(tensor: WeightTensor, recipe: Recipe, by_name: Mapping[str, WeightTensor]) -> WeightTensor:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .base import E8M0, FLOAT8, FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, by, listed, split
 from .bits import e8m0
 from .blocks import grid_of, in_words, scale_rows, spread
+
+if TYPE_CHECKING:
+    from ..tensors import WeightTensor
 
 #: Names of a module's scales beside `X.weight`.
 BESIDE_WEIGHT = ("weight_scale_inv", "weight_scale", "scale_weight", "qscale_weight", "scale")
@@ -146,6 +150,11 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
     return product
 
 
+def remark(tensor: WeightTensor, stock: Stock) -> str:
+    """Of codes without scales."""
+    return f"values of {tensor.dtype} as they are stored: no scales of it are here" if tensor.dtype in FLOAT8 else ""
+
+
 SCHEME = Scheme(
     "scaled",
     "`W = (q - z) s`, q float8 or int8, one scale, row scales or blocks (DeepSeek, compressed-tensors, FBGEMM, "
@@ -155,4 +164,5 @@ SCHEME = Scheme(
     60,
     recognise,
     rows,
+    remark,
 )
