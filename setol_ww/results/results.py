@@ -167,9 +167,13 @@ class Results:
     @property
     def coverage(self) -> pd.DataFrame:
         """What became of every tensor of two or more dimensions."""
+        return findings.frame_of(self.coverage_rows, COVERAGE_COLUMNS, ("shape",))
+
+    @property
+    def coverage_rows(self) -> list[dict[str, Any]]:
+        """The coverage, a mapping a tensor."""
         rows = self.notes.get("coverage")
-        rows = coverage_of(self.records) if rows is None else [{**row, "shape": tuple(row["shape"])} for row in rows]
-        return findings.frame_of(rows, COVERAGE_COLUMNS, ("shape",))
+        return coverage_of(self.records) if rows is None else [{**row, "shape": tuple(row["shape"])} for row in rows]
 
     @property
     def missing(self) -> int:

@@ -15,6 +15,7 @@ from ..core.options import Options
 from ..core.plain import as_computed
 from ..layer.columns import farms_row
 from ..layer.result import LayerResult, Settings
+from ..results.coverage import COVERAGE_COLUMNS
 from ..results.findings import TableForm, cells_of, key_of
 from ..results.record import ANALYZED, FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord
 from ..results.results import Results
@@ -25,7 +26,6 @@ from ..weights.tensors import WeightTensor
 from .combined import COMBINING, why_left_out
 from .threads import Ahead
 
-COVERAGE_COLUMNS = ["longname", "shape", "dtype", "n_params", "status", "reason"]
 IDENTITY = ["slice", "row_origin", "reason", "layout", "layout_from"]
 # What weightwatcher's table has for every layer, so that a table of failures has it too.
 THEIR_COLUMNS = [

@@ -24,7 +24,7 @@ from ..core.options import Options, layouts_of
 from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
-from ..results.coverage import Told
+from ..results.coverage import COVERAGE_COLUMNS, Told
 from ..results.record import settings_of
 from ..results.results import Results
 from ..scanning.pools import number_of_jobs
@@ -41,7 +41,7 @@ from .model import Given, adapt, asked
 from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
 from .questions import Rows
-from .records import COVERAGE_COLUMNS, Record, Run
+from .records import Record, Run
 from .standins import drawing_from, figures
 from .threads import Ahead
 from .upstream import DEFAULT_PARAMS, DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
@@ -306,8 +306,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
             results = contextvars.copy_context().run(worker._carry_out, params, told)
         details = results.table()
-        told_of = {str(name): values.tolist() for name, values in results.coverage.items()}
-        details.attrs["coverage"] = Told(dict(zip(told_of, row)) for row in zip(*told_of.values()))
+        details.attrs["coverage"] = Told(results.coverage_rows)
         # At once: an interrupt or another thread's analysis never leaves parts of two.
         self.__dict__.update(results=results, details=details, _layouts=told.layouts)
         return details
