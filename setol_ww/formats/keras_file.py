@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.arrays import dtype_word
 from .base import Contents, Format
-from .blocks import DeflatedBlock, FileBlock
+from .blocks import FileBlock
 from .computed import Computed, all_places
 from .extras import needed
 from .handle import Handle, Window
@@ -65,13 +65,9 @@ def open_h5(handle: Handle) -> Contents:
 def open_keras(handle: Handle) -> Contents:
     """The weights of an archive; of its config only the layers' classes are looked at."""
     archive = archive_of(handle)
-    if WEIGHTS not in archive.members:
-        raise handle.unreadable(f"the member {WEIGHTS} is not in it")
-    block = archive.block(WEIGHTS)
-    if isinstance(block, DeflatedBlock):
-        raise handle.unreadable(f"the member {WEIGHTS} is deflated, which Keras never does; write the archive anew")
+    where = archive.place(WEIGHTS, "Keras")
     config = json.loads(archive.read("config.json")) if "config.json" in archive.members else {}
-    contents = _contents(handle, block.place, dict(_classes(config)))
+    contents = _contents(handle, where, dict(_classes(config)))
     return Contents(contents.tree, archive.structure() + contents.structure)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .base import Contents, Format
-from .blocks import DeflatedBlock, InsideBlock
+from .blocks import InsideBlock
 from .handle import Handle, Window
 from .state import named_tensors
 from .torch_zip import open_zip
@@ -17,16 +17,12 @@ POLICY = "policy.pth"
 def open_sb3(handle: Handle) -> Contents:
     """The policy's tensors."""
     archive = archive_of(handle)
-    if POLICY not in archive.members:
-        raise handle.unreadable(f"it is a zip archive without the member {POLICY} of Stable-Baselines3")
-    block = archive.block(POLICY)
-    if isinstance(block, DeflatedBlock):
-        raise handle.unreadable(f"the member {POLICY} is deflated, which Stable-Baselines3 never does; unpack it")
-    window = Window(handle, *block.place)
+    where = archive.place(POLICY, "Stable-Baselines3")
+    window = Window(handle, *where)
     contents = open_zip(window)
     tensors = named_tensors(contents, window)
     inside = {
-        name: replace(one, block=None if one.block is None else InsideBlock(one.block, *block.place))
+        name: replace(one, block=None if one.block is None else InsideBlock(one.block, *where))
         for name, one in tensors.items()
     }
     return Contents(inside, archive.structure() + contents.structure)

@@ -28,6 +28,17 @@ class Archive:
     members: dict[str, zipfile.ZipInfo]
     checked: bool = True
 
+    def place(self, name: str, writer: str) -> tuple[int, int]:
+        """Offset and size of a member that is read in its place, which its writer never deflates."""
+        if name not in self.members:
+            raise self.handle.unreadable(f"it is a zip archive without the member {name} of {writer}")
+        block = self.block(name)
+        if isinstance(block, DeflatedBlock):
+            raise self.handle.unreadable(
+                f"the member {name} is deflated, which {writer} never does; write the archive anew"
+            )
+        return block.place
+
     def block(self, name: str) -> FileBlock | DeflatedBlock:
         """Where the bytes of a member lie."""
         info, handle = self.members[name], self.handle
