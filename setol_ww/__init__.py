@@ -52,7 +52,7 @@ _HOME_OF = {
     "load_factorised": "truncation.checkpoints",
     "install_factorised": "truncation.checkpoints",
     "truncation_curve": "truncation.curves",
-    "plot_truncation_curve": "views.plots",
+    "plot_truncation_curve": "views.plots.truncation_curve",
     "classification_metrics": "truncation.metrics",
     "perplexity": "truncation.metrics",
     "scan": "scanning.run",

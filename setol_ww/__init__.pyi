@@ -103,7 +103,7 @@ from .truncation.models import (
 from .truncation.models import (
     truncated as truncated,
 )
-from .views.plots import plot_truncation_curve as plot_truncation_curve
+from .views.plots.truncation_curve import plot_truncation_curve as plot_truncation_curve
 from .watcher import (
     WeightWatcher as WeightWatcher,
 )

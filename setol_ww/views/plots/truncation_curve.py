@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.checks import one_of
-from ..core.errors import InvalidInput
+from ...core.checks import one_of
+from ...core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
