@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
 
@@ -63,6 +63,13 @@ def _narrow(real: Any) -> Any:
             return Attempt(None, f"layer {title}: {what}, {error}")
 
     return attempt
+
+
+def _without_freedom(real: Any) -> Any:
+    def told_apart(first: Any, second: Any) -> Any:
+        return real(*(replace(mean, count=10**6) for mean in (first, second)))
+
+    return told_apart
 
 
 PLANTS: tuple[Plant, ...] = (
@@ -185,6 +192,18 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.watcher.subclass:replicas",
         lambda real: lambda matrices, number, *_: real(matrices, number, importlib.import_module("numpy").random),
         f"{PRODUCT}/test_threads.py::test_eight_analyses_of_one_model_give_eight_times_one_table",
+    ),
+    Plant(
+        "means told apart by a normal law",
+        "setol_ww.results.means:told_apart",
+        _without_freedom,
+        f"{PRODUCT}/test_means.py::test_welch_as_scipy_has_it",
+    ),
+    Plant(
+        "geometric means compared as they are",
+        "setol_ww.results.means:Mean.additive",
+        lambda real: property(lambda self: (self.value, self.error)),
+        f"{PRODUCT}/test_means.py::test_geometric_means_are_compared_as_logarithms",
     ),
 )
 

@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from ..core.as_json import as_json
 from ..core.printable import shortened, terminal_width, visible, wrapped
 from ..layer.verdict import State
+from .means import Mean, mean_of
 from .printed import is_number, title
 
 if TYPE_CHECKING:
@@ -37,17 +37,6 @@ CONCERNS = (
 )
 #: Flags that call for a look by themselves begin so; others are told beside a concern.
 LOUD = "trap: "
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over layers with its standard error; `count` layers have the number."""
-
-    column: str
-    label: str
-    value: float
-    error: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ class Summary:
             states=_counts(table, "setol_state"),
             classes=_counts(table, "universality_class"),
             flags=dict(Counter(flag for flags in _flags(table) for flag in flags).most_common()),
-            means=tuple(mean for column in MEANS if (mean := _mean(table, *column)) is not None),
+            means=tuple(found for one in MEANS if (found := mean_of(_values(table, one[0]), *one)) is not None),
             look_first=tuple(_looks(table)),
             not_analyzed=dict(left.most_common()),
             share=float(done / total) if total else math.nan,
@@ -142,7 +131,7 @@ class Summary:
                 told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
                 lines += _two_lines(f"{name + ':':<9} {told}", room)
         for mean in self.means:
-            lines.append(shortened(f"{mean.label}: {mean.value:.3g} ± {mean.error:.2g} over {mean.count} layers", room))
+            lines.append(shortened(f"{mean.label}: {mean}", room))
         if self.look_first:
             lines.append(f"look first at {_of(LAYERS_SHOWN, len(self.look_first))}:")
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
@@ -203,19 +192,6 @@ def _flags(table: pd.DataFrame) -> list[list[str]]:
         [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
         for told in _values(table, "setol_flags")
     ]
-
-
-def _mean(table: pd.DataFrame, column: str, label: str, geometric: bool) -> Mean | None:
-    """The mean of a column with the standard error of it; None where fewer than two layers have a number."""
-    told = np.array([float(value) for value in _values(table, column) if is_number(value)])
-    values = told[np.isfinite(told) & (told > 0)] if geometric else told[np.isfinite(told)]
-    if values.size < 2:
-        return None
-    values = np.log(values) if geometric else values
-    mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size))
-    if geometric:
-        mean, error = math.exp(mean), math.exp(mean) * error
-    return Mean(column, label, mean, error, int(values.size))
 
 
 def _looks(table: pd.DataFrame) -> list[Look]:

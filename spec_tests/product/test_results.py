@@ -16,10 +16,11 @@ from setol_ww.core.options import Options
 from setol_ww.layer import columns as register
 from setol_ww.results import findings
 from setol_ww.results import record as kept
+from setol_ww.results.means import Mean
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
 from setol_ww.results.store import Store
-from setol_ww.results.summary import Look, Mean, Summary
+from setol_ww.results.summary import Look, Summary
 
 
 @pytest.fixture
