@@ -68,10 +68,12 @@ _HOME_OF = {
     "plug_in": "watcher",
     "plug_out": "watcher",
     "plugged_in": "watcher",
+    "Monitor": "monitor.live",
+    "Alarm": "monitor.alarms",
 }
 
 # Modules that are public as they are: `ww.transforms.r_transform(...)`.
-_MODULES = {"laws": "theory.laws", "transforms": "theory.transforms"}
+_MODULES = {"laws": "theory.laws", "monitor": "monitor", "transforms": "theory.transforms"}
 
 __all__ = ["__version__", *_MODULES, *_HOME_OF]
 

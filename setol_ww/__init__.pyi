@@ -1,5 +1,6 @@
 """Public names with their types, for type checkers; at run time each is loaded when it is first used."""
 
+from . import monitor as monitor
 from .core.errors import (
     InvalidInput as InvalidInput,
 )
@@ -31,6 +32,8 @@ from .layer.result import (
     analyze_matrix as analyze_matrix,
 )
 from .layer.verdict import State as State
+from .monitor.alarms import Alarm as Alarm
+from .monitor.live import Monitor as Monitor
 from .results.export import read_table as read_table
 from .results.merge import merge_scans as merge_scans
 from .results.results import (

@@ -28,6 +28,7 @@ from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
+from ..weights.layouts import Part
 from ..weights.plan import Job
 
 IDENTITY = ("longname", "slice", "layer_type", *SIZES, "dtype")
@@ -87,8 +88,14 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
         return record, read.reason
-    matrices, scale = read.value
-    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, asked.options.device))
+    return computed(record, job, *read.value, asked.options)
+
+
+def computed(
+    record: LayerRecord, job: Job, matrices: list[Any], scale: float, options: Options
+) -> tuple[LayerRecord, str]:
+    """The record with what its matrices say, and why something is not there; any number of BLAS threads."""
+    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device))
     if found.value is None:
         return record, found.reason
     spectrum, upstream = found.value
@@ -99,16 +106,16 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
     record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
-    if asked.options.randomize:
-        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, asked.options.seed))
+    if options.randomize:
+        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed))
         reason = reason or traps.reason
         extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
-    if asked.options.farms:
-        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=asked.options.device))
+    if options.farms:
+        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=options.device))
         reason = reason or windows.reason
         extras = extras if windows.value is None else {**extras, FARMS: windows.value}
     record = replace(record, extras=extras)
-    findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(asked.options)))
+    findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(options)))
     return findings.value or record, reason or findings.reason
 
 
@@ -132,7 +139,12 @@ def read_matrices(job: Job) -> tuple[list[Any], float]:
     """
     assert job.part is not None
     stored = as_computed(read_job(job, job.part.index(job.shape)))
-    return job.part.matrices_of_cut(stored), CONV_SCALE if job.part.kind == "kernel" else 1.0
+    return job.part.matrices_of_cut(stored), scale_of(job.part)
+
+
+def scale_of(part: Part) -> float:
+    """What to multiply eigenvalues with: WeightWatcher halves those of kernel slices."""
+    return CONV_SCALE if part.kind == "kernel" else 1.0
 
 
 def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tuple[Spectrum, Spectrum]:

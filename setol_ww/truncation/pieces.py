@@ -68,7 +68,7 @@ def pieces_of(model: Any, layers: Any = None, layouts: Mapping[str, str] | None 
     InvalidInput
         No module or mapping of tensors, no weights in it, or `layers` names none of them.
     """
-    tensors = _tensors(model)
+    tensors = model_tensors(model, "truncating")
     jobs = planned(tensors, layers, layouts, config_of_module(model))
     if not jobs:
         raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
@@ -119,13 +119,14 @@ def _made_of(tensor: WeightTensor) -> str:
     )
 
 
-def _tensors(model: Any) -> list[WeightTensor]:
+def model_tensors(model: Any, asked: str) -> list[WeightTensor]:
+    """The tensors of a module or mapping in memory; `asked` begins the sentence that refuses anything else."""
     if hasattr(model, "named_modules"):
         return joined(module_tensors(model), config_of_module(model))
     if isinstance(model, Mapping):
         return joined(mapping_tensors(inner_mapping(model)))
     raise InvalidInput(
-        f"truncating {type(model).__name__} was asked; accepted is a torch.nn.Module or a mapping of names to tensors"
+        f"{asked} {type(model).__name__} was asked; accepted is a torch.nn.Module or a mapping of names to tensors"
     )
 
 

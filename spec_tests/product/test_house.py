@@ -49,7 +49,8 @@ def test_types_and_names_of_the_package_have_one_home():
                 assert name.asname == name.name, f"{name.name} is not exported again"
                 assert name.name not in stubs, f"{name.name} is imported twice"
                 stubs[name.name] = line.module
-    modules = {name: stubs.pop(name, "") + f".{name}" for name in ww._MODULES}
+    homes = {name: (stubs.pop(name), name) for name in ww._MODULES}
+    modules = {name: ".".join(filter(None, home)) for name, home in homes.items()}
     assert modules == ww._MODULES
     assert stubs == ww._HOME_OF
     assert set(ww.__all__) == {"__version__", *stubs, *modules}

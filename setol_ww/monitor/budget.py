@@ -1,0 +1,87 @@
+"""How much time the monitor may take, as a share of the time that training takes."""
+
+from __future__ import annotations
+
+import numbers
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.errors import InvalidInput
+
+
+def share_of(time_budget: float | None) -> float | None:
+    """`time_budget` when it is None or a share above 0 and up to 1, else `InvalidInput`."""
+    if time_budget is None:
+        return None
+    is_number = isinstance(time_budget, numbers.Real) and not isinstance(time_budget, bool)
+    if not is_number or not 0 < time_budget <= 1:
+        raise InvalidInput(
+            f"time_budget={time_budget!r} was asked; accepted is a share of the training time above 0 and up to 1, or "
+            "None for no limit"
+        )
+    return float(time_budget)
+
+
+@dataclass
+class Budget:
+    """Time spent against a share of the time since the first step.
+
+    Attributes
+    ----------
+    share : float or None
+        None for no limit.
+    spent : float
+        Seconds of work for the monitor, on whatever thread.
+    waited : float
+        Seconds of these that training waited.
+    clock : callable
+        Seconds, never going back.
+
+    Examples
+    --------
+    >>> seconds = iter([0.0, 10.0, 10.0, 20.0])
+    >>> budget = Budget(0.1, clock=lambda: next(seconds))
+    >>> budget.begin()
+    >>> budget.allows(1.0), budget.allows(1.1)
+    (True, False)
+    >>> budget.spend(2.5)
+    >>> budget.allows(0.0)
+    False
+    """
+
+    share: float | None
+    spent: float = 0.0
+    waited: float = 0.0
+    clock: Callable[[], float] = time.perf_counter
+    started: float | None = None
+    last: float = 0.0
+
+    def begin(self) -> None:
+        """The first step: the time of training is counted from here."""
+        if self.started is None:
+            self.started = self.last = self.clock()
+
+    def tick(self) -> None:
+        """A step is over: training has lasted until now."""
+        self.last = self.clock()
+
+    def allows(self, expected: float) -> bool:
+        """Whether work of so many seconds fits into the share of the time so far; 0 where that is not known.
+
+        Work whose time is not known may begin while nothing is owed, so that it may overdraw once.
+        """
+        if self.share is None:
+            return True
+        elapsed = self.clock() - (self.started or 0.0)
+        return self.spent + expected <= self.share * elapsed
+
+    def spend(self, seconds: float, *, waited: bool = False) -> None:
+        """So many seconds of work were done."""
+        self.spent += seconds
+        self.waited += seconds if waited else 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the first step to the last."""
+        return 0.0 if self.started is None else self.last - self.started

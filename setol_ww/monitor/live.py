@@ -1,0 +1,295 @@
+"""`Monitor`: the spectra of a model while it is trained, without a change to the training."""
+
+from __future__ import annotations
+
+import html
+import operator
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+
+from ..core.checks import positive_integer
+from ..core.errors import InvalidInput
+from ..core.manners import importing
+from ..core.options import Options, refuse_unknown
+from ..results.record import LayerRecord
+from ..results.results import Results
+from .alarms import Alarm, Alarms
+from .budget import Budget, share_of
+from .copies import Copy, Layer, analysed, layers_of_model, warm_up
+from .history import History
+
+#: Options of an analysis that a monitor takes.
+OPTIONS = ("layouts", "quality", "randomize", "seed", "uncertainty")
+Log = Callable[[Mapping[str, Any]], Any]
+
+
+class Monitor:
+    """Follow the layers of a model through its training.
+
+    Call `step` in the loop. At the first call and every `every` steps each layer is due once; layers are copied and
+    analysed one at a time, in turn, on a thread of their own, as the budget of time allows: what does not fit into a
+    round is first in the next. Training waits for a copy, never for a decomposition.
+
+    Weights, gradients, generators, thread settings and modes are as without it: a run gives the same bits.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or mapping of names to tensors
+        Wrappers of `torch.compile` and data parallelism are looked through.
+    every : int
+        Steps between two rounds.
+    layers : optional
+        Which layers, as in `analyze`: names, patterns, types, `-` leaves out.
+    time_budget : float or None
+        Share of the time of training (wall clock) for the monitor's own work on any thread, from above 0 to 1. A layer
+        begins when the time it took before fits; one whose time is not known begins when nothing is owed. None: no
+        limit, every layer in the very step in which it is due, and training waits.
+    log : callable, optional
+        Called with each new row (a mapping of columns), in the thread that calls `step`; ready-made in
+        `setol_ww.monitor.tensorboard` and `.wandb`.
+    alarms : mapping, optional
+        What to call when a rule begins to hold for a layer: `{"alpha below 2": warn}`; rules are `alpha below 2`,
+        `trap`, `moved`, or a function of a row. Called with an `Alarm`, in the thread that calls `step`.
+    background : bool
+        False analyses in the thread that calls `step`.
+    **options
+        `layouts`, `quality`, `randomize`, `seed`, `uncertainty`, as in `analyze`.
+
+    Raises
+    ------
+    InvalidInput
+        An option that is not accepted, no layers, or parameters that are sharded (FSDP, ZeRO-3, DTensor): then
+        follow checkpoints with `setol-ww watch DIR`.
+
+    Notes
+    -----
+    Spectra are kept, 8 bytes for each eigenvalue and look, until the monitor is let go. docs/monitor.md has what was
+    measured of its cost and of the words in `move`.
+
+    Examples
+    --------
+    >>> import torch, setol_ww as ww
+    >>> net = torch.nn.Linear(60, 40)
+    >>> with ww.Monitor(net, every=2, time_budget=None) as monitor:
+    ...     for step in range(5):
+    ...         with torch.no_grad():
+    ...             _ = net.weight.mul_(1.1)
+    ...         monitor.step(step)
+    >>> monitor.history[["step", "longname", "status"]].values.tolist()
+    [[0, 'weight', 'analyzed'], [2, 'weight', 'analyzed'], [4, 'weight', 'analyzed']]
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        every: int = 500,
+        layers: Sequence[str | int] | str | int | None = None,
+        time_budget: float | None = 0.02,
+        log: Log | None = None,
+        *,
+        alarms: Mapping[Any, Callable[[Alarm], Any]] | None = None,
+        background: bool = True,
+        **options: Any,
+    ) -> None:
+        refuse_unknown(options, OPTIONS)
+        if log is not None and not callable(log):
+            raise InvalidInput(f"log={log!r} was asked; accepted is a function of one row, or None")
+        self.every = positive_integer("every", every)
+        self.options = Options(layers=layers, **{"layouts": {}, **options})
+        self.log, self.background = log, bool(background)
+        self.budget = Budget(share_of(time_budget))
+        self._alarms = Alarms(alarms, randomize=self.options.randomize)
+        self._model = model
+        with importing():
+            self._layers = layers_of_model(model, self.options)
+            warm_up(self.options)
+        about = {"history_of": type(model).__qualname__, "every": self.every}
+        self._history = History(self.options, about)
+        self._seconds: dict[str, float] = {}
+        self._round = self._step = -1
+        # Layers of this round that are still to come, and whose turn it is.
+        self._left = self._turn = 0
+        self._running: _Running | None = None
+
+    def step(self, step: int) -> None:
+        """Say that a step of training is done; its number must not go back.
+
+        Parameters
+        ----------
+        step : int
+            The global step, counted over all epochs.
+        """
+        started = time.perf_counter()
+        number = self._checked(step)
+        self.budget.begin()
+        self._collect()
+        if number // self.every > self._round or self._step < 0:
+            self._round = number // self.every
+            self._begin_round()
+        self._step = number
+        while self._left and self._running is None and self.budget.allows(self._expected()):
+            self._look(number)
+            if self.budget.share is not None:
+                break
+        self.budget.spend(time.perf_counter() - started, waited=True)
+        self.budget.tick()
+
+    def look(self, step: int) -> None:
+        """Look at every layer now, whatever the budget, and wait for it: before training, or at its end."""
+        number = self._checked(step)
+        self.wait()
+        self._begin_round()
+        self._step, self._round, self._turn = number, number // self.every, 0
+        for layer in self._layers:
+            self._add(_Running(layer, number, self.options, background=False))
+        self._left = 0
+
+    def wait(self) -> None:
+        """Wait for the layer that is being analysed."""
+        if self._running is not None:
+            self._running.join()
+            self._collect()
+
+    close = wait
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row for each look: step, layer, tail, ERG cut, state, `move`, seconds. Waits for the one being made."""
+        self.wait()
+        return self._history.frame()
+
+    @property
+    def results(self) -> Results:
+        """The history with the spectra, as `Results`."""
+        self.wait()
+        return self._history.results()
+
+    def save(self, path: str | Path) -> None:
+        """Keep the history: `.setol` with the spectra (`ww.open_results`), or `.csv`, `.parquet`, `.json`, `.html`."""
+        self.wait()
+        self._history.save(path)
+
+    @property
+    def overhead(self) -> float:
+        """Share of the time from the first step to the last that the monitor worked, on any thread; NaN before."""
+        return self.budget.spent / self.budget.elapsed if self.budget.elapsed else float("nan")
+
+    @property
+    def waiting(self) -> float:
+        """Share of that time that training waited for the monitor; NaN before."""
+        return self.budget.waited / self.budget.elapsed if self.budget.elapsed else float("nan")
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.wait()
+
+    def __str__(self) -> str:
+        share = self.budget.share
+        limit = "no limit" if share is None else f"at most {100 * share:g} %"
+        lines = [f"{len(self._layers)} layers every {self.every} steps, {len(self._history.rows)} looks so far"]
+        if self.budget.elapsed:
+            lines.append(
+                f"worked {100 * self.overhead:.2g} % of {self.budget.elapsed:.1f} s ({limit}); training waited "
+                f"{100 * self.waiting:.2g} %"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _checked(self, step: Any) -> int:
+        try:
+            number = operator.index(step)
+        except TypeError:
+            raise InvalidInput(f"step({step!r}) was asked; accepted is the number of a step") from None
+        if number < max(0, self._step):
+            raise InvalidInput(
+                f"step({number}) was asked after step {self._step}; accepted is a number that does not go back: count "
+                "over all epochs"
+            )
+        return number
+
+    def _begin_round(self) -> None:
+        # The model may have been wrapped, sharded or taken apart since.
+        self._layers = layers_of_model(self._model, self.options)
+        self._left = len(self._layers)
+        self._turn %= self._left
+
+    def _expected(self) -> float:
+        return self._seconds.get(self._layers[self._turn].job.title, 0.0)
+
+    def _look(self, step: int) -> None:
+        layer = self._layers[self._turn]
+        self._turn = (self._turn + 1) % len(self._layers)
+        self._left -= 1
+        running = _Running(layer, step, self.options, background=self.background and self.budget.share is not None)
+        if running.thread is None:
+            self._add(running)
+        else:
+            self._running = running
+
+    def _collect(self) -> None:
+        """Take over what the thread has finished."""
+        running = self._running
+        if running is not None and running.is_done:
+            self._running = None
+            self.budget.spend(running.seconds)
+            self._add(running)
+
+    def _add(self, running: _Running) -> None:
+        record = running.record
+        self._seconds[record.title] = record.seconds
+        row = self._history.add(running.step, record)
+        if self.log is not None:
+            self.log(row)
+        self._alarms.look(row)
+
+
+class _Running:
+    """A copy of one layer and its analysis, on a thread of its own or at once."""
+
+    def __init__(self, layer: Layer, step: int, options: Options, *, background: bool) -> None:
+        started = time.perf_counter()
+        self.step, self.options = step, options
+        self._copy: Copy | None = layer.copied()
+        self._copying = time.perf_counter() - started
+        self.seconds = 0.0
+        self._found: LayerRecord | None = None
+        self.thread: threading.Thread | None = None
+        if background:
+            # It is no reason for a process to stay that a layer is not finished.
+            self.thread = threading.Thread(target=self._work, name="setol_ww.Monitor", daemon=True)
+            self.thread.start()
+        else:
+            self._work()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the record is there."""
+        return self.thread is None or not self.thread.is_alive()
+
+    @property
+    def record(self) -> LayerRecord:
+        """What was found, with the time of copy and analysis."""
+        assert self._found is not None
+        return replace(self._found, seconds=self._copying + self.seconds)
+
+    def join(self) -> None:
+        """Wait for it."""
+        if self.thread is not None:
+            self.thread.join()
+
+    def _work(self) -> None:
+        started = time.perf_counter()
+        assert self._copy is not None
+        self._found, self._copy = analysed(self._copy, self.options), None
+        self.seconds = time.perf_counter() - started
