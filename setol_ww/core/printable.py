@@ -11,6 +11,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .colour import painted
+from .tones import Tone
+
 NARROWEST, WIDEST, USUAL = 60, 200, 100
 # Control characters, formats (direction marks, zero widths), lone surrogates, line and paragraph separators, and what
 # no character is.
@@ -122,7 +125,7 @@ class GridColumn:
     """A column of a table in text: its head, its cells, and what it is worth where room is short.
 
     `worth` 0 stays always; the highest goes first. `least` is the width down to which the cells may be cut; None does
-    not cut them.
+    not cut them. `tones` say how the cells are to be taken; none are plain.
     """
 
     head: str
@@ -130,17 +133,23 @@ class GridColumn:
     right: bool = True
     worth: int = 0
     least: int | None = None
+    tones: Sequence[Tone] = ()
 
     @property
     def width(self) -> int:
         """Columns that the widest cell takes."""
         return max((cells(self.head), *map(cells, self.cells)))
 
+    def toned(self) -> list[tuple[str, Tone]]:
+        """Every cell with its tone."""
+        return list(zip(self.cells, self.tones or [Tone.PLAIN] * len(self.cells), strict=True))
 
-def grid(columns: Iterable[GridColumn], width: int) -> str:
+
+def grid(columns: Iterable[GridColumn], width: int, *, colour: bool = False) -> str:
     """A table of at most `width` columns: a head, a line, a line each row.
 
-    Columns that may be cut are cut first, then columns are left out by their worth.
+    Columns that may be cut are cut first, then columns are left out by their worth. With `colour` cells with a tone
+    are painted.
     """
     kept = list(columns)
     while _narrowest(kept) > width and any(column.worth for column in kept):
@@ -153,15 +162,18 @@ def grid(columns: Iterable[GridColumn], width: int) -> str:
             widths[number] = max(min(column.least, widths[number]), widths[number] - excess)
     total = sum(widths) + 2 * (len(kept) - 1)
 
-    def line(texts: Sequence[str]) -> str:
-        shown = (
-            padded(shortened(text, size), size, right=column.right)
-            for text, size, column in zip(texts, widths, kept, strict=True)
-        )
+    def line(texts: Sequence[tuple[str, Tone]]) -> str:
+        shown = []
+        for (text, tone), size, column in zip(texts, widths, kept, strict=True):
+            word = shortened(text, size)
+            blanks = " " * (size - cells(word))
+            word = painted(word, tone) if colour else word
+            shown.append(blanks + word if column.right else word + blanks)
         return "  ".join(shown).rstrip()
 
-    rows = zip(*(column.cells for column in kept), strict=True)
-    return "\n".join([line([column.head for column in kept]), "-" * total, *map(line, rows)])
+    head = line([(column.head, Tone.PLAIN) for column in kept])
+    rows = zip(*(column.toned() for column in kept), strict=True)
+    return "\n".join([head, "-" * total, *map(line, rows)])
 
 
 def _narrowest(columns: Sequence[GridColumn]) -> int:

@@ -32,7 +32,9 @@ from enum import Enum
 
 import numpy as np
 
+from ..core.card import Card, Fact, Shown, chance_text, number_text
 from ..core.outcomes import Outcome
+from ..core.tones import Tone
 from ..spectrum.bulk import BulkFit
 from ..spectrum.esd import Spectrum
 from ..spectrum.likelihoods import (
@@ -84,7 +86,19 @@ class UniversalityClass(str, Enum):
         """One of the three heavy-tailed classes."""
         return self in HEAVY
 
+    @property
+    def tone(self) -> Tone:
+        """How it is to be taken, for colours."""
+        return TONES.get(self, Tone.PLAIN)
 
+
+TONES = {
+    UniversalityClass.HEAVY_TAILED: Tone.GOOD,
+    UniversalityClass.VERY_HEAVY_TAILED: Tone.CAUTION,
+    UniversalityClass.RANDOM_LIKE: Tone.CAUTION,
+    UniversalityClass.UNDETERMINED: Tone.CAUTION,
+    UniversalityClass.RANK_COLLAPSE: Tone.BAD,
+}
 HEAVY = (
     UniversalityClass.WEAKLY_HEAVY_TAILED,
     UniversalityClass.HEAVY_TAILED,
@@ -95,8 +109,8 @@ HEAVY = (
 NOT_COMPARED = Comparison(math.nan, math.nan, math.nan)
 
 
-@dataclass(frozen=True)
-class Universality:
+@dataclass(frozen=True, repr=False)
+class Universality(Shown):
     """A class with the numbers it rests on; NaN where a number was not needed or is not defined.
 
     Attributes
@@ -139,6 +153,22 @@ class Universality:
     alpha_sigma: float = math.nan
     carrier: str = ""
     flags: tuple[str, ...] = ()
+
+    def _card(self) -> Card:
+        kind = self.universality_class
+        facts = [Fact("class", kind.value, kind.tone)]
+        if not math.isnan(self.edge_pvalue):
+            share = number_text(100 * self.spike_share)
+            spikes = f"{self.spikes} above the edge of the noise, {share} % of the trace"
+            facts.append(Fact("spikes", spikes, more=chance_text(self.edge_pvalue)))
+        if not math.isnan(self.bulk_ks):
+            facts.append(Fact("bulk", f"KS distance {self.bulk_ks:.3g}, critical {number_text(self.bulk_critical_ks)}"))
+        if self.heavy_law:
+            z = number_text(self.heavy_against_bulk.z, "+.2f")
+            facts.append(Fact("tail law", f"{self.heavy_law}; against noise with spikes z = {z}"))
+        if self.flags:
+            facts.append(Fact("flags", ", ".join(self.flags), Tone.CAUTION))
+        return Card("universality class", facts, [self.evidence])
 
 
 def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universality:

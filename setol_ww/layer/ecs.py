@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..core.card import Card, Fact, Shown, number_text
 from ..core.outcomes import Outcome
 from ..spectrum.erg import ErgCut, partial_log_det
 from ..spectrum.esd import Spectrum
 from ..spectrum.tail import TailFit
 
 
-@dataclass(frozen=True)
-class Ecs:
+@dataclass(frozen=True, repr=False)
+class Ecs(Shown):
     """The effective correlation space (the ERG tail) held against the power-law tail. Unit-mean scale.
 
     Attributes
@@ -34,6 +35,17 @@ class Ecs:
     rank_gap: float
     erg_metric: float
     erg_metric_sigma: float
+
+    def _card(self) -> Card:
+        return Card(
+            "power-law tail against ERG tail",
+            [
+                Fact("ERG rank", str(self.rank)),
+                Fact("rank gap", f"{number_text(self.rank_gap, '+.0f')} (ranks, ERG minus power-law)"),
+                Fact("delta", f"{number_text(self.delta_lambda_min, '+.3g')} (starts, power-law minus ERG)"),
+                Fact("mean ln x", f"{number_text(self.erg_metric, '+.3g')} ± {number_text(self.erg_metric_sigma)}"),
+            ],
+        )
 
 
 def ecs(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Ecs:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from ..core.tones import Tone, gravest
 from ..spectrum.strengths import Strengths
 from ..spectrum.tail import TailFit
 from ..traps.find import TrapReport
@@ -22,6 +24,10 @@ MEANINGS = {
     "trap: spread": "the shuffled matrix has an outlier that no element and no shift carries",
     "no trap edge": "elements are too heavy-tailed for an edge of the shuffled matrix; tail and mean were tested",
 }
+#: With one of the first the numbers of a layer are not to be trusted as they stand; the second describe, as most
+#: trained layers are; the others call for caution.
+GRAVE = ("no matrix", "trap: element", "trap: spread")
+MILD = ("uneven rows", "uneven columns", "uneven slices")
 # Standard deviation of the logarithm of the strengths that moves a spectrum visibly.
 VISIBLE = 0.05
 
@@ -41,6 +47,15 @@ def flags_of(
         if traps.edge_reason:
             found.add("no trap edge")
     return tuple(flag for flag in MEANINGS if flag in found)
+
+
+def tone_of(flags: Iterable[str]) -> Tone:
+    """The gravest tone of some flags, for colours.
+
+    >>> tone_of(["uneven rows", "trap: element"]).value, tone_of([]).value
+    ('bad', 'plain')
+    """
+    return gravest(Tone.BAD if flag in GRAVE else Tone.PLAIN if flag in MILD else Tone.CAUTION for flag in flags)
 
 
 def _same_alpha(tail: TailFit) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.card import Card, Fact, Shown, number_text
 from ..core.outcomes import Outcome
 from ..spectrum.erg import erg_cut
 from ..spectrum.esd import Spectrum
@@ -20,14 +21,19 @@ from .quality import normed_quality
 LARGEST_TAIL = 64
 
 
-@dataclass(frozen=True)
-class Intervals:
+@dataclass(frozen=True, repr=False)
+class Intervals(Shown):
     """Lower and upper ends, 90 %; NaN where too few resampled spectra have both tails."""
 
     delta_low: float
     delta_high: float
     q2_norm_low: float
     q2_norm_high: float
+
+    def _card(self) -> Card:
+        pairs = (("delta", self.delta_low, self.delta_high), ("q2_norm", self.q2_norm_low, self.q2_norm_high))
+        facts = [Fact(name, f"{number_text(low)} to {number_text(high)}") for name, low, high in pairs]
+        return Card("intervals (90 %)", facts)
 
 
 def intervals(spectrum: Spectrum, number: int, seed: int) -> Intervals:

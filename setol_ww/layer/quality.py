@@ -30,7 +30,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.card import Card, Fact, Shown, number_text
 from ..core.outcomes import Outcome
+from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.esd import Spectrum
 from ..spectrum.tail import TailFit
@@ -42,8 +44,8 @@ SERIES_DOMAIN = 0.5
 PAPER_ORDER = 3
 
 
-@dataclass(frozen=True)
-class Quality:
+@dataclass(frozen=True, repr=False)
+class Quality(Shown):
     r"""Every reading of :math:`\bar Q^2` of one spectrum, unit-mean scale.
 
     Attributes
@@ -80,6 +82,23 @@ class Quality:
     kappa4: float
     kappa5: float
     q2_reason: str
+
+    def _card(self) -> Card:
+        if math.isnan(self.q2) and math.isnan(self.q2_norm):
+            return Card("layer quality", [Fact("q2_norm", "not defined", Tone.CAUTION)], [self.q2_reason])
+        others = ("q2_paper", "q2_bs", "q2_fc", "q2_imp", "q2_lw")
+        told = ", ".join(f"{name} {number_text(getattr(self, name))}" for name in others)
+        kappas = ", ".join(number_text(getattr(self, f"kappa{order}")) for order in range(1, SERIES_ORDER + 1))
+        inside = "the series converges" if self.q2_series_ok else "outside the disc of the series"
+        series = f"{number_text(self.q2_series5)}; x_1^2 / k = {number_text(self.q2_rho)}: {inside}"
+        facts = [
+            Fact("q2_norm", number_text(self.q2_norm)),
+            Fact("q2", f"{number_text(self.q2)} (Eq. 131)"),
+            Fact("q2_series5", series, Tone.GOOD if self.q2_series_ok else Tone.CAUTION),
+            Fact("by models", told),
+            Fact("cumulants", kappas),
+        ]
+        return Card("layer quality", facts, [self.q2_reason])
 
 
 def quality(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Quality:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.arrays import as_matrix
 from ..core.as_json import as_json
+from ..core.card import Card, Shown
 from ..core.checks import one_of
 from ..core.errors import InvalidInput
 from ..spectrum.bulk import BulkFit, fit_bulk
@@ -60,8 +60,8 @@ class Settings:
             object.__setattr__(self, "seed", 0)
 
 
-@dataclass(frozen=True)
-class LayerResult:
+@dataclass(frozen=True, repr=False)
+class LayerResult(Shown):
     """Everything one spectrum says.
 
     `W -> Spectrum -> TailFit | ErgCut | BulkFit -> Ecs, Universality -> Verdict, Quality`.
@@ -116,13 +116,10 @@ class LayerResult:
         told = {**sizes, "rank": spectrum.rank, **cells, "flags": self.flags, "next_step": self.verdict.next_step}
         return {"schema": SCHEMA, **as_json(told)}
 
-    def __str__(self) -> str:
-        from .printed import layer_text
+    def _card(self) -> Card:
+        from .printed import layer_card
 
-        return layer_text(self)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return layer_card(self)
 
 
 def analyze_spectrum(

@@ -23,7 +23,9 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from ..core.card import Card, Fact, Shown
 from ..core.outcomes import Outcome
+from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
 from .classes import NO_MATRIX, Universality, UniversalityClass
@@ -84,9 +86,23 @@ class State(str, Enum):
         member.meaning, member.next_step = meaning, next_step
         return member
 
+    @property
+    def tone(self) -> Tone:
+        """How it is to be taken, for colours."""
+        return TONES[self]
 
-@dataclass(frozen=True)
-class Verdict:
+
+TONES = {
+    State.IDEAL: Tone.GOOD,
+    State.SHORT_OF_IDEAL: Tone.PLAIN,
+    State.UNDETERMINED: Tone.CAUTION,
+    State.UNDER_TRAINED: Tone.CAUTION,
+    State.OVER_REGULARIZED: Tone.BAD,
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """A state and the sentence with the numbers it rests on."""
 
     state: State
@@ -96,6 +112,10 @@ class Verdict:
     def next_step(self) -> str:
         """What to do about it."""
         return self.state.next_step
+
+    def _card(self) -> Card:
+        facts = [Fact("state", self.state.value, self.state.tone, self.state.meaning)]
+        return Card("state of the layer", facts, [self.reason, f"next: {self.next_step}"])
 
 
 def judge(

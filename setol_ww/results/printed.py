@@ -1,15 +1,20 @@
-"""Tables of ten columns for people: in a terminal, in a notebook, on a page."""
+"""Tables of ten columns for people."""
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..core.printable import WIDEST, GridColumn, grid, terminal_width, visible, wrapped
+from ..core.card import Card
+from ..core.printable import GridColumn, terminal_width, visible
+from ..core.tones import Tone
+from ..layer.classes import UniversalityClass
+from ..layer.flags import tone_of
+from ..layer.verdict import State
 
 if TYPE_CHECKING:
     from .results import Results
@@ -17,11 +22,13 @@ if TYPE_CHECKING:
 #: A table in text or on a page shows so many rows at the start and at the end.
 ROWS_SHOWN = 60
 WORD_LEAST = 12
-STYLE = (
-    "table.setol{border-collapse:collapse;font:13px sans-serif}"
-    "table.setol th,table.setol td{padding:2px 8px;text-align:right;border-bottom:1px solid #ddd}"
-    "table.setol th:first-child,table.setol td:first-child,table.setol td.word{text-align:left}"
-)
+#: Words in the column of states where a layer has none.
+STATUS_TONES = {"failed": Tone.BAD, "skipped": Tone.CAUTION}
+TONES = {
+    **STATUS_TONES,
+    **{state.value: state.tone for state in State},
+    **{kind.value: kind.tone for kind in UniversalityClass},
+}
 
 
 def ten_columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
@@ -32,6 +39,7 @@ def ten_columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
     columns = Words(frame)
     lone = columns.words("setol_state")
     states = [state or status for state, status in zip(lone, columns.words("status"))]
+    classes, flags = columns.words("universality_class"), columns.words("setol_flags")
     return [
         GridColumn("layer", columns.titles(), right=False, least=width // 3),
         GridColumn("N x M", columns.sizes(), worth=3),
@@ -40,10 +48,28 @@ def ten_columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
         GridColumn("S_k*", columns.numbers("erg_log_det", "+.2f"), worth=6),
         GridColumn("delta", columns.numbers("delta_lambda_min", "+.3f"), worth=1),
         GridColumn("q2_norm", columns.numbers("q2_norm", ".3g"), worth=7),
-        GridColumn("class", columns.words("universality_class"), right=False, worth=5, least=WORD_LEAST),
-        GridColumn("flags", columns.words("setol_flags"), right=False, worth=8, least=WORD_LEAST),
-        GridColumn("state", states, right=False),
+        GridColumn("class", classes, right=False, worth=5, least=WORD_LEAST, tones=tones_of(classes)),
+        GridColumn("flags", flags, right=False, worth=8, least=WORD_LEAST, tones=[*map(_flags_tone, flags)]),
+        GridColumn("state", states, right=False, tones=tones_of(states)),
     ]
+
+
+def tones_of(words: Iterable[str]) -> list[Tone]:
+    """The tones of states, classes and statuses.
+
+    >>> [tone.value for tone in tones_of(["ideal", "failed", "", "no word of ours"])]
+    ['good', 'bad', 'plain', 'plain']
+    """
+    return [TONES.get(word, Tone.PLAIN) for word in words]
+
+
+def _flags_tone(told: str) -> Tone:
+    return tone_of(flags_in(told))
+
+
+def flags_in(told: Any) -> list[str]:
+    """The flags of a cell, which has commas between them."""
+    return [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
 
 
 class Words:
@@ -107,32 +133,23 @@ def shortened_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return pd.concat([frame.iloc[:half], frame.iloc[-half:]]), len(frame) - 2 * half
 
 
-def results_text(results: Results, width: int | None = None) -> str:
+def results_card(results: Results) -> Card:
     """Ten columns of the analysed layers, and what else there is."""
-    room = terminal_width(width)
-    return "\n".join([*_tables(results, room, lambda columns: grid(columns, room)), wrapped(_rest(results), room)])
-
-
-def results_html(results: Results) -> str:
-    """The same for a notebook."""
-    return "".join([*_tables(results, WIDEST, html_table), f"<p>{html.escape(_rest(results))}</p>"])
-
-
-def _tables(results: Results, width: int, render: Callable[[list[GridColumn]], str]) -> list[str]:
     # Rows first: nothing is computed for what is not shown.
     seen = [record for record in results.records if record.status != "skipped"]
     frame, left_out = shortened_rows(results.of(seen).table())
-    columns = [column for column in ten_columns(frame, width) if column.worth == 0 or any(column.cells)]
+    columns = ten_columns(frame, terminal_width())
+    columns = [column for column in columns if column.worth == 0 or any(column.cells)]
     if left_out:
-        half = len(frame) // 2
-        columns = [_with_gap(column, half, left_out) for column in columns]
-    return [render(columns)] if seen else []
+        columns = [_with_gap(column, len(frame) // 2, left_out) for column in columns]
+    return Card("", (), [_rest(results)], columns if seen else ())
 
 
 def _with_gap(column: GridColumn, half: int, left_out: int) -> GridColumn:
     gap = f"... {left_out} more ..." if column.head == "layer" else ""
     cells = [*column.cells[:half], gap, *column.cells[half:]]
-    return GridColumn(column.head, cells, column.right, column.worth, column.least)
+    tones = [*column.tones[:half], Tone.PLAIN, *column.tones[half:]] if column.tones else ()
+    return replace(column, cells=cells, tones=tones)
 
 
 def _rest(results: Results) -> str:
@@ -142,18 +159,3 @@ def _rest(results: Results) -> str:
     if results.missing:
         said += f", {results.missing} not come to yet"
     return f"{said}. All columns: .table(); in short: .summary(); one layer: .layer(name)."
-
-
-def html_table(columns: Sequence[GridColumn]) -> str:
-    """Columns as an HTML table, every text escaped."""
-    head = "".join(f"<th>{html.escape(column.head)}</th>" for column in columns)
-    rows = "".join(
-        "<tr>" + "".join(_html_cell(cell, column) for cell, column in zip(cells, columns, strict=True)) + "</tr>"
-        for cells in zip(*(column.cells for column in columns), strict=True)
-    )
-    return f'<style>{STYLE}</style><table class="setol"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-
-
-def _html_cell(cell: str, column: GridColumn) -> str:
-    kind = "" if column.right else ' class="word"'
-    return f"<td{kind}>{html.escape(cell)}</td>"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from ..core.card import Card, Shown
 from ..core.checks import path_of, writable_file
 from ..core.errors import InvalidInput
 from ..core.options import Options
@@ -35,7 +36,7 @@ SETTLED = ("layers", "seed", "device", "n_jobs", "layouts", "progress")
 NEAREST = 5
 
 
-class Results:
+class Results(Shown):
     """The spectra of a model with everything that can be asked of them.
 
     Made by `setol_ww.examine` and `setol_ww.open_results`, not by hand.
@@ -230,17 +231,12 @@ class Results:
             part.unlink(missing_ok=True)
             raise
 
-    def __str__(self) -> str:
-        from .printed import results_text
+    def _card(self) -> Card:
+        from .printed import results_card
 
-        return results_text(self)
+        return results_card(self)
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from .printed import results_html
-
-        return results_html(self)
+    __repr__ = Shown.__str__
 
     def __len__(self) -> int:
         return len(self.records)

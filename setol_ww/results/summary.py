@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -11,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..core.as_json import as_json
-from ..core.printable import shortened, terminal_width, visible, wrapped
+from ..core.card import Card, Fact, Shown
+from ..core.colour import words_painted
+from ..core.printable import GridColumn, shortened, terminal_width, visible, wrapped
+from ..layer.flags import tone_of
 from ..layer.verdict import State
 from .means import Mean, mean_of
-from .printed import is_number, title
+from .printed import TONES, flags_in, is_number, title
 
 if TYPE_CHECKING:
     from .results import Results
@@ -53,8 +55,8 @@ class Look:
         return title(self.layer, self.slice)
 
 
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Shown):
     """Counts, means with errors, the layers to look at first, and what was not analysed.
 
     Attributes
@@ -122,21 +124,22 @@ class Summary:
         grave = (State.OVER_REGULARIZED, State.UNDER_TRAINED, State.SHORT_OF_IDEAL, State.UNDETERMINED)
         return {state.value: state.next_step for state in grave if self.states.get(state.value)}
 
-    def lines(self, width: int | None = None) -> list[str]:
+    def lines(self, width: int | None = None, *, colour: bool = False) -> list[str]:
         """At most twenty lines."""
         room = terminal_width(width)
         lines = wrapped(self._first_line(), room, later="  ").split("\n")
         for name, counts in (("states", self.states), ("classes", self.classes), ("flags", self.flags)):
             if counts:
                 told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
-                lines += _two_lines(f"{name + ':':<9} {told}", room)
+                words = _two_lines(f"{name + ':':<9} ", told, room)
+                lines += [words_painted(line, TONES) for line in words] if colour else words
         for mean in self.means:
             lines.append(shortened(f"{mean.label}: {mean}", room))
         if self.look_first:
             lines.append(f"look first at {_of(LAYERS_SHOWN, len(self.look_first))}:")
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
         for state, step in self.next_steps.items():
-            advice = _two_lines(f"{'next:':<9} {state}: {step}", room)
+            advice = _two_lines(f"{'next:':<9} ", f"{state}: {step}", room)
             if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
                 lines += advice
         if self.not_analyzed:
@@ -148,8 +151,25 @@ class Summary:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+    __repr__ = __str__
+
+    def _card(self) -> Card:
+        counts = [("states", self.states), ("classes", self.classes), ("flags", self.flags)]
+        facts = [
+            Fact(name if number == 0 else "", f"{count} {word}", TONES.get(word) or tone_of([word]))
+            for name, told in counts
+            for number, (word, count) in enumerate(told.items())
+        ]
+        means = [Fact(mean.label, str(mean)) for mean in self.means]
+        shown = self.look_first[:LAYERS_SHOWN]
+        table = [
+            GridColumn("layers to look at first", [look.title for look in shown], right=False),
+            GridColumn("why", [look.why for look in shown], right=False),
+        ]
+        steps = [f"next: {state}: {step}" for state, step in self.next_steps.items()]
+        left = [f"{count} not analysed: {reason}" for reason, count in self.not_analyzed.items()]
+        notes = [*steps, *left[:REASONS_SHOWN]]
+        return Card(self._first_line(), [*facts, *means], notes, table if shown else ())
 
     def _first_line(self) -> str:
         share = "" if math.isnan(self.share) else f" ({100 * self.share:.1f} % of the parameters)"
@@ -160,9 +180,9 @@ class Summary:
         )
 
 
-def _two_lines(text: str, room: int) -> list[str]:
-    """The text in at most two lines, marked where there would be more."""
-    lines = wrapped(text, room - len(MORE), later=" " * 10).split("\n")
+def _two_lines(first: str, text: str, room: int) -> list[str]:
+    """The text behind `first` in at most two lines, marked where there would be more."""
+    lines = wrapped(text, room - len(MORE), first, " " * len(first)).split("\n")
     return lines if len(lines) <= 2 else [lines[0], lines[1] + MORE]
 
 
@@ -188,10 +208,7 @@ def _values(table: pd.DataFrame, column: str) -> list[Any]:
 
 def _flags(table: pd.DataFrame) -> list[list[str]]:
     """The flags of every row; the column says them with commas between."""
-    return [
-        [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
-        for told in _values(table, "setol_flags")
-    ]
+    return [flags_in(told) for told in _values(table, "setol_flags")]
 
 
 def _looks(table: pd.DataFrame) -> list[Look]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.card import Card, Fact, Shown, chance_text, outcome_fact
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
 from ..linalg.scaled import representable
@@ -35,8 +36,8 @@ CRITICAL_COUNT = (1.25, 0.40)
 ROUNDS = 3
 
 
-@dataclass(frozen=True)
-class BulkFit:
+@dataclass(frozen=True, repr=False)
+class BulkFit(Shown):
     """A Marchenko-Pastur bulk with its verdict; the scale is unit mean unless the name says `raw`.
 
     Attributes
@@ -85,6 +86,18 @@ class BulkFit:
     def is_marchenko_pastur(self) -> bool:
         """True when the eigenvalues below the edge may be those of noise."""
         return self.outcome is Outcome.OK
+
+    def _card(self) -> Card:
+        facts = [outcome_fact("outcome", self.outcome)]
+        if not math.isnan(self.sigma):
+            facts = [
+                Fact("noise", f"{100 * self.sigma**2:.3g} % of the variance, sigma {self.sigma_raw:.3g} in units of W"),
+                Fact("bulk", f"{self.lambda_minus:.3g} to {self.lambda_plus:.3g} times the mean eigenvalue"),
+                Fact("spikes", f"{self.spikes} eigenvalues above {self.edge:.3g}", more=chance_text(self.pvalue)),
+                Fact("KS distance", f"{self.ks:.3g}, critical at 1 %: {self.critical_ks:.3g}"),
+                *facts,
+            ]
+        return Card("Marchenko-Pastur bulk", facts)
 
 
 @dataclass(frozen=True)

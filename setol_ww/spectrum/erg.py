@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.card import Card, Fact, Shown, number_text, outcome_fact
 from ..core.outcomes import Outcome
 from .esd import Spectrum
 
 
-@dataclass(frozen=True)
-class ErgCut:
+@dataclass(frozen=True, repr=False)
+class ErgCut(Shown):
     """Where the partial log-determinant crosses zero.
 
     Attributes
@@ -44,6 +45,20 @@ class ErgCut:
     log_det: float
     alpha: float
     status: Outcome
+
+    def _card(self) -> Card:
+        if not self.rank:
+            return Card("ERG cut (det X = 1)", [outcome_fact("status", self.status)])
+        return Card(
+            "ERG cut (det X = 1)",
+            [
+                Fact("k*", f"{self.rank} eigenvalues, {100 * self.fraction:.3g} % of all"),
+                Fact("start", f"{self.lambda_min:.3g} times the mean eigenvalue"),
+                Fact("S_k*", f"{self.log_det:+.3g}, left of ln det X"),
+                Fact("alpha", f"{number_text(self.alpha, '.3f')} (Hill, of this tail)"),
+                outcome_fact("status", self.status),
+            ],
+        )
 
 
 def erg_cut(spectrum: Spectrum) -> ErgCut:

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..core.card import Card, Fact, Shown, number_text, outcome_fact
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
+from ..core.tones import Tone
 from .esd import Spectrum
 from .starts import best_start, candidate_starts, ks_lower
 from .uncertainty import doubt
@@ -25,10 +27,12 @@ INTERVAL_SIGMAS = 1.6449
 # Upper 1 % point of (D - 0.2/n)(sqrt(n) + 0.26 + 0.5/sqrt(n)) for an exponential law with estimated scale
 # (M. A. Stephens, J. Am. Stat. Assoc. 69, 730, 1974); ln(x / lambda_min) is exponential in a power-law tail.
 STEPHENS_1_PERCENT = 1.308
+# Below this p-value Clauset, Shalizi and Newman (SIAM Review 51, 661, 2009) refuse a power law.
+REFUSED = 0.1
 
 
-@dataclass(frozen=True)
-class TailFit:
+@dataclass(frozen=True, repr=False)
+class TailFit(Shown):
     """A fitted power-law tail with its standard error and verdict.
 
     Attributes
@@ -72,6 +76,36 @@ class TailFit:
     p_below_2: float = math.nan
     starts: float = math.nan
     alpha_2nd: float = math.nan
+
+    def _card(self) -> Card:
+        if not self.rank:
+            return Card("power-law tail", [outcome_fact("outcome", self.outcome)])
+        facts = [
+            Fact("alpha", f"{self.alpha:.3f} ± {self.sigma:.3f}"),
+            Fact("tail", f"the {self.rank} largest eigenvalues, from {self.lambda_min:.3g} times their mean on"),
+            Fact("KS distance", number_text(self.ks)),
+            outcome_fact("outcome", self.outcome),
+        ]
+        return Card("power-law tail", [*facts[:1], *self._interval(), *facts[1:], *self._gof(), *self._starts()])
+
+    def _interval(self) -> list[Fact]:
+        if math.isnan(self.alpha_low):
+            return []
+        ends = f"{self.alpha_low:.2f} to {self.alpha_high:.2f} (90 %), below 2 in {100 * self.p_below_2:.2g} % of them"
+        return [Fact("interval", ends)]
+
+    def _gof(self) -> list[Fact]:
+        if math.isnan(self.gof_p):
+            return []
+        refused = self.gof_p < REFUSED
+        said = "a power law is refused" if refused else "a power law is not refused"
+        return [Fact("fit", f"p = {self.gof_p:.2g}, {said}", Tone.CAUTION if refused else Tone.GOOD)]
+
+    def _starts(self) -> list[Fact]:
+        if not self.starts > 1:
+            return []
+        said = f"{self.starts:.0f} fit as well, the next best with alpha {self.alpha_2nd:.2f}"
+        return [Fact("starts", said, Tone.CAUTION)]
 
 
 def fit_tail(spectrum: Spectrum, uncertainty: int = 0, seed: int = 0) -> TailFit:

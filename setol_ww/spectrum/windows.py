@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import as_matrix, precision
+from ..core.card import Card, Fact, Shown, outcome_fact
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
@@ -28,8 +29,8 @@ from .tail import TailFit, fit_tail
 RESAMPLES = 40
 
 
-@dataclass(frozen=True)
-class SubmatrixFit:
+@dataclass(frozen=True, repr=False)
+class SubmatrixFit(Shown):
     """The power-law tail of the pooled spectrum of windows.
 
     Attributes
@@ -57,6 +58,14 @@ class SubmatrixFit:
     columns: int
     rank: int
     outcome: Outcome
+
+    def _card(self) -> Card:
+        windows = Fact("windows", f"{self.windows} of {self.rows} x {self.columns}")
+        if math.isnan(self.alpha):
+            return Card("power-law tail of windows", [windows, outcome_fact("outcome", self.outcome)])
+        alpha = Fact("alpha", f"{self.alpha:.3f} ± {self.sigma:.3f}")
+        tail = Fact("tail", f"the {self.rank} largest of the pooled eigenvalues")
+        return Card("power-law tail of windows", [alpha, windows, tail, outcome_fact("outcome", self.outcome)])
 
 
 def fit_submatrices(

@@ -12,7 +12,6 @@ large elements or from a mean that is not zero (arXiv 2507.17912, 3.3.1). `pvalu
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,10 +22,11 @@ import numpy as np
 
 from ..core.arrays import FloatArray, as_matrix
 from ..core.as_json import as_json
+from ..core.card import Card, Fact, Shown, chance_text
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..core.plain import as_computed
-from ..core.printable import terminal_width, wrapped
+from ..core.tones import Tone
 from ..theory.laws.edge import strength, threshold
 from .location import Element, in_words
 from .search import Slice, look, reference_excess
@@ -54,8 +54,8 @@ class Trap:
     carrier: str
 
 
-@dataclass(frozen=True, eq=False)
-class TrapReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrapReport(Shown):
     r"""What `find_traps` found.
 
     Attributes
@@ -144,17 +144,25 @@ class TrapReport:
         """Everything as JSON has it; `schema` counts the versions of this form."""
         return {"schema": SCHEMA, **as_json(asdict(self)), "sentence": self.sentence}
 
-    def __str__(self) -> str:
-        lines = [f"{' x '.join(map(str, self.shape))}: {self.sentence}"]
-        if self.is_defined:
-            edge = "" if math.isnan(self.edge) else f" against {self.edge:.4g} where noise ends"
-            strength = f"; strength {self.strength:.3g}, visible from {self.threshold:.3g}" if self.count else ""
-            lines.append(f"shuffled with seed {self.seed}: largest eigenvalue {self.lambda_max:.4g}{edge}{strength}")
-        room = terminal_width()
-        return "\n".join(wrapped(line, room, later="  ") for line in lines)
+    def _card(self) -> Card:
+        title = f"{' x '.join(map(str, self.shape))}, shuffled with seed {self.seed}"
+        if not self.is_defined:
+            return Card(title, [Fact("traps", "not known", Tone.CAUTION)], [self.sentence])
+        edge = "" if math.isnan(self.edge) else f", the noise ends at {self.edge:.4g}"
+        facts = [
+            Fact("traps", str(self.count or "none"), self._tone, chance_text(self.pvalue)),
+            Fact("largest", f"eigenvalue {self.lambda_max:.4g}{edge}"),
+        ]
+        if self.count:
+            facts.append(Fact("strength", f"{self.strength:.3g}, visible from {self.threshold:.3g} on"))
+        return Card(title, facts, [self.sentence])
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+    @property
+    def _tone(self) -> Tone:
+        """A shift of the mean costs nothing known; other traps do."""
+        if not self.count:
+            return Tone.GOOD
+        return Tone.CAUTION if all(trap.carrier == "mean shift" for trap in self.traps) else Tone.BAD
 
     def _pvalues(self, carrier: str) -> list[float]:
         return [trap.pvalue for trap in self.traps if trap.carrier == carrier]

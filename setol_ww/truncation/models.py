@@ -21,8 +21,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..core.arrays import precision
+from ..core.card import Card, Fact, Shown
 from ..core.checks import seed_of
 from ..core.errors import InvalidInput
+from ..core.tones import Tone
 from ..linalg.directions import Directions, directions, projected_blocks
 from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
@@ -40,8 +42,8 @@ Saved = list[tuple[Piece, list[Any]]]
 PLAN_COLUMNS = ("rule", "layer", "rank", "rank_fraction", "kept_energy")
 
 
-@dataclass(frozen=True)
-class LayerCut:
+@dataclass(frozen=True, repr=False)
+class LayerCut(Shown):
     """What a rule does to one layer.
 
     Attributes
@@ -63,6 +65,16 @@ class LayerCut:
     kept_energy: float
     num_evals: int
     reason: str = ""
+
+    def _card(self) -> Card:
+        kept = f"{self.rank} of {self.num_evals} components ({100 * self.rank_fraction:.3g} %)"
+        facts = [
+            Fact("rule", self.rule),
+            Fact("kept", "all, it stays whole" if self.reason else kept, Tone.CAUTION if self.reason else Tone.PLAIN),
+        ]
+        if self.kept_energy == self.kept_energy:
+            facts.append(Fact("energy", f"{100 * self.kept_energy:.3g} % of the squared Frobenius norm"))
+        return Card(self.layer, facts, [self.reason])
 
 
 class Components:

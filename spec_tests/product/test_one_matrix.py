@@ -119,7 +119,7 @@ def test_blocks_end_where_the_shape_says(dtype, monkeypatch):
 def test_traps_to_the_last_bit(way):
     W = gaussian_matrix(60, 40, seed=0)
     W[13, 17] = 30
-    assert repr(ww.find_traps(WAYS[way](W))) == repr(ww.find_traps(W))
+    assert ww.find_traps(WAYS[way](W)).to_dict() == ww.find_traps(W).to_dict()
 
 
 @given(W=matrices, power=st.integers(-1000, 1015))
@@ -129,11 +129,9 @@ def test_powers_of_two_change_the_exponent_alone(W, power):
     assume((np.ldexp(scaled, -power) == W).all())
     one, other = ww.analyze_matrix(W), ww.analyze_matrix(scaled)
     assert one.spectrum.unit_mean.tobytes() == other.spectrum.unit_mean.tobytes()
-    assert (one.spectrum.rank, repr(one.verdict), repr(one.quality)) == (
-        other.spectrum.rank,
-        repr(other.verdict),
-        repr(other.quality),
-    )
+    assert (one.spectrum.rank, one.verdict) == (other.spectrum.rank, other.verdict)
+    # NaN is not equal to itself, its words are.
+    assert repr(dataclasses.asdict(one.quality)) == repr(dataclasses.asdict(other.quality))
     for before, after in ((one.tail, other.tail), (one.erg, other.erg), (one.bulk, other.bulk)):
         for field in dataclasses.fields(before):
             a, b = getattr(before, field.name), getattr(after, field.name)
