@@ -1,4 +1,4 @@
-"""Write docs/layouts.md from the registers of layouts, architectures and formats.
+"""Write docs/layouts.md from the registers of layouts and of architectures.
 
 Claim      The page lists every layout that can be asked for and every architecture whose tensors are understood.
 Command    python scripts/make_layout_page.py
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from setol_ww.formats.base import Format
-from setol_ww.formats.registry import FORMATS
 from setol_ww.weights.architectures import BESIDE, MAY_HOLD, MODULES, REGISTER, WIDTHS, Entry
 from setol_ww.weights.layouts import layouts
 from setol_ww.weights.layouts.skip import NO_WEIGHTS
@@ -31,25 +29,8 @@ stack, a kernel, a table. Each row of a result says in the columns `layout` what
 | `names` | names and shapes, where they leave one reading |
 
 They are asked in this order. Where nothing decides, the tensor is analysed whole and `reason` names the readings that
-are possible. A tensor that is no weight is left out, and the coverage says what it is.
-
-"""
-FILES = """
-and directories of such files, a torch module, and a mapping of names to tensors or arrays. An extra is installed by
-`pip install 'setol-ww[EXTRA]'`. No code in a file is run, no file is mapped, and links in a file to others outside its
-folder are refused.
-
-- Of a training checkpoint the model is read: the mapping under `state_dict`, `model_state_dict`, `model`, `net`,
-  `network`, `module`, `params` or `weights`, else the one copy there is (`ema`, `params_ema`, `teacher`, ...). Where
-  there are several, `reason` names the one that is read and the others; of several copies alone (`student` and
-  `teacher`) all are, under their keys. Other mappings and lists of tensors have their keys before the names;
-  optimizers, schedulers and the like are left out.
-- GGUF: `dtype` is the type that was decoded. Values are those of the file: what llama.cpp's converter changed is not
-  undone (rows of q and k in another order, which changes no singular value; norms with 1 added; transposed weights).
-- A frozen TorchScript program has `constants.N` for names; an ONNX weight whose name was lost (`onnx::MatMul_12`) is
-  called after its node. Integers of ONNX with one scale or one for each place of an axis (`DequantizeLinear`) are
-  dequantised; other integers of ONNX and Keras are named and left out.
-- Keras and Flax kernels: inputs before outputs, places of a convolution first; layers have their own names.
+are possible. A tensor that is no weight is left out, and the coverage says what it is. Which files are
+read is [another page](formats.md).
 
 """
 SAY = """## How to say it yourself
@@ -82,9 +63,6 @@ def page() -> str:
     said = [(f"`{one.grammar}`", one.meaning) for one in layouts() if one.asked is not None]
     sections = [
         HEAD,
-        "## What is read\n\n| format | endings | what it is | extra |\n|---|---|---|---|\n",
-        _table(_format(one) for one in FORMATS),
-        FILES,
         SAY,
         _table(said),
         "\nWidths are those of the whole tensor: with ` x GROUPS` each is spread evenly over the groups.\n\n",
@@ -93,11 +71,6 @@ def page() -> str:
         _no_weights(),
     ]
     return "".join(sections)
-
-
-def _format(one: Format) -> Sequence[str]:
-    endings = ", ".join(f"`{end}`" for end in one.endings)
-    return one.name, endings, one.description, f"`{one.extra}`" if one.extra else ""
 
 
 def _architectures() -> str:

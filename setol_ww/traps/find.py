@@ -183,7 +183,7 @@ def find_traps(W: Any, *, seed: int = 0, n_permutations: int = 1, level: float =
 
     Parameters
     ----------
-    W : array_like or torch.Tensor, shape (rows, columns) or (out, in, *kernel)
+    W : array_like or torch.Tensor, shape (rows, columns) or (out, in, kernel sides)
         Real, any dtype, any scale. With a kernel every kernel slice is shuffled on its own and the slices are judged
         together.
     seed : int

@@ -35,7 +35,7 @@ def remove_traps(W: Weight, report: TrapReport | None = None, *, seed: int = 0) 
 
     Parameters
     ----------
-    W : ndarray or torch.Tensor of floats, shape (rows, columns) or (out, in, *kernel)
+    W : ndarray or torch.Tensor of floats, shape (rows, columns) or (out, in, kernel sides)
     report : TrapReport, optional
         Of W: its seed and level are used; `find_traps(W, seed=seed)` without it.
     seed : int

@@ -22,7 +22,6 @@ from setol_ww.core.errors import InvalidInput
 from setol_ww.weights.architectures import DEFAULTS, MODULES, REGISTER
 from setol_ww.weights.plan import Job, plan
 from setol_ww.weights.tensors import mapping_tensors, module_tensors
-from spec_tests.kept_scripts import load_script
 
 Parts = dict[str, torch.Tensor]
 
@@ -867,8 +866,3 @@ def test_quantised_layers_of_torch_are_there_once():
         truth = singular_value_squares(net[layer].weight().dequantize().numpy()).max()
         (row,) = [row for _, row in frame.iterrows() if row["longname"] == str(layer)]
         assert row["lambda_max"] == pytest.approx(truth, rel=1e-5)
-
-
-def test_the_page_of_layouts_is_up_to_date():
-    page = load_script("make_layout_page")
-    assert page.PAGE.read_text(encoding="utf-8") == page.page()

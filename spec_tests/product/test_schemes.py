@@ -25,8 +25,6 @@ from setol_ww.formats.reader import FileReader
 from setol_ww.scanning.jobs import jobs_of
 from setol_ww.weights.schemes import joined, registry, schemes
 from setol_ww.weights.tensors import mapping_tensors
-from spec_tests.conftest import ROOT
-from spec_tests.kept_scripts import load_script
 
 SHARDS = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
@@ -505,7 +503,3 @@ def test_every_scheme_of_the_registry_is_in_the_zoo():
         used |= {one.recipe.scheme for one in joined(mapping_tensors(stored.tensors), stored.config) if one.recipe}
     elsewhere = {"weight-norm", "spectral-norm", "pruning", "torch.ao"}
     assert used | elsewhere == {scheme.name for scheme in schemes()}
-
-
-def test_the_page_of_schemes_is_current():
-    assert (ROOT / "docs" / "schemes.md").read_text(encoding="utf-8") == load_script("make_schemes_page").page()

@@ -19,7 +19,6 @@ from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, pareto_
 from setol_ww.cli.demo import RATES, demo_nets, demo_table, demo_text
 from setol_ww.cli.main import main
 from setol_ww.layer import columns as table
-from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 
 
@@ -90,10 +89,6 @@ def test_register_of_columns():
     only_tail = ww.analyze(nn.Linear(40, 30), detX=False)
     assert not {"erg_rank", "setol_state", "detX_num"} & set(only_tail)
     assert {"tail_alpha", "tail_outcome"} <= set(only_tail)
-
-
-def test_page_of_columns_is_that_of_the_register():
-    assert (ROOT / "docs" / "columns.md").read_text(encoding="utf-8") == load_script("make_column_page").page()
 
 
 def test_command_line_analyses_a_file(tmp_path, capsys):
