@@ -153,14 +153,14 @@ def pictures() -> None:
     for row, layer in enumerate(("fc1", "fc2", "all")):
         for column, rate in enumerate(RATES):
             axes = grid[row, column]
-            ww.plot_truncation_curve(mlp3[mlp3["lr_scale"] == rate], axes, metric="test_error", layer=layer)
+            ww.plots.truncation_curve(mlp3[mlp3["lr_scale"] == rate], axes, metric="test_error", layer=layer)
             axes.set_title(f"{'both layers' if layer == 'all' else layer}, learning rate x{rate}")
             axes.set_yscale("log")
     grid[0, 0].legend(fontsize=8)
     figure.savefig(FOLDER / "mlp3.png", dpi=90)
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     for axes, against in zip(figure.subplots(1, 2, sharey=True), ("rank_fraction", "kept_energy")):
-        ww.plot_truncation_curve(resnet, axes, metric="test_error", against=against)
+        ww.plots.truncation_curve(resnet, axes, metric="test_error", against=against)
         axes.set_title("ResNet-20, all layers")
     axes.legend(fontsize=8)
     figure.savefig(FOLDER / "resnet20.png", dpi=90)

@@ -52,7 +52,6 @@ _HOME_OF = {
     "load_factorised": "truncation.checkpoints",
     "install_factorised": "truncation.checkpoints",
     "truncation_curve": "truncation.curves",
-    "plot_truncation_curve": "views.plots.truncation_curve",
     "classification_metrics": "truncation.metrics",
     "perplexity": "truncation.metrics",
     "scan": "scanning.run",
@@ -73,7 +72,12 @@ _HOME_OF = {
 }
 
 # Modules that are public as they are: `ww.transforms.r_transform(...)`.
-_MODULES = {"laws": "theory.laws", "monitor": "monitor", "transforms": "theory.transforms"}
+_MODULES = {
+    "laws": "theory.laws",
+    "monitor": "monitor",
+    "plots": "views.plots",
+    "transforms": "theory.transforms",
+}
 
 __all__ = ["__version__", *_MODULES, *_HOME_OF]
 
@@ -84,9 +88,19 @@ def __getattr__(name: str) -> Any:
     elif name in _HOME_OF:
         value = getattr(_loaded(_HOME_OF[name]), name)
     else:
-        raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
+        return _deprecated(name)
     globals()[name] = value
     return value
+
+
+def _deprecated(name: str) -> Any:
+    from .core.deprecation import DEPRECATED
+
+    if name not in DEPRECATED:
+        raise AttributeError(f"module 'setol_ww' has no attribute {name!r}")
+    told = DEPRECATED[name]
+    told.warn(name, stacklevel=4)
+    return getattr(import_module(f"{__name__}.{told.home}"), told.name)
 
 
 def _loaded(module: str) -> ModuleType:

@@ -106,7 +106,7 @@ from .truncation.models import (
 from .truncation.models import (
     truncated as truncated,
 )
-from .views.plots.truncation_curve import plot_truncation_curve as plot_truncation_curve
+from .views import plots as plots
 from .watcher import (
     WeightWatcher as WeightWatcher,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..core.arrays import as_matrix
@@ -14,6 +15,7 @@ from ..core.errors import InvalidInput
 from ..spectrum.bulk import BulkFit, fit_bulk
 from ..spectrum.erg import ErgCut, erg_cut, first_product_below_one
 from ..spectrum.esd import Spectrum
+from ..spectrum.ks_curve import KsCurve, ks_curve
 from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit, fit_tail
 from ..traps.find import TrapReport
@@ -86,6 +88,11 @@ class LayerResult(Shown):
     def with_traps(self, traps: TrapReport) -> LayerResult:
         """The same with what `find_traps` says of the matrix: a trap is a flag beside the state."""
         return replace(self, traps=traps)
+
+    @cached_property
+    def ks_curve(self) -> KsCurve:
+        """How well each start of the tail fits, and which is the second best; computed when it is first asked for."""
+        return ks_curve(self.spectrum, self.tail)
 
     @property
     def flags(self) -> tuple[str, ...]:

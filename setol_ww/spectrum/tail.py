@@ -60,6 +60,8 @@ class TailFit(Shown):
         Number of starts that fit as well within the error of the distance, each the best of its neighbourhood.
     alpha_2nd : float
         Exponent at the next best of them.
+    lambda_min_low, lambda_min_high : float
+        90 % interval of the start, on the scale of `lambda_min`.
     """
 
     alpha: float
@@ -76,6 +78,8 @@ class TailFit(Shown):
     p_below_2: float = math.nan
     starts: float = math.nan
     alpha_2nd: float = math.nan
+    lambda_min_low: float = math.nan
+    lambda_min_high: float = math.nan
 
     def _card(self) -> Card:
         if not self.rank:

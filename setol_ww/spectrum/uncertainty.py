@@ -26,17 +26,19 @@ from .starts import best_start, candidate_starts, ks_lower, tail_rates
 LOW, HIGH = 5.0, 95.0
 # Candidate starts of a drawn spectrum: every so many-th where there are more.
 MOST_STARTS = 400
+# And of a spectrum whose starts are held against each other.
+MOST_ON_A_CURVE = 4 * MOST_STARTS
 # Starts nearer to each other than this share of the tail are one.
 NEIGHBOURHOOD = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Fits of drawn spectra: exponents, KS distances, and places of the starts counted from the largest."""
+    """Fits of drawn spectra: exponents, KS distances, and logarithms of the starts."""
 
     alphas: FloatArray = field(repr=False)
     distances: FloatArray = field(repr=False)
-    ranks: FloatArray = field(repr=False)
+    log_starts: FloatArray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Doubt:
     p_below_2: float
     starts: float
     alpha_2nd: float
+    lambda_min_low: float
+    lambda_min_high: float
 
 
 def doubt(log_x: FloatArray, rank: int, resolution: float, number: int, seed: int) -> Doubt:
@@ -72,6 +76,7 @@ def doubt(log_x: FloatArray, rank: int, resolution: float, number: int, seed: in
     distance = ks_lower(tail, rank / float(tail.sum()))
     starts, second = competing_starts(log_x, resolution, rank, distance + float(np.std(simulated.distances)))
     low, high = np.percentile(resampled.alphas, [LOW, HIGH])
+    first, last = np.exp(np.percentile(resampled.log_starts, [LOW, HIGH]))
     return Doubt(
         alpha_low=float(low),
         alpha_high=float(high),
@@ -79,6 +84,8 @@ def doubt(log_x: FloatArray, rank: int, resolution: float, number: int, seed: in
         p_below_2=float(np.mean(resampled.alphas < 2)),
         starts=float(starts),
         alpha_2nd=second,
+        lambda_min_low=float(first),
+        lambda_min_high=float(last),
     )
 
 
@@ -110,7 +117,7 @@ def _fits(draws: Iterator[FloatArray], resolution: float) -> Draws:
         start = best_start(log_x, starts[:: -(-starts.size // MOST_STARTS)])
         tail = log_x[start:] - log_x[start]
         rate = tail.size / float(tail.sum())
-        found.append((1 + rate, ks_lower(tail, rate), tail.size))
+        found.append((1 + rate, ks_lower(tail, rate), log_x[start]))
     columns = np.array(found).reshape(-1, 3).T if found else np.full((3, 1), math.nan)
     return Draws(*columns)
 
@@ -120,14 +127,27 @@ def competing_starts(log_x: FloatArray, resolution: float, rank: int, tolerance:
     second best of them; NaN where there is one.
     """
     starts = candidate_starts(log_x, resolution)
-    starts = starts[:: -(-starts.size // (4 * MOST_STARTS))]
+    starts = starts[:: -(-starts.size // MOST_ON_A_CURVE)]
     rates = tail_rates(log_x, starts)
     distances = np.array([ks_lower(log_x[start:] - log_x[start], rate) for start, rate in zip(starts, rates)])
+    best = best_of_neighbourhoods(log_x.size - starts, distances, rank, tolerance)
+    return max(len(best), 1), float(1 + rates[best[1]]) if len(best) > 1 else math.nan
+
+
+def best_of_neighbourhoods(ranks: np.ndarray, distances: FloatArray, rank: int, tolerance: float) -> list[int]:
+    """Places of the starts with a distance up to `tolerance` that are the best of their neighbourhood, best first.
+
+    Parameters
+    ----------
+    ranks, distances : ndarray
+        Length of the tail and KS distance of each start, the longest tail first.
+    rank : int
+        Length of the fitted tail, from which the size of a neighbourhood is taken.
+    """
     # A tail of a few fits anything.
-    within = np.flatnonzero((distances <= tolerance) & (log_x.size - starts >= min(rank, 8)))
+    within = np.flatnonzero((distances <= tolerance) & (ranks >= min(rank, 8)))
     if not within.size:
-        return 1, math.nan
+        return []
     apart = max(1.0, NEIGHBOURHOOD * rank)
-    groups = np.split(within, np.flatnonzero(np.diff(starts[within]) > apart) + 1)
-    best = sorted((group[int(np.argmin(distances[group]))] for group in groups), key=lambda at: distances[at])
-    return len(best), float(1 + rates[best[1]]) if len(best) > 1 else math.nan
+    groups = np.split(within, np.flatnonzero(-np.diff(ranks[within]) > apart) + 1)
+    return sorted((int(group[int(np.argmin(distances[group]))]) for group in groups), key=lambda at: distances[at])

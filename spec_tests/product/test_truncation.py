@@ -849,9 +849,9 @@ def test_a_picture_of_curves():
         for seed in (0, 1)
     ]
     axes = Figure().subplots()
-    assert ww.plot_truncation_curve(pd.concat(frames), axes, metric="square") is axes
+    assert ww.plots.truncation_curve(pd.concat(frames), axes, metric="square") is axes
     labels = axes.get_legend_handles_labels()[1]
     assert {"leading components", "random components", "smallest components", "ERG", "not truncated"} <= set(labels)
     for wrong in ({"metric": "error"}, {"metric": "square", "layer": "9"}, {"metric": "square", "against": "size"}):
         with pytest.raises(ww.InvalidInput):
-            ww.plot_truncation_curve(frames[0], axes, **wrong)
+            ww.plots.truncation_curve(frames[0], axes, **wrong)

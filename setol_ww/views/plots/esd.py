@@ -1,0 +1,175 @@
+"""The spectrum of one layer with everything that was read off it (Figs. 1, 5 and 20 of the paper)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.arrays import FloatArray
+from ...core.checks import one_of
+from ...layer.result import LayerResult
+from . import lines, style
+from .asked import layer_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SCALES = ("log-log", "lin-lin", "log-lin")
+FEWEST_BINS, MOST_BINS = 8, 120
+# On a linear axis the largest per cent of a heavy tail would leave nothing else to see.
+SHOWN = 0.985
+
+
+def esd(result: LayerResult, ax: Axes | None = None, *, scale: str = "log-log") -> Axes:
+    r"""The spectrum: tail, its start and the second best, ERG start, noise with its edge, traps.
+
+    Parameters
+    ----------
+    result : LayerResult
+        As `analyze_matrix` and `Results.layer` give it; with `uncertainty` the interval of the start is drawn, with
+        traps (`randomize`) the law of the shuffled entries, its edge and the traps.
+    ax : matplotlib.axes.Axes, optional
+        A new one, of a figure that pyplot does not know, when left out.
+    scale : str
+        `log-log`: density in a unit of x, a power law is a line of slope -alpha; `lin-lin`: the same on plain axes, the
+        largest 1.5 % beyond the right end; `log-lin`: share of eigenvalues in a decade over the logarithm of x.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A layer without a positive eigenvalue is drawn as the sentence that says why.
+
+    Raises
+    ------
+    InvalidInput
+        Another scale, or no result.
+
+    Notes
+    -----
+    arXiv 2507.17912, Figs. 1, 5 and 20. x is the eigenvalue over the mean of all, zeros among them.
+
+    Examples
+    --------
+    >>> import numpy as np, setol_ww as ww
+    >>> result = ww.analyze_matrix(np.random.default_rng(0).normal(size=(200, 100)))
+    >>> ww.plots.esd(result).get_title()
+    '200 x 100: under-trained; class: random-like'
+    """
+    one_of("scale", scale, SCALES)
+    layer_of(result)
+    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    ax.set_title(lines.title_of(result), fontsize="medium")
+    reason = lines.why_nothing(result)
+    if reason:
+        style.sentence(ax, reason)
+        return ax
+    x = lines.positive(result)
+    shown, notes = _range(x, scale)
+    _axes_scales(ax, scale)
+    top = _histogram(ax, result, x, shown, scale)
+    _laws(ax, result, shown, scale)
+    lines.draw_starts(ax, result)
+    _edge(ax, result)
+    _traps(ax, result, scale)
+    ax.set_xlim(*shown)
+    if scale != "lin-lin":
+        style.log_axis(ax.xaxis, *shown)
+    _y_limits(ax, scale, top)
+    style.note(ax, [*notes, lines.zeros(result), lines.without_tail(result)])
+    style.legend(ax, outside=mine)
+    return ax
+
+
+def _range(x: FloatArray, scale: str) -> tuple[tuple[float, float], list[str]]:
+    """Ends of the axis of x, and what lies beyond them in words."""
+    low, high = float(x[0]), float(x[-1])
+    if scale == "lin-lin":
+        end = float(np.quantile(x, SHOWN)) * 1.3
+        if high <= 1.5 * end:
+            return (0.0, 1.08 * high), []
+        beyond = int(np.count_nonzero(x > end))
+        return (0.0, end), [f"{beyond} larger eigenvalues up to {high:.3g} are beyond the right end"]
+    first = max(low, float(np.quantile(x, 0.02)) / 30)
+    below = int(np.count_nonzero(x < first))
+    notes = [f"{below} smaller eigenvalues down to {low:.1g} are beyond the left end"] if below else []
+    return (first / 1.25, high * 1.5), notes
+
+
+def _axes_scales(ax: Axes, scale: str) -> None:
+    horizontal, vertical = scale.split("-")
+    if horizontal == "log":
+        ax.set_xscale("log")
+    if vertical == "log":
+        ax.set_yscale("log", nonpositive="clip")
+    ax.set_xlabel(lines.X_LABEL)
+    ax.set_ylabel("share of eigenvalues in a decade" if scale == "log-lin" else "density: share of eigenvalues / x")
+
+
+def _factor(x: FloatArray, scale: str) -> FloatArray:
+    """From a density in x to what the vertical axis shows."""
+    return math.log(10) * x if scale == "log-lin" else np.ones_like(x)
+
+
+def _histogram(ax: Axes, result: LayerResult, x: FloatArray, shown: tuple[float, float], scale: str) -> FloatArray:
+    """The bars; returns their heights."""
+    number = int(np.clip(2 * math.sqrt(x.size), FEWEST_BINS, MOST_BINS))
+    if scale == "lin-lin":
+        edges = np.linspace(0, shown[1], number + 1)
+        widths = np.diff(edges)
+    else:
+        edges = np.geomspace(shown[0] * 1.05, shown[1] / 1.05, number + 1)
+        widths = np.diff(np.log10(edges)) if scale == "log-lin" else np.diff(edges)
+    counts, _ = np.histogram(x, edges)
+    heights = counts / (result.spectrum.num_evals * widths)
+    ax.stairs(heights, edges, fill=True, label=f"{result.spectrum.num_evals} eigenvalues", **style.EIGENVALUES)
+    return heights[heights > 0]
+
+
+def _laws(ax: Axes, result: LayerResult, shown: tuple[float, float], scale: str) -> None:
+    noise = lines.noise_density(result)
+    if noise is not None:
+        x, density = noise
+        ax.plot(x, density * _factor(x, scale), label=lines.noise_in_words(result), **style.NOISE)
+    if result.traps is not None and result.traps.is_defined:
+        shuffled = lines.shuffled_density(result, result.traps)
+        if shuffled is not None:
+            x, density = shuffled
+            ax.plot(x, density * _factor(x, scale), label="law of the shuffled entries", **style.SHUFFLED)
+    if result.tail.rank:
+        x = np.geomspace(result.tail.lambda_min, shown[1], lines.POINTS)
+        density = lines.tail_density(result, x)
+        ax.plot(x, density * _factor(x, scale), label=f"power law, {lines.alpha_in_words(result)}", **style.TAIL)
+
+
+def _edge(ax: Axes, result: LayerResult) -> None:
+    bulk = result.bulk
+    if bulk.noise is not None:
+        said = f"edge of the noise, {bulk.edge:.3g}: {bulk.spikes} above"
+        ax.axvline(bulk.edge, label=said, **style.EDGE)
+
+
+def _traps(ax: Axes, result: LayerResult, scale: str) -> None:
+    """The edge of the shuffled matrix and its traps as marks on the axis of x."""
+    traps = result.traps
+    if traps is None or not traps.is_defined:
+        return
+    marks: style.Look = {"transform": ax.get_xaxis_transform(), "clip_on": False}
+    edge = lines.unit_mean_of(result, traps.edge)
+    if math.isfinite(edge):
+        shown = {**style.TRAP, "marker": "|", "markersize": 12, "markeredgecolor": style.GREEN, "markeredgewidth": 2}
+        ax.plot([edge], [0.0], label=f"edge of the shuffled matrix, {edge:.3g}", **shown, **marks)
+    found = [lines.unit_mean_of(result, trap.eigenvalue) for trap in traps.traps]
+    if found:
+        said = "1 trap" if len(found) == 1 else f"{len(found)} traps"
+        ax.plot(found, [0.02] * len(found), label=said, **style.TRAP, **marks)
+
+
+def _y_limits(ax: Axes, scale: str, heights: FloatArray) -> None:
+    if not heights.size:
+        return
+    if scale == "log-log":
+        ax.set_ylim(heights.min() / 4, heights.max() * 5)
+    else:
+        ax.set_ylim(0, heights.max() * 1.45)

@@ -1,0 +1,101 @@
+"""What pictures of many layers share: intervals of alpha from a table, sizes of marks, the axis with the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...core.arrays import FloatArray
+from ...layer.verdict import INFLATION, INTERVAL_SIGMAS
+from . import style
+from .asked import numbers, titles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# More layers are numbered and not named.
+NAMED = 40
+# So many names fit side by side, a little inclined; more stand upright.
+INCLINED = 6
+NAME_WIDTH = 26
+# Of a letter of the smallest print, and how far a name stands from its point, in points.
+LETTER, LINE, AWAY = 4.4, 9.0, 6.0
+
+
+def alpha_ends(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Ends of the 90 % interval of `tail_alpha`: the resampled one where the table has it, else from its error.
+
+    The error of a known start is widened by the factor that the verdict uses.
+    """
+    alpha, sigma = numbers(frame, "tail_alpha", needed=False), numbers(frame, "tail_sigma", needed=False)
+    low, high = (numbers(frame, f"tail_alpha_{end}", needed=False) for end in ("low", "high"))
+    width = INTERVAL_SIGMAS * INFLATION * sigma
+    return (
+        np.maximum(1.0, np.where(np.isfinite(low), low, alpha - width)),
+        np.where(np.isfinite(high), high, alpha + width),
+    )
+
+
+def sizes(number: int) -> float:
+    """Points of a mark where there are so many."""
+    return float(np.clip(8 - 0.9 * np.log2(max(number, 4) / 4), 3, 8))
+
+
+def name_layers(ax: Axes, frame: pd.DataFrame) -> None:
+    """The axis of the layers in their order: names, or numbers where there are too many."""
+    ax.set_xlim(-0.6, len(frame) - 0.4)
+    if len(frame) > NAMED:
+        ax.set_xlabel("layer, counted in the order of the table")
+        return
+    names = [style.name(title, NAME_WIDTH) for title in titles(frame)]
+    upright = len(names) > INCLINED
+    place = {"rotation": 90} if upright else {"rotation": 15, "ha": "right", "rotation_mode": "anchor"}
+    ax.set_xticks(range(len(names)), names, fontsize="x-small", **place)
+    ax.set_xlabel("layer")
+
+
+def write_names(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -> None:
+    """Names beside points, each at the first place around its point where no point and no name before it is.
+
+    Above or below, not level with it: bars of errors are there.
+    """
+    box = ax.get_window_extent()
+    scale = 72 / ax.figure.dpi
+    places = ax.transData.transform(np.column_stack([x, y])) * scale
+    taken = [_Box(at[0] - 3, at[1] - 3, 6, 6) for at in places]
+    right = box.x1 * scale
+    for (across, up), name, value in sorted(zip(places, names, zip(x, y)), key=lambda one: -float(one[0][1])):
+        width = LETTER * len(name)
+        around = [
+            _Box(across + (AWAY if side > 0 else -AWAY - width), up + lift - LINE / 2, width, LINE)
+            for lift in (8, -8, 17, -17, 26, -26)
+            for side in (1, -1)
+        ]
+        inside = [one for one in around if box.x0 * scale < one.left and one.left + width < right] or around
+        free = next((one for one in inside if not any(one.meets(other) for other in taken)), inside[0])
+        taken.append(free)
+        shift = free.left - across, free.bottom - up + LINE / 2
+        far = abs(shift[1]) > 16
+        arrow = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5} if far else None
+        look: style.Look = {"fontsize": "x-small", "verticalalignment": "center", "arrowprops": arrow}
+        ax.annotate(name, value, shift, textcoords="offset points", **look)
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def meets(self, other: _Box) -> bool:
+        return (
+            self.left < other.left + other.width
+            and other.left < self.left + self.width
+            and self.bottom < other.bottom + other.height
+            and other.bottom < self.bottom + self.height
+        )
