@@ -72,6 +72,23 @@ def _without_freedom(real: Any) -> Any:
     return told_apart
 
 
+def _without_the_product(real: Any) -> Any:
+    def counts(self: Any, x: Any, a: Any) -> Any:
+        beyond, density = real(self, x, a)
+        return beyond + density * x, density
+
+    return counts
+
+
+def _one_a_group(real: Any) -> Any:
+    def rule(self: Any, width: float) -> Any:
+        points, weights = real(self, width)
+        total = weights.sum(keepdims=True)
+        return points @ weights / total, total
+
+    return rule
+
+
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "nested experts counted along the first axis",
@@ -192,6 +209,24 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.watcher.subclass:replicas",
         lambda real: lambda matrices, number, *_: real(matrices, number, importlib.import_module("numpy").random),
         f"{PRODUCT}/test_threads.py::test_eight_analyses_of_one_model_give_eight_times_one_table",
+    ),
+    Plant(
+        "edges looked for and not found where another law's are",
+        "setol_ww.theory.laws.uneven_noise:upper_edge",
+        lambda real: lambda rows, columns, q, near=None: near or real(rows, columns, q),
+        f"{PRODUCT}/test_uneven_noise.py::test_a_neighbouring_law_is_found_from_this_one",
+    ),
+    Plant(
+        "eigenvalues counted without the term of both sides",
+        "setol_ww.theory.laws.separable:Separable.counts",
+        _without_the_product,
+        f"{PRODUCT}/test_uneven_noise.py::test_eigenvalues_follow_the_law",
+    ),
+    Plant(
+        "one strength a group",
+        "setol_ww.theory.laws.sides:Side.rule",
+        _one_a_group,
+        f"{PRODUCT}/test_uneven_noise.py::test_few_strengths_have_the_moments_of_all",
     ),
     Plant(
         "means told apart by a normal law",

@@ -14,7 +14,7 @@ from ..spectrum.erg import erg_cut
 from ..spectrum.esd import Spectrum
 from ..spectrum.starts import best_start, candidate_starts
 from ..spectrum.uncertainty import HIGH, LOW, MOST_STARTS, resample
-from ..theory.laws.uneven_noise import compressed
+from ..theory.laws.sides import compressed
 from .quality import normed_quality
 
 # The quality of so many equally likely eigenvalues of the ERG tail moves as that of all of them does.

@@ -209,7 +209,7 @@ def separate(positive: FloatArray, whole: Noise, level: float) -> _Split:
     centre, scale = johnstone(*sides)
     shrink = (centre / scale) ** 2 / (sides[0] * sides[1] * slices)
     even = centre + scale * at
-    start = median_variance(positive, whole.roughly()) * whole.edge(level)
+    start = median_variance(positive, whole) * whole.edge(level)
     spikes = min(int(np.count_nonzero(positive > start)), k.size - 1)
     noise = whole
     for _ in range(ROUNDS):

@@ -16,12 +16,11 @@ import scipy.optimize
 
 from ..core.arrays import FloatArray
 from ..theory.laws.edge import cumulant_factor, quick_tracy_widom_sf, tracy_widom_sf
-from ..theory.laws.uneven_noise import NODES, UnevenNoise, compressed
+from ..theory.laws.uneven_noise import UnevenNoise
 from .strengths import Strengths
 
-ANGLES = np.linspace(0, np.pi / 2, 2049)
-# Points of a law that only a first guess is taken from.
-FEW_NODES = 12
+# Angles between which quantiles are interpolated, and how many of them are left out where a law has few knots itself.
+ANGLES, COARSER = np.linspace(0, np.pi / 2, 2049), 8
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Noise:
     M: float
     slices: int = 1
     strengths: Strengths | None = field(default=None, repr=False)
-    nodes: int = NODES
+    #: Noise of the same strengths on sides that are hardly different.
+    near: Noise | None = field(default=None, repr=False, compare=False)
 
     @property
     def q(self) -> float:
@@ -49,51 +49,41 @@ class Noise:
 
     def on(self, N: float, M: float) -> Noise:
         """The same noise on other sides."""
-        return Noise(N, M, self.slices, self.strengths)
-
-    def roughly(self) -> Noise:
-        """The same with a law of few points and few strengths: for a first guess."""
-        return replace(self, nodes=FEW_NODES)
-
-    def law(self, q: float) -> UnevenNoise:
-        """Of one slice of mean strength, at this ratio of the sides."""
-        assert self.strengths is not None
-        row, column = self.strengths.row, self.strengths.column
-        if self.nodes < NODES:
-            row, column = compressed(row, NODES), compressed(column, NODES)
-        return (
-            UnevenNoise(row, column, q, self.nodes)
-            if self.strengths.rows >= self.strengths.columns
-            else UnevenNoise(column, row, q, self.nodes)
-        )
+        return self if (N, M) == (self.N, self.M) else replace(self, N=N, M=M, near=self)
 
     @cached_property
-    def _bulk(self) -> UnevenNoise:
-        return self.law(self.q)
+    def law(self) -> UnevenNoise:
+        """Of one slice of mean strength."""
+        assert self.strengths is not None
+        if self.near is not None:
+            return self.near.law.at(self.q)
+        sides = self.strengths.row, self.strengths.column
+        longer, shorter = sides if self.strengths.rows >= self.strengths.columns else sides[::-1]
+        return UnevenNoise(longer, shorter, self.q)
 
     @property
     def _shares(self) -> FloatArray:
         """Variances of the slices."""
         return np.ones(1) if self.strengths is None else self.strengths.slice
 
-    @property
+    @cached_property
     def support(self) -> tuple[float, float]:
         """Edges of the eigenvalues of W^T W / N."""
         if self.is_even:
             return (1 - math.sqrt(self.q)) ** 2, (1 + math.sqrt(self.q)) ** 2
-        return self._bulk.lower * float(self._shares[0]), self._bulk.upper * float(self._shares[-1])
+        return self.law.lower * float(self._shares[0]), self.law.upper * float(self._shares[-1])
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """Distribution function of the eigenvalues of W^T W / N that are not zero."""
         if self.is_even:
             return marchenko_pastur_cdf(x, self.q)
-        return self._mixed(self._bulk.cdf, x)
+        return self._mixed(self.law.cdf, x)
 
     def pdf(self, x: FloatArray) -> FloatArray:
         """Density of the same, 0 outside the support."""
         if self.is_even:
             return marchenko_pastur_density(x, self.q)
-        return self._mixed(lambda y: self._bulk.pdf(y) * y, x) / x
+        return self._mixed(lambda y: self.law.pdf(y) * y, x) / x
 
     def _mixed(self, function: Callable[[FloatArray], FloatArray], x: FloatArray) -> FloatArray:
         total: FloatArray = sum(function(x / share) for share in self._shares) / self._shares.size  # type: ignore[assignment]
@@ -102,8 +92,9 @@ class Noise:
     def quantile(self, p: FloatArray) -> FloatArray:
         """Inverse of `cdf`, by interpolation in the angle that removes the edges."""
         lower, upper = self.support
-        cdf = self.cdf(lower + (upper - lower) * np.sin(ANGLES) ** 2)
-        return lower + (upper - lower) * np.sin(np.interp(p, cdf, ANGLES)) ** 2
+        angles = ANGLES if self.is_even else ANGLES[::COARSER]
+        cdf = self.cdf(lower + (upper - lower) * np.sin(angles) ** 2)
+        return lower + (upper - lower) * np.sin(np.interp(p, cdf, angles)) ** 2
 
     @cached_property
     def shift(self) -> float:
@@ -118,7 +109,7 @@ class Noise:
         centre, scale = (float(value) for value in johnstone(self.N, self.M))
         if not self.is_even:
             sides = self.N - 0.5, self.M - 0.5
-            law = self.law(sides[1] / sides[0])
+            law = self.law.at(sides[1] / sides[0])
             centre, scale = sides[0] * law.upper, sides[0] ** (1 / 3) * law.scale
         return centre * (1.0 if math.isnan(self.shift) else self.shift), scale
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.arrays import FloatArray
 from ..linalg.eigenvalues import blocks
-from ..theory.laws.uneven_noise import compressed
+from ..theory.laws.sides import compressed
 
 #: Strengths kept of each side, as equally likely quantiles.
 QUANTILES = 1024

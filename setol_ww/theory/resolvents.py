@@ -16,6 +16,7 @@ import scipy.fft
 from numpy.polynomial import chebyshev
 
 from ..core.arrays import FloatArray
+from .hermite import hermite
 from .transforms import integrated_r
 
 DIRECT_POINTS = 24
@@ -68,7 +69,7 @@ def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -
     H[0] += _integral_at(1 / smallest, top, below, weights) - H.sum()
     columns[:, 4] = H
     log_t = np.log(t)
-    at = _hermite(log_t, np.log(G)[::-1], nodes[::-1], (G / dG)[::-1] / half)
+    at = hermite(log_t, np.log(G)[::-1], nodes[::-1], (G / dG)[::-1] / half)
     for _ in range(MAX_NEWTON):
         found, slope, mean, mean_slope, integral = (_chebyshev(at, nodes.size) @ columns).T
         off = log_t - found
@@ -139,13 +140,3 @@ def _at_nodes(
     G, gap, squares, gap_squares = np.concatenate(parts).T
     mean_gap = gap / G
     return G, top - mean_gap, -distance * squares, distance * (gap_squares - mean_gap * squares) / G
-
-
-def _hermite(x: FloatArray, knots: FloatArray, values: FloatArray, slopes: FloatArray) -> FloatArray:
-    """Piecewise cubic through values and slopes; knots ascending."""
-    at = np.clip(np.searchsorted(knots, x) - 1, 0, knots.size - 2)
-    width = knots[at + 1] - knots[at]
-    s = (x - knots[at]) / width
-    rise = values[at + 1] - values[at]
-    first, second = slopes[at] * width - rise, rise - slopes[at + 1] * width
-    return values[at] + s * rise + s * (1 - s) * (first * (1 - s) + second * s)

@@ -16,7 +16,8 @@ from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
 from setol_ww.spectrum.strengths import QUANTILES, strengths_of
 from setol_ww.theory.laws.edge import cumulant_factor
-from setol_ww.theory.laws.uneven_noise import UnevenNoise, compressed
+from setol_ww.theory.laws.sides import Side, compressed
+from setol_ww.theory.laws.uneven_noise import UnevenNoise
 
 SHAPES = [(300, 200, (0.5, 0.0)), (240, 240, (0.3, 0.6)), (400, 60, (1.0, 0.2))]
 
@@ -74,6 +75,52 @@ def test_eigenvalues_follow_the_law(spreads):
     values = oracle.eigenvalues(oracle.draw(d, e, 6))
     steps = (np.arange(values.size) + 0.5) / values.size
     assert UnevenNoise(d, e).cdf(values) == pytest.approx(steps, abs=0.012)
+
+
+def test_the_distribution_function_is_that_of_all_strengths():
+    """Counted by the potential from few strengths, and integrated from the slow density of all of them."""
+    d, e = oracle.lognormal_strengths(60, 0.4, 3), oracle.lognormal_strengths(40, 0.3, 4)
+    law = UnevenNoise(d, e)
+    angle = np.linspace(0, np.pi / 2, 161)
+    x = law.lower + (law.upper - law.lower) * np.sin(angle) ** 2
+    density = [oracle.smoothed_density(point, d, e, 1e-5 * law.upper, 5000) for point in x]
+    rise = np.array(density) * (law.upper - law.lower) * np.sin(2 * angle)
+    slow = np.concatenate([[0.0], np.cumsum((rise[1:] + rise[:-1]) / 2 * np.diff(angle))])
+    assert law.cdf(x) == pytest.approx(slow, abs=2e-3)
+
+
+def test_a_neighbouring_law_is_found_from_this_one():
+    """Roots that start where another ratio's are end where those of a law from nothing do."""
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        rows, columns = rng.integers(3, 200, size=2)
+        d, e = (oracle.lognormal_strengths(n, float(rng.choice([0.05, 0.3, 1.0])), number) for n in (rows, columns))
+        d[: number % 3] = 0.0
+        law = UnevenNoise(d, e)
+        law.cdf(1.0)
+        near, fresh = law.at(0.9 * law.q), UnevenNoise(d, e, 0.9 * law.q)
+        assert near.support == pytest.approx(fresh.support, rel=1e-10)
+        assert near.scale == pytest.approx(fresh.scale, rel=1e-4)
+        x = np.linspace(*fresh.support, 40)
+        assert near.cdf(x) == pytest.approx(fresh.cdf(x), abs=1e-7)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.5, 100.0])
+def test_few_strengths_have_the_moments_of_all(width):
+    """The first three of each group, and so of the side; zeros count in the weights."""
+    strengths = np.sort(np.append(oracle.lognormal_strengths(500, 0.6, 2), np.zeros(100)))
+    points, weights = Side(strengths).rule(width)
+    assert points.size <= 96
+    assert weights.sum() == pytest.approx(500 / 600)
+    for power in (1, 2, 3):
+        assert weights @ points**power == pytest.approx(np.mean(strengths**power), rel=1e-9)
+
+
+def test_a_distribution_function_never_falls():
+    d = np.where(np.arange(246) % 2, 100.0, 1.0)
+    law = UnevenNoise(d, np.ones(5))
+    assert np.all(np.diff(law.cdf(np.linspace(*law.support, 1000))) >= 0)
+    assert np.all(law.pdf(np.linspace(*law.support, 1000)) >= 0)
 
 
 def test_a_gap_and_dead_lines():

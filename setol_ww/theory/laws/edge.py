@@ -16,11 +16,11 @@ import functools
 import math
 
 import numpy as np
-from scipy.special import airy
+from scipy.special import airy, airye
 
 from ...core.arrays import FloatArray
 
-NODES = 40
+NODES, FAR_NODES = 40, 16
 REACH = 16.0
 # Below, the survival function is 1 to 9 digits; above, it is smaller than any level.
 LOWEST, HIGHEST = -9.0, 100.0
@@ -69,6 +69,11 @@ def tracy_widom_sf(x: float) -> float:
 
 
 @functools.cache
+def _laguerre() -> tuple[FloatArray, FloatArray]:
+    return np.polynomial.laguerre.laggauss(FAR_NODES)
+
+
+@functools.cache
 def _log_sf() -> np.polynomial.Chebyshev:
     return np.polynomial.Chebyshev.interpolate(
         lambda points: np.log([tracy_widom_sf(x) for x in points]), INTERPOLATION_DEGREE, domain=INTERPOLATED
@@ -83,8 +88,19 @@ def quick_tracy_widom_sf(x: float) -> float:
     >>> round(quick_tracy_widom_sf(2.023) / tracy_widom_sf(2.023), 6)
     1.0
     """
-    inside = INTERPOLATED[0] <= x <= INTERPOLATED[1]
-    return min(1.0, float(np.exp(_log_sf()(x)))) if inside else tracy_widom_sf(x)
+    if x > INTERPOLATED[1]:
+        return _far(x)
+    return 1.0 if x < INTERPOLATED[0] else float(np.minimum(np.exp(_log_sf()(x)), 1.0))
+
+
+def _far(x: float) -> float:
+    """Where the trace of the kernel is below 1e-13 it is the survival function: half of Airy's integral from x on."""
+    if x > HIGHEST:
+        return 0.0
+    points, weights = _laguerre()
+    u = x + points / math.sqrt(x)
+    beyond = 2 / 3 * (u**1.5 - x**1.5)
+    return 0.5 * math.exp(-2 / 3 * x**1.5) / math.sqrt(x) * float(weights @ (airye(u)[0] * np.exp(points - beyond)))
 
 
 def centre_and_scale(N: int, M: int) -> tuple[float, float]:
