@@ -1,0 +1,60 @@
+"""A `Monitor` in Lightning's Trainer: `Trainer(..., callbacks=[SetolCallback(every=500)])`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .libraries import library
+from .live import Monitor
+
+Callback = library("lightning.pytorch", "lightning", "lightning").Callback
+
+
+class SetolCallback(Callback):  # type: ignore[misc]
+    """Follow the module of a Trainer, in its main process.
+
+    Parameters
+    ----------
+    out : path, optional
+        Where the history is kept when training ends, by an error too: `.setol`, or a table by its ending.
+    **settings
+        Of `Monitor`: `every`, `layers`, `time_budget`, `log`, `alarms`, ...
+
+    Attributes
+    ----------
+    monitor : Monitor or None
+        From the beginning of training on; None in other processes.
+
+    Raises
+    ------
+    InvalidInput
+        When training begins: settings that `Monitor` does not accept, or sharded parameters (FSDP, ZeRO-3).
+    """
+
+    def __init__(self, out: str | Path | None = None, **settings: Any) -> None:
+        self.out, self.settings = out, settings
+        self.monitor: Monitor | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Make the monitor."""
+        self.monitor = Monitor(pl_module, **self.settings) if trainer.is_global_zero else None
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A batch is done."""
+        if self.monitor is not None:
+            self.monitor.step(trainer.global_step)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Finish the layer that is being analysed, and keep the history."""
+        self._keep()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Keep what there is."""
+        self._keep()
+
+    def _keep(self) -> None:
+        if self.monitor is not None:
+            self.monitor.close()
+            if self.out is not None:
+                self.monitor.save(self.out)
