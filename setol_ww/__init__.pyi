@@ -1,6 +1,9 @@
 """Public names with their types, for type checkers; at run time each is loaded when it is first used."""
 
 from . import monitor as monitor
+from .advice.comparing import compare as compare
+from .advice.comparison import Comparison as Comparison
+from .advice.runs import compare_run as compare_run
 from .core.errors import (
     InvalidInput as InvalidInput,
 )

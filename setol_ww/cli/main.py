@@ -13,6 +13,7 @@ from ..core.options import add_flags, from_flags
 from ..core.printable import visible
 from .analyses import add_analyze, add_merge, add_scan, add_summary
 from .asking import INTERRUPTED, PATH_HELP, command, one_path, say, with_minus
+from .comparing import add_compare
 from .following import add_watch
 
 TRUNCATE_EXAMPLE = """examples:
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     root.set_defaults(run=None)
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
-    for add in (add_analyze, add_scan, add_merge, add_summary, add_watch):
+    for add in (add_analyze, add_scan, add_merge, add_summary, add_compare, add_watch):
         add(commands)
 
     truncate = command(

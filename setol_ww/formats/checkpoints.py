@@ -28,6 +28,7 @@ __all__ = [
     "file_tensors",
     "inner_mapping",
     "read_job",
+    "stored_tensors",
     "tensor_named",
     "unwrap",
 ]
@@ -64,9 +65,13 @@ def checkpoint_tensors(path: str | Place) -> list[WeightTensor]:
     [('fc.weight', (4, 3), 'float64')]
     """
     path = place_of(path)
+    return joined(stored_tensors(path), config_of(snapshot_of(path)))
+
+
+def stored_tensors(path: Place) -> list[WeightTensor]:
+    """Every tensor in a checkpoint as it is stored, none put together; errors as `checkpoint_tensors`."""
     in_files = is_directory(path) or path.name.endswith(INDEX)
-    stored = _directory_tensors(path) if in_files else file_tensors(path)
-    return joined(stored, config_of(snapshot_of(path)))
+    return _directory_tensors(path) if in_files else file_tensors(path)
 
 
 def is_directory(path: Place) -> bool:

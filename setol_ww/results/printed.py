@@ -141,11 +141,12 @@ def results_card(results: Results) -> Card:
     columns = ten_columns(frame, terminal_width())
     columns = [column for column in columns if column.worth == 0 or any(column.cells)]
     if left_out:
-        columns = [_with_gap(column, len(frame) // 2, left_out) for column in columns]
+        columns = [with_gap(column, len(frame) // 2, left_out) for column in columns]
     return Card("", (), [_rest(results)], columns if seen else ())
 
 
-def _with_gap(column: GridColumn, half: int, left_out: int) -> GridColumn:
+def with_gap(column: GridColumn, half: int, left_out: int) -> GridColumn:
+    """The column with a cell that says how many rows are left out at a place."""
     gap = f"... {left_out} more ..." if column.head == "layer" else ""
     cells = [*column.cells[:half], gap, *column.cells[half:]]
     tones = [*column.tones[:half], Tone.PLAIN, *column.tones[half:]] if column.tones else ()

@@ -119,6 +119,14 @@ class Summary(Shown):
         return {"schema": SCHEMA, **as_json(asdict(self)), "next_steps": self.next_steps}
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many there are of each word; one that is a state and a class counts once for each layer."""
+        found = {status: int(getattr(self, status)) for status in ("analyzed", "failed", "skipped", "missing")}
+        for words in (self.states, self.classes, self.flags):
+            found |= {word: max(count, found.get(word, 0)) for word, count in words.items()}
+        return found
+
+    @property
     def next_steps(self) -> dict[str, str]:
         """What to do for each state that layers are in, but for the ideal one; the gravest first."""
         grave = (State.OVER_REGULARIZED, State.UNDER_TRAINED, State.SHORT_OF_IDEAL, State.UNDETERMINED)
@@ -136,7 +144,7 @@ class Summary(Shown):
         for mean in self.means:
             lines.append(shortened(f"{mean.label}: {mean}", room))
         if self.look_first:
-            lines.append(f"look first at {_of(LAYERS_SHOWN, len(self.look_first))}:")
+            lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
         for state, step in self.next_steps.items():
             advice = _two_lines(f"{'next:':<9} ", f"{state}: {step}", room)
@@ -192,7 +200,8 @@ def _fitted(name: str, why: str, room: int) -> str:
     return shortened(f"{name}: {why}", room)
 
 
-def _of(shown: int, total: int) -> str:
+def layers_of(shown: int, total: int) -> str:
+    """How many layers of how many, in words."""
     return f"{shown} of {total} layers" if total > shown else f"{total} layer{'s' if total != 1 else ''}"
 
 

@@ -76,6 +76,11 @@ class Recipe:
     remark: str = ""
 
     @property
+    def is_update(self) -> bool:
+        """True for the update of an adapter whose base is not here."""
+        return bool(self.layout)
+
+    @property
     def main(self) -> Ingredient:
         """The part in whose place the weight stands."""
         return self.parts[0]

@@ -1,0 +1,74 @@
+"""Kept results held against each other: rows of one layer, part and size, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.errors import InvalidInput
+from ..results.record import SKIPPED, LayerRecord
+from ..results.results import Results
+from .matching import NO_SUCH, Unmatched
+from .pairing import paired
+
+#: What spectra that are kept can still be asked.
+ASKED_OF_KEPT = ("detX", "quality", "uncertainty", "seed", "progress")
+SIZE = ("N", "M")
+
+
+def settled(results: Results, asked: Mapping[str, Any]) -> Results:
+    """The results under other options, as far as kept spectra serve them."""
+    refused = [name for name in asked if name not in ASKED_OF_KEPT]
+    if refused:
+        raise InvalidInput(
+            f"{refused[0]}={asked[refused[0]]!r} was asked of two kept results; accepted are "
+            f"{', '.join(ASKED_OF_KEPT)}; for the rest give the weights"
+        )
+    options = results.options.changed(**{name: value for name, value in asked.items() if name != "progress"})
+    return Results(results.records, options, results.about, results.notes, results.form)
+
+
+def aligned(base: Results, tuned: Results) -> tuple[Results, Results, tuple[Unmatched, ...], tuple[str, ...]]:
+    """The rows that both have, at the same places; those that one has alone; what was done to names."""
+    names = paired(*(list(dict.fromkeys(record.longname for record in one.records)) for one in (base, tuned)))
+    theirs = {(record.longname, record.slice): record for record in tuned.records}
+    pairs: list[tuple[LayerRecord, LayerRecord]] = []
+    unmatched: list[Unmatched] = []
+    for record in base.records:
+        key = (names.partners.get(record.longname, ""), record.slice)
+        other = theirs.get(key)
+        side, reason = _why_not(record, other)
+        if other is None or reason:
+            unmatched.append(_unmatched(record, side, reason))
+        else:
+            pairs.append((record, other))
+        if other is not None:
+            del theirs[key]
+    unmatched += [
+        _unmatched(record, "tuned", record.reason if record.status == SKIPPED else NO_SUCH.format("base"))
+        for record in theirs.values()
+    ]
+    first, second = (
+        one.of([replace(pair[side], position=place) for place, pair in enumerate(pairs)])
+        for side, one in enumerate((base, tuned))
+    )
+    return first, second, tuple(unmatched), names.remarks
+
+
+def _why_not(record: LayerRecord, other: LayerRecord | None) -> tuple[str, str]:
+    if record.status == SKIPPED:
+        return "base", record.reason
+    if other is None:
+        return "base", NO_SUCH.format("tuned")
+    if other.status == SKIPPED:
+        return "tuned", other.reason
+    sizes = [" x ".join(str(one.identity.get(name)) for name in SIZE) for one in (record, other)]
+    known = all(one.spectrum is not None for one in (record, other))
+    if known and sizes[0] != sizes[1]:
+        return "both", f"its size is {sizes[0]} in the base and {sizes[1]} in the tuned model"
+    return "", ""
+
+
+def _unmatched(record: LayerRecord, side: str, reason: str) -> Unmatched:
+    return Unmatched(record.title, side, str(record.identity.get("shape") or ""), reason)

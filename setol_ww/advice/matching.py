@@ -1,0 +1,197 @@
+"""Which layer of one model is compared with which of another, part by part, and why others are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..weights.layouts import Part
+from ..weights.plan import Job, plan
+from ..weights.tensors import WeightTensor
+from .pairing import paired
+from .sources import Source, is_update
+
+NO_SUCH = "the {} model has no layer of that name"
+#: What tables of words and places are called where no class tells it.
+TABLE = re.compile(r"embed|^(wte|wpe)$")
+HEAD = "lm_head.weight"
+UNCHANGED = "the adapter does not change it"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A layer, or a part of one, in both models.
+
+    Attributes
+    ----------
+    jobs : (Job, Job)
+        The row in the first and in the second model; the same part of both.
+    tensors : (WeightTensor, WeightTensor)
+        Where the values are.
+    note : str
+        What is to be said of the pair.
+    """
+
+    jobs: tuple[Job, Job]
+    tensors: tuple[WeightTensor, WeightTensor]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """A layer that is not compared: of which model (`base`, `tuned`, `both`), and why."""
+
+    longname: str
+    side: str
+    shape: str
+    reason: str
+
+
+@dataclass
+class Matching:
+    """What is compared, what is not, and what was done to names."""
+
+    matches: list[Match] = field(default_factory=list)
+    unmatched: list[Unmatched] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
+
+
+def matched(
+    base: Source, tuned: Source, layers: Any = None, layouts: Mapping[str, str] | None = None, *, partial: bool = False
+) -> Matching:
+    """The layers of two models, matched by name; `partial` where the second has only what it changes.
+
+    The first model's plan says what a tensor holds: a state dict beside a module is cut as the module says.
+    """
+    jobs = plan(base.tensors, layers, layouts, config=base.config)
+    ours, theirs = _Names(base), _Names(tuned)
+    pairing = paired(ours.all, theirs.all)
+    found = Matching(remarks=pairing.remarks)
+    rows = (_table_rows(base), _table_rows(tuned))
+    met: set[tuple[str, str]] = set()
+    for name in ours.all:
+        leader, partner = ours.leader[name], pairing.partners.get(name, "")
+        other = theirs.leader.get(partner)
+        if other is not None:
+            # A weight tied on both sides is one; tied on one side only it is two.
+            if (leader.name, other.name) in met or (name != leader.name and partner != other.name):
+                continue
+            met.add((leader.name, other.name))
+        elif name != leader.name:
+            continue
+        for job in jobs:
+            if job.tensor == leader.name and not job.left_out:
+                job = job if name == leader.name else replace(job, tensor=name)
+                _add(found, job, leader, other, rows, UNCHANGED if partial else NO_SUCH.format("tuned"))
+    if not layers:
+        used = set(pairing.partners.values())
+        alone = [theirs.leader[name] for name in theirs.own if name not in used]
+        found.unmatched += [_lone(tensor) for tensor in alone if tensor.is_candidate]
+    return found
+
+
+class _Names:
+    """The weights of a model by name: `own` are those that stand for themselves, others lead to the same tensor."""
+
+    def __init__(self, source: Source) -> None:
+        tensors = source.tensors
+        by_name = {tensor.name: tensor for tensor in tensors}
+        self.own = [tensor.name for tensor in tensors if not tensor.same_as and tensor.is_candidate]
+        self.leader = {name: by_name[name] for name in self.own}
+        for tensor in tensors:
+            leader = by_name.get(tensor.same_as)
+            if leader is not None and not tensor.role and tensor.is_candidate:
+                self.leader.setdefault(tensor.name, leader)
+        for name in self.own:
+            for other in by_name[name].known_as:
+                if other not in by_name and by_name[name].recipe is None:
+                    self.leader.setdefault(other, by_name[name])
+        self.leader |= {name: tensor for name, tensor in tied_by_config(source) if name not in self.leader}
+        self.all = list(self.leader)
+
+
+def tied_by_config(source: Source) -> list[tuple[str, WeightTensor]]:
+    """The output layer that a saved model leaves out because its config ties it to the table of words."""
+    size = source.config.get("vocab_size")
+    tables = [one for one in source.tensors if len(one.shape) == 2 and _is_table(one.name, one.owner)]
+    words = [one for one in tables if one.shape[0] == size and not one.same_as]
+    return [(HEAD, words[0])] if source.config.get("tie_word_embeddings") is True and len(words) == 1 else []
+
+
+def _lone(tensor: WeightTensor) -> Unmatched:
+    alone = f"an update that is not added to its base: {tensor.remark}" if is_update(tensor) else ""
+    reason = tensor.unfit or alone or NO_SUCH.format("base")
+    return Unmatched(tensor.name.removesuffix(".weight"), "tuned", _by(tensor.shape), reason)
+
+
+def _add(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor | None, rows: Any, missing: str) -> None:
+    """The match of one job, or why there is none."""
+    part, note = job.part, job.note
+    reason = missing if theirs is None else ""
+    if theirs is not None:
+        side, reason = _why_not(job, ours, theirs)
+        if not reason and ours.shape != theirs.shape:
+            part, note = _shared_rows(job, theirs, rows)
+            side, reason = "both", "" if part else note
+    else:
+        side = "base"
+    if reason or theirs is None:
+        found.unmatched.append(Unmatched(job.title, side, _by(ours.shape), reason))
+        return
+    first = replace(job, part=part, shape=ours.shape)
+    second = replace(
+        first,
+        tensor=theirs.name if job.tensor == ours.name else job.tensor,
+        file="" if theirs.file is None else str(theirs.file),
+        shape=theirs.shape,
+        dtype=theirs.dtype,
+        owner=theirs.owner,
+        recipe=theirs.recipe,
+        note=theirs.remark,
+    )
+    types = "" if ours.dtype == theirs.dtype else f"types {ours.dtype} and {theirs.dtype}"
+    said = "; ".join(dict.fromkeys(filter(None, (note, theirs.remark, types))))
+    found.matches.append(Match((first, second), (ours, theirs), said))
+
+
+def _why_not(job: Job, ours: WeightTensor, theirs: WeightTensor) -> tuple[str, str]:
+    """Which model's tensor cannot be compared, and why; empty where both can."""
+    if job.part is None or job.skipped:
+        return ("both" if theirs.unfit else "base"), job.note
+    if theirs.unfit:
+        return "tuned", theirs.unfit
+    if is_update(ours) != is_update(theirs):
+        return "both", "one is an update of an adapter, the other a weight"
+    return "", ""
+
+
+def _shared_rows(job: Job, theirs: WeightTensor, rows: tuple[set[int], set[int]]) -> tuple[Part | None, str]:
+    """The rows that two tables of a vocabulary have in common; without a part why there are none to compare."""
+    part, here, there = job.part, job.shape, theirs.shape
+    said = f"its shape is {_by(here)} in the base and {_by(there)} in the tuned model"
+    alike = len(here) == len(there) == 2 and here[1:] == there[1:] and part is not None and part.kind == "whole"
+    if not alike or part is None:
+        return None, said
+    # Another head on the same body shares no row.
+    if here[0] not in rows[0] or there[0] not in rows[1]:
+        return None, said
+    shared = min(here[0], there[0])
+    cut = replace(part, kind="rows", start=0, stop=shared, rows=shared, layout=f"{part.layout}, first {shared} rows")
+    return cut, f"the vocabulary was resized: the first {shared} rows of {here[0]} and {there[0]} are compared"
+
+
+def _table_rows(source: Source) -> set[int]:
+    """Numbers of rows of the tables of words and places of a model; an output layer over words has as many."""
+    told = source.config.get("vocab_size")
+    tables = [one for one in source.tensors if len(one.shape) == 2 and _is_table(one.name, one.owner)]
+    return {one.shape[0] for one in tables} | ({told} if isinstance(told, int) else set())
+
+
+def _is_table(name: str, owner: str) -> bool:
+    return "embedding" in owner.lower() or TABLE.search(name.removesuffix(".weight").rpartition(".")[2]) is not None
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,99 @@
+"""A training run: several checkpoints, each held against the first, as one table of layer and step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import InvalidInput
+from ..core.printable import GridColumn, grid, terminal_width
+from ..results.printed import number, title
+from .comparing import compare
+from .difference import TUNED
+
+#: The last number of a name: `step-2000`, `checkpoint-500`, `epoch3.pt`.
+LAST_NUMBER = re.compile(r"(\d+)(?!.*\d)")
+
+
+def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None, **options: Any) -> pd.DataFrame:
+    """Checkpoints of one run, each compared with the first: a row for each layer and step.
+
+    Parameters
+    ----------
+    checkpoints : sequence
+        Two or more of what `setol_ww.compare` takes, in the order of training.
+    steps : sequence of float, optional
+        Their steps, rising. By default the last number in each path where these rise (`checkpoint-500`), else 0, 1,
+        2, ...
+    **options
+        Those of `compare`.
+
+    Returns
+    -------
+    DataFrame
+        `step`, then the columns of `Comparison.table()`; `*_tuned` are those of the step, `*_base` those of the first,
+        `update_*` of what was learned since. The first checkpoint has its rows too, with differences of zero.
+
+    Raises
+    ------
+    InvalidInput
+        Fewer than two checkpoints, or steps that are not one a checkpoint and rising.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> W, D = rng.normal(size=(60, 40)), rng.normal(size=(60, 40))
+    >>> frame = compare_run([{"fc.weight": W + size * D} for size in (0, 0.1, 0.2)], steps=[0, 100, 200])
+    >>> frame[["step", "longname", "update_norm_share"]].round(1).values.tolist()
+    [[0, 'fc', 0.0], [100, 'fc', 0.1], [200, 'fc', 0.2]]
+    """
+    listed = list(checkpoints)
+    if len(listed) < 2:
+        raise InvalidInput(f"{len(listed)} checkpoints were asked; accepted are two or more of one run")
+    at = steps_of(listed, steps)
+    frames = []
+    for step, checkpoint in zip(at, listed, strict=True):
+        frame = compare(listed[0], checkpoint, **options).table()
+        frame.insert(0, "step", step)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def steps_of(checkpoints: Sequence[Any], steps: Sequence[float] | None = None) -> list[float]:
+    """The step of each checkpoint.
+
+    >>> steps_of(["run/checkpoint-500", "run/checkpoint-1000"]), steps_of(["a.pt", "b.pt"])
+    ([500, 1000], [0, 1])
+    """
+    if steps is not None:
+        told = list(steps)
+        if len(told) != len(checkpoints) or not _rises(told):
+            raise InvalidInput(f"steps={told!r} was asked; accepted are {len(checkpoints)} rising numbers")
+        return told
+    names = [Path(one).name if isinstance(one, (str, Path)) else "" for one in checkpoints]
+    found = [LAST_NUMBER.search(name) for name in names]
+    numbers = [int(one[1]) for one in found if one is not None]
+    return list(numbers) if len(numbers) == len(names) and _rises(numbers) else list(range(len(names)))
+
+
+def _rises(numbers: Sequence[float]) -> bool:
+    return all(one < other for one, other in pairwise(numbers))
+
+
+def run_text(frame: pd.DataFrame, width: int | None = None) -> str:
+    """Alpha of every layer at every step."""
+    room = terminal_width(width)
+    frame = frame.assign(layer=[title(one, part) for one, part in zip(frame["longname"], frame["slice"], strict=True)])
+    layers = list(dict.fromkeys(frame["layer"]))
+    columns = [GridColumn("alpha at step", layers, right=False, least=room // 3)]
+    for place, (step, rows) in enumerate(frame.groupby("step")):
+        found = dict(zip(rows["layer"], rows[f"tail_alpha{TUNED}"], strict=True))
+        cells = [number(found.get(layer), ".2f") for layer in layers]
+        columns.append(GridColumn(f"{step:g}", cells, worth=place))
+    return grid(columns, room)
