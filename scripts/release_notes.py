@@ -23,7 +23,6 @@ HEAD = """# Changelog
 All notable changes, with how far numbers moved. Versions follow semantic versioning. Written by
 `python scripts/release_notes.py` from [the notes of each version](docs/release-notes/index.md).
 """
-WIDEST = 120
 
 
 def fragments(root: Path = ROOT) -> list[Path]:
@@ -40,15 +39,13 @@ def notes(root: Path = ROOT) -> list[Path]:
 def ill_formed(fragment: Path) -> list[str]:
     """What is wrong with a fragment; empty when it is bullets and nothing else.
 
-    Every line begins a bullet (`- `) or goes on with one (two spaces or more), and none is wider than 120 columns.
+    Every line begins a bullet (`- `) or goes on with one (two spaces or more).
     """
     lines = fragment.read_text(encoding="utf-8").splitlines()
     wrong = [] if lines and lines[0].startswith("- ") else [f"{fragment.name}: it begins with a bullet, `- `"]
     for number, line in enumerate(lines, 1):
         if not line.startswith(("- ", "  ")):
             wrong.append(f"{fragment.name}:{number}: neither `- ` nor two spaces begin {line!r}")
-        if len(line) > WIDEST:
-            wrong.append(f"{fragment.name}:{number}: {len(line)} columns, {WIDEST} at most")
         wrong += [
             f"{fragment.name}:{number}: the link {link!r} is to begin with ../"
             for link in re.findall(r"\]\(([^)]*)\)", line)

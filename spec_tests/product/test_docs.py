@@ -28,6 +28,7 @@ MADE = sorted(path.stem for path in (ROOT / "scripts").glob("make_*_page.py"))
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "scripts").glob("*.md")]
+    if path.parent.name != "changes"  # fragments are held by the test of releases, and as notes here
 )
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 #: A web address on a page, in a comment or in a docstring is for people; these begin one.
@@ -76,6 +77,8 @@ def test_every_public_name_is_in_the_reference():
     assert set(told) == set(ww._HOME_OF)
     for module in ww._MODULES:
         assert f"`setol_ww.{module}`" in page
+    drawn = re.findall(r"^\.\. autofunction:: setol_ww\.plots\.(\w+)$", page, flags=re.MULTILINE)
+    assert sorted(drawn) == sorted(plot.name for plot in ww.plots.PLOTS)
 
 
 def headings(text: str) -> set[str]:

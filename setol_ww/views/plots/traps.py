@@ -51,7 +51,7 @@ def traps(result: LayerResult, ax: Axes | None = None) -> Axes:
     >>> W = np.random.default_rng(0).normal(size=(200, 100)) + 0.5
     >>> result = ww.analyze_matrix(W).with_traps(ww.find_traps(W))
     >>> ww.plots.traps(result).get_title()
-    '1 trap: mean shift +0.499 sigma (p < 1e-300).'
+    '1 trap: mean shift +0.51 sigma (p < 1e-300).'
     """
     layer_of(result)
     report = result.traps

@@ -66,7 +66,7 @@ def truncation_curve(
     >>> import torch, setol_ww as ww
     >>> net = torch.nn.Linear(60, 40, bias=False)
     >>> frame = ww.truncation_curve(net, lambda model: model.weight.norm().item(), fractions=[0.5])
-    >>> ww.plots.truncation_curve(frame, metric="error").get_xlabel()
+    >>> ww.plots.truncation_curve(frame, metric="metric").get_xlabel()
     'share of components kept'
     """
     if not isinstance(frame, pd.DataFrame) or not {"curve", "layer", "rule", *AXES} <= set(frame):
