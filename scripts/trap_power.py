@@ -31,10 +31,11 @@ from scipy.optimize import brentq
 from scipy.stats import binom, binomtest
 
 from setol_ww.linalg.eigenvalues import gram
+from setol_ww.linalg.leading import Leading
 from setol_ww.linalg.shuffles import shuffle
 from setol_ww.theory.laws.edge import edge, edge_pvalue
 from setol_ww.traps.find import find_traps
-from setol_ww.traps.search import leading, tall_entries
+from setol_ww.traps.search import tall_entries
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "trap_power"
 LEVEL = 0.01
@@ -106,7 +107,7 @@ def ww_finds(W: np.ndarray, lambda_max: float, seed: int) -> bool:
     largest = [lambda_max]
     if M < 100:
         tall = tall_entries(W)[0]
-        largest += [leading(gram(shuffle(tall, (seed, 0, more))), 1)[0][0] for more in range(1, 5)]
+        largest += [Leading(gram(shuffle(tall, (seed, 0, more)))).largest(1)[0][0] for more in range(1, 5)]
     return max(largest) * M / float(np.sum(W**2)) > ww_threshold(N, M)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,13 @@ def is_large(matrix: Any) -> bool:
     return math.prod(matrix.shape) > IN_CACHE
 
 
-def shuffled(matrix: Any, exchange: Callable[[np.ndarray], Any], *, overwrite: bool = False) -> Any:
-    """A copy with all entries in the order that `exchange` gives to an array in place.
+def shuffle(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> Any:
+    """A copy with all entries in the order of a local generator; every order is equally likely.
 
     Parameters
     ----------
     matrix : ndarray or torch.Tensor
-    exchange : callable
-        Of numpy's: `Generator.shuffle`, `numpy.random.shuffle`.
+    seed : tuple of int
     overwrite : bool
         A contiguous matrix that has the type of the result may itself be shuffled.
 
@@ -39,10 +37,11 @@ def shuffled(matrix: Any, exchange: Callable[[np.ndarray], Any], *, overwrite: b
 
     Examples
     --------
-    >>> found = shuffled(np.arange(6).reshape(2, 3), np.random.default_rng(0).shuffle)
+    >>> found = shuffle(np.arange(6).reshape(2, 3), (0,))
     >>> found.shape, sorted(found.ravel().tolist())
     ((2, 3), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     """
+    exchange = np.random.default_rng(seed).shuffle
     if not hasattr(matrix, "detach"):
         dtype = matrix.dtype if is_large(matrix) else np.dtype(np.float64)
         keeps = overwrite and matrix.dtype == dtype and matrix.flags.c_contiguous
@@ -59,11 +58,6 @@ def shuffled(matrix: Any, exchange: Callable[[np.ndarray], Any], *, overwrite: b
     bits = {1: torch.uint8, 2: torch.int16}.get(copy.element_size())
     exchange((copy.view(bits) if bits else copy).numpy().reshape(-1))
     return copy
-
-
-def shuffle(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> Any:
-    """`shuffled` by a local generator."""
-    return shuffled(matrix, np.random.default_rng(seed).shuffle, overwrite=overwrite)
 
 
 def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.ndarray:

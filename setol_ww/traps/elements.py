@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.stats import poisson
 
 from ..core.arrays import FloatArray, to_numpy
@@ -31,6 +31,8 @@ CENSORED = 0.1
 APART = 1e-3
 RELEVANT = 0.7
 LARGEST_SHAPE = 2.0
+# Shapes over widths, in units of the mean excess, among which the likelihood is looked at first.
+THETAS = tuple(np.geomspace(1e-4, 1e4, 17).tolist())
 
 
 @dataclass(frozen=True)
@@ -140,20 +142,47 @@ def fit_tail_of_entries(largest: FloatArray) -> Tail | None:
     if not unit > 0:
         return None
 
-    def loss(parameters: FloatArray) -> float:
-        shape, width = abs(parameters[0]), math.exp(parameters[1])
-        z, zb = seen / (unit * width), bound / (unit * width)
-        if abs(shape) < 1e-8:
-            return float(seen.size * parameters[1] + z.sum() + hidden * zb)
-        base, base_bound = 1 + shape * z, 1 + shape * zb
-        if shape > LARGEST_SHAPE:
-            return math.inf
-        return float(
-            seen.size * parameters[1] + (1 + 1 / shape) * np.log(base).sum() + hidden / shape * math.log(base_bound)
-        )
+    shape, width = censored_pareto(seen / unit, bound / unit, hidden)
+    return Tail(start, count, shape, unit * width)
 
-    found = minimize(loss, np.array([0.05, 0.0]), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
-    return Tail(start, count, abs(float(found.x[0])), unit * math.exp(float(found.x[1])))
+
+def censored_pareto(seen: FloatArray, bound: float, hidden: int) -> tuple[float, float]:
+    r"""Shape (0 to 2) and width of the generalised Pareto law of `seen` excesses and `hidden` ones beyond `bound`.
+
+    With :math:`\theta` = shape / width the likelihood is largest at shape :math:`= [\sum \ln(1+\theta x) + h
+    \ln(1+\theta b)]/n` in closed form, which leaves one parameter.
+
+    Parameters
+    ----------
+    seen : ndarray, shape (n,)
+        In units of their mean.
+    bound : float
+    hidden : int
+    """
+    number = seen.size
+
+    def at(theta: float) -> tuple[float, float]:
+        """What is minimised, and the shape there."""
+        logs, beyond = float(np.log1p(theta * seen).sum()), hidden * math.log1p(theta * bound)
+        shape = min((logs + beyond) / number, LARGEST_SHAPE)
+        return number * math.log(shape / theta) + logs + (logs + beyond) / shape, shape
+
+    grid = [at(theta)[0] for theta in THETAS]
+    best = int(np.argmin(grid))
+    ends = THETAS[max(0, best - 1)], THETAS[min(len(THETAS) - 1, best + 1)]
+    found = minimize_scalar(
+        lambda log_theta: at(math.exp(log_theta))[0],
+        bounds=(math.log(ends[0]), math.log(ends[1])),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    # Exponential: the limit of theta to 0.
+    width = (float(seen.sum()) + hidden * bound) / number
+    if number * math.log(width) + number <= found.fun:
+        return 0.0, width
+    theta = math.exp(found.x)
+    shape = at(theta)[1]
+    return shape, shape / theta
 
 
 def spread_ties(largest: FloatArray, of_smallest: Callable[[], int]) -> FloatArray:

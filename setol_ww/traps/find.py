@@ -87,6 +87,8 @@ class TrapReport(Shown):
         Why nothing is defined; empty otherwise. Then `count` is 0 and every number NaN.
     shape, seed, level
         What was asked.
+    shuffled : ndarray
+        All eigenvalues of the shuffled matrices, ascending, raw; empty where only the largest were computed.
     """
 
     count: int
@@ -108,6 +110,7 @@ class TrapReport(Shown):
     seed: int
     level: float
     edge_reason: str = ""
+    shuffled: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
 
     @property
     def is_defined(self) -> bool:
@@ -141,8 +144,12 @@ class TrapReport(Shown):
         return f"{self.count} trap{'s' if self.count > 1 else ''}: {words}.{by}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON has it; `schema` counts the versions of this form."""
-        return {"schema": SCHEMA, **as_json(asdict(self)), "sentence": self.sentence}
+        """Everything but `shuffled` as JSON has it; `schema` counts the versions of this form."""
+        return {
+            "schema": SCHEMA,
+            **as_json({name: value for name, value in asdict(self).items() if name != "shuffled"}),
+            "sentence": self.sentence,
+        }
 
     def _card(self) -> Card:
         title = f"{' x '.join(map(str, self.shape))}, shuffled with seed {self.seed}"
@@ -228,8 +235,12 @@ def find_traps_of(
     n_permutations: int = 1,
     level: float = LEVEL,
     kernel: tuple[int, ...] | None = None,
+    whole: bool = False,
 ) -> TrapReport:
     """`find_traps` of matrices that are pooled, as the kernel slices of a convolution are.
+
+    With `whole` all eigenvalues of the shuffled matrices are in the report, whatever they cost; up to 1500 columns they
+    come with the largest ones.
 
     An element's index is (row, column), followed by its place in `kernel` (by default its matrix, where there are
     several).
@@ -248,7 +259,7 @@ def find_traps_of(
     share = -math.expm1(math.log1p(-level) / len(checked))
     slices: list[Slice] = []
     for number, matrix in enumerate(checked):
-        found, reason = look(matrix, (seed, number), share)
+        found, reason = look(matrix, (seed, number), share, whole=whole)
         if found is None:
             return _undefined(reason if len(checked) == 1 else f"slice {number}: {reason}", asked)
         slices.append(found)
@@ -273,6 +284,7 @@ def find_traps_of(
         elements=elements,
         reason="",
         edge_reason=worst.edge_reason,
+        shuffled=np.sort(np.concatenate([one.raw_spectrum for one in slices])),
         **asked,
     )
 

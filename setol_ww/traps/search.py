@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.eigenvalues import gram, row_blocks
-from ..linalg.routines import call, scipys
-from ..linalg.scaled import representable
+from ..linalg.leading import Leading
+from ..linalg.scaled import Scaled, representable
 from ..linalg.shuffles import is_large, shuffle, sources_of
 from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength, threshold
 from .elements import Entries, blocks_of, read_entries
 from .location import CARRIES, Place, is_shift, locate, mean_share
-
-logger = logging.getLogger(__name__)
 
 SMALLEST_SIDE = 3
 SMALLEST_SIZE = 21
 FIRST_LOOK = 4
 # So many eigenvalues are looked through for a shift of the mean among those of single elements.
 LONG_LOOK = 64
-# Up to here LAPACK finds leading eigenvalues faster than Lanczos does.
-DENSE_SIDE = 1500
-LANCZOS_TOLERANCE = 1e-8
 # Entries whose largest is beyond 2^+-20 are scaled by a power of two, which is exact: elsewhere squares would be lost.
 MODERATE_EXPONENT = 20
 # Squares of scaled entries below this are not precise any more.
@@ -40,8 +32,9 @@ SMALLEST_VARIANCE = 1e-275
 class Slice:
     """One shuffled matrix and its outliers. `sources` are places in the flattened `tall`.
 
-    `largest` is the largest eigenvalue; `values`, p-values and vectors are those of the traps, `count` of them, and one
-    more value with the p-value of what is none.
+    `largest` is the largest eigenvalue, `spectrum` has all, ascending, where they were asked for or came with it, else
+    none; `values`, p-values and vectors are those of the traps, `count` of them, and one more value with the p-value
+    of what is none.
 
     Entries and eigenvalues are those of the matrix times 2^-exponent; `raw` and `raw_square` take the factor back.
     """
@@ -60,6 +53,7 @@ class Slice:
     transposed: bool
     left: FloatArray = field(repr=False)
     right: FloatArray = field(repr=False)
+    spectrum: FloatArray = field(repr=False)
 
     @property
     def excess(self) -> float:
@@ -94,14 +88,22 @@ class Slice:
         """
         return representable(value, 2 * self.exponent)
 
+    @property
+    def raw_spectrum(self) -> FloatArray:
+        """`spectrum` in units of the squares of the matrix as it was given; inf or 0 beyond the range of float64."""
+        return Scaled(self.spectrum, 2 * self.exponent).plain
+
     def index(self, position: int) -> tuple[int, int]:
         """Row and column in the matrix as it was given of an element of the tall one."""
         row, column = divmod(int(position), self.M)
         return (column, row) if self.transposed else (row, column)
 
 
-def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None, str]:
-    """The outliers of one shuffled matrix at `level`, or None and why there are none to look for."""
+def look(matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = False) -> tuple[Slice | None, str]:
+    """The outliers of one shuffled matrix at `level`, or None and why there are none to look for.
+
+    With `whole` all eigenvalues of it are told too, whatever they cost.
+    """
     tall, transposed = tall_entries(matrix)
     is_own = _address(tall) != _address(matrix)
     N, M = tall.shape
@@ -119,16 +121,18 @@ def look(matrix: Any, seed: tuple[int, ...], level: float) -> tuple[Slice | None
         return None, "too few distinct sizes of elements to know their tail"
     shuffled = shuffle(tall, seed, overwrite=is_own)
     del tall
-    matrix_gram = gram(shuffled)
-    found = _outliers(matrix_gram, shuffled, entries, level)
+    pairs = Leading(gram(shuffled))
+    found = _outliers(pairs, shuffled, entries, level)
     left, right = found.left[:, : found.count], found.right[:, : found.count]
     place = locate(shuffled, left, right, entries)
-    # What follows is as large as they are.
-    del shuffled, matrix_gram
+    # What follows is as large as it is.
+    del shuffled
+    spectrum = np.maximum(pairs.all(), 0.0) if whole or pairs.is_reduced else np.empty(0)
+    del pairs
     sources = sources_of(place.positions, N * M, seed)
     named = {"largest": found.largest, "values": found.values, "pvalues_edge": found.by_edge, "pvalues": found.pvalues}
     counted = {"count": found.count, "place": place, "sources": sources, "transposed": transposed}
-    return Slice(entries, exponent, N, M, **named, **counted, left=left, right=right), ""  # type: ignore[arg-type]
+    return Slice(entries, exponent, N, M, **named, **counted, left=left, right=right, spectrum=spectrum), ""  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -144,14 +148,14 @@ class _Outliers:
     right: FloatArray
 
 
-def _outliers(matrix_gram: FloatArray, shuffled: Any, entries: Entries, level: float) -> _Outliers:
+def _outliers(pairs: Leading, shuffled: Any, entries: Entries, level: float) -> _Outliers:
     """Leading eigenvalues down to the first that is no trap; where there is no edge, the mean is tested by itself."""
     N, M = shuffled.shape
     has_edge = not math.isnan(edge(N, M, entries.k4, entries.k6))
     mean_pvalue = 1.0 if has_edge else shift_pvalue(entries, N, M)
     number = min(FIRST_LOOK if has_edge or mean_pvalue > level else LONG_LOOK, M)
     while True:
-        values, right = leading(matrix_gram, number)
+        values, right = pairs.largest(number)
         left = _left_vectors(shuffled, right)
         largest = float(values[0])
         if mean_pvalue <= level:
@@ -242,7 +246,7 @@ def reference_excess(matrix: Any, seen: Slice, seed: tuple[int, ...]) -> float:
         flat[out] = rng.choice(flat[~out], int(np.count_nonzero(out)))
     flat -= flat.mean()
     rng.shuffle(flat)
-    values, _ = leading(gram(flat.reshape(tall.shape)), 1)
+    values, _ = Leading(gram(flat.reshape(tall.shape))).largest(1)
     centre, scale = centre_and_scale(seen.N, seen.M)
     return (values[0] / np.mean(flat**2) - (centre if np.isnan(seen.edge) else seen.edge)) / scale
 
@@ -309,34 +313,3 @@ def _why_not(tall: Any) -> str:
             "all entries are zero" if tall[0, 0] == 0 else "all entries are equal, so there is no noise to compare with"
         )
     return ""
-
-
-def _times(lower: FloatArray, v: FloatArray) -> FloatArray:
-    """The symmetric matrix, of which the lower triangle is given in Fortran's order, times v."""
-    side, result = v.size, np.zeros(v.size)
-    call(scipys("dsymv"), "L", side, 1.0, lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
-    return result
-
-
-def leading(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
-    """The `number` largest eigenvalues, descending, and their vectors, from the lower triangle; deterministic."""
-    M = matrix_gram.shape[0]
-    found = _by_lanczos(matrix_gram, number) if M > DENSE_SIDE and 4 * number < M else None
-    if found is None:
-        found = scipy.linalg.eigh(matrix_gram, lower=True, subset_by_index=(M - number, M - 1), check_finite=False)
-    values, vectors = found
-    order = np.argsort(-values, kind="stable")
-    return values[order], vectors[:, order]
-
-
-def _by_lanczos(matrix_gram: FloatArray, number: int) -> tuple[FloatArray, FloatArray] | None:
-    """None where the iteration does not converge."""
-    M = matrix_gram.shape[0]
-    lower = np.asfortranarray(matrix_gram)
-    product = LinearOperator((M, M), dtype=np.float64, matvec=lambda v: _times(lower, v.ravel()))
-    start = np.random.default_rng(0).normal(size=M)
-    try:
-        return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
-    except ArpackError as error:
-        logger.info("Lanczos of side %d: %s; all of it is decomposed", M, error)
-        return None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import FloatArray, to_numpy
-from ..linalg.shuffles import shuffled
 from ..spectrum.esd import Spectrum
 from ..spectrum.starts import best_start
 from .upstream import rooms
@@ -44,13 +43,6 @@ def pooled_eigenvalues(
         largest, smallest = np.maximum(largest, singular[-1]), np.maximum(smallest, singular[0])
         rank_loss += rooms.calc_rank_loss(singular, N)
     return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
-
-
-def replicas(matrices: list[Any], number: int, exchange: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-    """Element-wise shuffles, drawn in the order in which weightwatcher draws them."""
-    for _ in range(number):
-        for matrix in matrices:
-            yield shuffled(matrix, exchange)
 
 
 def detX_columns(ww_layer: Any) -> dict[str, Any]:

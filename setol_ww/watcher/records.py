@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import EPS_FLOAT32, FloatArray, is_cut_by_weightwatcher, to_numpy
-from ..core.boundary import attempt
+from ..core.boundary import Attempt, attempt
 from ..core.options import Options
 from ..core.plain import as_computed
 from ..layer.columns import farms_row
@@ -47,8 +47,8 @@ class Record:
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
     weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
     weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
-    eigenvalues of each matrix and `traps` what was found in them, where they were begun ahead, `shuffled` eigenvalues
-    of its shuffles, one after the other, and `draws` the shuffles; `members` are the tensors that a mode combines.
+    eigenvalues of each matrix, where they were begun ahead, `traps` what was found in its shuffle and `shuffled` the
+    eigenvalues of one shuffle after the other; `members` are the tensors that a mode combines.
     """
 
     ww_layer: Any
@@ -64,9 +64,8 @@ class Record:
     result: LayerResult | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
-    draws: Iterator[Any] = field(default_factory=lambda: iter(()))
-    shuffled: Iterator[FloatArray] | None = None
-    traps: Callable[[], TrapReport] | None = None
+    shuffled: list[FloatArray] = field(default_factory=list)
+    traps: Callable[[], Attempt[TrapReport]] | None = None
     job: Job | None = None
     stored: Callable[[], Any] | None = None
     kept: LayerRecord | None = None
@@ -118,8 +117,8 @@ class Record:
         self.kept = kept if self.result is None else self.with_findings(kept, self.result, settings)
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.shuffled = self.traps = self.stored = None
-        self.spectra, self.draws = [], iter(())
+        self.ww_layer = self.result = self.traps = self.stored = None
+        self.spectra, self.shuffled = [], []
 
     def with_findings(self, kept: LayerRecord, result: LayerResult, settings: Settings) -> LayerRecord:
         """The record with the spectrum, what was asked of the entries, and our columns."""

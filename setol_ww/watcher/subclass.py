@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import contextvars
 import functools
 import inspect
-import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +22,7 @@ from ..core.options import Options, layouts_of
 from ..layer.result import analyze_spectrum
 from ..linalg.eigenvalues import check_device, eigenvalues
 from ..linalg.scaled import is_moderate
+from ..linalg.shuffles import shuffle
 from ..results.coverage import COVERAGE_COLUMNS, Told
 from ..results.record import settings_of
 from ..results.results import Results
@@ -32,6 +31,7 @@ from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
+from ..traps.search import tall_entries
 from ..weights.plan import Job, plan
 from ..weights.selector import Selector
 from .base import Base
@@ -39,7 +39,7 @@ from .combined import mode_of
 from .distances import METHODS, distances_of
 from .model import Given, adapt, asked
 from .mp import mp_columns
-from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, replicas, spectrum_of
+from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, spectrum_of
 from .questions import Rows
 from .records import Record, Run
 from .standins import drawing_from, figures
@@ -223,8 +223,9 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         quality : bool
             The quality columns `q2*` and `kappa1` to `kappa5` (`setol_ww.quality`).
         seed : int
-            Seed of the shuffles of `randomize=True`, weightwatcher's and those of the `trap_*` columns; the
-            host's generators are left as they were.
+            Seed of the shuffle of `randomize=True`, one for the columns of the random matrix and the `trap_*`
+            columns; with `engine="reference"` weightwatcher's own draws too. The host's generators are left as they
+            were.
         engine : {"fast", "reference"}
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
@@ -592,7 +593,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
             record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
         if record is not None and self._run is not None and self._has_traps(record, params):
-            record.traps = self._run.ahead.later(self._traps_of, record)
+            begun = self._run.ahead.later(self._traps_of, record)
+            record.traps = functools.cache(lambda: attempt(record.title, "no traps", begun))
         if ww_layer.evals is None:
             if record is not None and record.traps is not None:
                 self._add_traps(record)
@@ -675,9 +677,6 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         stage = functools.partial(super().apply_random_esd, ww_layer, params)
         outcome = attempt(record.title, "no randomised spectrum", stage)
         record.failure = record.failure or outcome.reason
-        # The next layer's shuffles are to be the same whether threads had drawn these or not.
-        if outcome.reason and "MemoryError" not in outcome.reason:
-            collections.deque(record.draws, maxlen=0)
         return ww_layer
 
     def combined_eigenvalues(self, Wmats: Any, N: int, M: int, n_comp: int, params: Any = None) -> Any:
@@ -691,22 +690,28 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         return pooled_eigenvalues(begun if record.spectra else self._spectra(matrices), N, n_comp, record.scale)
 
     def random_eigenvalues(self, Wmats: Any, n_comp: int, num_replicas: int = 1, params: Any = None) -> Any:
-        """Eigenvalues of element-wise shuffles, drawn as weightwatcher draws them."""
+        """Eigenvalues of element-wise shuffles: the one that was searched for traps, and more where there are few.
+
+        weightwatcher asks twice, below 100 eigenvalues for five replicas the first time, and draws anew each time: what
+        is asked again is answered again, the numbers of one replica being as good as another's.
+        """
         special = params is None or params["intra"] or params["inverse"] or params["conv2d_fft"]
         if special or self._run is None or self._engine() != "fast":
             return super().random_eigenvalues(Wmats, n_comp, num_replicas, params)
         record = self._run.records[-1]
-        if record.shuffled is None:
-            # weightwatcher asks twice, for one replica the second time: threads may go on to that at once.
-            record.draws = replicas(Wmats, num_replicas + 1, self._run.generator.shuffle)
-            record.shuffled = self._spectra(record.draws)
-        number = num_replicas * len(Wmats)
-        found = [record.scale * spectrum[-n_comp:] for spectrum in itertools.islice(record.shuffled, number)]
-        if len(found) < number:
-            raise RuntimeError(
-                f"{number} shuffles more were asked of layer {record.title} than weightwatcher 0.7.7 asks"
-            )
-        return np.sort(np.concatenate(found))
+        for replica in range(len(record.shuffled), num_replicas):
+            record.shuffled.append(self._shuffled(record, Wmats, n_comp, replica))
+        return np.sort(np.concatenate(record.shuffled[:num_replicas]))
+
+    def _shuffled(self, record: Record, Wmats: list[Any], n_comp: int, replica: int) -> FloatArray:
+        """Eigenvalues of one shuffle of every matrix; the first is that of the traps."""
+        assert self._run is not None
+        found = record.traps().value if record.traps is not None and not replica else None
+        if found is not None and found.shuffled.size == n_comp * len(Wmats):
+            return found.shuffled
+        more = (replica,) if replica else ()
+        draws = (shuffle(tall_entries(W)[0], (self._run.seed, place, *more)) for place, W in enumerate(Wmats))
+        return np.concatenate([record.scale * spectrum[-n_comp:] for spectrum in self._spectra(draws)])
 
     def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
@@ -759,7 +764,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         """The traps that were begun; a search that fails costs their columns and the row its status."""
         assert record.result is not None
         assert record.traps is not None
-        traps = attempt(record.title, "no traps", record.traps)
+        traps = record.traps()
         record.failure = record.failure or traps.reason
         if traps.value is not None:
             record.result = record.result.with_traps(traps.value)
@@ -787,7 +792,9 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
         matrices, kernel = self._turned(record, list(record.matrices()))
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel)
+        # A GPU has the spectrum of the shuffle sooner.
+        whole = self._run.device == "cpu"
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel, whole=whole)
 
     def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
         """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""

@@ -7,17 +7,18 @@ import ctypes
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
 import torch
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
 from setol_ww.linalg import eigenvalues as eigen
+from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg import routines as fortran
-from setol_ww.linalg import shuffles
 from setol_ww.linalg import symmetric as lapack
 from setol_ww.watcher import model as given
-from setol_ww.watcher import numerics
+from setol_ww.watcher import subclass
 from setol_ww.watcher.mp import mp_columns
 from setol_ww.watcher.numerics import first_below_one
 from spec_tests.plain import assert_same_columns, plain_analyze, plain_detX, weightwatcher
@@ -103,8 +104,8 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     weights = {"a.weight": torch.from_numpy(gaussian_matrix(160, 120, seed=0)).float()}
     frame = ww.analyze(weights, randomize=True, farms=True, device="cuda:0")
-    # The layer, its two windows, its two shuffles.
-    assert asked == ["cuda:0"] * 5
+    # The layer, its two windows; the spectrum of its shuffle comes with the traps.
+    assert asked == ["cuda:0"] * 3
     assert_same_columns(frame, plain_analyze({name: value.clone() for name, value in weights.items()}, randomize=True))
     deficient = np.outer(np.arange(1.0, 41), np.arange(1.0, 13))
     assert ww.Spectrum.from_matrix(deficient, device="cuda").rank == 1
@@ -174,16 +175,59 @@ def test_a_shuffle_draws_the_same_in_every_dtype(dtype, transposed, is_large, mo
     monkeypatch.setattr(shuffles, "IN_CACHE", 0 if is_large else 100)
     stored = torch.arange(60.0).reshape(5, 12).to(getattr(torch, dtype))
     stored = stored.T if transposed else stored
-    with quiet(7):
-        wide = stored.float().numpy().flatten()
-        np.random.shuffle(wide)
-        state = np.random.get_state()[2]
-    generator = np.random.RandomState(7)
-    (drawn,) = numerics.replicas([stored], 1, generator.shuffle)
-    assert generator.get_state()[2] == state
+    wide = stored.float().numpy().flatten()
+    np.random.default_rng((7, 1)).shuffle(wide)
+    drawn = shuffles.shuffle(stored, (7, 1))
     assert drawn.dtype == (stored.dtype if is_large else torch.float64)
     assert drawn.shape == stored.shape
     np.testing.assert_array_equal(drawn.float().numpy().flatten(), wide)
+
+
+def test_every_order_of_a_shuffle_is_equally_likely():
+    """24 orders of four entries over 4 800 seeds, by Pearson's test at .001."""
+    orders = [tuple(shuffles.shuffle(np.arange(4.0).reshape(2, 2), (seed, 0)).ravel()) for seed in range(4800)]
+    counts = np.unique(np.array(orders), axis=0, return_counts=True)[1]
+    assert counts.size == 24
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_one_shuffle_serves_the_random_columns_and_the_traps(monkeypatch):
+    """Two spectra a layer, its own and that of the shuffle; below 100 eigenvalues four shuffles more."""
+    asked = []
+    monkeypatch.setattr(
+        subclass, "eigenvalues", lambda W, device: asked.append(W.shape) or eigen.eigenvalues(W, device)
+    )
+    large = ww.analyze(gaussian_matrix(160, 120, seed=0), randomize=True, mp_fit=True)
+    assert asked == [(160, 120)]
+    report = ww.find_traps(gaussian_matrix(160, 120, seed=0))
+    assert large["max_rand_eval"].item() == report.shuffled[-1] == pytest.approx(report.lambda_max, rel=1e-12)
+    assert report.shuffled == pytest.approx(
+        eigen.eigenvalues(shuffles.shuffle(gaussian_matrix(160, 120, seed=0), (0, 0))), rel=1e-12
+    )
+    asked.clear()
+    small = ww.analyze(gaussian_matrix(60, 40, seed=0), randomize=True)
+    assert asked == [(60, 40)] * 5
+    assert small["max_rand_eval"].item() >= ww.find_traps(gaussian_matrix(60, 40, seed=0)).lambda_max
+
+
+def test_another_seed_is_another_shuffle():
+    layer = gaussian_matrix(160, 120, seed=0)
+    first, again, other = (ww.analyze(layer, randomize=True, seed=seed)["max_rand_eval"].item() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 40])
+def test_leading_and_all_eigenvalues_of_one_reduction(side, monkeypatch):
+    W = np.random.default_rng(side).normal(size=(side + 5, side))
+    truth, vectors = np.linalg.eigh(W.T @ W)
+    for dense in (leading.DENSE_SIDE, 10):
+        monkeypatch.setattr(leading, "DENSE_SIDE", dense)
+        pairs = leading.Leading(eigen.gram(W))
+        for number in {1, min(side, 3), side}:
+            values, found = pairs.largest(number)
+            np.testing.assert_allclose(values, truth[::-1][:number], rtol=1e-9)
+            np.testing.assert_allclose(np.abs(found.T @ vectors[:, ::-1][:, :number]), np.eye(number), atol=1e-6)
+        np.testing.assert_allclose(pairs.all(), truth, rtol=1e-9, atol=1e-12)
 
 
 def test_nothing_converts_a_whole_layer(monkeypatch):

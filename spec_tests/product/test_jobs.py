@@ -16,9 +16,8 @@ from threadpoolctl import threadpool_limits
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from setol_ww.linalg import eigenvalues as eigen
-from setol_ww.linalg import shuffles
+from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg import symmetric as lapack
-from setol_ww.traps import search as trap_search
 from setol_ww.watcher import subclass
 from setol_ww.watcher import threads as ahead
 from setol_ww.watcher.threads import Ahead
@@ -165,7 +164,7 @@ def test_traps_are_searched_while_the_walk_goes_on(monkeypatch):
 def test_large_layers_by_every_routine(monkeypatch, blas):
     """Two-stage solver, Lanczos, shuffles as stored and several blocks, at lowered thresholds."""
     monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 30)
-    monkeypatch.setattr(trap_search, "DENSE_SIDE", 20)
+    monkeypatch.setattr(leading, "DENSE_SIDE", 20)
     monkeypatch.setattr(shuffles, "IN_CACHE", 0)
     monkeypatch.setattr(eigen, "BLOCK_ELEMENTS", 64)
     alone = ww.analyze(damaged(), randomize=True)

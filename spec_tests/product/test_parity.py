@@ -268,6 +268,8 @@ def test_resnet20(data):
     theirs = plain_analyze(checkpoint["state_dict"], detX=True, randomize=True)
     assert len(theirs) == 20
     assert_same_columns(ww.analyze(checkpoint, randomize=True), theirs)
+    reference = ww.analyze(checkpoint, randomize=True, engine="reference")
+    assert_same_columns(reference, theirs, rtol=0)
 
 
 def test_silero_in_weightwatchers_terms(data):

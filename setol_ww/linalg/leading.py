@@ -1,0 +1,117 @@
+"""The largest eigenvalues of a symmetric matrix with their vectors, and all eigenvalues of the same matrix after them.
+
+Up to `DENSE_SIDE` one reduction to a tridiagonal serves both; beyond it Lanczos' iteration finds the few that are asked
+for and the matrix is reduced only where all are wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+from ..core.arrays import FloatArray
+from .routines import Integer, call, scipys
+from .symmetric import symmetric_eigenvalues
+
+logger = logging.getLogger(__name__)
+
+# Measured on one core: up to here a reduction is faster than Lanczos.
+DENSE_SIDE = 1500
+LANCZOS_TOLERANCE = 1e-8
+# Nothing but the diagonal: a matrix that is tridiagonal already needs no vectors turned back.
+SMALLEST_REDUCED = 3
+
+
+class Leading:
+    """Eigenpairs of the symmetric matrix whose lower triangle is given; its memory is used and lost.
+
+    Parameters
+    ----------
+    lower : ndarray of float64, shape (M, M), Fortran order
+        Entries above the diagonal are not read. All entries below must be finite.
+
+    Examples
+    --------
+    >>> pairs = Leading(np.asfortranarray(np.diag([1.0, 5.0, 2.0, 0.5])))
+    >>> pairs.largest(2)[0].tolist(), pairs.all().tolist()
+    ([5.0, 2.0], [0.5, 1.0, 2.0, 5.0])
+    """
+
+    def __init__(self, lower: FloatArray) -> None:
+        self.lower = np.require(lower, np.float64, ["F", "W"])
+        self.side = lower.shape[0]
+        self._tridiagonal: tuple[FloatArray, FloatArray, FloatArray] | None = None
+
+    @property
+    def is_reduced(self) -> bool:
+        """True once `all` costs next to nothing."""
+        return self._tridiagonal is not None
+
+    def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """The `number` largest eigenvalues, descending, and their vectors in columns; deterministic."""
+        found = None
+        if not self.is_reduced and self.side > DENSE_SIDE and 4 * number < self.side:
+            found = self._by_lanczos(number)
+        values, vectors = found or self._by_reduction(number)
+        order = np.argsort(-values, kind="stable")
+        return values[order], vectors[:, order]
+
+    def all(self) -> FloatArray:
+        """Every eigenvalue, ascending. Nothing can be asked afterwards where nothing was reduced before."""
+        if not self.is_reduced and self.side > DENSE_SIDE:
+            return symmetric_eigenvalues(self.lower)
+        diagonal, beside, _ = self._reduced()
+        values, rest, status = diagonal.copy(), beside.copy(), np.zeros(1, dtype=Integer)
+        call(scipys("dsterf"), self.side, values, rest, status)
+        _converged("dsterf", status)
+        return values
+
+    def _by_reduction(self, number: int) -> tuple[FloatArray, FloatArray]:
+        diagonal, beside, reflectors = self._reduced()
+        ends = (self.side - number, self.side - 1)
+        values, vectors = scipy.linalg.eigh_tridiagonal(
+            diagonal, beside, select="i", select_range=ends, check_finite=False
+        )
+        vectors = np.asfortranarray(vectors)
+        if self.side < SMALLEST_REDUCED:
+            return values, vectors
+        status, size = np.zeros(1, dtype=Integer), number * 64
+        work = np.empty(size)
+        sides = (self.side, number, self.lower, self.side, reflectors, vectors, self.side)
+        call(scipys("dormtr"), "L", "L", "N", *sides, work, size, status)
+        return values, vectors
+
+    def _reduced(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Diagonal and subdiagonal of the tridiagonal, and what its reflectors need beside the matrix."""
+        if self._tridiagonal is None:
+            side, status, size = self.side, np.zeros(1, dtype=Integer), 64 * self.side
+            diagonal, beside = np.empty(side), np.empty(max(1, side - 1))
+            reflectors, work = np.empty(max(1, side - 1)), np.empty(size)
+            call(scipys("dsytrd"), "L", side, self.lower, side, diagonal, beside, reflectors, work, size, status)
+            self._tridiagonal = diagonal, beside[: side - 1], reflectors
+        return self._tridiagonal
+
+    def _by_lanczos(self, number: int) -> tuple[FloatArray, FloatArray] | None:
+        """None where the iteration does not converge."""
+        product = LinearOperator((self.side, self.side), dtype=np.float64, matvec=lambda v: self._times(v.ravel()))
+        start = np.random.default_rng(0).normal(size=self.side)
+        try:
+            return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+        except ArpackError as error:
+            logger.info("Lanczos of side %d: %s; all of it is decomposed", self.side, error)
+            return None
+
+    def _times(self, v: FloatArray) -> FloatArray:
+        side, result = self.side, np.zeros(self.side)
+        call(scipys("dsymv"), "L", side, 1.0, self.lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
+        return result
+
+
+def _converged(name: str, status: np.ndarray) -> None:
+    # Its upper half is not written by a library of 32-bit integers.
+    info = int(status.view(np.int32)[0])
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK's {name}: the eigenvalues did not converge (info {info})")
