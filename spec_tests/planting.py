@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
 
+import numpy as np
 import pytest
 
 PRODUCT = "spec_tests/product"
@@ -39,6 +40,14 @@ def _column_major(real: Any) -> Any:
         return tuple(found)
 
     return position_in
+
+
+def _keeping_the_first(real: Any) -> Any:
+    def shuffle(matrix: Any, seed: tuple[int, ...], **options: Any) -> Any:
+        rest = real(matrix.reshape(-1)[1:, None], seed, **options).reshape(-1)
+        return np.append(matrix.reshape(-1)[:1], rest).reshape(matrix.shape)
+
+    return shuffle
 
 
 def _swallowing(real: Any) -> Any:
@@ -90,6 +99,24 @@ def _one_a_group(real: Any) -> Any:
 
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "every shuffle by the same generator",
+        "setol_ww.traps.search:shuffle",
+        lambda real: lambda matrix, seed, **options: real(matrix, (0,), **options),
+        f"{PRODUCT}/test_engine.py::test_another_seed_is_another_shuffle",
+    ),
+    Plant(
+        "the first entry of a shuffle stays where it was",
+        "setol_ww.linalg.shuffles:shuffle",
+        _keeping_the_first,
+        f"{PRODUCT}/test_engine.py::test_every_order_of_a_shuffle_is_equally_likely",
+    ),
+    Plant(
+        "the smallest eigenvalue of a reduction left out",
+        "setol_ww.linalg.leading:Leading.all",
+        lambda real: lambda self: real(self)[1:],
+        f"{PRODUCT}/test_engine.py::test_leading_and_all_eigenvalues_of_one_reduction",
+    ),
     Plant(
         "nested experts counted along the first axis",
         "setol_ww.weights.layouts.parts:position_in",
