@@ -233,8 +233,8 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "shuffles drawn from the process",
-        "setol_ww.watcher.subclass:replicas",
-        lambda real: lambda matrices, number, *_: real(matrices, number, importlib.import_module("numpy").random),
+        "setol_ww.traps.search:shuffle",
+        lambda real: lambda matrix, seed, **options: real(matrix, (int(np.random.random() * 1e9),), **options),
         f"{PRODUCT}/test_threads.py::test_eight_analyses_of_one_model_give_eight_times_one_table",
     ),
     Plant(
