@@ -72,6 +72,8 @@ _HOME_OF = {
     "plugged_in": "watcher",
     "Monitor": "monitor.live",
     "Alarm": "monitor.alarms",
+    "TrapEffect": "advice.trap_effect",
+    "trap_effect": "advice.trap_effect",
 }
 
 # Modules that are public as they are: `ww.transforms.r_transform(...)`.

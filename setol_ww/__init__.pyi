@@ -4,6 +4,8 @@ from . import monitor as monitor
 from .advice.comparing import compare as compare
 from .advice.comparison import Comparison as Comparison
 from .advice.runs import compare_run as compare_run
+from .advice.trap_effect import TrapEffect as TrapEffect
+from .advice.trap_effect import trap_effect as trap_effect
 from .core.errors import (
     InvalidInput as InvalidInput,
 )

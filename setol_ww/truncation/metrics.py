@@ -128,7 +128,7 @@ def _classified(model: Any, loader: Any) -> dict[str, float]:
     wrong, loss, count = 0, 0.0, 0
     for batch in loader:
         inputs, labels = _split(batch)
-        logits = _logits(_call(model, inputs))
+        logits = logits_of(called(model, inputs))
         if logits is None or logits.dim() != 2:
             raise InvalidInput("classification_metrics was asked; the model returned no logits of (samples, classes)")
         labels = _whole_numbers(labels, 1).to(logits.device)
@@ -177,8 +177,8 @@ def _predicted(model: Any, loader: Any) -> dict[str, float]:
     loss, count = 0.0, 0
     for batch in loader:
         inputs, labels = _tokens(batch)
-        output = _call(model, inputs)
-        logits = _logits(output)
+        output = called(model, inputs)
+        logits = logits_of(output)
         targets = labels[:, 1:]
         predicted = int((targets != IGNORED_LABEL).sum())
         if logits is not None:
@@ -229,7 +229,7 @@ def _seen(labels: Any, mask: Any) -> Any:
     return labels.masked_fill(hidden, IGNORED_LABEL)
 
 
-def _call(model: Any, inputs: Any) -> Any:
+def called(model: Any, inputs: Any) -> Any:
     """The model's output for a batch moved to where it lies."""
     device = next((tensor.device for tensor in _tensors(model)), None)
 
@@ -243,7 +243,8 @@ def _call(model: Any, inputs: Any) -> Any:
     return model(moved(inputs))
 
 
-def _logits(output: Any) -> Any:
+def logits_of(output: Any) -> Any:
+    """The logits in a model's output; None where it has none."""
     if hasattr(output, "argmax"):
         return output
     if isinstance(output, Mapping):
