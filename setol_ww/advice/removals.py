@@ -79,7 +79,7 @@ class Trapped:
             carrier = "mean shift" if "mean shift" in chances else "spread" if "spread" in chances else "element"
             found.append(Part(carrier, "all entries", chances.get(carrier, math.nan), rest))
         if len(found) > 1 or len(self.report.elements) > most:
-            found.append(Part(ALL, "everything that removal changes", self.report.pvalue, self.removed))
+            found.append(Part(ALL, "together", self.report.pvalue, self.removed))
         return found
 
     def share_of_variance(self, part: Part) -> float:
