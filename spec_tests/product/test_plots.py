@@ -289,7 +289,7 @@ def test_the_plane_has_each_layer_by_its_state():
     expected[:, 0] = np.minimum(expected[:, 0], 10)
     assert points[np.lexsort(points.T)] == pytest.approx(expected[np.lexsort(expected.T)])
     assert line(ax, "ideal point").tolist() == [[2.0, 0.0]]
-    assert "2 of 6 layers have no tail" in texts(ax)
+    assert "2 of 6 layers have no tail" in ax.get_xlabel()
     curve = line(ww.plots.ideal_plane(model(), against="pl_lambda_min"), "det X = 1")
     assert curve[:, 1] == pytest.approx(np.exp(-1 / (curve[:, 0] - 1)))
     assert np.interp(2.0, curve[:, 0], curve[:, 1]) == pytest.approx(np.exp(-1), abs=1e-3)

@@ -57,7 +57,7 @@ def ccdf(result: LayerResult, ax: Axes | None = None) -> Axes:
     lines.draw_starts(ax, result)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    shown = max(float(x[0]), float(np.quantile(x, 0.02)) / 30) / 1.25, float(x[-1]) * 1.5
+    shown = max(float(x[0]), float(np.quantile(x, 0.02)) / 3) / 1.25, float(x[-1]) * 1.5
     ax.set_xlim(*shown)
     ax.set_ylim(0.5 / number, 2)
     style.log_axis(ax.xaxis, *shown)

@@ -57,7 +57,7 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
         style.sentence(ax, f"No layer has a number in {column}." if len(frame) else "No layer was analysed.")
         return ax
     found = values[np.isfinite(values)]
-    if found.min() > 0 and found.max() > WIDE_SPREAD * found.min():
+    if unit_of(column) != "count" and found.min() > 0 and found.max() > WIDE_SPREAD * found.min():
         ax.set_yscale("log")
     draw_levels(ax, column, float(found.min()), float(found.max()))
     low, high = alpha_ends(frame) if column == "tail_alpha" else (None, None)
@@ -72,10 +72,12 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
             ax.vlines(at[ours], low[ours], high[ours], color=colour, linewidth=0.7, alpha=0.6)
     _missing(ax, at[~np.isfinite(values)])
     name_layers(ax, frame)
-    # Intervals of hopeless fits may be as long as they like.
-    ax.set_ylim(*_limits(found, ax.get_yscale() == "log"))
-    if unit_of(column) == "count":
+    if unit_of(column) == "count" and found.min() >= 0:
+        ax.set_ylim(-0.3, max(1.0, float(found.max())) * 1.1 + 0.2)
         ax.locator_params(axis="y", integer=True)
+    else:
+        # Intervals of hopeless fits may be as long as they like.
+        ax.set_ylim(*_limits(found, ax.get_yscale() == "log"))
     ax.set_ylabel(style.words(axis_label(column)))
     style.legend(ax, outside=mine)
     return ax

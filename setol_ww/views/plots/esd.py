@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SCALES = ("log-log", "lin-lin", "log-lin")
-FEWEST_BINS, MOST_BINS = 8, 120
+FEWEST_BINS, MOST_BINS = 8, 70
 # On a linear axis the largest per cent of a heavy tail would leave nothing else to see.
 SHOWN = 0.985
 
@@ -91,7 +91,7 @@ def _range(x: FloatArray, scale: str) -> tuple[tuple[float, float], list[str]]:
             return (0.0, 1.08 * high), []
         beyond = int(np.count_nonzero(x > end))
         return (0.0, end), [f"{beyond} larger eigenvalues up to {high:.3g} are beyond the right end"]
-    first = max(low, float(np.quantile(x, 0.02)) / 30)
+    first = max(low, float(np.quantile(x, 0.02)) / 3)
     below = int(np.count_nonzero(x < first))
     notes = [f"{below} smaller eigenvalues down to {low:.1g} are beyond the left end"] if below else []
     return (first / 1.25, high * 1.5), notes
@@ -136,7 +136,7 @@ def _laws(ax: Axes, result: LayerResult, shown: tuple[float, float], scale: str)
         shuffled = lines.shuffled_density(result, result.traps)
         if shuffled is not None:
             x, density = shuffled
-            ax.plot(x, density * _factor(x, scale), label="law of the shuffled entries", **style.SHUFFLED)
+            ax.plot(x, density * _factor(x, scale), label=lines.shuffled_in_words(result), **style.SHUFFLED)
     if result.tail.rank:
         x = np.geomspace(result.tail.lambda_min, shown[1], lines.POINTS)
         density = lines.tail_density(result, x)

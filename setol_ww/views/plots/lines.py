@@ -11,7 +11,7 @@ from ...core.arrays import FloatArray
 from ...layer.classes import is_near_noise
 from ...layer.result import LayerResult
 from ...layer.verdict import interval
-from ...spectrum.noise import marchenko_pastur_density
+from ...spectrum.noise import marchenko_pastur_density, marchenko_pastur_quantiles
 from ...traps.find import TrapReport
 from . import style
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 X_LABEL = "eigenvalue x of $W^T W$ / mean"
 POINTS = 400
+# A law whose edges are further apart goes down to 0, where it is known least: its lowest 2 % are left out.
+HARD_EDGE, LEFT_OUT = 1e-4, 0.02
 
 
 def title_of(result: LayerResult) -> str:
@@ -80,9 +82,11 @@ def noise_density(result: LayerResult) -> tuple[FloatArray, FloatArray] | None:
     bulk = result.bulk
     if bulk.noise is None:
         return None
-    lowest = max(bulk.lambda_minus, 1e-7 * bulk.lambda_plus)
-    x = _between(lowest, bulk.lambda_plus)
     unit = bulk.sigma**2
+    lower = bulk.lambda_minus
+    if lower < HARD_EDGE * bulk.lambda_plus:
+        lower = max(lower, unit * float(bulk.noise.quantile(np.array([LEFT_OUT]))[0]))
+    x = _between(lower, bulk.lambda_plus)
     share = (result.spectrum.rank - bulk.spikes) / result.spectrum.num_evals
     return x, share * bulk.noise.pdf(x / unit) / unit
 
@@ -117,6 +121,12 @@ def unit_mean_of(result: LayerResult, raw: float) -> float:
         return float(np.ldexp(raw, -spectrum.exponent) * (spectrum.num_evals / spectrum.values.sum()))
 
 
+def shuffled_in_words(result: LayerResult) -> str:
+    """Whose law that is."""
+    one = " (one slice)" if result.spectrum.slices > 1 else ""
+    return f"law of the shuffled entries{one}"
+
+
 def shuffled_density(result: LayerResult, traps: TrapReport) -> tuple[FloatArray, FloatArray] | None:
     """Marchenko-Pastur's law of the shuffled entries, unit mean, as a share of all eigenvalues; None without noise."""
     spectrum = result.spectrum
@@ -127,7 +137,9 @@ def shuffled_density(result: LayerResult, traps: TrapReport) -> tuple[FloatArray
         return None
     q = spectrum.M / spectrum.N
     lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
-    x = _between(max(lower, 1e-7 * upper), upper)
+    if lower < HARD_EDGE * upper:
+        lower = float(marchenko_pastur_quantiles(np.array([LEFT_OUT]), q)[0])
+    x = _between(lower, upper)
     return unit * x, marchenko_pastur_density(x, q) / unit
 
 

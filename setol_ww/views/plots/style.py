@@ -139,17 +139,10 @@ def sentence(ax: Axes, text: str) -> None:
 
 
 def note(ax: Axes, texts: Sequence[str]) -> None:
-    """Small print under the picture's title, at the upper left inside: what is not drawn, and why."""
-    said = "\n".join(textwrap.fill(words(text), 58) for text in texts if text)
+    """Under the axis, where nothing is drawn: what the picture leaves out, and why."""
+    said = "\n".join(textwrap.fill(words(text), 90) for text in texts if text)
     if said:
-        ax.annotate(
-            said,
-            (0.015, 0.985),
-            xycoords="axes fraction",
-            fontsize="x-small",
-            verticalalignment="top",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
-        )
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{said}".strip())
 
 
 def words(text: str) -> str:

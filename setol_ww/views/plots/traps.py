@@ -81,11 +81,11 @@ def traps(result: LayerResult, ax: Axes | None = None) -> Axes:
 
 
 def _range(x: np.ndarray) -> tuple[float, float]:
-    return max(float(x.min()), float(np.quantile(x, 0.02)) / 30) / 1.3, float(x.max()) * 1.4
+    return max(float(x.min()), float(np.quantile(x, 0.02)) / 3) / 1.3, float(x.max()) * 1.4
 
 
 def _spectrum(ax: Axes, result: LayerResult, x: np.ndarray, shown: tuple[float, float]) -> None:
-    edges = np.geomspace(*shown, int(np.clip(2 * math.sqrt(x.size), 8, 120)) + 1)
+    edges = np.geomspace(*shown, int(np.clip(2 * math.sqrt(x.size), 8, 70)) + 1)
     counts, _ = np.histogram(x, edges)
     heights = counts / (result.spectrum.num_evals * np.diff(np.log10(edges)))
     ax.stairs(heights, edges, fill=True, label="eigenvalues of the layer", **style.EIGENVALUES)
@@ -95,7 +95,7 @@ def _shuffled(ax: Axes, result: LayerResult, report: TrapReport) -> None:
     law = lines.shuffled_density(result, report)
     if law is not None:
         x, density = law
-        ax.plot(x, density * x * math.log(10), label="law of the shuffled entries", **style.SHUFFLED)
+        ax.plot(x, density * x * math.log(10), label=lines.shuffled_in_words(result), **style.SHUFFLED)
     edge, largest = (lines.unit_mean_of(result, value) for value in (report.edge, report.lambda_max))
     if math.isfinite(edge):
         ax.axvline(edge, label=f"edge of their noise, {edge:.3g}", **style.EDGE)
