@@ -44,7 +44,7 @@ ww.plots.ideal_plane(results, ax=axes[1])
 In a notebook `ax.figure` as the last line of a cell shows it, once `%matplotlib inline` was said.
 
 Colours are those of Okabe and Ito, which colour-blind people tell apart; dashes and marks tell the same without colour.
-Eigenvalues x are on the unit-mean scale. What a picture leaves out it says under its axis, and a layer without a tail is
+Eigenvalues x are on the unit-mean scale. What a picture leaves out it says under its axis; a layer without a tail is
 drawn as the sentence that says why. The layers shown are those of the nets of `setol-ww demo`.
 
 """
@@ -80,6 +80,13 @@ def curves() -> pd.DataFrame:
 
 
 @cache
+def compared() -> list[dict[str, np.ndarray]]:
+    """The weights of the nets at the lowest and at the highest rate."""
+    nets = demo_nets()
+    return [{name: one for name, one in nets[rate][0].items() if one.ndim == 2} for rate in (BASE, SHOWN)]
+
+
+@cache
 def history() -> pd.DataFrame:
     """A made-up run: from noise to the trained net in a straight line."""
     rng = np.random.default_rng(0)
@@ -112,6 +119,10 @@ EXAMPLES: dict[str, tuple[str, Callable[[], Any]]] = {
     "truncation_curve": (
         'ww.plots.truncation_curve(frame, metric="test_error")',
         lambda: ww.plots.truncation_curve(curves(), metric="test_error"),
+    ),
+    "comparison": (
+        "ww.plots.comparison(ww.compare(before, after))",
+        lambda: ww.plots.comparison(ww.compare(*compared(), progress=False)),
     ),
     "training": ("ww.plots.training(history)", lambda: ww.plots.training(history())),
 }

@@ -1,4 +1,4 @@
-"""Every picture of docs/plots.md, drawn again, is the committed one within a tolerance, and the page is the register's."""
+"""Every picture of docs/plots.md, drawn again, is the committed one within a tolerance; the page is the register's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = load_script("make_plot_page")
 DRAWN_WITH = (3, 11)
 #: Grey levels of 0 to 1, over blocks of so many pixels: a line that moves by a pixel stays within it.
 BLOCK, TOLERANCE, LARGEST = 6, 0.004, 0.12
-LARGEST_FILE = 60_000
+LARGEST_FILE = 80_000
 
 
 def blocks(path) -> np.ndarray:

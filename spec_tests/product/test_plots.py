@@ -72,13 +72,22 @@ def curves() -> pd.DataFrame:
     return pd.DataFrame(rows).assign(base_error=0.05)
 
 
+@lru_cache
+def compared() -> ww.Comparison:
+    """One layer that went from noise to a heavy tail, one that stayed, one that is gone, one without a number."""
+    noise = np.random.default_rng(1).normal(size=(200, 120))
+    before = {"a.weight": noise, "$b$.weight": heavy(2), "c.weight": noise[:60], "d.weight": np.full((40, 30), 0.5)}
+    after = {"a.weight": heavy(1), "$b$.weight": heavy(2), "d.weight": np.full((40, 30), 0.5)}
+    return ww.compare(before, after, progress=False)
+
+
 def example_of(name: str) -> object:
     """What the picture of this name draws."""
     if name in OF_A_LAYER:
         return layer()
     if name in OF_A_MODEL:
         return model()
-    return {"training": history, "truncation_curve": curves}[name]()
+    return {"training": history, "truncation_curve": curves, "comparison": compared}[name]()
 
 
 def line(ax: Axes, label: str) -> np.ndarray:
@@ -342,6 +351,26 @@ def test_training_has_a_line_for_each_layer_or_their_median():
     for wrong in (history().drop(columns="step"), {"step": 1}):
         with pytest.raises(ww.InvalidInput, match="step"):
             ww.plots.training(wrong)
+
+
+def test_a_comparison_goes_from_before_to_after():
+    table = compared().table()
+    ax = ww.plots.comparison(compared())
+    for label, end in (("before", "base"), ("after", "tuned")):
+        expected = table[f"tail_alpha_{end}"].to_numpy(dtype=float)
+        assert line(ax, label)[:, 1] == pytest.approx(expected, nan_ok=True)
+    moved = {one.get_label(): one.get_segments() for one in ax.collections}
+    beyond = np.flatnonzero(table["d_tail_alpha_beyond"])
+    assert [segment[0][0] for segment in moved[f"moved beyond its error: {beyond.size}"]] == beyond.tolist()
+    assert beyond.size
+    assert "1 layer could not be compared" in ax.get_xlabel()
+    assert "before" in labels(ww.plots.comparison(compared(), column="q2_norm"))
+    assert line(ww.plots.comparison(compared(), column="update_norm"), "after")[1, 1] == 0
+    for wrong in ("nothing", "state_change"):
+        with pytest.raises(ww.InvalidInput, match="accepted"):
+            ww.plots.comparison(compared(), column=wrong)
+    with pytest.raises(ww.InvalidInput, match="Comparison"):
+        ww.plots.comparison(table)
 
 
 ODD = {

@@ -7,6 +7,7 @@ figure of its own that pyplot does not know: `ax.figure.savefig("picture.png", d
 from __future__ import annotations
 
 from .ccdf import ccdf
+from .comparison import comparison
 from .depth import depth
 from .esd import esd
 from .histogram import histogram
@@ -23,6 +24,7 @@ from .truncation_curve import truncation_curve
 __all__ = [
     "PLOTS",
     "ccdf",
+    "comparison",
     "depth",
     "esd",
     "histogram",

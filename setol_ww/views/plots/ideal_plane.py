@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 AGAINST = {"delta_lambda_min": ("delta_low", "delta_high"), "pl_lambda_min": (None, None)}
+IDEAL = {"delta_lambda_min": 0.0, "pl_lambda_min": math.exp(-1)}
 # Layers up to this many have their names beside them.
 NAMED = 12
 NAME_WIDTH = 22
@@ -80,7 +81,7 @@ def ideal_plane(results: Results | pd.DataFrame, ax: Axes | None = None, *, agai
     _limits(ax, np.minimum(alpha[sound], LARGEST_ALPHA), y[sound], against)
     if np.count_nonzero(sound) <= NAMED:
         names = [style.name(title, NAME_WIDTH) for title, ours in zip(titles(frame), sound) if ours]
-        write_names(ax, np.minimum(alpha[sound], LARGEST_ALPHA), y[sound], names)
+        write_names(ax, np.minimum(alpha[sound], LARGEST_ALPHA), y[sound], names, around=(IDEAL_ALPHA, IDEAL[against]))
     ax.set_xlabel(axis_label("tail_alpha"))
     ax.set_ylabel(axis_label(against))
     style.note(ax, _notes(len(frame), sound, alpha))
@@ -93,16 +94,14 @@ def _conditions(ax: Axes, against: str, alpha: FloatArray) -> None:
     ax.axvline(IDEAL_ALPHA, color=style.BLACK, linewidth=0.9, label="α = 2")
     if against == "delta_lambda_min":
         ax.axhline(0, color=style.BLACK, linestyle="--", linewidth=0.9, label="both starts meet: det X = 1")
-        ideal = 0.0
     else:
         end = max(float(alpha.max(initial=3.0)) * 1.1, 3.0)
         x = np.linspace(1.05, end, 400)
         curve = np.exp(-1 / (x - 1))
         ax.plot(x, curve, color=style.BLACK, linestyle="--", linewidth=0.9, label="det X = 1 on the power-law tail")
-        ideal = math.exp(-1)
     look: style.Look = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": style.BLACK}
-    said = "ideal point (2, 0)" if not ideal else "ideal point (2, 1/e)"
-    ax.plot([IDEAL_ALPHA], [ideal], "o", label=said, zorder=5, **look)
+    said = "ideal point (2, 0)" if not IDEAL[against] else "ideal point (2, 1/e)"
+    ax.plot([IDEAL_ALPHA], [IDEAL[against]], "o", label=said, zorder=5, **look)
 
 
 def _layers(ax: Axes, frame: pd.DataFrame, alpha: FloatArray, y: FloatArray, sound: np.ndarray, against: str) -> None:
@@ -133,7 +132,7 @@ def _bars(middle: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
 
 
 def _limits(ax: Axes, alpha: FloatArray, y: FloatArray, against: str) -> None:
-    ideal = 0.0 if against == "delta_lambda_min" else math.exp(-1)
+    ideal = IDEAL[against]
     left, right = min(1.5, float(alpha.min())), max(2.5, float(alpha.max()))
     bottom, top = min(ideal, float(y.min())), max(ideal, float(y.max()))
     room = ROOM * max(top - bottom, 0.2)

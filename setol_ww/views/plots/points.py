@@ -24,6 +24,8 @@ INCLINED = 6
 NAME_WIDTH = 26
 # Of a letter of the smallest print, and how far a name stands from its point, in points.
 LETTER, LINE, AWAY = 4.4, 9.0, 6.0
+# Half of a large mark.
+RING = 6.5
 
 
 def alpha_ends(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
@@ -58,24 +60,31 @@ def name_layers(ax: Axes, frame: pd.DataFrame) -> None:
     ax.set_xlabel("layer")
 
 
-def write_names(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -> None:
+def write_names(
+    ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str], *, around: tuple[float, float] | None = None
+) -> None:
     """Names beside points, each at the first place around its point where no point and no name before it is.
 
-    Above or below, not level with it: bars of errors are there.
+    Above or below, not level with it: bars of errors are there. A mark at `around` is left free too.
     """
     box = ax.get_window_extent()
     scale = 72 / ax.figure.dpi
     places = ax.transData.transform(np.column_stack([x, y])) * scale
     taken = [_Box(at[0] - 3, at[1] - 3, 6, 6) for at in places]
+    if around is not None:
+        left, bottom = ax.transData.transform(around) * scale - RING
+        taken.append(_Box(left, bottom, 2 * RING, 2 * RING))
     right = box.x1 * scale
     for (across, up), name, value in sorted(zip(places, names, zip(x, y)), key=lambda one: -float(one[0][1])):
         width = LETTER * len(name)
-        around = [
+        places_around = [
             _Box(across + (AWAY if side > 0 else -AWAY - width), up + lift - LINE / 2, width, LINE)
             for lift in (8, -8, 17, -17, 26, -26)
             for side in (1, -1)
         ]
-        inside = [one for one in around if box.x0 * scale < one.left and one.left + width < right] or around
+        inside = [
+            one for one in places_around if box.x0 * scale < one.left and one.left + width < right
+        ] or places_around
         free = next((one for one in inside if not any(one.meets(other) for other in taken)), inside[0])
         taken.append(free)
         shift = free.left - across, free.bottom - up + LINE / 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .ccdf import ccdf
+from .comparison import comparison
 from .depth import depth
 from .esd import esd
 from .histogram import histogram
@@ -54,5 +55,6 @@ PLOTS: tuple[Plot, ...] = (
     Plot("ideal_plane", MODEL, "alpha against the gap of both starts, with the ideal point", ideal_plane),
     Plot("histogram", "results of several models", "how alpha is spread over the layers of each", histogram),
     Plot("truncation_curve", "a table of truncation_curve", "error over kept rank, by rule", truncation_curve),
+    Plot("comparison", "a comparison", "a column before and after, by layer", comparison),
     Plot("training", "the history of a run", "a column over the steps of training, by layer", training),
 )
