@@ -62,7 +62,7 @@ def comparison(comparison: Comparison, ax: Axes | None = None, *, column: str = 
     table = comparison.table()
     mine, ax = ax is None, style.axes_of(ax, style.WIDE)
     first, second = (style.name(one, 40) for one in comparison.names)
-    ax.set_title(f"{first} → {second}", fontsize="medium")
+    ax.set_title(f"{first} → {second}" if first != second else "before → after", fontsize="medium")
     if comparison.base is None and column not in table:
         style.sentence(ax, NO_BASE)
         return ax
