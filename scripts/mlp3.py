@@ -188,9 +188,9 @@ def train(data: Data, recipe: Recipe, max_epochs: int = MAX_EPOCHS):
     order = torch.randperm(len(data.x), generator=rng).numpy()
     held_out, kept = np.split(order, [int(HELD_OUT * len(order))])
     rows = sparse_rows(data.x)
-    moves = np.array(TRAINED[recipe.train])
+    rates = BASE_RATE * recipe.lr_scale * np.array(TRAINED[recipe.train], dtype=float)
     # A first layer that does not move is applied once, and its spectrum is taken once.
-    frozen = not moves[0]
+    frozen = rates[0] == 0
     seen, x, x_test = net, data.x, data.x_test
     hidden = np.empty((0, HIDDEN[0]), np.float32)
     if frozen:
@@ -203,7 +203,7 @@ def train(data: Data, recipe: Recipe, max_epochs: int = MAX_EPOCHS):
     for number in range(1, max_epochs + 1):
         started = time.perf_counter()
         shuffled = kept[torch.randperm(len(kept), generator=rng).numpy()]
-        loss, running = sgd_epoch(*step, shuffled, recipe.batch_size, BASE_RATE * recipe.lr_scale, moves, *flat)
+        loss, running = sgd_epoch(*step, shuffled, recipe.batch_size, rates, np.zeros(3), *flat)
         waited = 0 if best - loss > MIN_DROP else waited + 1
         best = min(best, loss)
         last = waited >= PATIENCE or number == max_epochs or not np.isfinite(loss)

@@ -19,9 +19,12 @@ def sparse_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return starts.astype(np.int64), columns.astype(np.int32), x[rows, columns].astype(np.float32)
 
 
-@numba.njit(fastmath=True, cache=True, boundscheck=False)
-def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, w1, b1, w2, b2, w3, b3):
-    """Train in place on the samples in `order`; weights are (inputs, outputs), `trained` says of each layer whether.
+@numba.njit(fastmath=True, cache=True, boundscheck=False, error_model="numpy")
+def epoch(starts, columns, values, hidden, labels, order, batch, rates, decays, w1, b1, w2, b2, w3, b3):
+    """Train in place on the samples in `order`; weights are (inputs, outputs).
+
+    `rates` has a rate for each layer, 0 for one that does not move; `decays` its weight decay: a weight, not a
+    bias, loses rate x decay of itself in a step.
 
     `hidden` has the activations of the first layer where it does not move, a row a sample, and no rows where it does:
     they are then computed from the pixels (three quarters of the work of a net that trains its second layer alone).
@@ -35,6 +38,7 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
     d2 = np.empty((batch, n2), np.float32)
     d3 = np.empty((batch, n3), np.float32)
     active = np.empty(n1, np.int64)
+    shrink = (1 - rates * decays).astype(np.float32)
     total, wrong, steps = 0.0, 0, 0
     for first in range(0, len(order), batch):
         size = min(batch, len(order) - first)
@@ -75,28 +79,31 @@ def epoch(starts, columns, values, hidden, labels, order, batch, rate, trained, 
             d3[s, labels[sample]] -= np.float32(1.0)
             for i in range(n2):
                 d2[s, i] = _dot(w3[i], d3[s]) if h2[s, i] > 0 else np.float32(0.0)
-            if trained[0]:
+            if rates[0] > 0:
                 d1[s] = 0
                 for at in range(count):
                     d1[s, active[at]] = _dot(w2[active[at]], d2[s])
         total += loss / size
         steps += 1
-        step = np.float32(-rate / size)
+        for layer, weight in ((0, w1), (1, w2), (2, w3)):
+            if shrink[layer] != 1:
+                weight *= shrink[layer]
+        step1, step2, step3 = np.float32(-rates[0] / size), np.float32(-rates[1] / size), np.float32(-rates[2] / size)
         for s in range(size):
             sample = order[first + s]
-            if trained[2]:
-                _axpy(step, d3[s], b3)
+            if rates[2] > 0:
+                _axpy(step3, d3[s], b3)
                 for i in range(n2):
                     if h2[s, i] > 0:
-                        _axpy(step * h2[s, i], d3[s], w3[i])
-            if trained[1]:
-                _axpy(step, d2[s], b2)
+                        _axpy(step3 * h2[s, i], d3[s], w3[i])
+            if rates[1] > 0:
+                _axpy(step2, d2[s], b2)
                 for at in range(_positive(h1[s], active)):
-                    _axpy(step * h1[s, active[at]], d2[s], w2[active[at]])
-            if trained[0]:
-                _axpy(step, d1[s], b1)
+                    _axpy(step2 * h1[s, active[at]], d2[s], w2[active[at]])
+            if rates[0] > 0:
+                _axpy(step1, d1[s], b1)
                 for at in range(starts[sample], starts[sample + 1]):
-                    _axpy(step * values[at], d1[s], w1[columns[at]])
+                    _axpy(step1 * values[at], d1[s], w1[columns[at]])
     return total / steps, wrong / len(order)
 
 

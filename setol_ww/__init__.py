@@ -60,6 +60,8 @@ _HOME_OF = {
     "open_results": "results.results",
     "Summary": "results.summary",
     "read_table": "results.export",
+    "Advice": "advice.advice",
+    "recommend": "advice.recommend",
     "Options": "core.options",
     "compare": "advice.comparing",
     "Comparison": "advice.comparison",

@@ -1,8 +1,10 @@
 """Public names with their types, for type checkers; at run time each is loaded when it is first used."""
 
 from . import monitor as monitor
+from .advice.advice import Advice as Advice
 from .advice.comparing import compare as compare
 from .advice.comparison import Comparison as Comparison
+from .advice.recommend import recommend as recommend
 from .advice.runs import compare_run as compare_run
 from .advice.trap_effect import TrapEffect as TrapEffect
 from .advice.trap_effect import trap_effect as trap_effect

@@ -116,6 +116,46 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.linalg.leading:Leading.all",
         lambda real: lambda self: real(self)[1:],
         f"{PRODUCT}/test_engine.py::test_leading_and_all_eigenvalues_of_one_reduction",
+        "a budget of zeros that forgets the sizes of the layers",
+        "setol_ww.advice.budgets:shares",
+        lambda real: lambda ratios, sizes, share, most=1.0: real(ratios, np.ones(len(sizes)), share, most),
+        f"{PRODUCT}/test_recommend.py::test_sparsity_is_that_of_the_authors",
+    ),
+    Plant(
+        "shares above one cut and their rest lost",
+        "setol_ww.advice.budgets:shares",
+        lambda real: lambda ratios, sizes, share, most=1.0: np.minimum(real(ratios, sizes, share, np.inf), most),
+        f"{PRODUCT}/test_recommend.py::test_a_share_above_one_is_cut_and_the_budget_kept",
+    ),
+    Plant(
+        "first and last layer judged by their alphas",
+        "setol_ww.advice.by_alpha:_kept_at_base",
+        lambda real: lambda candidates, keep_base, min_evals: real(candidates, (), min_evals),
+        f"{PRODUCT}/test_recommend.py::test_rates_and_decay_are_those_of_the_authors",
+    ),
+    Plant(
+        "a rank pattern that any layer of this ending takes",
+        "setol_ww.advice.patterns:peft_key",
+        lambda real: lambda longname: longname.rsplit(".", 1)[-1],
+        f"{PRODUCT}/test_recommend.py::test_peft_builds_the_ranks_that_are_advised",
+    ),
+    Plant(
+        "names left open for Axolotl where another begins with them",
+        "setol_ww.advice.patterns:axolotl_pattern",
+        lambda real: lambda longname, tensors: longname,
+        f"{PRODUCT}/test_recommend.py::test_axolotl_trains_what_is_meant_and_nothing_else",
+    ),
+    Plant(
+        "batch norms at the base rate",
+        "setol_ww.advice.groups:_following",
+        lambda real: lambda model, values: {},
+        f"{PRODUCT}/test_recommend.py::test_weight_and_bias_share_a_rate_and_a_norm_follows_its_convolution",
+    ),
+    Plant(
+        "layers that a plan does not name cut like its first",
+        "setol_ww.truncation.plans:Plan.of",
+        lambda real: lambda self, title: self.rules.get(title, next(iter(self.rules.values()))),
+        f"{PRODUCT}/test_recommend.py::test_a_plan_cuts_models_checkpoints_and_on_the_command_line",
     ),
     Plant(
         "nested experts counted along the first axis",
@@ -308,8 +348,10 @@ def _run(test: str) -> int:
 
 def main(names: list[str]) -> int:
     """Plant the bugs of these names (all of them without any) and print which were killed, as JSON."""
-    for module in ("setol_ww.watcher", "setol_ww.scanning.run", "setol_ww.truncation.checkpoints", "setol_ww.cli.main"):
-        importlib.import_module(module)
+    # What is first imported under a bug would keep it.
+    rooms = ("watcher", "scanning.run", "truncation.checkpoints", "cli.main", "advice.sparsity", "advice.groups")
+    for room in rooms:
+        importlib.import_module(f"setol_ww.{room}")
     chosen = [plant for plant in PLANTS if not names or plant.name in names]
     sys.stdout.write(json.dumps({plant.name: killed(plant) for plant in chosen}) + "\n")
     return 0

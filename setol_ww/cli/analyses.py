@@ -192,7 +192,7 @@ def _summary(asked: argparse.Namespace) -> int:
 
     path = one_path(asked)
     rules = [Rule.of(text) for text in asked.fail_on]
-    summary = _results_of(path, asked).summary()
+    summary = results_of(path, asked).summary()
     say(json.dumps(summary.to_dict(), indent=1) + "\n" if asked.json else f"{summary}\n")
     broken = [rule for rule in rules if rule.holds(summary)]
     for rule in broken:
@@ -200,7 +200,7 @@ def _summary(asked: argparse.Namespace) -> int:
     return BROKEN_RULE if broken else 0
 
 
-def _results_of(path: str, asked: argparse.Namespace) -> Any:
+def results_of(path: str, asked: argparse.Namespace) -> Any:
     """Kept results, or those of a checkpoint that is analysed now."""
     if is_store(Path(path)):
         from ..results.results import open_results

@@ -11,6 +11,7 @@ from .. import __version__
 from ..core.errors import InvalidInput
 from ..core.options import add_flags, from_flags
 from ..core.printable import visible
+from .advising import add_recommend
 from .analyses import add_analyze, add_merge, add_scan, add_summary
 from .asking import INTERRUPTED, PATH_HELP, command, one_path, say, with_minus
 from .comparing import add_compare
@@ -19,6 +20,7 @@ from .following import add_watch
 TRUNCATE_EXAMPLE = """examples:
   setol-ww truncate model.safetensors --rule erg --out truncated/
   setol-ww truncate checkpoints/llama/ --rule energy:0.9 --layers dense --out small/ --factorised
+  setol-ww truncate model.safetensors --plan plan.yaml --out small/      # of setol-ww recommend --target truncate
 
 rules: erg, powerlaw, mp, gavish-donoho, bulk, rank:K, energy:F, random:K, bottom:K
 In Python, setol_ww.load_factorised("small/") gives the tensors multiplied back, and
@@ -63,14 +65,15 @@ def parser() -> argparse.ArgumentParser:
     root.set_defaults(run=None)
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
-    for add in (add_analyze, add_scan, add_merge, add_summary, add_compare, add_watch):
+    for add in (add_analyze, add_scan, add_merge, add_summary, add_compare, add_recommend, add_watch):
         add(commands)
 
     truncate = command(
         commands, "truncate", "write a checkpoint on its leading directions", TRUNCATE_EXAMPLE, _truncate
     )
     truncate.add_argument("paths", metavar="PATH", nargs="*", help=PATH_HELP)
-    truncate.add_argument("--rule", default="erg", metavar="RULE", help="which components stay, below (default erg)")
+    truncate.add_argument("--rule", metavar="RULE", help="which components stay, below (default erg)")
+    truncate.add_argument("--plan", metavar="FILE", type=Path, help="a rule for each layer: .json or .yaml, no --rule")
     truncate.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that is new or empty")
     truncate.add_argument("--factorised", action="store_true", help="two factors where they save parameters")
     add_flags(truncate, "layers", "seed")
@@ -93,11 +96,15 @@ def parser() -> argparse.ArgumentParser:
 
 def _truncate(options: argparse.Namespace) -> int:
     from ..truncation.checkpoints import truncate_checkpoint
+    from ..truncation.plans import read_plan
     from ..views.text import truncation_text
 
     path, told = one_path(options), from_flags(options)
+    if options.plan is not None and options.rule is not None:
+        raise InvalidInput(f"--rule {options.rule} and --plan {options.plan} were asked; accepted is one of them")
+    rule = read_plan(options.plan) if options.plan is not None else options.rule or "erg"
     manifest = truncate_checkpoint(
-        path, options.out, options.rule, told.layers or None, factorised=options.factorised, seed=told.seed
+        path, options.out, rule, told.layers or None, factorised=options.factorised, seed=told.seed
     )
     say(truncation_text(manifest, str(options.out)) + "\n")
     return 0

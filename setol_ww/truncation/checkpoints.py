@@ -43,7 +43,8 @@ from ..weights.tensors import WeightTensor
 from .folders import copy_small_files, loader_of, weight_names
 from .models import Bench, LayerCut
 from .pieces import piece_of, planned
-from .rules import Rule, as_rule
+from .plans import Plan, as_rules
+from .rules import Rule
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def truncate_checkpoint(
     >>> ww.load_factorised(f"{folder}/small")["fc.weight"].shape
     torch.Size([60, 40])
     """
-    chosen, source, folder, seed = as_rule(rule), place_of(path), path_of("out", out), seed_of(seed)
+    chosen, source, folder, seed = as_rules(rule), place_of(path), path_of("out", out), seed_of(seed)
     entries = checkpoint_tensors(source)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"--out {folder} was asked; accepted is a folder that is not there yet or empty")
@@ -112,6 +113,7 @@ def truncate_checkpoint(
     listed = planned(entries, layers, layouts, config_of(source))
     if not listed:
         raise InvalidInput(f"truncating {str(source)!r} was asked; it holds no weight of two or more dimensions")
+    chosen.refuse_strangers(job.title for job in listed)
     work = _Work(chosen, [job for job in listed if not job.left_out], factorised, seed, entries)
     fresh = not folder.exists()
     folder.mkdir(exist_ok=True)
@@ -130,7 +132,7 @@ class _Work:
     """What is to be done to the tensors, and the lines of the manifest so far."""
 
     def __init__(
-        self, rule: Rule, jobs: list[Job], factorised: bool, seed: int, entries: Iterable[WeightTensor]
+        self, rule: Rule | Plan, jobs: list[Job], factorised: bool, seed: int, entries: Iterable[WeightTensor]
     ) -> None:
         self.rule, self.factorised, self.seed = rule, factorised, seed
         # Weights that are put together, by the stored tensor in whose place they stand.

@@ -30,7 +30,8 @@ from ..linalg.scaled import Scaled, with_one_exponent
 from ..spectrum.esd import Spectrum
 from .holds import copying, truncating
 from .pieces import Piece, pieces_of
-from .rules import Rule, Undefined, as_rule, layer_seed
+from .plans import Plan, as_rules
+from .rules import Rule, Undefined, layer_seed
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +116,9 @@ class Bench:
         """Let the directions of a piece go."""
         self._components.pop(id(piece), None)
 
-    def cut(self, piece: Piece, rule: Rule) -> tuple[LayerCut, np.ndarray | None]:
+    def cut(self, piece: Piece, asked: Rule | Plan) -> tuple[LayerCut, np.ndarray | None]:
         """The line of the plan and the positions kept; None where the piece stays as it is."""
-        n = piece.num_evals
+        n, rule = piece.num_evals, asked.of(piece.title)
         whole = (rule.name, piece.title, n, 1.0 if n else np.nan, 1.0 if n else np.nan, n)
         if piece.reason:
             return LayerCut(*whole, piece.reason), None
@@ -148,7 +149,13 @@ class Bench:
 
     @contextlib.contextmanager
     def applied(
-        self, pieces: Sequence[Piece], rule: Rule, saved: Saved, *, keep: bool = True, progress: bool | None = False
+        self,
+        pieces: Sequence[Piece],
+        rule: Rule | Plan,
+        saved: Saved,
+        *,
+        keep: bool = True,
+        progress: bool | None = False,
     ) -> Iterator[list[LayerCut]]:
         """The pieces truncated in place, put back on the way out whatever happens.
 
@@ -219,9 +226,10 @@ def truncate(
     ----------
     model : torch.nn.Module or mapping of names to tensors
         Copied by `copy.deepcopy`; the argument is untouched.
-    rule : str or callable
+    rule : str, callable or mapping
         `erg`, `powerlaw`, `mp`, `gavish-donoho`, `bulk`, `rank:K`, `energy:F`, `random:K`, or `Spectrum -> int`;
-        all are listed in `setol_ww.truncation.rules`.
+        all are listed in `setol_ww.truncation.rules`. A mapping of names of layers to rules cuts these layers only:
+        `setol_ww.recommend(results, "truncate").rules()`.
     layers : optional
         Only these: names, types (`dense`, `conv2d`, `Linear`) or ids, or all but those with a minus, as in `analyze`.
     layouts : mapping of str to str, optional
@@ -248,8 +256,10 @@ def truncate(
     >>> int(torch.linalg.matrix_rank(ww.truncate(net, "rank:7")[0].weight))
     7
     """
-    chosen, seed = as_rule(rule), seed_of(seed)
-    with copying(pieces_of(model, layers, layouts)):
+    chosen, seed = as_rules(rule), seed_of(seed)
+    pieces = pieces_of(model, layers, layouts)
+    chosen.refuse_strangers(piece.title for piece in pieces)
+    with copying(pieces):
         copied = copy.deepcopy(model)
     bench = Bench(pieces_of(copied, layers, layouts), seed)
     for piece in with_bar(bench.pieces, progress):
@@ -302,8 +312,9 @@ def truncated(
     ...     plan[0].layer, plan[0].num_evals, plan[0].kept_energy >= 0.5
     ('weight', 40, True)
     """
-    chosen, seed = as_rule(rule), seed_of(seed)
+    chosen, seed = as_rules(rule), seed_of(seed)
     bench = Bench(pieces_of(model, layers, layouts), seed)
+    chosen.refuse_strangers(piece.title for piece in bench.pieces)
     saved: Saved = []
     with truncating(bench.pieces):
         try:
@@ -367,10 +378,13 @@ def evaluate_truncation(
     >>> frame["rank"].tolist()[0], bool((frame["delta_metric"] < 0).all())
     (5, True)
     """
-    chosen = [as_rule(rule) for rule in ([rules] if isinstance(rules, str) or callable(rules) else rules)]
+    one = isinstance(rules, (str, Mapping)) or callable(rules)
+    chosen = [as_rules(rule) for rule in ([rules] if one else rules)]
     if not chosen:
         raise InvalidInput(f"rules={rules!r} was asked; accepted is at least one rule")
     bench = Bench(pieces_of(model, layers, layouts), seed_of(seed))
+    for rule in chosen:
+        rule.refuse_strangers(piece.title for piece in bench.pieces)
     groups = [(piece.title, [piece]) for piece in bench.pieces] if per_layer else [("all", bench.pieces)]
     with truncating(bench.pieces):
         return evaluated(bench, evaluate, model, [(title, group, chosen) for title, group in groups], progress)
@@ -380,7 +394,7 @@ def evaluated(
     bench: Bench,
     evaluate: Evaluate,
     model: Any,
-    tasks: Iterable[tuple[str, list[Piece], list[Rule]]],
+    tasks: Iterable[tuple[str, list[Piece], Sequence[Rule | Plan]]],
     progress: bool | None,
 ) -> pd.DataFrame:
     """The table for groups of pieces, each under its own rules; directions go when a group of one piece is done."""
@@ -395,7 +409,7 @@ def _evaluated(
     bench: Bench,
     evaluate: Evaluate,
     model: Any,
-    tasks: Sequence[tuple[str, list[Piece], list[Rule]]],
+    tasks: Sequence[tuple[str, list[Piece], Sequence[Rule | Plan]]],
     saved: Saved,
     progress: bool | None,
 ) -> pd.DataFrame:
@@ -436,7 +450,9 @@ def measured(evaluate: Evaluate, model: Any) -> dict[str, float]:
     return numbers
 
 
-def _row(rule: Rule, title: str, plan: list[LayerCut], metrics: dict[str, float], base: dict[str, float]) -> dict:
+def _row(
+    rule: Rule | Plan, title: str, plan: list[LayerCut], metrics: dict[str, float], base: dict[str, float]
+) -> dict:
     if set(metrics) != set(base):
         raise InvalidInput(
             f"evaluate answered {sorted(metrics)} and before {sorted(base)}; accepted is one set of names"

@@ -12,6 +12,7 @@
 | `random:K`, `random:RULE` | K components drawn at random, or as many as another rule keeps |
 | `bottom:K`, `bottom:RULE` | the K smallest ones, or as many as another rule keeps |
 | a callable | `Spectrum -> int`, the number of leading components |
+| a mapping | of names of layers to rules; all others stay whole (`truncation.plans`) |
 
 Components are counted in descending order over all pooled slices of a layer. A rule that has no answer for a spectrum
 says why; the layer then stays whole.
@@ -22,7 +23,7 @@ from __future__ import annotations
 import functools
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,13 @@ class Rule:
     name: str
     count: Callable[[Spectrum], int]
     where: str = "top"
+
+    def of(self, title: str) -> Rule:
+        """The rule of a layer: this one, whatever it is called."""
+        return self
+
+    def refuse_strangers(self, titles: Iterable[str]) -> None:
+        """Nothing to refuse: no layer is named."""
 
     def kept(self, spectrum: Spectrum, seed: tuple[int, ...] = (0,)) -> np.ndarray:
         """Ascending positions of the kept components, 0 for the largest.
@@ -237,5 +245,6 @@ def _share(asked: str, argument: str) -> float:
 def _refused(asked: Any) -> InvalidInput:
     return InvalidInput(
         f"rule={asked!r} was asked; accepted is one of {', '.join(map(repr, NAMED))}, 'bulk', 'rank:K', 'energy:F' "
-        "with 0 < F <= 1, 'random:K', 'bottom:K' (K a number or one of the rules before), or a callable Spectrum -> int"
+        "with 0 < F <= 1, 'random:K', 'bottom:K' (K a number or one of the rules before), a callable Spectrum -> int, "
+        "or a mapping of names of layers to these"
     )

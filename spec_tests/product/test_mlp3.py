@@ -54,7 +54,7 @@ def test_the_compiled_epoch_is_that_of_autograd(batch, train):
     loss, truth = autograd_epoch(net, data, order, batch, 0.05, moves)
     flat = [array for layer in net for array in layer]
     hidden = mlp3.activations(net[0], data.x) if train == "fc2" else np.empty((0, 300), np.float32)
-    got, _ = mlp3.sgd_epoch(*mlp3.sparse_rows(data.x), hidden, data.y, order, batch, 0.05, moves, *flat)
+    got, _ = mlp3.sgd_epoch(*mlp3.sparse_rows(data.x), hidden, data.y, order, batch, 0.05 * moves, np.zeros(3), *flat)
     assert got == pytest.approx(loss, rel=1e-5)
     for moved, before, array, want in zip(np.repeat(moves, 2), start, flat, truth, strict=True):
         np.testing.assert_allclose(array, want, atol=2e-5)

@@ -1,0 +1,157 @@
+"""What gets one number: a row of the results, or a tensor with all of its rows, in the order of the model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import InvalidInput
+from ..results.coverage import shape_of
+from ..results.record import ANALYZED, SKIPPED, LayerRecord
+from ..results.results import Results
+from ..spectrum.esd import Spectrum
+
+#: Last words of the names of embeddings, where nothing but names is known (a checkpoint).
+EMBEDDINGS = frozenset(
+    "embed embed_tokens embed_positions embedding embeddings emb wte wpe tok_embeddings word_embeddings "
+    "position_embeddings token_type_embeddings tokens_embed positions_embed shared embed_in".split()
+)
+#: Last words of the names of output layers, which an alphabetical listing puts first.
+HEADS = frozenset("lm_head head embed_out output score classifier qa_outputs fc_out".split())
+#: Types of what is a parameter of its module and no weight of a Linear or a convolution, which the authors' codes read.
+PARAMETERS = frozenset({"expert", "gate", "attention"})
+NUMBERED = re.compile(r"^(?:.*\.)?(?:layers|layer|h|blocks|block)\.(\d+)\.(.+)$")
+DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A row, or a tensor with its rows."""
+
+    tensor: str
+    longname: str
+    slice: str
+    records: tuple[LayerRecord, ...]
+
+    @property
+    def title(self) -> str:
+        """Long name with the slice, as in the table."""
+        return f"{self.longname} [{self.slice}]" if self.slice else self.longname
+
+    @property
+    def n_params(self) -> int:
+        """Weights of all of its rows."""
+        return sum(_size(record) for record in self.records)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor; the two sides of the matrix where nothing else is told."""
+        told = shape_of(self.records[0].identity.get("shape"))
+        spectrum = self.records[0].spectrum
+        return told or ((spectrum.N, spectrum.M) if spectrum is not None else ())
+
+    @property
+    def kind(self) -> str:
+        """The column `layer_type`."""
+        return str(self.records[0].identity.get("layer_type", ""))
+
+    @property
+    def spectra(self) -> list[Spectrum]:
+        """Of its rows; of fewer where one has none."""
+        return [record.spectrum for record in self.records if record.spectrum is not None]
+
+    @property
+    def num_evals(self) -> int:
+        """Of the row that has the fewest."""
+        return min((spectrum.num_evals for spectrum in self.spectra), default=0)
+
+    @property
+    def failure(self) -> str:
+        """Why a row of it has no spectrum; empty where all have one."""
+        return "; ".join(record.reason or record.status for record in self.records if record.spectrum is None)
+
+    @property
+    def is_embedding(self) -> bool:
+        """By its class, else by its name."""
+        return self.kind == "embedding" or self.longname.rsplit(".", 1)[-1] in EMBEDDINGS
+
+    @property
+    def is_bare(self) -> bool:
+        """True for a parameter that is no weight of a Linear or a convolution: experts, gates, packed attention."""
+        return self.kind in PARAMETERS and self.tensor == self.longname
+
+    def mean(self, number: Callable[[Spectrum], float]) -> float:
+        """The plain mean of a number over its rows; NaN where one has none."""
+        return math.nan if self.failure else float(np.mean([number(spectrum) for spectrum in self.spectra]))
+
+
+def rows_of(results: Results) -> list[Candidate]:
+    """One a row: every matrix once, a tensor whole where it has a row as a whole (as `truncate` cuts it).
+
+    Raises
+    ------
+    InvalidInput
+        No row was analysed.
+    """
+    told = [record for record in results.records if record.status != SKIPPED]
+    if not any(record.status == ANALYZED and record.spectrum is not None for record in told):
+        raise InvalidInput(f"advice was asked for {len(results.records)} rows; accepted are results with a spectrum")
+    whole = {record.tensor for record in told if not record.slice}
+    kept = [record for record in told if not record.slice or record.tensor not in whole]
+    return _in_model_order(
+        [Candidate(record.tensor, record.longname, record.slice, (record,)) for record in kept], results
+    )
+
+
+def tensors_of(results: Results) -> list[Candidate]:
+    """One a tensor: what an optimiser or an adapter can treat differently."""
+    found: dict[str, list[Candidate]] = {}
+    for row in rows_of(results):
+        found.setdefault(row.tensor, []).append(row)
+    return [
+        Candidate(rows[0].tensor, rows[0].longname, "", tuple(record for row in rows for record in row.records))
+        for rows in found.values()
+    ]
+
+
+def block_of(longname: str) -> str:
+    """Which numbered block of a transformer a layer is in; empty outside.
+
+    >>> block_of("model.layers.3.mlp.up_proj"), block_of("layer1.0.conv1"), block_of("fc1")
+    ('model.layers.3', '', '')
+    """
+    found = NUMBERED.match(longname)
+    return longname[: found.start(2) - 1] if found else ""
+
+
+def _size(record: LayerRecord) -> int:
+    told, spectrum = record.identity.get("n_params"), record.spectrum
+    if told is None and spectrum is not None:
+        return spectrum.N * spectrum.M * spectrum.slices
+    return int(told or 0)
+
+
+def _in_model_order(rows: list[Candidate], results: Results) -> list[Candidate]:
+    """As the tensors stand in the model; an alphabetical listing of a file by the numbers in its names, heads last."""
+    listed = [str(row["longname"]) for row in results.coverage_rows]
+    place = {name: number for number, name in enumerate(listed)}
+    ordered = sorted(rows, key=lambda row: (place.get(row.tensor, len(place)), row.records[0].position))
+    names = [row.longname for row in ordered]
+    from_module = any(row.records[0].identity.get("layout_from") == "module" for row in rows)
+    return ordered if from_module or names != sorted(names) else sorted(ordered, key=_natural)
+
+
+def _natural(row: Candidate) -> tuple:
+    parts = DIGITS.split(row.longname)
+    numbered = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+    return row.longname.rsplit(".", 1)[-1] in HEADS, numbered
+
+
+def titles(candidates: Iterable[Candidate], most: int = 5) -> str:
+    """A few names for a sentence."""
+    names = [candidate.title for candidate in candidates]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
