@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +11,17 @@ from typing import Any
 import pandas as pd
 
 from ..core.as_json import as_json
+from ..core.card import Card, Fact, Shown
 from ..core.checks import path_of, writable_file
 from ..core.errors import InvalidInput
-from ..core.printable import GridColumn, grid, terminal_width, visible, wrapped
-from ..results.printed import html_table, is_number, shortened_rows
+from ..core.printable import GridColumn, visible
+from ..core.tones import Tone
+from ..results.printed import is_number, shortened_rows, with_gap
+from .candidates import listed
 
 SCHEMA = 1
-ROWS_IN_TEXT = 12
+ROWS_SHOWN = 20
+HIDDEN_COLUMNS = frozenset({"longname", "slice", "tensor", "reason"})
 #: Which targets have what, for the sentence of a refusal.
 OFFERS = {
     "param_groups": ("learning-rates", "weight-decay"),
@@ -29,8 +32,8 @@ OFFERS = {
 }
 
 
-@dataclass(frozen=True)
-class Advice:
+@dataclass(frozen=True, repr=False)
+class Advice(Shown):
     """What to do to each layer. Made by `setol_ww.recommend`.
 
     Attributes
@@ -142,37 +145,35 @@ class Advice:
         """The same as text."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
-    def lines(self, width: int | None = None) -> list[str]:
-        """A few lines for a person."""
-        room = terminal_width(width)
-        told = [f"{self.target}: {len(self.rows)} layers", *grid(self._columns(ROWS_IN_TEXT), room).split("\n")]
-        if len(self.rows) > ROWS_IN_TEXT:
-            told.append(f"... {len(self.rows) - ROWS_IN_TEXT} more: .table()")
-        said = [("formula", self.formula), ("source", self.source), ("measured", self.measured)]
-        said += [("but", self.warning)] * bool(self.warning) + [("note", note) for note in self.notes]
-        for word, text in said:
-            told += wrapped(visible(text), room, f"{word + ':':<10}", " " * 10).split("\n")
-        return told
+    def _card(self) -> Card:
+        facts = [
+            Fact(self.column, self._range()),
+            Fact("formula", self.formula),
+            Fact("source", self.source),
+            Fact("measured", self.measured),
+            *([Fact("but", self.warning, Tone.CAUTION)] if self.warning else []),
+        ]
+        left = f"left as they are: {listed(self.left_out)}" if self.left_out else ""
+        return Card(f"Advice on {self.target}, {len(self.rows)} layers", facts, [*self.notes, left], self._columns())
 
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
+    def _range(self) -> str:
+        values = [row[self.column] for row in self.rows]
+        if self.column == "unfreeze":
+            return f"{sum(values)} of {len(values)} layers"
+        return f"{min(values):.3g} to {max(values):.3g}"
 
-    def _repr_html_(self) -> str:
-        said = [self.formula, self.source, self.measured, self.warning, *self.notes]
-        words = "".join(f"<p>{html.escape(visible(text))}</p>" for text in said if text)
-        return html_table(self._columns(len(self.rows))) + words
-
-    def _columns(self, most: int) -> list[GridColumn]:
-        frame = self.table() if most < len(self.rows) else shortened_rows(self.table())[0]
-        frame = frame.head(most)
-        shown = [name for name in frame if name not in ("longname", "slice", "tensor", "reason", "kind")]
-        names = [visible(_title(row)) for row in frame.to_dict("records")]
-        columns = [GridColumn("layer", names, right=False, least=16)]
+    def _columns(self) -> list[GridColumn]:
+        frame, left_out = shortened_rows(self.table(), ROWS_SHOWN)
+        shown = [name for name in frame if name not in HIDDEN_COLUMNS]
+        columns = [
+            GridColumn("layer", [visible(_title(row)) for row in frame.to_dict("records")], right=False, least=16)
+        ]
         for name in shown:
             worth = 0 if name == self.column else 1
             columns.append(GridColumn(name, [_cell(value) for value in frame[name]], worth=worth))
         reasons = [visible(reason) for reason in frame["reason"]]
-        return columns + [GridColumn("why not its own", reasons, right=False, least=12)] * any(reasons)
+        columns += [GridColumn("why not its own", reasons, right=False, least=12)] * any(reasons)
+        return [with_gap(column, len(frame) // 2, left_out) for column in columns] if left_out else columns
 
     def _offers(self, name: str) -> None:
         if self.target not in OFFERS[name]:

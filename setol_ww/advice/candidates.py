@@ -25,6 +25,7 @@ HEADS = frozenset("lm_head head embed_out output score classifier qa_outputs fc_
 #: Types of what is a parameter of its module and no weight of a Linear or a convolution, which the authors' codes read.
 PARAMETERS = frozenset({"expert", "gate", "attention"})
 NUMBERED = re.compile(r"^(?:.*\.)?(?:layers|layer|h|blocks|block)\.(\d+)\.(.+)$")
+NAMES_SHOWN = 5
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -151,7 +152,16 @@ def _natural(row: Candidate) -> tuple:
     return row.longname.rsplit(".", 1)[-1] in HEADS, numbered
 
 
-def titles(candidates: Iterable[Candidate], most: int = 5) -> str:
+def titles(candidates: Iterable[Candidate]) -> str:
     """A few names for a sentence."""
-    names = [candidate.title for candidate in candidates]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return listed(candidate.title for candidate in candidates)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first five names and how many more there are.
+
+    >>> listed("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    told = list(names)
+    return ", ".join(told[:NAMES_SHOWN]) + (f" and {len(told) - NAMES_SHOWN} more" if len(told) > NAMES_SHOWN else "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ..results.results import Results
+from ..results.results import Results, open_results
+from ..results.store import is_store
 from .advice import Advice
 from .evidence import measured
 from .registry import target_called
@@ -24,7 +26,7 @@ def recommend(results: Any, target: str, **options: Any) -> Advice:
 
     Parameters
     ----------
-    results : Results, or anything that `setol_ww.examine` takes
+    results : Results, the path of kept ones, or anything that `setol_ww.examine` takes
         Whose spectra are asked.
     target : str
     **options
@@ -70,6 +72,8 @@ def recommend(results: Any, target: str, **options: Any) -> Advice:
 def _results_of(source: Any) -> Results:
     if isinstance(source, Results):
         return source
+    if isinstance(source, (str, Path)) and is_store(Path(source)):
+        return open_results(source)
     from ..watcher import examine
 
     return examine(source, progress=False)

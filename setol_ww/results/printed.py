@@ -125,11 +125,11 @@ def number(value: Any, form: str) -> str:
     return format(value, form) if is_number(value) else "-"
 
 
-def shortened_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def shortened_rows(frame: pd.DataFrame, most: int = ROWS_SHOWN) -> tuple[pd.DataFrame, int]:
     """The first and last rows of a long table, and how many are left out."""
-    if len(frame) <= ROWS_SHOWN:
+    if len(frame) <= most:
         return frame, 0
-    half = ROWS_SHOWN // 2
+    half = most // 2
     return pd.concat([frame.iloc[:half], frame.iloc[-half:]]), len(frame) - 2 * half
 
 

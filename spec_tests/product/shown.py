@@ -97,6 +97,7 @@ def shown() -> dict[str, Any]:
         "cut-none": ww.LayerCut("erg", "fc2", 100, 1.0, math.nan, 100, "no ERG cut: all eigenvalues are equal"),
         "results": results,
         "summary": results.summary(),
+        "advice": ww.recommend(results, "sparsity", sparsity=0.8),
     }
 
 
