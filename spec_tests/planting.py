@@ -116,6 +116,8 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.linalg.leading:Leading.all",
         lambda real: lambda self: real(self)[1:],
         f"{PRODUCT}/test_engine.py::test_leading_and_all_eigenvalues_of_one_reduction",
+    ),
+    Plant(
         "a budget of zeros that forgets the sizes of the layers",
         "setol_ww.advice.budgets:shares",
         lambda real: lambda ratios, sizes, share, most=1.0: real(ratios, np.ones(len(sizes)), share, most),
