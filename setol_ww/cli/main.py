@@ -16,6 +16,7 @@ from .analyses import add_analyze, add_merge, add_scan, add_summary
 from .asking import INTERRUPTED, PATH_HELP, command, one_path, say, with_minus
 from .comparing import add_compare
 from .following import add_watch
+from .reports import add_report
 
 TRUNCATE_EXAMPLE = """examples:
   setol-ww truncate model.safetensors --rule erg --out truncated/
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     root.set_defaults(run=None)
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
-    for add in (add_analyze, add_scan, add_merge, add_summary, add_compare, add_recommend, add_watch):
+    for add in (add_analyze, add_scan, add_merge, add_summary, add_report, add_compare, add_recommend, add_watch):
         add(commands)
 
     truncate = command(

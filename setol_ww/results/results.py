@@ -18,6 +18,7 @@ from ..core.card import Card, Shown
 from ..core.checks import path_of, writable_file
 from ..core.errors import InvalidInput
 from ..core.options import Options
+from ..core.upstairs import upstairs
 from ..layer.result import LayerResult, Settings
 from . import findings
 from .coverage import COVERAGE_COLUMNS, coverage_of
@@ -208,6 +209,23 @@ class Results(Shown):
         from .summary import Summary
 
         return Summary.of(self)
+
+    def report(self, path: str | Path, compare: Any = None) -> None:
+        """Write the report: one file of HTML that needs no network, to be read in a browser and sent to others.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ending in `.html` or `.htm`.
+        compare : Results, Comparison or what `examine` takes, optional
+            What these results are held against, in a section of its own.
+
+        Raises
+        ------
+        InvalidInput
+            Another ending, or a folder that is not there or takes no files.
+        """
+        upstairs("views.report").write_report(self, path, compare)
 
     def save(self, path: str | Path) -> None:
         """Write everything to a file, by convention `NAME.setol`; `setol_ww.open_results` reads it.

@@ -1,0 +1,41 @@
+"""The command that makes a page: `report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..core.options import add_flags, from_flags
+from .analyses import results_of
+from .asking import PATH_HELP, command, one_path, say
+
+REPORT_EXAMPLE = """examples:
+  setol-ww report model.safetensors --out report.html --randomize
+  setol-ww report llama.setol --out report.html
+  setol-ww report tuned.setol --out report.html --compare base.setol
+
+One file that needs no network; a browser opens it. A table alone: setol-ww analyze ... --out table.html
+"""
+
+
+def add_report(commands: Any) -> None:
+    """`setol-ww report`."""
+    asked = command(commands, "report", "write a page to look at and to send", REPORT_EXAMPLE, _report)
+    asked.add_argument("paths", metavar="SOURCE_OR_RESULTS", nargs="*", help=f"{PATH_HELP}, or a .setol file")
+    asked.add_argument("--out", metavar="FILE", type=Path, required=True, help="the page: .html")
+    asked.add_argument("--compare", metavar="OTHER", help="weights or results to hold it against")
+    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts", "progress")
+
+
+def _report(asked: argparse.Namespace) -> int:
+    from ..results.export import refuse_unwritable
+    from ..views.report.page import ENDINGS
+
+    path = one_path(asked)
+    refuse_unwritable("--out", asked.out, ENDINGS)
+    results = results_of(path, asked)
+    results.report(asked.out, compare=asked.compare)
+    if from_flags(asked).progress is not False:
+        say(f"The report of {len(results)} rows is in {asked.out}.\n")
+    return 0

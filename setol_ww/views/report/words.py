@@ -1,0 +1,120 @@
+"""What the page says to someone who has never read the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.printable import visible
+from ...layer.classes import UniversalityClass
+from ...layer.flags import MEANINGS
+from ...layer.verdict import State
+from ...results.printed import is_number
+from ...results.summary import LOUD, Look
+
+#: Terms of the page and what they mean.
+GLOSSARY = {
+    "layer": "one weight matrix of the model; a convolution counts as all its kernel slices together",
+    "eigenvalues": "the squared singular values of the matrix: how strongly it acts in each of its directions. Training "
+    "makes a few of them large; their distribution is the spectrum",
+    "unit mean": "the scale of this page: eigenvalues divided by their mean, so that layers can be compared",
+    "tail": "the large eigenvalues. Of a well-trained layer they fall off as a power law: a straight line when both "
+    "axes are logarithmic",
+    "alpha": "the steepness of that power law. Near 2 is the ideal of the theory; from 2 to 6 is usual for trained "
+    "layers; above 6 the layer has hardly learned, below 2 it may have learned too much by heart",
+    "±": "one standard error",
+    "ERG tail, k*": "as many leading eigenvalues as multiply to 1 (det X = 1). It is found without any power law; the "
+    "theory says that it and the power-law tail start at the same place in an ideal layer",
+    "delta": "where the power-law tail starts minus where the ERG tail starts: 0 in an ideal layer, negative beyond it",
+    "q2_norm": "the layer quality of the theory, from the eigenvalues of the ERG tail alone; larger for heavier tails",
+    "bulk": "the part of the spectrum that random numbers of the same spread would have as well; eigenvalues above its "
+    "edge are what training put there",
+    "trap": "an eigenvalue that stays large when the entries of the matrix are shuffled: it comes from single large "
+    "weights or from a shifted mean, not from anything learned",
+}
+#: Universality classes in plain words.
+CLASSES = {
+    "random-like": "cannot be told from random numbers",
+    "bulk+spikes": "random numbers and a few large eigenvalues",
+    "weakly heavy-tailed": "a heavy tail begins to form, alpha above 6",
+    "heavy-tailed": "a heavy tail, alpha from 2 to 6, as trained layers have it",
+    "very heavy-tailed": "a heavier tail than the ideal one, alpha below 2",
+    "rank collapse": "at least half of the eigenvalues are zero: much of the layer does nothing",
+    "undetermined": "none of these can be shown",
+}
+GRAVE = (State.OVER_REGULARIZED, State.UNDER_TRAINED)
+TRAPS_NEXT = (
+    "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See whether "
+    "the test error changes."
+)
+
+
+def headline(row: Mapping[str, Any], look: Look | None) -> str:
+    """What is the matter with a layer, in a few words."""
+    if row.get("status") == "failed":
+        return "could not be analysed"
+    state, kind = _state(row), row.get("universality_class")
+    said = [kind] if kind == UniversalityClass.RANK_COLLAPSE.value else []
+    said += [state.value] if state in GRAVE else []
+    said += loud_flags(row)
+    return ", ".join(said) if look is not None and said else "no concern"
+
+
+def because(row: Mapping[str, Any], look: Look | None) -> list[str]:
+    """Why a layer is looked at, a sentence each: its failure, or its state, spectrum, alpha and traps."""
+    if row.get("status") == "failed":
+        return [f"It could not be analysed: {visible(str(row.get('reason', '')))}"]
+    said = []
+    state, kind = _state(row), row.get("universality_class")
+    if look is None:
+        said.append("Nothing calls for a look here; of the other layers its alpha is among the furthest from 2.")
+    if state is not None:
+        said.append(f"State {state.value}: {state.meaning}.")
+    if kind in CLASSES:
+        said.append(f"Spectrum {kind}: {CLASSES[kind]}.")
+    if is_number(row.get("tail_alpha")):
+        meaning = "2 is ideal, 2 to 6 is usual" if _is_heavy(kind) else "without a heavy tail it says little"
+        said.append(f"Its alpha is {_alpha(row)}; {meaning}.")
+    return said + [f"{_capital(flag)}: {MEANINGS[flag]}." for flag in loud_flags(row)]
+
+
+def next_step(row: Mapping[str, Any]) -> str:
+    """What to do about a layer: by its state where that is a grave one or there is no trap."""
+    state = _state(row)
+    if state is not None and (state in GRAVE or not loud_flags(row)):
+        return state.next_step
+    return TRAPS_NEXT if loud_flags(row) else ""
+
+
+def loud_flags(row: Mapping[str, Any]) -> list[str]:
+    """The flags that call for a look by themselves."""
+    return [flag for flag in flags_of(row) if flag.startswith(LOUD) and flag in MEANINGS]
+
+
+def quiet_flags(row: Mapping[str, Any]) -> list[str]:
+    """The others."""
+    return [flag for flag in flags_of(row) if flag not in loud_flags(row)]
+
+
+def flags_of(row: Mapping[str, Any]) -> list[str]:
+    """The flags of a row of the table."""
+    told = row.get("setol_flags")
+    return [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
+
+
+def _state(row: Mapping[str, Any]) -> State | None:
+    word = row.get("setol_state")
+    return State(word) if word in {one.value for one in State} else None
+
+
+def _is_heavy(kind: Any) -> bool:
+    return kind in {one.value for one in UniversalityClass if one.is_heavy}
+
+
+def _alpha(row: Mapping[str, Any]) -> str:
+    sigma = row.get("tail_sigma")
+    return f"{row['tail_alpha']:.2f}" + (f" ± {sigma:.2f}" if is_number(sigma) else "")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
