@@ -35,7 +35,8 @@ from setol_ww.spectrum.strengths import strengths_of
 LAYERS, REPEATS, KINDS = (300, 2000), 3, 40
 SIDES = (256, 512, 768)
 MADE = """() => new Promise(done => {
-  const seen = () => document.querySelector('#grid .tabulator-row') ? done(performance.now()) : requestAnimationFrame(seen);
+  const row = () => document.querySelector('#grid .tabulator-row');
+  const seen = () => row() ? done(performance.now()) : requestAnimationFrame(seen);
   seen();
 })"""
 STILL = """() => new Promise(done => {
@@ -51,7 +52,8 @@ STILL = """() => new Promise(done => {
 OPENED = """() => new Promise(done => {
   const start = performance.now();
   location.hash = '#layer-100';
-  const seen = () => document.querySelector('#panel[open] .density svg') ? done(performance.now() - start) : requestAnimationFrame(seen);
+  const picture = () => document.querySelector('#panel[open] .density svg');
+  const seen = () => picture() ? done(performance.now() - start) : requestAnimationFrame(seen);
   seen();
 })"""
 

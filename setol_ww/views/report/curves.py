@@ -24,9 +24,9 @@ def curves_of(spectrum: Spectrum) -> dict[str, Any] | None:
     Returns
     -------
     dict
-        `n`, `rank` of the spectrum; `ranks` (k of the largest, from 1), `log_x` their eigenvalues and `log_det` the sums
-        :math:`S_k = \\sum_{i \\le k} \\ln x_i`, both packed; `bins`, counts of :math:`\\ln x` between the two `ends`.
-        Natural logarithms on the unit-mean scale.
+        `n`, `rank` of the spectrum; `ranks` (k of the largest, from 1), and packed `log_x`, their eigenvalues, and
+        `log_det`, the sums :math:`S_k = \\sum_{i \\le k} \\ln x_i`; `bins`, counts of :math:`\\ln x` between the two
+        `ends`. Natural logarithms on the unit-mean scale.
 
     Examples
     --------

@@ -122,7 +122,7 @@ function fitted(place, draw) {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     seen.disconnect();
     new ResizeObserver(show).observe(place);
-  }, { rootMargin: "400px" });
+  }, { rootMargin: "1200px" });
   seen.observe(place);
   window.addEventListener("beforeprint", show);
 }

@@ -74,8 +74,12 @@ function followAddress() {
   else if (panel.open) panel.close();
 }
 
+// Following an address takes the focus from the link; closing gives it back.
 function listenToPanel() {
+  let opener = null;
+  document.addEventListener("click", (event) => { opener = event.target.closest("main a[href^='#layer-'], main svg a") ?? opener; }, true);
   panel.addEventListener("close", () => {
+    opener?.focus();
     if (/^#layer-/.test(location.hash)) history.replaceState(null, "", location.pathname + location.search);
   });
   panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });

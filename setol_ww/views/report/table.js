@@ -1,6 +1,7 @@
 // The table of every layer: sorting, filtering, groups of columns, what a column means.
 
 const LEAD = "in short";
+const NOTHING = "No layer passes the filters.";
 let table = null;
 
 function fillTable() {
@@ -16,7 +17,7 @@ function fillTable() {
     columns: [titleColumn(), ...groups().map(([group, columns]) => ({ title: group, columns: columns.map((column) => columnOf(column, group)) }))],
     printAsHtml: true, printRowRange: "active", printStyled: false,
     columnDefaults: { headerSortTristate: true, sorterParams: { alignEmptyValues: "bottom" } },
-    placeholder: "No layer passes the filters.",
+    placeholder: NOTHING, placeholderHeaderFilter: NOTHING,
   });
   table.on("dataFiltered", (_, active) => { byId("count").textContent = active.length === COUNT ? `${plural(COUNT, "layer")}.` : `${active.length} of ${plural(COUNT, "layer")} shown.`; });
   table.on("tableBuilt", followAddress);
@@ -106,13 +107,11 @@ function groupBox(group, columns) {
   return element("label", {}, box, ` ${group} (${columns.length})`);
 }
 
-// Arrow keys go from name to name.
+// Arrow keys go from name to name; the table keeps rows beyond the edge at hand.
 function walkRows(event) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], link = event.target.closest?.("a[href^='#layer-']");
-  if (!step || !link) return;
-  const rows = table.getRows("active"), at = rows.findIndex((row) => row.getElement().contains(link));
-  const next = rows[at + step];
+  const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+  const next = step && event.target.closest("a[href^='#layer-']")?.closest(".tabulator-row")[step]?.querySelector("a");
   if (!next) return;
   event.preventDefault();
-  table.scrollToRow(next, "nearest", false).then(() => next.getElement().querySelector("a")?.focus());
+  next.focus();
 }

@@ -15,8 +15,8 @@ from ...results.summary import LOUD, Look
 #: Terms of the page and what they mean.
 GLOSSARY = {
     "layer": "one weight matrix of the model; a convolution counts as all its kernel slices together",
-    "eigenvalues": "the squared singular values of the matrix: how strongly it acts in each of its directions. Training "
-    "makes a few of them large; their distribution is the spectrum",
+    "eigenvalues": "the squared singular values of the matrix: how strongly it acts in each of its directions. "
+    "Training makes a few of them large; their distribution is the spectrum",
     "unit mean": "the scale of this page: eigenvalues divided by their mean, so that layers can be compared",
     "tail": "the large eigenvalues. Of a well-trained layer they fall off as a power law: a straight line when both "
     "axes are logarithmic",
@@ -44,8 +44,8 @@ CLASSES = {
 }
 GRAVE = (State.OVER_REGULARIZED, State.UNDER_TRAINED)
 TRAPS_NEXT = (
-    "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See whether "
-    "the test error changes."
+    "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See "
+    "whether the test error changes."
 )
 
 
@@ -103,8 +103,7 @@ def flags_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def _state(row: Mapping[str, Any]) -> State | None:
-    word = row.get("setol_state")
-    return State(word) if word in {one.value for one in State} else None
+    return next((state for state in State if state.value == row.get("setol_state")), None)
 
 
 def _is_heavy(kind: Any) -> bool:
