@@ -268,6 +268,36 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_text.py::test_characters_that_act_are_shown",
     ),
     Plant(
+        "names that end the script they are in",
+        "setol_ww.views.report.page:embedded",
+        lambda real: lambda data: real(data).replace("\\u003c", "<"),
+        f"{PRODUCT}/test_report.py::test_data_in_a_script_stay_data",
+    ),
+    Plant(
+        "a page that may load what it likes",
+        "setol_ww.views.report.page:policy",
+        lambda real: lambda scripts: real(scripts).replace("default-src 'none'", "default-src *"),
+        f"{PRODUCT}/test_report.py::test_the_policy_allows_the_scripts_of_the_page_and_nothing_else",
+    ),
+    Plant(
+        "the sums of the log-determinant from the wrong end",
+        "setol_ww.views.report.curves:partial_log_det",
+        lambda real: lambda spectrum: real(spectrum)[::-1],
+        f"{PRODUCT}/test_report.py::test_curves_hold_what_is_drawn",
+    ),
+    Plant(
+        "one layer to look at instead of three",
+        "setol_ww.views.report.payload:SHOWN_FIRST",
+        lambda real: 1,
+        f"{PRODUCT}/test_report.py::test_where_nothing_calls_for_a_look_the_furthest_from_2_are_shown",
+    ),
+    Plant(
+        "the folders of the maker in the page",
+        "setol_ww.views.report.payload:said_name",
+        lambda real: lambda told: told,
+        f"{PRODUCT}/test_report.py::test_no_folder_of_the_maker_is_told",
+    ),
+    Plant(
         "our rows in weightwatcher's means",
         "setol_ww.watcher.records:Record.identity",
         lambda real: lambda self, position: {**real(self, position), "row_origin": "weightwatcher"},

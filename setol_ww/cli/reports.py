@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.options import add_flags, from_flags
-from .analyses import results_of
+from .analyses import results_of, told_of
 from .asking import PATH_HELP, command, one_path, say
 
 REPORT_EXAMPLE = """examples:
@@ -30,12 +30,26 @@ def add_report(commands: Any) -> None:
 
 def _report(asked: argparse.Namespace) -> int:
     from ..results.export import refuse_unwritable
+    from ..results.store import is_store
     from ..views.report.page import ENDINGS
 
     path = one_path(asked)
     refuse_unwritable("--out", asked.out, ENDINGS)
-    results = results_of(path, asked)
-    results.report(asked.out, compare=asked.compare)
+    if asked.compare is not None and not any(is_store(Path(one)) for one in (path, asked.compare)):
+        rows = _of_weights(path, asked)
+    else:
+        results = results_of(path, asked)
+        results.report(asked.out, compare=asked.compare)
+        rows = len(results)
     if from_flags(asked).progress is not False:
-        say(f"The report of {len(results)} rows is in {asked.out}.\n")
+        say(f"The report of {rows} rows is in {asked.out}.\n")
     return 0
+
+
+def _of_weights(path: str, asked: argparse.Namespace) -> int:
+    """Weights on both sides: the update between them is looked at too."""
+    from ..advice.comparing import compare
+
+    found = compare(asked.compare, path, **told_of(from_flags(asked)))
+    found.report(asked.out)
+    return len(found)

@@ -218,7 +218,7 @@ class Results(Shown):
         path : str or Path
             Ending in `.html` or `.htm`.
         compare : Results, Comparison or what `examine` takes, optional
-            What these results are held against, in a section of its own.
+            What these results are held against, in a section of its own; weights are analysed with the same options.
 
         Raises
         ------

@@ -491,3 +491,69 @@ def test_licences_are_in_the_page(report):
     assert text.count("Permission") >= 3
     for holder in ("Mike Bostock", "Observable, Inc.", "Oli Folkerd"):
         assert holder in text
+
+
+@pytest.fixture(scope="module")
+def tuned(model) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    changed = {name: value + 0.01 * rng.normal(size=value.shape) for name, value in model.items()}
+    changed["blocks.0.weight"] = np.outer(rng.pareto(0.4, 160), rng.pareto(0.4, 90)) ** 0.5 * rng.normal(size=(160, 90))
+    del changed["heavy.0.weight"]
+    return changed
+
+
+def test_what_changed_is_a_section(visit, model, tuned, tmp_path):
+    comparison = ww.compare(model, tuned)
+    comparison.report(tmp_path / "changed.html")
+    page, summary = visit(tmp_path / "changed.html"), comparison.summary()
+    told = page.inner_text("#compared")
+    assert f"{len(comparison)} layers held against" in told
+    for look in summary.look_first[:5]:
+        assert f"{look.title}: {look.why}" in told
+    for change in summary.changes:
+        assert change.told in told
+    page.locator("#compared summary", has_text="not compared").click()
+    assert "heavy.0" in page.inner_text("#compared")
+    page.locator("#compared summary", has_text="Every change").click()
+    page.wait_for_selector("#changes .tabulator-row")
+    table = comparison.table()
+    row = page.locator("#changes .tabulator-row", has_text="blocks.1")
+    moved = float(row.locator("[tabulator-field=d_tail_alpha]").inner_text())
+    assert moved == pytest.approx(table.set_index("longname")["d_tail_alpha"]["blocks.1"], rel=1e-3)
+    row.locator("a").click()
+    says(page, "#panel-title", r"^blocks\.1$")
+
+
+@pytest.mark.parametrize("kind", ["results", "weights", "file", "comparison"])
+def test_what_results_are_held_against(results, tuned, tmp_path, kind):
+    """`compare=` takes each of these, and the base is what was given."""
+    base = ww.examine(tuned, randomize=True, progress=False)
+    base.save(tmp_path / "base.setol")
+    other = {"results": base, "weights": tuned, "file": str(tmp_path / "base.setol")}.get(kind)
+    results.report(tmp_path / "page.html", compare=ww.compare(base, results) if kind == "comparison" else other)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    told = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])["compared"]
+    table = ww.compare(base, results).table()
+    place = told["titles"].index("blocks.0")
+    assert told["cells"]["d_tail_alpha"][place] == pytest.approx(table["d_tail_alpha"][place], rel=1e-4)
+    assert any(row[0] == "heavy.0" for row in told["unmatched"])
+
+
+def test_the_command_compares(model, tuned, tmp_path, capsys):
+    for name, tensors in (("base", model), ("tuned", tuned)):
+        np.savez(tmp_path / f"{name}.npz", **tensors)
+    out = tmp_path / "changed.html"
+    paths = [
+        "report",
+        str(tmp_path / "tuned.npz"),
+        "--out",
+        str(out),
+        "--compare",
+        str(tmp_path / "base.npz"),
+        "--quiet",
+    ]
+    assert main(paths) == 0
+    assert capsys.readouterr().out == ""
+    told = json.loads(re.search(r'id="data">(.*?)</script>', out.read_text(encoding="utf-8"))[1])["compared"]
+    assert told["names"] == ["base.npz", "tuned.npz"]
+    assert "update_rank" in told["cells"]

@@ -4,6 +4,6 @@ Reads results; computes nothing. `page` puts it together, `payload` says what is
 who has never read the paper; the scripts beside them draw it, with the libraries in `vendor`.
 """
 
-from .page import report_page, write_report
+from .page import report_page, write_comparison, write_report
 
-__all__ = ["report_page", "write_report"]
+__all__ = ["report_page", "write_comparison", "write_report"]

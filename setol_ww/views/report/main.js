@@ -57,6 +57,7 @@ byId("name").textContent = DATA.name;
 listenToTheme();
 fillShort();
 fillFirst();
+fillCompared();
 fillGlance();
 fillTable();
 fillCoverage();

@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.checks import path_of
 from ...results.export import PART, refuse_unwritable
+from .compared import compared_data, comparison_of
 from .payload import page_data
 
 if TYPE_CHECKING:
+    from ...advice.comparison import Comparison
     from ...results.results import Results
 
 ENDINGS = (".html", ".htm")
 LIBRARIES = ("d3.min.js", "plot.umd.min.js", "tabulator.min.js")
 LICENCES = ("d3.LICENSE", "plot.LICENSE", "tabulator-tables.LICENSE")
 #: Our own code in the order in which it is read; one scope.
-OURS = ("base.js", "charts.js", "overview.js", "table.js", "panel.js", "main.js")
+OURS = ("base.js", "charts.js", "overview.js", "table.js", "compared.js", "panel.js", "main.js")
 STYLES = ("vendor/tabulator.min.css", "page.css")
 SOURCE_MAP = re.compile(r"^(//[#@]|/\*#) sourceMappingURL=.*$", re.MULTILINE)
 
@@ -59,9 +61,16 @@ def write_report(results: Results, path: str | Path, compare: Any = None) -> Non
         raise
 
 
+def write_comparison(comparison: Comparison, path: str | Path) -> None:
+    """The page of the tuned model with a section on what changed; parameters and errors as of `write_report`."""
+    write_report(comparison.tuned, path, comparison)
+
+
 def report_page(results: Results, compare: Any = None) -> str:
     """The text of the page."""
     data = page_data(results)
+    if compare is not None:
+        data["compared"] = compared_data(comparison_of(results, compare), results)
     scripts = [*(_library(name) for name in LIBRARIES), _ours()]
     return Template(_read("page.html")).substitute(
         policy=policy(scripts),

@@ -82,10 +82,18 @@ def page_data(results: Results) -> dict[str, Any]:
 
 
 def name_of(results: Results) -> str:
-    """What was analysed, without the folders it lies in, which are nobody's business."""
-    told = str(results.about.get("source") or results.about.get("path") or "")
+    """What was analysed."""
+    return said_name(str(results.about.get("source") or results.about.get("path") or ""))
+
+
+def said_name(told: str) -> str:
+    """The name of a model without the folders it lies in, which are nobody's business.
+
+    >>> said_name("/home/someone/llama/model.safetensors"), said_name("/home/someone/net.pt")
+    ('llama/model.safetensors', 'net.pt')
+    """
     parts = PurePath(told).parts
-    if not parts or told.startswith("builtins."):
+    if not parts or told in ("dict", "builtins.dict"):
         return "a model in memory"
     return visible("/".join(parts[-2:] if parts[-1].startswith(SAYS_NOTHING) else parts[-1:]))
 

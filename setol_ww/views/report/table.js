@@ -12,16 +12,21 @@ function fillTable() {
   }
   const names = DATA.columns.map((column) => column.name);
   const rows = DATA.titles.map((title, layer) => ({ layer, title, ...Object.fromEntries(names.map((name) => [name, DATA.cells[name][layer]])) }));
-  table = new Tabulator("#grid", {
-    data: rows, index: "layer", maxHeight: "75vh", layout: "fitData", keybindings: false,
-    columns: [titleColumn(), ...groups().map(([group, columns]) => ({ title: group, columns: columns.map((column) => columnOf(column, group)) }))],
+  table = grid(byId("grid"), rows, [titleColumn(), ...groups().map(([group, columns]) => ({ title: group, columns: columns.map((column) => columnOf(column, group)) }))]);
+  table.on("dataFiltered", (_, active) => { byId("count").textContent = active.length === COUNT ? `${plural(COUNT, "layer")}.` : `${active.length} of ${plural(COUNT, "layer")} shown.`; });
+  table.on("tableBuilt", followAddress);
+}
+
+function grid(place, rows, columns) {
+  const made = new Tabulator(place, {
+    data: rows, columns, maxHeight: "75vh", layout: "fitData", keybindings: false, autoResize: false,
     printAsHtml: true, printRowRange: "active", printStyled: false,
     columnDefaults: { headerSortTristate: true, sorterParams: { alignEmptyValues: "bottom" } },
     placeholder: NOTHING, placeholderHeaderFilter: NOTHING,
   });
-  table.on("dataFiltered", (_, active) => { byId("count").textContent = active.length === COUNT ? `${plural(COUNT, "layer")}.` : `${active.length} of ${plural(COUNT, "layer")} shown.`; });
-  table.on("tableBuilt", followAddress);
-  byId("grid").addEventListener("keydown", walkRows);
+  window.addEventListener("resize", () => made.redraw());
+  place.addEventListener("keydown", walkRows);
+  return made;
 }
 
 function groups() {
@@ -39,12 +44,12 @@ function titleColumn() {
     headerFilter: "input", headerFilterParams: { elementAttributes: { "aria-label": "Filter layer by part of its name" } },
     headerFilterPlaceholder: "part of the name",
     titleFormatter: () => element("button", { type: "button", class: "sort" }, "layer"),
-    formatter: (one) => layerLink(one.getData().layer, { title: one.getValue() }),
+    formatter: (one) => one.getData().layer === null ? document.createTextNode(one.getValue()) : layerLink(one.getData().layer, { title: one.getValue() }),
   };
 }
 
-function columnOf(column, group) {
-  const numbers = DATA.cells[column.name].every((value) => value === null || typeof value === "number");
+function columnOf(column, group, cells = DATA.cells) {
+  const numbers = cells[column.name].every((value) => value === null || typeof value === "number");
   return {
     title: column.name, field: column.name, visible: group === LEAD, hozAlign: numbers ? "right" : "left",
     sorter: numbers ? "number" : "string", maxWidth: 320,

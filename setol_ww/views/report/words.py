@@ -9,7 +9,7 @@ from ...core.printable import visible
 from ...layer.classes import UniversalityClass
 from ...layer.flags import MEANINGS
 from ...layer.verdict import State
-from ...results.printed import is_number
+from ...results.printed import flags_in, is_number
 from ...results.summary import LOUD, Look
 
 #: Terms of the page and what they mean.
@@ -88,18 +88,12 @@ def next_step(row: Mapping[str, Any]) -> str:
 
 def loud_flags(row: Mapping[str, Any]) -> list[str]:
     """The flags that call for a look by themselves."""
-    return [flag for flag in flags_of(row) if flag.startswith(LOUD) and flag in MEANINGS]
+    return [flag for flag in flags_in(row.get("setol_flags")) if flag.startswith(LOUD) and flag in MEANINGS]
 
 
 def quiet_flags(row: Mapping[str, Any]) -> list[str]:
     """The others."""
-    return [flag for flag in flags_of(row) if flag not in loud_flags(row)]
-
-
-def flags_of(row: Mapping[str, Any]) -> list[str]:
-    """The flags of a row of the table."""
-    told = row.get("setol_flags")
-    return [flag.strip() for flag in told.split(",") if flag.strip()] if isinstance(told, str) else []
+    return [flag for flag in flags_in(row.get("setol_flags")) if flag not in loud_flags(row)]
 
 
 def _state(row: Mapping[str, Any]) -> State | None:
