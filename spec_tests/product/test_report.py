@@ -182,11 +182,11 @@ def test_words_and_states_are_filtered(visit, report, results):
 def test_groups_of_columns_come_and_go_and_say_what_they_are(visit, report):
     page = visit(report)
     kappa = page.locator("#grid .tabulator-col[tabulator-field=kappa1]")
-    assert not kappa.is_visible()
+    kappa.wait_for(state="hidden")
     page.get_by_label(re.compile(r"quality \(")).check()
-    assert kappa.is_visible()
+    kappa.wait_for(state="visible")
     page.get_by_label(re.compile(r"quality \(")).uncheck()
-    assert not kappa.is_visible()
+    kappa.wait_for(state="hidden")
     head = page.locator("#grid .tabulator-col[tabulator-field=delta_lambda_min] button")
     head.hover()
     page.wait_for_selector(".tabulator-tooltip")
@@ -208,21 +208,21 @@ def test_a_layer_opens_with_its_pictures_and_closes(visit, report, results):
     link = page.locator("#grid a", has_text="heavy.2")
     link.click()
     panel = page.locator("#panel")
-    assert panel.is_visible()
+    panel.wait_for(state="visible")
     assert page.inner_text("#panel-title") == "heavy.2"
     assert panel.locator(".figures svg[role=img]").count() == 3
     layer = results.layer("heavy.2")
     for said in (layer.reason, layer.verdict.next_step, layer.universality.universality_class.value):
         assert said in panel.inner_text()
     page.keyboard.press("Escape")
-    assert not panel.is_visible()
+    panel.wait_for(state="hidden")
     says(page, "a:focus", r"^heavy\.2$")
     assert page.evaluate("location.hash") == ""
     page.locator("#grid a", has_text="heavy.3").click()
     panel.get_by_role("button", name="Previous").click()
     says(page, "#panel-title", r"^heavy\.2$")
     panel.get_by_role("button", name="Close").click()
-    assert not panel.is_visible()
+    panel.wait_for(state="hidden")
 
 
 def test_the_numbers_in_the_panel_are_those_of_the_table(visit, report, results):
