@@ -100,6 +100,42 @@ def _one_a_group(real: Any) -> Any:
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
+        "the density of a decade drawn as one of x",
+        "setol_ww.views.plots.esd:_factor",
+        lambda real: lambda x, scale: real(x, "log-log"),
+        f"{PRODUCT}/test_plots.py::test_the_histogram_is_normalised_as_it_says",
+    ),
+    Plant(
+        "a law drawn over all eigenvalues and not over the tail's share",
+        "setol_ww.views.plots.lines:tail_density",
+        lambda real: lambda result, x: real(result, x) * result.spectrum.num_evals / result.tail.rank,
+        f"{PRODUCT}/test_plots.py::test_the_spectrum_is_drawn_as_the_result_has_it",
+    ),
+    Plant(
+        "traps drawn on the raw scale",
+        "setol_ww.views.plots.lines:unit_mean_of",
+        lambda real: lambda result, raw: raw,
+        f"{PRODUCT}/test_plots.py::test_the_spectrum_is_drawn_as_the_result_has_it",
+    ),
+    Plant(
+        "names of layers that matplotlib reads as formulas",
+        "setol_ww.views.plots.style:words",
+        lambda real: lambda text: real(text).replace("\\$", "$"),
+        f"{PRODUCT}/test_plots.py::test_histograms_hold_the_share_of_the_layers",
+    ),
+    Plant(
+        "the second start among the neighbours of the first",
+        "setol_ww.spectrum.ks_curve:best_of_neighbourhoods",
+        lambda real: lambda ranks, distances, rank, tolerance: sorted(range(len(ranks)), key=lambda at: distances[at]),
+        f"{PRODUCT}/test_plots.py::test_a_second_start_is_drawn_where_one_fits_as_well",
+    ),
+    Plant(
+        "distances of starts to the upper steps",
+        "setol_ww.spectrum.ks_curve:ks_lower",
+        lambda real: lambda tail, rate: real(tail, rate) + 1 / tail.size,
+        f"{PRODUCT}/test_plots.py::test_distances_are_those_of_each_start",
+    ),
+    Plant(
         "every shuffle by the same generator",
         "setol_ww.traps.search:shuffle",
         lambda real: lambda matrix, seed, **options: real(matrix, (0,), **options),

@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,8 +21,9 @@ import setol_ww as ww
 from setol_ww.core.deprecation import DEPRECATED
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.spectrum.erg import partial_log_det
-from setol_ww.spectrum.starts import ks_lower
+from setol_ww.spectrum.uncertainty import resample
 from setol_ww.views.plots.style import words
+from setol_ww.weights.kinds import Kind, kind_of
 
 OF_A_LAYER = ("esd", "ccdf", "ks", "log_det", "log_det_areas", "traps", "qualities")
 OF_A_MODEL = ("depth", "ideal_plane", "histogram", "qualities")
@@ -181,13 +183,13 @@ def test_the_histogram_is_normalised_as_it_says(scale):
     widths = np.diff(np.log10(edges)) if scale == "log-lin" else np.diff(edges)
     inside = np.mean((result.spectrum.unit_mean >= edges[0]) & (result.spectrum.unit_mean <= edges[-1]))
     assert np.sum(heights * widths) == pytest.approx(inside)
-    assert inside > 0.95
+    assert inside > 0.9
     assert ("decade" in ax.get_ylabel()) == (scale == "log-lin")
     # The law has the histogram's unit: over its own bins both hold the same share.
     law = line(ax, "power law")
     x = np.log10(law[:, 0]) if scale == "log-lin" else law[:, 0]
     share = float(np.sum((law[1:, 1] + law[:-1, 1]) / 2 * np.diff(x)))
-    assert share == pytest.approx(result.tail.rank / 120, rel=0.2)
+    assert share == pytest.approx(result.tail.rank / 120, rel=0.25)
 
 
 def test_the_noise_is_drawn_as_a_law_of_what_is_below_its_edge():
@@ -214,8 +216,10 @@ def test_distances_are_those_of_each_start():
     drawn = line(ww.plots.ks(result), "D of each start")
     x = result.spectrum.unit_mean
     for value, distance in drawn[:: max(1, len(drawn) // 20)]:
-        tail = np.log(x[x >= value] / value)
-        assert distance == pytest.approx(ks_lower(tail, tail.size / tail.sum()), abs=1e-12)
+        tail = x[x >= value]
+        rate = tail.size / np.log(tail / value).sum()
+        law = 1 - (tail / value) ** -rate
+        assert distance == pytest.approx(np.abs(law - np.arange(tail.size) / tail.size).max(), abs=1e-12)
     assert drawn[:, 1].min() == result.tail.ks
     assert drawn[np.argmin(drawn[:, 1]), 0] == result.tail.lambda_min
 
@@ -237,6 +241,22 @@ def test_a_second_start_is_drawn_where_one_fits_as_well():
     if resampled.tail.starts > 1:
         assert resampled.ks_curve.alphas[resampled.ks_curve.second] == pytest.approx(resampled.tail.alpha_2nd)
     assert found.tolerance > found.distances[found.best]
+
+
+def test_the_start_has_an_interval_where_draws_were_asked_for():
+    """That of the start of drawn spectra: fitted anew here, one by one."""
+    spectrum = layer().spectrum
+    log_x = np.log(spectrum.unit_mean)
+    starts = []
+    for drawn in resample(log_x, 40, 0):
+        fit = ww.fit_tail(ww.Spectrum.from_eigenvalues(np.exp(drawn), (200, 120)))
+        starts.append(fit.lambda_min * np.exp(drawn).mean())
+    low, high = np.percentile(np.log(starts), [5, 95])
+    tail = layer().tail
+    assert np.log([tail.lambda_min_low, tail.lambda_min_high]) == pytest.approx([low, high], abs=1e-9)
+    bare = analyze_spectrum(spectrum)
+    assert np.isnan([bare.tail.lambda_min_low, bare.tail.lambda_min_high]).all()
+    assert not [one for one in ww.plots.esd(bare).patches if str(one.get_label()).startswith("90 %")]
 
 
 def test_the_log_determinant_crosses_where_the_cut_is():
@@ -267,6 +287,14 @@ def test_traps_stand_beyond_the_edge():
     area = float(np.sum((law[1:, 1] + law[:-1, 1]) / 2 * np.diff(np.log10(law[:, 0]))))
     assert area == pytest.approx(1, abs=0.01)
     assert "element (3, 5)" in ax.get_title()
+    values = result.traps.shuffled * (result.spectrum.unit_mean[-1] / result.spectrum.raw[-1])
+    for picture, widths in ((ax, np.log10), (ww.plots.esd(result, scale="lin-lin"), np.asarray)):
+        shuffled = next(one for one in picture.patches if "shuffled" in str(one.get_label())).get_data()
+        inside = np.mean((values >= shuffled.edges[0]) & (values <= shuffled.edges[-1]))
+        assert np.sum(shuffled.values * np.diff(widths(shuffled.edges))) == pytest.approx(inside)
+        assert inside > 0.8
+    only_largest = replace(result, traps=replace(result.traps, shuffled=np.empty(0)))
+    assert line(ww.plots.esd(only_largest), "law of the shuffled").size
     bare = ww.analyze_matrix(heavy())
     assert "not shuffled" in texts(ww.plots.traps(bare))
 
@@ -287,6 +315,39 @@ def test_depth_has_a_line_for_each_kind_and_gaps():
     for wrong in ("setol_state", "nothing"):
         with pytest.raises(ww.InvalidInput, match="tail_alpha"):
             ww.plots.depth(model(), wrong)
+
+
+@pytest.mark.parametrize(
+    "name, layer_type, kind",
+    [
+        ("model.layers.3.self_attn.q_proj", "dense", Kind.ATTENTION),
+        ("transformer.h.0.attn.c_attn", "dense", Kind.ATTENTION),
+        ("transformer.h.0.attn.c_proj", "dense", Kind.ATTENTION),
+        ("encoder.layer.0.attention.output.dense", "dense", Kind.ATTENTION),
+        ("blocks.0.attn.qkv", "dense", Kind.ATTENTION),
+        ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0", "dense", Kind.ATTENTION),
+        ("blk.7.attn_q", "dense", Kind.ATTENTION),
+        ("transformer.h.0.mlp.c_proj", "dense", Kind.MLP),
+        ("encoder.layer.0.intermediate.dense", "dense", Kind.MLP),
+        ("encoder.layer.0.output.dense", "dense", Kind.MLP),
+        ("model.layers.0.block_sparse_moe.experts.3.w1", "dense", Kind.MLP),
+        ("blk.7.ffn_up", "dense", Kind.MLP),
+        ("fc1", "dense", Kind.MLP),
+        ("layer1.0.conv1", "conv2d", Kind.CONVOLUTION),
+        ("features.0", "conv2d", Kind.CONVOLUTION),
+        ("patch_embed.proj", "conv2d", Kind.CONVOLUTION),
+        ("model.embed_tokens", "embedding", Kind.EMBEDDING),
+        ("wte", "dense", Kind.EMBEDDING),
+        ("lm_head", "dense", Kind.HEAD),
+        ("classifier", "dense", Kind.HEAD),
+        ("lstm.weight_hh_l0", "dense", Kind.RECURRENT),
+        ("linear", "dense", Kind.OTHER),
+        ("", "", Kind.OTHER),
+        (HOSTILE, float("nan"), Kind.OTHER),
+    ],
+)
+def test_kinds_of_layers_by_their_names(name, layer_type, kind):
+    assert kind_of(name, layer_type) is kind
 
 
 def test_the_plane_has_each_layer_by_its_state():

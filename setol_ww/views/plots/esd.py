@@ -10,6 +10,7 @@ import numpy as np
 from ...core.arrays import FloatArray
 from ...core.checks import one_of
 from ...layer.result import LayerResult
+from ...traps.find import TrapReport
 from . import lines, style
 from .asked import layer_of
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 SCALES = ("log-log", "lin-lin", "log-lin")
 FEWEST_BINS, MOST_BINS = 8, 70
-# On a linear axis the largest per cent of a heavy tail would leave nothing else to see.
-SHOWN = 0.985
+# On a linear axis the largest of a heavy tail would leave nothing else to see.
+SHOWN = 0.95
 
 
 def esd(result: LayerResult, ax: Axes | None = None, *, scale: str = "log-log") -> Axes:
@@ -29,12 +30,13 @@ def esd(result: LayerResult, ax: Axes | None = None, *, scale: str = "log-log") 
     ----------
     result : LayerResult
         As `analyze_matrix` and `Results.layer` give it; with `uncertainty` the interval of the start is drawn, with
-        traps (`randomize`) the law of the shuffled entries, its edge and the traps.
+        traps (`randomize`) the spectrum of the shuffled entries (the law of its bulk where only the largest of them are
+        known, above 1500 columns), its edge and the traps.
     ax : matplotlib.axes.Axes, optional
         A new one, of a figure that pyplot does not know, when left out.
     scale : str
         `log-log`: density in a unit of x, a power law is a line of slope -alpha; `lin-lin`: the same on plain axes, the
-        largest 1.5 % beyond the right end; `log-lin`: share of eigenvalues in a decade over the logarithm of x.
+        largest 5 % beyond the right end; `log-lin`: share of eigenvalues in a decade over the logarithm of x.
 
     Returns
     -------
@@ -68,8 +70,9 @@ def esd(result: LayerResult, ax: Axes | None = None, *, scale: str = "log-log") 
     x = lines.positive(result)
     shown, notes = _range(x, scale)
     _axes_scales(ax, scale)
-    top = _histogram(ax, result, x, shown, scale)
-    _laws(ax, result, shown, scale)
+    edges = _edges(x.size, shown, scale)
+    top = _histogram(ax, result, x, edges, scale)
+    _laws(ax, result, edges, scale)
     lines.draw_starts(ax, result)
     _edge(ax, result)
     _traps(ax, result, scale)
@@ -86,8 +89,8 @@ def _range(x: FloatArray, scale: str) -> tuple[tuple[float, float], list[str]]:
     """Ends of the axis of x, and what lies beyond them in words."""
     low, high = float(x[0]), float(x[-1])
     if scale == "lin-lin":
-        end = float(np.quantile(x, SHOWN)) * 1.3
-        if high <= 1.5 * end:
+        end = float(np.quantile(x, SHOWN)) * 1.2
+        if high <= 2.0 * end:
             return (0.0, 1.08 * high), []
         beyond = int(np.count_nonzero(x > end))
         return (0.0, end), [f"{beyond} larger eigenvalues up to {high:.3g} are beyond the right end"]
@@ -112,35 +115,52 @@ def _factor(x: FloatArray, scale: str) -> FloatArray:
     return math.log(10) * x if scale == "log-lin" else np.ones_like(x)
 
 
-def _histogram(ax: Axes, result: LayerResult, x: FloatArray, shown: tuple[float, float], scale: str) -> FloatArray:
-    """The bars; returns their heights."""
-    number = int(np.clip(2 * math.sqrt(x.size), FEWEST_BINS, MOST_BINS))
+def _edges(number: int, shown: tuple[float, float], scale: str) -> FloatArray:
+    """Bins of the histograms."""
+    bins = int(np.clip(2 * math.sqrt(number), FEWEST_BINS, MOST_BINS))
     if scale == "lin-lin":
-        edges = np.linspace(0, shown[1], number + 1)
-        widths = np.diff(edges)
-    else:
-        edges = np.geomspace(shown[0] * 1.05, shown[1] / 1.05, number + 1)
-        widths = np.diff(np.log10(edges)) if scale == "log-lin" else np.diff(edges)
+        return np.linspace(0, shown[1], bins + 1)
+    return np.geomspace(shown[0] * 1.05, shown[1] / 1.05, bins + 1)
+
+
+def _heights(x: FloatArray, edges: FloatArray, scale: str, number: int) -> FloatArray:
+    """Shares of `number` eigenvalues in a unit of what the horizontal axis counts."""
     counts, _ = np.histogram(x, edges)
-    heights = counts / (result.spectrum.num_evals * widths)
+    heights: FloatArray = counts / (number * np.diff(np.log10(edges) if scale == "log-lin" else edges))
+    return heights
+
+
+def _histogram(ax: Axes, result: LayerResult, x: FloatArray, edges: FloatArray, scale: str) -> FloatArray:
+    """The bars; returns their heights."""
+    heights = _heights(x, edges, scale, result.spectrum.num_evals)
     ax.stairs(heights, edges, fill=True, label=f"{result.spectrum.num_evals} eigenvalues", **style.EIGENVALUES)
     return heights[heights > 0]
 
 
-def _laws(ax: Axes, result: LayerResult, shown: tuple[float, float], scale: str) -> None:
+def _laws(ax: Axes, result: LayerResult, edges: FloatArray, scale: str) -> None:
     noise = lines.noise_density(result)
     if noise is not None:
         x, density = noise
         ax.plot(x, density * _factor(x, scale), label=lines.noise_in_words(result), **style.NOISE)
     if result.traps is not None and result.traps.is_defined:
-        shuffled = lines.shuffled_density(result, result.traps)
-        if shuffled is not None:
-            x, density = shuffled
-            ax.plot(x, density * _factor(x, scale), label=lines.shuffled_in_words(result), **style.SHUFFLED)
+        _shuffled(ax, result, result.traps, edges, scale)
     if result.tail.rank:
-        x = np.geomspace(result.tail.lambda_min, shown[1], lines.POINTS)
+        x = np.geomspace(result.tail.lambda_min, 1.1 * float(edges[-1]), lines.POINTS)
         density = lines.tail_density(result, x)
         ax.plot(x, density * _factor(x, scale), label=f"power law, {lines.alpha_in_words(result)}", **style.TAIL)
+
+
+def _shuffled(ax: Axes, result: LayerResult, traps: TrapReport, edges: FloatArray, scale: str) -> None:
+    """The spectrum of the shuffled entries where all of it is known, else the law of its bulk."""
+    values = lines.shuffled_spectrum(result, traps)
+    if values.size:
+        heights = _heights(values, edges, scale, values.size)
+        ax.stairs(heights, edges, label="eigenvalues, entries shuffled", **style.SHUFFLED)
+        return
+    law = lines.shuffled_density(result, traps)
+    if law is not None:
+        x, density = law
+        ax.plot(x, density * _factor(x, scale), label=lines.shuffled_in_words(result), **style.SHUFFLED)
 
 
 def _edge(ax: Axes, result: LayerResult) -> None:

@@ -116,9 +116,21 @@ def draw_starts(ax: Axes, result: LayerResult, *, second: bool = True, erg: bool
 
 def unit_mean_of(result: LayerResult, raw: float) -> float:
     """A raw eigenvalue on the unit-mean scale; NaN beyond float64."""
+    return float(unit_means_of(result, np.array([raw]))[0])
+
+
+def unit_means_of(result: LayerResult, raw: FloatArray) -> FloatArray:
+    """Raw eigenvalues on the unit-mean scale."""
     spectrum = result.spectrum
     with np.errstate(over="ignore", under="ignore"):
-        return float(np.ldexp(raw, -spectrum.exponent) * (spectrum.num_evals / spectrum.values.sum()))
+        found: FloatArray = np.ldexp(raw, -spectrum.exponent) * (spectrum.num_evals / spectrum.values.sum())
+    return found
+
+
+def shuffled_spectrum(result: LayerResult, traps: TrapReport) -> FloatArray:
+    """Eigenvalues of the shuffled matrix, unit mean; empty where not all of them are known."""
+    known = traps.shuffled.size == result.spectrum.num_evals
+    return unit_means_of(result, traps.shuffled) if known else np.empty(0)
 
 
 def shuffled_in_words(result: LayerResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ def traps(result: LayerResult, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        Shares of eigenvalues in a decade over the logarithm of x. Of the shuffled matrix the law of its bulk is drawn,
-        Marchenko-Pastur's with the variance of its entries, and of its eigenvalues the largest and the traps. Where the
-        entries were not shuffled or tell nothing, the sentence that says so.
+        Shares of eigenvalues in a decade over the logarithm of x. Of the shuffled matrix: its eigenvalues where all are
+        known (up to 1500 columns), the law of its bulk (Marchenko-Pastur's with the variance of its entries), its
+        largest eigenvalue and the traps. Where the entries were not shuffled or tell nothing, the sentence saying so.
 
     Raises
     ------
@@ -67,8 +67,15 @@ def traps(result: LayerResult, ax: Axes | None = None) -> Axes:
     beyond = [lines.unit_mean_of(result, value) for value in (report.lambda_max, report.edge)]
     x = lines.positive(result)
     shown = _range(np.append(x, [value for value in beyond if math.isfinite(value)]))
-    _spectrum(ax, result, x, shown)
-    _shuffled(ax, result, report)
+    edges = np.geomspace(*shown, int(np.clip(2 * math.sqrt(x.size), 8, 70)) + 1)
+    _histogram(
+        ax, x, edges, result.spectrum.num_evals, label="eigenvalues of the layer", fill=True, **style.EIGENVALUES
+    )
+    values = lines.shuffled_spectrum(result, report)
+    if values.size:
+        _histogram(ax, values, edges, values.size, label="eigenvalues, entries shuffled", **style.SHUFFLED)
+    _noise(ax, result, report)
+    _marks(ax, result, report)
     ax.set_xscale("log")
     ax.set_xlim(*shown)
     ax.set_ylim(bottom=0)
@@ -84,18 +91,19 @@ def _range(x: np.ndarray) -> tuple[float, float]:
     return max(float(x.min()), float(np.quantile(x, 0.02)) / 3) / 1.3, float(x.max()) * 1.4
 
 
-def _spectrum(ax: Axes, result: LayerResult, x: np.ndarray, shown: tuple[float, float]) -> None:
-    edges = np.geomspace(*shown, int(np.clip(2 * math.sqrt(x.size), 8, 70)) + 1)
+def _histogram(ax: Axes, x: np.ndarray, edges: np.ndarray, number: int, **look: Any) -> None:
     counts, _ = np.histogram(x, edges)
-    heights = counts / (result.spectrum.num_evals * np.diff(np.log10(edges)))
-    ax.stairs(heights, edges, fill=True, label="eigenvalues of the layer", **style.EIGENVALUES)
+    ax.stairs(counts / (number * np.diff(np.log10(edges))), edges, **look)
 
 
-def _shuffled(ax: Axes, result: LayerResult, report: TrapReport) -> None:
+def _noise(ax: Axes, result: LayerResult, report: TrapReport) -> None:
     law = lines.shuffled_density(result, report)
     if law is not None:
         x, density = law
-        ax.plot(x, density * x * math.log(10), label=lines.shuffled_in_words(result), **style.SHUFFLED)
+        ax.plot(x, density * x * math.log(10), label=lines.shuffled_in_words(result), **style.NOISE)
+
+
+def _marks(ax: Axes, result: LayerResult, report: TrapReport) -> None:
     edge, largest = (lines.unit_mean_of(result, value) for value in (report.edge, report.lambda_max))
     if math.isfinite(edge):
         ax.axvline(edge, label=f"edge of their noise, {edge:.3g}", **style.EDGE)
