@@ -102,7 +102,10 @@ def _git(root: Path, *words: str) -> str:
 
 def archives(root: Path, to: Path) -> tuple[Path, Path]:
     """The source archive and, from it, the wheel, built anew."""
-    subprocess.run([sys.executable, "-m", "build", "--outdir", to, root], check=True, stdout=subprocess.DEVNULL)
+    words = [sys.executable, "-m", "build", "--outdir", to, root]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"no archives: {done.stderr}")
     (source,), (wheel,) = to.glob("*.tar.gz"), to.glob("*.whl")
     return source, wheel
 

@@ -181,3 +181,11 @@ def test_the_floor_of_torch_is_that_of_its_advisories():
     for path in (ROOT / "setol_ww").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert not (isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "pickle.load")), path
+
+
+def test_nothing_new_lies_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    folders = {"setol_ww", "spec_tests", "fixtures", "scripts", "docs", ".ci", ".github"}
+    files = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE"}
+    files |= {"pyproject.toml", "tox.ini", "constraints.txt", ".gitignore", ".pre-commit-config.yaml"}
+    assert {path.split("/")[0] for path in listed if path} <= folders | files
