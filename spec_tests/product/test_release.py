@@ -184,7 +184,9 @@ def test_the_floor_of_torch_is_that_of_its_advisories():
 
 
 def test_nothing_new_lies_at_the_top():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     folders = {"setol_ww", "spec_tests", "fixtures", "scripts", "docs", ".ci", ".github"}
     files = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE"}
     files |= {"pyproject.toml", "tox.ini", "constraints.txt", ".gitignore", ".pre-commit-config.yaml"}
