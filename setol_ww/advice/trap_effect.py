@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,9 +12,11 @@ import pandas as pd
 
 from ..core.arrays import FloatArray
 from ..core.as_json import as_json
+from ..core.card import Card, Fact, Shown
 from ..core.checks import positive_integer, seed_of
 from ..core.errors import InvalidInput
-from ..core.printable import GridColumn, grid, terminal_width, visible, wrapped
+from ..core.printable import GridColumn, visible
+from ..core.tones import Tone
 from ..traps.find import LEVEL
 from ..truncation.holds import truncating
 from ..truncation.models import Saved, put_all_back
@@ -71,8 +72,8 @@ class Removal:
     beyond: float
 
 
-@dataclass(frozen=True)
-class TrapEffect:
+@dataclass(frozen=True, repr=False)
+class TrapEffect(Shown):
     """What the traps of a model do to its function.
 
     Attributes
@@ -118,19 +119,12 @@ class TrapEffect:
         """Everything as JSON has it; `schema` counts the versions of this form."""
         return {"schema": SCHEMA, **as_json(asdict(self)), "sentence": self.sentence}
 
-    def __str__(self) -> str:
-        width = terminal_width()
+    def _card(self) -> Card:
+        if not self.removals:
+            return Card("effect of the traps", [Fact("traps", "none", Tone.GOOD, self.reason)])
         inputs = "drawn inputs, not data" if self.drawn else "the inputs that were given"
-        lines = [wrapped(visible(self.sentence), width, later="  ")]
-        if self.removals:
-            lines += [
-                f"{self.n_inputs} outputs on {inputs}, {self.controls} directions of the bulk each, seed {self.seed}"
-            ]
-            lines += [grid(_columns(self.removals), width)]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        asked = f"{self.n_inputs} outputs on {inputs}, {self.controls} directions of the bulk each, seed {self.seed}"
+        return Card("effect of the traps", (), [asked, self.sentence], _columns(self.removals))
 
 
 def trap_effect(

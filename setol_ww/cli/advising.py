@@ -12,7 +12,7 @@ from ..core.checks import writable_file
 from ..core.errors import InvalidInput
 from ..core.options import add_flags
 from .analyses import results_of
-from .asking import PATH_HELP, command, one_path, say
+from .asking import PATH_HELP, add_answers, answer, command, one_path
 
 RECOMMEND_EXAMPLE = """examples:
   setol-ww recommend llama.setol --target sparsity --set sparsity=0.7 --out ratios.csv
@@ -36,7 +36,8 @@ def add_recommend(commands: Any) -> None:
         "--set", metavar="NAME=VALUE", action="append", default=[], dest="told", help="an option of the target, below"
     )
     asked.add_argument("--out", metavar="FILE", type=Path, help=".csv, .json, or .yaml in the form that its user reads")
-    add_flags(asked, "layers", "seed", "device", "n_jobs", "layouts", "progress")
+    add_flags(asked, "layers", "seed", "device", "n_jobs", "layouts")
+    add_answers(asked)
 
 
 def _targets() -> str:
@@ -56,12 +57,11 @@ def _recommend(asked: argparse.Namespace) -> int:
         writable_file("--out", asked.out, ENDINGS)
     target_called(asked.target).options(options)
     advice = recommend(results_of(path, asked), asked.target, **options)
-    quiet = getattr(asked, "progress", None) is False
-    if not quiet:
-        say(f"{advice}\n")
+    where = ""
     if asked.out is not None:
         _write(advice, asked.out)
-        say("" if quiet else f"\nThe advice on {len(advice.rows)} layers is in {asked.out}.\n")
+        where = f"\n\nThe advice on {len(advice.rows)} layers is in {asked.out}."
+    answer(asked, lambda colour: f"{advice}{where}", advice.to_dict)
     return 0
 
 

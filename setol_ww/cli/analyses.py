@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from ..core.colour import wants_colour
 from ..core.errors import InvalidInput
 from ..core.options import Options, add_flags, from_flags, names
-from ..results.export import WRITERS, export, refuse_unwritable
+from ..results.export import WRITERS, csv_of, export, refuse_unwritable
+from ..results.export import records as rows_as_json
 from ..results.store import ENDINGS, is_store
-from .asking import INTERRUPTED, PATH_HELP, command, one_path, paths_of, say
+from .asking import INTERRUPTED, PATH_HELP, add_answers, answer, command, is_quiet, one_path, paths_of, say
 
 ANALYZE_EXAMPLE = """examples:
   setol-ww analyze model.safetensors --out layers.csv
@@ -37,6 +38,10 @@ SUMMARY_EXAMPLE = """examples:
 """
 TABLE_ENDINGS = ", ".join(WRITERS)
 STDOUT = "-"
+#: Of the answers that are made here; results and summaries have their own.
+SCHEMA = 1
+# The one that is missing comes with `add_answers`.
+ANALYSIS = tuple(name for name in names() if name != "progress")
 BROKEN_RULE = 3
 
 
@@ -49,7 +54,7 @@ def add_analyze(commands: Any) -> None:
         metavar="FILE",
         help=f"where everything goes: {TABLE_ENDINGS}; .setol with the spectra; - for a table on the standard output",
     )
-    add_flags(asked, *names())
+    add_flags(asked, *ANALYSIS)
     asked.add_argument(
         "--engine",
         choices=("fast", "reference"),
@@ -57,6 +62,7 @@ def add_analyze(commands: Any) -> None:
         help="reference leaves WeightWatcher's numerics alone (default fast)",
     )
     asked.add_argument("--reasons", action="store_true", help="print the sentence behind every state")
+    add_answers(asked)
 
 
 def add_scan(commands: Any) -> None:
@@ -71,8 +77,9 @@ def add_scan(commands: Any) -> None:
         help=f"the table: {TABLE_ENDINGS}; or {', '.join(ENDINGS)}: the spectra, from which every table is made",
     )
     asked.add_argument("--shard", metavar="I/N", type=_shard, help="only shard I of N, I from 0 to N - 1")
-    add_flags(asked, *names())
+    add_flags(asked, *ANALYSIS)
     asked.add_argument("--no-resume", action="store_true", help="start anew instead of going on")
+    add_answers(asked)
 
 
 def add_merge(commands: Any) -> None:
@@ -81,14 +88,14 @@ def add_merge(commands: Any) -> None:
     asked.add_argument("results", metavar="FILE", nargs="+", help="--out of the scans")
     asked.add_argument("--out", metavar="FILE", type=Path, required=True, help=f"the table: {TABLE_ENDINGS}")
     asked.add_argument("--partial", action="store_true", help="accept that rows are missing")
+    add_answers(asked)
 
 
 def add_summary(commands: Any) -> None:
     """`setol-ww summary`."""
     asked = command(commands, "summary", "what to look at first in a model or kept results", SUMMARY_EXAMPLE, _summary)
     asked.add_argument("paths", metavar="SOURCE_OR_RESULTS", nargs="*", help=f"{PATH_HELP}, or a .setol file")
-    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts", "progress")
-    asked.add_argument("--json", action="store_true", help="print it as JSON")
+    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts")
     asked.add_argument(
         "--fail-on",
         metavar="RULE",
@@ -97,32 +104,44 @@ def add_summary(commands: Any) -> None:
         help="exit with status 3 when it holds: a state, class, flag or status, a comparison and a number; may be "
         "given several times",
     )
+    add_answers(asked)
 
 
 def _analyze(asked: argparse.Namespace) -> int:
-    paths = paths_of(asked)
-    told = from_flags(asked)
-    out = None if asked.out in (None, STDOUT) else Path(asked.out)
-    if out is not None:
-        refuse_unwritable("--out", out, (*WRITERS, *ENDINGS))
-        if is_store(out) and len(paths) > 1:
-            raise InvalidInput(f"--out {out} was asked of {len(paths)} paths; accepted are {TABLE_ENDINGS} for several")
+    paths, told = paths_of(asked), from_flags(asked)
+    out = _out_of(asked, paths)
     from ..watcher import WeightWatcher
 
-    frames = []
+    frames, found = [], []
     for path in paths:
         watcher = WeightWatcher(path)
         frame = watcher.analyze(engine=asked.engine, **told_of(told))
-        if told.progress is not False and asked.out != STDOUT:
-            heading = f"{path}\n\n" if len(paths) > 1 else ""
-            say(heading + _blocks(frame, watcher, asked.reasons) + "\n")
+        if asked.json:
+            found.append(table_as_json(frame, path=path, coverage=rows_as_json(watcher.coverage)))
+        elif asked.out != STDOUT and not is_quiet(asked):
+            say(_blocks(frame, watcher, path if len(paths) > 1 else "", asked.reasons) + "\n")
         if out is not None and is_store(out) and watcher.results is not None:
             watcher.results.save(out)
         if len(paths) > 1:
             frame.insert(0, "path", path)
         frames.append(frame)
-    _hand_over(frames, out, asked.out == STDOUT, quiet=told.progress is False)
+    said = _hand_over(frames, out, asked.out == STDOUT)
+    if asked.json or said:
+        answer(asked, lambda colour: said, lambda: found[0] if len(found) == 1 else found)
     return 0
+
+
+def _out_of(asked: argparse.Namespace, paths: list[str]) -> Path | None:
+    """The file for the table, refused before any work where it cannot be written."""
+    if asked.out == STDOUT and asked.json:
+        raise InvalidInput("--out - and --json were asked; accepted is one of them on the standard output")
+    if asked.out in (None, STDOUT):
+        return None
+    out = Path(asked.out)
+    refuse_unwritable("--out", out, (*WRITERS, *ENDINGS))
+    if is_store(out) and len(paths) > 1:
+        raise InvalidInput(f"--out {out} was asked of {len(paths)} paths; accepted are {TABLE_ENDINGS} for several")
+    return out
 
 
 def told_of(options: Options) -> dict[str, Any]:
@@ -130,27 +149,35 @@ def told_of(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names()} | {"layers": options.layers or None}
 
 
-def _hand_over(frames: list[Any], out: Path | None, to_stdout: bool, quiet: bool) -> None:
-    """The tables where they were asked."""
+def table_as_json(frame: Any, **about: Any) -> dict[str, Any]:
+    """A table as the answer for a program: what it is about, and a mapping a row."""
+    return {"schema": SCHEMA, **about, "rows": rows_as_json(frame)}
+
+
+def _hand_over(frames: list[Any], out: Path | None, to_stdout: bool) -> str:
+    """The tables where they were asked, and where that is."""
     import pandas as pd
 
     frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if to_stdout:
-        from ..results.export import csv_of
-
         say(csv_of(frame))
-    elif out is not None:
-        if not is_store(out):
-            _write(frame, out)
-        if not quiet:
-            say(f"\nAll {frame.shape[1]} columns of {len(frame)} rows are in {out}.\n")
+    if out is None:
+        return ""
+    if not is_store(out):
+        _write(frame, out)
+    return f"\n{_where(frame, out)}"
 
 
-def _blocks(frame: Any, watcher: Any, reasons: bool) -> str:
+def _where(frame: Any, out: Path) -> str:
+    return f"All {frame.shape[1]} columns of {len(frame)} rows are in {out}."
+
+
+def _blocks(frame: Any, watcher: Any, heading: str, reasons: bool) -> str:
     """What is printed of one checkpoint."""
     from ..views.text import coverage_lines, layer_name, legend, paragraph, text_table
 
-    blocks = [text_table(frame), legend()] if len(frame) else []
+    blocks = [heading] if heading else []
+    blocks += [text_table(frame, colour=wants_colour(sys.stdout)), legend()] if len(frame) else []
     blocks.append(coverage_lines(watcher.coverage))
     if reasons:
         blocks += [
@@ -171,11 +198,13 @@ def _scan(asked: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"setol-ww: interrupted; the same command goes on with what is in {asked.out}\n")
         return INTERRUPTED
-    if told.progress is not False:
+
+    def text(colour: bool) -> str:
         seen = frame[frame["status"] != "skipped"]
-        blocks = [text_table(seen), legend()] if len(seen) else []
-        blocks += [coverage_lines(frame), f"All {frame.shape[1]} columns of {len(frame)} rows are in {asked.out}."]
-        say("\n\n".join(blocks) + "\n")
+        blocks = [text_table(seen, colour=colour), legend()] if len(seen) else []
+        return "\n\n".join([*blocks, coverage_lines(frame), _where(frame, asked.out)])
+
+    answer(asked, text, lambda: table_as_json(frame, path=path, out=str(asked.out)))
     return 0
 
 
@@ -183,7 +212,7 @@ def _merge(asked: argparse.Namespace) -> int:
     from ..results.merge import merge_scans
 
     frame = merge_scans(asked.results, asked.out, partial=asked.partial)
-    say(f"{len(frame)} rows are in {asked.out}.\n")
+    answer(asked, lambda colour: _where(frame, asked.out), lambda: table_as_json(frame, out=str(asked.out)))
     return 0
 
 
@@ -193,7 +222,7 @@ def _summary(asked: argparse.Namespace) -> int:
     path = one_path(asked)
     rules = [Rule.of(text) for text in asked.fail_on]
     summary = results_of(path, asked).summary()
-    say(json.dumps(summary.to_dict(), indent=1) + "\n" if asked.json else f"{summary}\n")
+    answer(asked, lambda colour: "\n".join(summary.lines(colour=colour)), summary.to_dict)
     broken = [rule for rule in rules if rule.holds(summary)]
     for rule in broken:
         sys.stderr.write(f"setol-ww: {rule.text} holds: {rule.count(summary)} {rule.word}\n")

@@ -1,14 +1,17 @@
-"""What the commands share: how a command is declared, which paths and results it was asked, and how it speaks."""
+"""What the commands share: how a command is declared, which paths it was asked, and how it answers."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.colour import wants_colour
 from ..core.errors import InvalidInput
+from ..core.options import add_flags
 from ..formats.places import is_url
 from ..formats.registry import accepted
 
@@ -30,6 +33,12 @@ def command(commands: Any, name: str, summary: str, example: str, run: Any) -> a
     )
     made.set_defaults(run=run)
     return made
+
+
+def add_answers(parser: argparse.ArgumentParser) -> None:
+    """`--quiet` and `--json`: the answer of a command is for people, or none, or for a program."""
+    add_flags(parser, "progress")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON, with the version of its schema")
 
 
 def paths_of(asked: argparse.Namespace) -> list[str]:
@@ -54,6 +63,8 @@ def with_minus(arguments: Sequence[str]) -> list[str]:
 
     >>> with_minus(["analyze", "net.pt", "--layers", "dense", "-fc1", "--quiet"])
     ['analyze', 'net.pt', '--layers=dense', '--layers=-fc1', '--quiet']
+    >>> with_minus(["analyze", "net.pt", "--layers=-fc1", "-fc2"])
+    ['analyze', 'net.pt', '--layers=-fc1', '--layers=-fc2']
     """
     words: list[str] = []
     inside = False
@@ -67,6 +78,7 @@ def with_minus(arguments: Sequence[str]) -> list[str]:
         inside = word == LAYERS and bool(following) and not following[0].startswith("--")
         # With nothing behind it argparse says so.
         words += [] if inside else [word]
+        inside = inside or word.startswith(f"{LAYERS}=")
     return words
 
 
@@ -76,6 +88,19 @@ def one_path(asked: argparse.Namespace) -> str:
     if len(found) > 1:
         raise InvalidInput(f"the paths {', '.join(found)} were asked; accepted is one of them at a time")
     return found[0]
+
+
+def answer(asked: argparse.Namespace, text: Callable[[bool], str], told: Callable[[], Any]) -> None:
+    """What a command found: `told` where JSON was asked, else `text` (which takes whether in colour) unless quiet."""
+    if asked.json:
+        say(json.dumps(told(), indent=1, allow_nan=False) + "\n")
+    elif not is_quiet(asked):
+        say(text(wants_colour(sys.stdout)) + "\n")
+
+
+def is_quiet(asked: argparse.Namespace) -> bool:
+    """Whether people are not to be told anything."""
+    return getattr(asked, "progress", None) is False
 
 
 def say(text: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from ..core.card import card_text
 from ..core.errors import InvalidInput
 from ..core.options import add_flags, from_flags, names
 from ..results.export import WRITERS, export, refuse_unwritable
-from .asking import PATH_HELP, command, paths_of, say
+from .analyses import ANALYSIS
+from .asking import PATH_HELP, add_answers, answer, command, paths_of, say
 
 COMPARE_EXAMPLE = """examples:
   setol-ww compare llama/ llama-tuned/
@@ -35,7 +36,6 @@ def add_compare(commands: Any) -> None:
         help=f"{PATH_HELP}, an adapter, a .setol file; more than two: a run",
     )
     asked.add_argument("--out", metavar="FILE", type=Path, help=f"the table: {', '.join(WRITERS)}")
-    asked.add_argument("--json", action="store_true", help="print everything as JSON")
     asked.add_argument("--no-update", action="store_true", help="do not decompose tuned - base: a third of the time")
     asked.add_argument(
         "--fail-on",
@@ -45,7 +45,8 @@ def add_compare(commands: Any) -> None:
         help="exit with status 3 when it holds: beyond, state changed, class changed, flags added, unmatched or "
         "failed, a comparison and a number; may be given several times",
     )
-    add_flags(asked, *names())
+    add_flags(asked, *ANALYSIS)
+    add_answers(asked)
 
 
 def _compare(asked: argparse.Namespace) -> int:
@@ -63,10 +64,7 @@ def _compare(asked: argparse.Namespace) -> int:
     base, tuned = (None, paths[0]) if len(paths) == 1 else paths
     found = compare(base, tuned, update=not asked.no_update, **options)
     summary = found.summary()
-    if asked.json:
-        say(json.dumps(found.to_dict(), indent=1) + "\n")
-    elif told.progress is not False:
-        say(f"{found}\n\n{summary}\n")
+    answer(asked, lambda colour: f"{card_text(found._card(), colour=colour)}\n\n{summary}", found.to_dict)
     _write(found.table(), asked, told.progress is False or asked.json)
     broken = [rule for rule in rules if rule.holds(summary)]
     for rule in broken:

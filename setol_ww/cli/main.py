@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from .. import __version__
 from ..core.errors import InvalidInput
 from ..core.options import add_flags, from_flags
 from ..core.printable import visible
 from .advising import add_recommend
-from .analyses import add_analyze, add_merge, add_scan, add_summary
-from .asking import INTERRUPTED, PATH_HELP, command, one_path, say, with_minus
+from .analyses import SCHEMA, add_analyze, add_merge, add_scan, add_summary, table_as_json
+from .asking import INTERRUPTED, PATH_HELP, add_answers, answer, command, one_path, say, with_minus
 from .comparing import add_compare
+from .completion import add_completion
 from .following import add_watch
 from .reports import add_report
 
@@ -60,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    root = argparse.ArgumentParser(prog="setol-ww", description="SETOL diagnostics of trained weights, without data.")
+    root = Parser(prog="setol-ww", description="SETOL diagnostics of trained weights, without data.")
     root.add_argument("--version", action="store_true", help="print the version")
     root.add_argument("--verbose", action="store_true", help="with --version: all that a report of a problem needs")
-    root.set_defaults(run=None)
+    root.set_defaults(run=None, root=root)
     commands = root.add_subparsers(dest="command", metavar="COMMAND")
 
     for add in (add_analyze, add_scan, add_merge, add_summary, add_report, add_compare, add_recommend, add_watch):
@@ -78,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     truncate.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that is new or empty")
     truncate.add_argument("--factorised", action="store_true", help="two factors where they save parameters")
     add_flags(truncate, "layers", "seed")
+    add_answers(truncate)
 
     spec = command(commands, "spec", "hold an implementation against the clauses of the spec", SPEC_EXAMPLE, _spec)
     spec.add_argument(
@@ -90,9 +94,19 @@ def parser() -> argparse.ArgumentParser:
     spec.add_argument("--only", nargs="+", default=[], metavar="CLAUSE", help="only these clauses, for instance ERG-04")
     spec.add_argument("--seed", type=int, help="repeat a run of the deep profile")
     spec.add_argument("--out", metavar="FILE", type=Path, help="write the report: .md, .json, .html")
+    add_answers(spec)
 
-    command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo)
+    add_answers(command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo))
+    add_completion(commands)
     return root
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with the way out."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and leave with status 2."""
+        self.exit(2, f"{self.prog}: {visible(message)}; see {self.prog} --help\n")
 
 
 def _truncate(options: argparse.Namespace) -> int:
@@ -104,10 +118,11 @@ def _truncate(options: argparse.Namespace) -> int:
     if options.plan is not None and options.rule is not None:
         raise InvalidInput(f"--rule {options.rule} and --plan {options.plan} were asked; accepted is one of them")
     rule = read_plan(options.plan) if options.plan is not None else options.rule or "erg"
-    manifest = truncate_checkpoint(
-        path, options.out, rule, told.layers or None, factorised=options.factorised, seed=told.seed
-    )
-    say(truncation_text(manifest, str(options.out)) + "\n")
+    layers = told.layers or None
+    kept = {"factorised": options.factorised, "seed": told.seed, "progress": told.progress}
+    manifest = truncate_checkpoint(path, options.out, rule, layers, **kept)
+    out = str(options.out)
+    answer(options, lambda colour: truncation_text(manifest, out), lambda: {"schema": SCHEMA, "out": out, **manifest})
     return 0
 
 
@@ -124,11 +139,13 @@ def _version(options: argparse.Namespace) -> int:
 def _spec(options: argparse.Namespace) -> int:
     from .spec import conform
 
-    return conform(options.implementation, options.profile, options.only, options.out, options.seed)
+    report, text, status = conform(options.implementation, options.profile, options.only, options.out, options.seed)
+    answer(options, lambda colour: text, lambda: {"schema": SCHEMA, **asdict(report)})
+    return status
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .demo import demo_text
+    from .demo import demo_table, demo_text
 
-    say(demo_text() + "\n")
+    answer(options, lambda colour: demo_text(), lambda: table_as_json(demo_table()[0]))
     return 0

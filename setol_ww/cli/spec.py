@@ -17,8 +17,10 @@ REPORTS = (".md", ".json", ".html")
 NEEDED = ("pytest", "hypothesis", "mpmath")
 
 
-def conform(implementation: str, profile: str, only: list[str], out: Path | None, seed: int | None = None) -> int:
-    """Run the clauses, print one line each, write the report.
+def conform(
+    implementation: str, profile: str, only: list[str], out: Path | None, seed: int | None = None
+) -> tuple[Any, str, int]:
+    """Run the clauses and write the report.
 
     Parameters
     ----------
@@ -35,8 +37,9 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
 
     Returns
     -------
-    int
-        0 when every clause passed, failed as known or is not claimed; 1 otherwise.
+    Report, str, int
+        What became of each clause, the same in lines, and an exit status: 0 when every clause passed, failed as known
+        or is not claimed; 1 otherwise.
 
     Raises
     ------
@@ -56,11 +59,11 @@ def conform(implementation: str, profile: str, only: list[str], out: Path | None
         report = reporting.run_spec(implementation, profile, only, seed)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InvalidInput(f"--implementation {implementation} was asked; it cannot be made: {error}") from error
-    sys.stdout.write("\n".join(_lines(report, chapters)) + "\n")
+    lines = _lines(report, chapters)
     if out is not None:
         reporting.write(report, out)
-        sys.stdout.write(f"The report is in {out}.\n")
-    return 1 if report.exit_status else 0
+        lines.append(f"The report is in {out}.")
+    return report, "\n".join(lines), 1 if report.exit_status else 0
 
 
 def suite_folder() -> Path:

@@ -87,6 +87,10 @@ def card_line(kind: str, card: Card) -> str:
     >>> card_line("TailFit", Card("Tail", [Fact("alpha", "2.03"), Fact("outcome", "ok")]))
     '<TailFit: alpha 2.03; outcome ok>'
     """
+    if not card.facts:
+        # A table: what stands below it says of what.
+        note = visible(next(iter(card.notes), card.title))
+        return f"<{kind}: {note if cells(note) <= ONE_LINE - 5 - cells(kind) else note.partition('. ')[0]}>"
     line = f"{kind}:"
     for number, fact in enumerate(card.facts):
         more = visible(f"{';' if number else ''} {fact.name} {fact.said}")

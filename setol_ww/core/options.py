@@ -18,6 +18,7 @@ from .checks import one_of, seed_of
 from .errors import InvalidInput
 
 DEVICES = ("cpu", "cuda")
+QUIET = "no progress bar, and nothing printed but what --json or --out - asks for"
 
 
 def _told(kind: str, text: str, *, changes_numbers: bool = True, **flag: Any) -> dict[str, Any]:
@@ -256,9 +257,7 @@ def add_flags(parser: argparse.ArgumentParser, *wanted: str) -> None:
         told = dict(one.metadata["flag"])
         flag = told.pop("name")
         text = one.metadata["help"].replace("`", "").replace("%", "%%")
-        text = {"store_false": f"do not {text}", "store_const": "no progress bar and no table"}.get(
-            told.get("action", ""), text
-        )
+        text = {"store_false": f"do not {text}", "store_const": QUIET}.get(told.get("action", ""), text)
         if told.get("action") == "append":
             text += "; may be given several times"
         default = argparse.SUPPRESS

@@ -11,19 +11,18 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from .. import __version__
 from ..core.checks import path_of
 from ..core.errors import ChangedCheckpoint, InvalidInput
 from ..core.options import Options, layouts_of
+from ..core.progress import progress_bar
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
 from ..formats.folder import config_of
 from ..formats.places import Place, place_of
@@ -205,12 +204,11 @@ def _bar(
     number = sum(job.position in there for job in costly)
     pace = Pace()
     total = sum(cost_of(job) for job in costly)
-    disable = None if progress is None else not progress
-    with tqdm(total=total, initial=total - left, bar_format=BAR, disable=disable, file=sys.stderr) as bar:
+    with progress_bar(total, "layers", progress, form=BAR, initial=total - left) as bar:
 
         def show() -> None:
             estimate = in_words(pace.estimate(left, min(workers, len(costly) - number) or 1))
-            bar.set_description_str(f"{number} of {len(costly)} layers, about {estimate} left")
+            bar.tell(f"{number} of {len(costly)} layers, about {estimate} left")
 
         def advance(job: Job, seconds: float) -> None:
             nonlocal left, number

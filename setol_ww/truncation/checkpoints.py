@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +30,7 @@ import numpy as np
 from .. import __version__
 from ..core.checks import path_of, seed_of
 from ..core.errors import InvalidInput, UnreadableCheckpoint
+from ..core.progress import progress_bar
 from ..formats.checkpoints import checkpoint_files, checkpoint_tensors, file_tensors
 from ..formats.folder import config_of
 from ..formats.handle import reading
@@ -212,16 +212,11 @@ def _like(tensor: Any, values: Any) -> Any:
 
 
 def _write_all(source: Place, folder: Path, entries: list[WeightTensor], work: _Work, progress: bool | None) -> None:
-    from tqdm import tqdm
-
     files = checkpoint_files(source)
     names, index = weight_names(files)
     size = 0
     weight_map: dict[str, str] = {}
-    disable = None if progress is None else not progress
-    with tqdm(
-        total=sum(not entry.effective for entry in entries), desc="tensors", disable=disable, file=sys.stderr
-    ) as bar:
+    with progress_bar(sum(not entry.effective for entry in entries), "tensors", progress) as bar:
         for name, file in zip(names, files):
             listed = file_tensors(file)
             with Writer(folder / name, [entry.name for entry in listed]) as writer:

@@ -11,19 +11,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ..core.arrays import precision
 from ..core.card import Card, Fact, Shown
 from ..core.checks import seed_of
 from ..core.errors import InvalidInput
+from ..core.progress import progress_bar
 from ..core.tones import Tone
 from ..linalg.directions import Directions, directions, projected_blocks
 from ..linalg.scaled import Scaled, with_one_exponent
@@ -416,7 +415,7 @@ def _evaluated(
     base = measured(evaluate, model)
     rows = []
     total = sum(len(rules) for _, _, rules in tasks)
-    with tqdm(total=total, desc="truncations", disable=_hidden(progress), file=sys.stderr) as bar:
+    with progress_bar(total, "truncations", progress) as bar:
         for title, group, rules in tasks:
             for position, rule in enumerate(rules):
                 # The first rule waits for the directions of all layers, so their number is shown too.
@@ -477,12 +476,9 @@ def pooled(title: str, plan: Sequence[LayerCut]) -> LayerCut:
     return LayerCut(rule, title, rank, rank / n if n else np.nan, energy / n if n else np.nan, n, reason)
 
 
-def with_bar(pieces: Sequence[Piece], progress: bool | None) -> Iterable[Piece]:
-    """The pieces behind a bar; on a terminal it appears when the work has taken two seconds."""
-    delay = 0 if progress else 2
-    return tqdm(pieces, desc="layers", disable=_hidden(progress), file=sys.stderr, delay=delay, leave=False)
-
-
-def _hidden(progress: bool | None) -> bool | None:
-    """What tqdm calls `disable`: None leaves it to whether there is a terminal."""
-    return None if progress is None else not progress
+def with_bar(pieces: Sequence[Piece], progress: bool | None) -> Iterator[Piece]:
+    """The pieces behind a bar."""
+    with progress_bar(len(pieces), "layers", progress, leave=False) as bar:
+        for piece in pieces:
+            yield piece
+            bar.update()

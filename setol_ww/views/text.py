@@ -21,7 +21,7 @@ def layer_name(row: pd.Series) -> str:
     return shortened(title(row["longname"], row["slice"]), NAME_WIDTH)
 
 
-def text_table(frame: pd.DataFrame, width: int | None = None) -> str:
+def text_table(frame: pd.DataFrame, width: int | None = None, *, colour: bool = False) -> str:
     """A line for each layer, as much of it as the terminal is wide: size, tail exponent, ERG cut, class and state.
 
     Parameters
@@ -30,10 +30,12 @@ def text_table(frame: pd.DataFrame, width: int | None = None) -> str:
         As `setol_ww.analyze` returns it, with `detX=True`.
     width : int, optional
         Columns of the terminal, from 60 to 200; found out by default.
+    colour : bool
+        Whether states, classes and flags are painted.
     """
     room = terminal_width(width)
     columns = ten_columns(frame, room)
-    return grid([column for column in columns if not column.worth or any(column.cells)], room)
+    return grid([column for column in columns if not column.worth or any(column.cells)], room, colour=colour)
 
 
 def legend(width: int | None = None) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..core.arrays import EPS_FLOAT64, as_weightwatcher_reads, precision, to_numpy
 from ..core.boundary import attempt
 from ..core.plain import as_computed
+from ..core.progress import progress_bar
 from ..weights.layouts import Part
 from ..weights.plan import Job, layer_ids
 from ..weights.tensors import WeightTensor, weight_as_it_acts
@@ -95,8 +94,7 @@ class Walk:
         if lazy is not None:
             lazy.as_stored = self.as_stored
         total = sum(entry.is_candidate for entry in self.given.entries)
-        disable = None if self.run.progress is None else not self.run.progress
-        with tqdm(total=total, desc="layers", disable=disable, file=sys.stderr) as bar:
+        with progress_bar(total, "layers", self.run.progress) as bar:
             ahead = self.run.ahead
             # What is read from a disk ahead is in memory beside the layer that is walked.
             most = 0 if not self.as_stored else 1 if self.given.is_on_disk else ahead.threads

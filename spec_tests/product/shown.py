@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import setol_ww as ww
 from setol_ww.core.tones import Tone
 from setol_ww.results.record import LayerRecord
+from setol_ww.scanning.row import FORM
 from setol_ww.views.notebook import COLOURS
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -59,14 +61,34 @@ def layers() -> dict[str, ww.Spectrum]:
 
 def some_results() -> ww.Results:
     """Results of these layers, of one that failed and of one that was skipped."""
-    records = [
-        LayerRecord(i, {"longname": name, "N": spectrum.N, "M": spectrum.M, "rf": 1}, spectrum=spectrum)
-        for i, (name, spectrum) in enumerate(layers().items())
-    ]
+    records = of(layers())
     count = len(records)
     records.append(LayerRecord(count, {"longname": "broken"}, "failed", "layer broken: 3 entries are not finite"))
     records.append(LayerRecord(count + 1, {"longname": "packed"}, "skipped", "no scheme for int4"))
-    return ww.Results.from_records(records)
+    return ww.Results.from_records(records, form=FORM)
+
+
+def of(spectra: dict[str, ww.Spectrum]) -> list[LayerRecord]:
+    """Records of layers with their sizes."""
+    return [
+        LayerRecord(i, {"longname": name, "slice": "", "N": one.N, "M": one.M, "rf": 1}, spectrum=one)
+        for i, (name, one) in enumerate(spectra.items())
+    ]
+
+
+def some_changes() -> ww.Comparison:
+    """The same results with two layers changed, and what is not in both."""
+    first, spectra = some_results(), layers()
+    spectra["heavy"], spectra["near ideal"] = spectra["near ideal"], power_law(2.9, 0.5, 80, 200)
+    return ww.compare(first, ww.Results.from_records(of(spectra)[:-1], form=FORM))
+
+
+def an_effect() -> ww.TrapEffect:
+    """What two traps do, its numbers written down."""
+    from setol_ww.advice.trap_effect import Removal
+
+    one = Removal("fc1", "element", "(3, 7)", 1e-30, 5.0, 0.03, 1.0, 1.0, 0.2, 0.31, 0.02, 0.05, 1.0)
+    return ww.TrapEffect((one, replace(one, carrier="mean shift", place="", js=0.01)), 256, True, 20, 0)
 
 
 def shown() -> dict[str, Any]:
@@ -95,6 +117,10 @@ def shown() -> dict[str, Any]:
         "submatrices": ww.SubmatrixFit(2.31, 0.12, 8, 512, 512, 340, ww.Outcome.OK),
         "cut": ww.LayerCut("erg", "fc1 [q]", 31, 0.31, 0.82, 100),
         "cut-none": ww.LayerCut("erg", "fc2", 100, 1.0, math.nan, 100, "no ERG cut: all eigenvalues are equal"),
+        "comparison": some_changes(),
+        "comparison-summary": some_changes().summary(),
+        "effect": an_effect(),
+        "effect-none": ww.TrapEffect((), 256, True, 20, 0, "no trap in any of the 3 layers"),
         "results": results,
         "summary": results.summary(),
         "advice": ww.recommend(results, "sparsity", sparsity=0.8),

@@ -798,7 +798,7 @@ def test_the_bar_is_on_standard_error_and_only_when_asked(capsys):
     ww.evaluate_truncation(model, norm_of, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "2/2" in err
+    assert "truncations: 2 of 2 in " in err
     ww.truncate(model)
     with ww.truncated(model):
         pass
