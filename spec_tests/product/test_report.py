@@ -18,9 +18,11 @@ from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
 from setol_ww.core.printable import visible
 from setol_ww.results.results import Results
+from setol_ww.results.summary import Look
 from setol_ww.views.report.curves import POINTS, curves_of, packed
 from setol_ww.views.report.page import ENDINGS, LIBRARIES, embedded
 from setol_ww.views.report.payload import LEADING, SHOWN_FIRST, page_data
+from setol_ww.views.report.words import GLOSSARY, because, headline, next_step
 from spec_tests.browser import browsing
 
 VENDOR = Path(ww.__file__).parent / "views" / "report" / "vendor"
@@ -122,6 +124,7 @@ def test_the_page_says_what_the_results_say(visit, report, results):
         assert row.locator("td").first.inner_text() == str(count)
         assert ww.State(state).next_step in row.inner_text()
     assert page.locator(".card h3 a").all_inner_texts() == [one.title for one in summary.look_first[:SHOWN_FIRST]]
+    assert page.locator(".card abbr", has_text="alpha").first.get_attribute("title") == GLOSSARY["alpha"]
     others = texts(page, "#first details li a")
     assert others == [one.title for one in summary.look_first[SHOWN_FIRST:]]
     assert "1 of 13 weight tensors was not analysed" not in page.inner_text("#coverage")
@@ -323,7 +326,7 @@ def test_on_paper(visit, report, results):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".tabulator-print-table tbody tr").count() == rows
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("details:not([open]):not(.long)").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator(".tabulator-print-table").count() == 0
 
@@ -429,6 +432,28 @@ def test_where_nothing_calls_for_a_look_the_furthest_from_2_are_shown(tmp_path):
     alpha = results.table()["tail_alpha"]
     assert [one["layer"] for one in looks] == (alpha - 2).abs().sort_values(ascending=False).index[:3].tolist()
     assert all(not one["calls"] and "Nothing calls for a look" in one["because"][0] for one in looks)
+
+
+@pytest.mark.parametrize(
+    "state, flags, said, step",
+    [
+        ("over-regularized", "uneven rows, trap: element", "over-regularized, trap: element", "learning rate"),
+        ("short-of-ideal", "trap: element", "trap: element", "remove_traps"),
+        ("ideal", "trap: mean shift", "trap: mean shift", "judge alpha with care"),
+        ("ideal", "uneven rows", "no concern", "Leave it as it is"),
+    ],
+)
+def test_what_is_said_of_a_layer_to_look_at(state, flags, said, step):
+    row = {"setol_state": state, "setol_flags": flags, "universality_class": "heavy-tailed", "tail_alpha": 3.0}
+    look = Look("fc", "", "")
+    assert headline(row, look) == said
+    assert step in next_step(row)
+    told = " ".join(because(row, look))
+    assert ww.State(state).meaning in told
+    assert "2 is ideal, 2 to 6 is usual" in told
+    assert ("Trap: " in told) == ("trap: " in flags)
+    row["universality_class"] = "random-like"
+    assert "without a heavy tail it says little" in " ".join(because(row, look))
 
 
 def test_the_same_results_give_the_same_page(results, report, tmp_path):

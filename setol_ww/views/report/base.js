@@ -62,4 +62,21 @@ function layerLink(layer, attributes = {}) {
   return element("a", { href: addressOf(layer), ...attributes }, DATA.titles[layer]);
 }
 
+// Text with the terms of the glossary explained where they stand, each once.
+const TERMS = new Map(Object.entries(DATA.glossary).filter(([word]) => !["layer", "±", "unit mean"].includes(word)).map(([word, meaning]) => [word.split(", ")[0].toLowerCase(), meaning]));
+const TERM = new RegExp(`\\b(${[...TERMS.keys()].sort((a, b) => b.length - a.length).join("|")})(?=s?\\b)`, "i");
+
+function glossed(text, told = new Set()) {
+  const parts = [];
+  for (let rest = text; rest;) {
+    const found = rest.match(TERM);
+    if (!found) return [...parts, rest];
+    const word = found[0].toLowerCase(), end = found.index + found[0].length;
+    parts.push(rest.slice(0, found.index), told.has(word) ? found[0] : element("abbr", { title: TERMS.get(word) }, found[0]));
+    told.add(word);
+    rest = rest.slice(end);
+  }
+  return parts;
+}
+
 const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

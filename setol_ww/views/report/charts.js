@@ -99,7 +99,7 @@ function logDetChart(layer, width, height = 230) {
 
 // All layers: points that open their layer, by mouse, or by Tab, arrow keys and Enter.
 
-const said = (layer) => `${DATA.titles[layer]}\n${stateOf(layer)}, alpha ${withError(layer)}`;
+const said = (layer) => `${DATA.titles[layer]}\n${DATA.kinds[layer]}, ${stateOf(layer)}, alpha ${withError(layer)}`;
 
 function points(layers, x, y, extra = "") {
   return Plot.dot(layers, {

@@ -8,7 +8,7 @@ function fillCoverage() {
     : `All ${plural(DATA.coverage.length, "weight tensor")} were analysed.`));
   const reasons = d3.rollups(left, (rows) => rows.map((row) => row[0]), (row) => `${row[4]}: ${row[5] || "no reason given"}`);
   place.append(element("ul", {}, ...reasons.map(([reason, names]) => element("li", {}, `${reason} (${names.slice(0, 3).join(", ")}${names.length > 3 ? `, and ${names.length - 3} more` : ""})`))));
-  const all = element("details", {}, element("summary", {}, `All ${plural(DATA.coverage.length, "tensor")}`));
+  const all = element("details", { class: "long" }, element("summary", {}, `All ${plural(DATA.coverage.length, "tensor")}`));
   all.addEventListener("toggle", () => { if (all.open && !all.querySelector("table")) all.append(plainTable(["tensor", "shape", "type", "weights", "status", "remark"], DATA.coverage)); });
   place.append(all);
 }
@@ -22,7 +22,7 @@ function plainTable(heads, rows) {
 function fillWords() {
   const terms = Object.entries(DATA.glossary).flatMap(([word, meaning]) => [element("dt", {}, word), element("dd", {}, meaning)]);
   const columns = DATA.columns.map((column) => [column.name, column.group, column.unit, column.meaning, column.source]);
-  byId("words").append(element("dl", {}, ...terms), element("details", {}, element("summary", {}, `All ${columns.length} columns: group, unit, meaning, formula or source`),
+  byId("words").append(element("dl", {}, ...terms), element("details", { class: "long" }, element("summary", {}, `All ${columns.length} columns: group, unit, meaning, formula or source`),
     plainTable(["column", "group", "unit", "meaning", "formula or source"], columns)));
 }
 
@@ -43,7 +43,7 @@ function listenToTheme() {
   told();
 }
 
-// What is folded in is printed too.
+// What is folded in is printed too, but for the long lists.
 function listenToPrint() {
   let folded = [];
   window.addEventListener("beforeprint", () => {

@@ -48,6 +48,7 @@ function fillFirst() {
     return;
   }
   if (!calling.length) place.append(element("p", {}, "Nothing in these weights calls for a look. For a first impression, the layers whose alpha is furthest from 2:"));
+  else place.append(element("p", {}, "The gravest first. Each says what is the matter, what that rests on, and what to do next."));
   place.append(element("ol", { class: "cards" }, ...cards.map(card)));
   const others = calling.slice(cards.length);
   if (others.length) {
@@ -58,13 +59,13 @@ function fillFirst() {
 }
 
 function card(look, number) {
-  const picture = element("div", { class: "picture" });
+  const picture = element("div", { class: "picture" }), told = new Set();
   const also = look.also.length ? element("p", { class: "quiet" }, "Also: ", ...chips(look.also)) : null;
   const made = element("li", { class: "card" },
     element("h3", {}, `${number + 1}. `, layerLink(look.layer)),
     element("p", { class: "headline" }, stateMark(stateOf(look.layer)), look.headline),
     picture,
-    element("ul", {}, ...look.because.map((sentence) => element("li", {}, sentence))),
+    element("ul", {}, ...look.because.map((sentence) => element("li", {}, ...glossed(sentence, told)))),
     also,
     look.next ? element("p", {}, element("strong", {}, "Next: "), look.next) : null);
   if (DATA.curves[look.layer]) fitted(picture, (width) => densityChart(look.layer, width, 190));
@@ -83,16 +84,16 @@ function pictureKey() {
   };
   return element("details", { open: true, class: "key" },
     element("summary", {}, "What am I looking at?"),
-    element("p", {}, "Each picture shows how large the eigenvalues of one layer are: left the many small ones, right the few large ones that training made. A straight fall to the right is a power law, and alpha is how steep it is."),
+    element("p", {}, ...glossed("Each picture shows how large the eigenvalues of one layer are: left the many small ones, right the few large ones that training made. A straight fall to the right is a power law, and alpha is how steep it is.")),
     element("ul", {}, sample(LINES.bulk, "area"), sample(LINES.power, "dashed"), sample(LINES.erg, "solid")),
-    element("p", {}, "In an ideal layer the dashed and the solid line coincide and alpha is 2. A layer that lies within the grey band is hardly more than random numbers."));
+    element("p", {}, ...glossed("In an ideal layer the dashed and the solid line coincide and alpha is 2. A layer that lies within the grey band is hardly more than random numbers.")));
 }
 
 function fillGlance() {
   const legend = element("ul", { class: "legend" }, ...Object.keys(STATES).map((word) => element("li", {}, badge(word))));
   const plane = element("div", { class: "picture" }), strips = element("div", { class: "picture" });
   byId("glance").append(legend, element("div", { class: "pair" },
-    element("figure", {}, plane, element("figcaption", {}, "Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 layers are over-regularized, right of 6 they have hardly learned. Bars are standard errors. A point opens its layer.")),
+    element("figure", {}, plane, element("figcaption", {}, ...glossed("Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 layers are over-regularized, right of 6 they have hardly learned. Bars are standard errors. A point opens its layer."))),
     element("figure", {}, strips, element("figcaption", {}, "From the first layer (left) to the last. Look for layers apart from their neighbours."))));
   fitted(plane, planeChart);
   fitted(strips, (width) => {

@@ -38,7 +38,7 @@ function reasonsOf(layer) {
   const size = `${shown(cell("N", layer))} x ${shown(cell("M", layer))}` + (cell("rf", layer) > 1 ? `, ${shown(cell("rf", layer))} slices` : "");
   return [
     element("p", { class: "headline" }, badge(word), `: ${DATA.states[word].meaning}`),
-    element("p", {}, `Size ${size}. Spectrum ${kind ?? "not classified"}${DATA.classes[kind] ? `: ${DATA.classes[kind]}` : ""}. Alpha ${withError(layer)}.`),
+    element("p", {}, `Kind: ${DATA.kinds[layer]}. Size ${size}. Spectrum ${kind ?? "not classified"}${DATA.classes[kind] ? `: ${DATA.classes[kind]}` : ""}. Alpha ${withError(layer)}.`),
     element("p", {}, element("strong", {}, "Next: "), DATA.states[word].next),
     flags.length ? element("ul", {}, ...flags.map((flag) => element("li", {}, element("strong", {}, flag), DATA.flags[flag] ? `: ${DATA.flags[flag]}` : ""))) : "",
     DATA.reasons[layer] ? element("details", { open: true }, element("summary", {}, "The numbers this rests on"), element("p", {}, DATA.reasons[layer])) : "",

@@ -14,6 +14,7 @@ from ...layer.verdict import State
 from ...results.printed import is_number, title
 from ...results.record import SKIPPED, LayerRecord
 from ...results.summary import Look, Summary
+from ...weights.kinds import kind_of
 from . import words
 from .curves import curves_of
 
@@ -71,6 +72,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "cells": {name: [cell(row[name]) for row in rows] for name in shown},
         "titles": [visible(record.title) for record in kept.records],
         "reasons": [visible(said) if isinstance(said := row.get("setol_reason"), str) else "" for row in rows],
+        "kinds": [kind_of(record.longname, _word(record.identity.get("layer_type"))).value for record in kept.records],
         "curves": [_curves(record) for record in kept.records],
         "coverage": coverage_data(results),
         "provenance": provenance(results),
@@ -204,6 +206,10 @@ def provenance(results: Results) -> list[list[str]]:
 
 def _curves(record: LayerRecord) -> dict[str, Any] | None:
     return None if record.spectrum is None else curves_of(record.spectrum)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _slice(row: Mapping[str, Any]) -> str:

@@ -81,11 +81,11 @@ function numberPasses(wanted, value) {
 }
 
 function controls() {
-  const search = element("input", { type: "search", id: "search", placeholder: "part of a name, flag or class" });
+  const search = element("input", { type: "search", id: "search", placeholder: "name, kind, flag or class" });
   const state = element("select", { id: "state" }, element("option", { value: "" }, "every state"),
     ...Object.keys(STATES).map((word) => element("option", { value: word }, word)));
   const passes = (row) => (!state.value || row.setol_state === state.value)
-    && [row.title, row.setol_flags, row.universality_class].some((text) => (text ?? "").toLowerCase().includes(search.value.toLowerCase()));
+    && [row.title, DATA.kinds[row.layer], row.setol_flags, row.universality_class].some((text) => (text ?? "").toLowerCase().includes(search.value.toLowerCase()));
   const apply = () => table?.setFilter(passes);
   search.addEventListener("input", apply);
   state.addEventListener("change", apply);

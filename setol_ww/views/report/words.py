@@ -43,10 +43,11 @@ CLASSES = {
     "undetermined": "none of these can be shown",
 }
 GRAVE = (State.OVER_REGULARIZED, State.UNDER_TRAINED)
-TRAPS_NEXT = (
+TRAP_NEXT = (
     "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See "
     "whether the test error changes."
 )
+SHIFT_NEXT = "Nothing need be done about the shift itself; judge alpha with care, for the shift is in it."
 
 
 def headline(row: Mapping[str, Any], look: Look | None) -> str:
@@ -83,7 +84,9 @@ def next_step(row: Mapping[str, Any]) -> str:
     state = _state(row)
     if state is not None and (state in GRAVE or not loud_flags(row)):
         return state.next_step
-    return TRAPS_NEXT if loud_flags(row) else ""
+    if loud_flags(row) == ["trap: mean shift"]:
+        return SHIFT_NEXT
+    return TRAP_NEXT if loud_flags(row) else ""
 
 
 def loud_flags(row: Mapping[str, Any]) -> list[str]:
