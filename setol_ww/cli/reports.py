@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.options import add_flags, from_flags
 from .analyses import results_of, told_of
-from .asking import PATH_HELP, command, one_path, say
+from .asking import PATH_HELP, add_answers, answer, command, one_path
+
+if TYPE_CHECKING:
+    from ..advice.comparison import Comparison
 
 REPORT_EXAMPLE = """examples:
   setol-ww report model.safetensors --out report.html --randomize
@@ -25,7 +28,8 @@ def add_report(commands: Any) -> None:
     asked.add_argument("paths", metavar="SOURCE_OR_RESULTS", nargs="*", help=f"{PATH_HELP}, or a .setol file")
     asked.add_argument("--out", metavar="FILE", type=Path, required=True, help="the page: .html")
     asked.add_argument("--compare", metavar="OTHER", help="weights or results to hold it against")
-    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts", "progress")
+    add_flags(asked, "layers", "randomize", "seed", "uncertainty", "device", "n_jobs", "layouts")
+    add_answers(asked)
 
 
 def _report(asked: argparse.Namespace) -> int:
@@ -36,20 +40,19 @@ def _report(asked: argparse.Namespace) -> int:
     path = one_path(asked)
     refuse_unwritable("--out", asked.out, ENDINGS)
     if asked.compare is not None and not any(is_store(Path(one)) for one in (path, asked.compare)):
-        rows = _of_weights(path, asked)
+        found = _of_weights(path, asked)
     else:
-        results = results_of(path, asked)
-        results.report(asked.out, compare=asked.compare)
-        rows = len(results)
-    if from_flags(asked).progress is not False:
-        say(f"The report of {rows} rows is in {asked.out}.\n")
+        found = results_of(path, asked)
+        found.report(asked.out, compare=asked.compare)
+    rows = f"The report of {len(found)} rows is in {asked.out}."
+    answer(asked, lambda colour: rows, lambda: {"out": str(asked.out), **found.summary().to_dict()})
     return 0
 
 
-def _of_weights(path: str, asked: argparse.Namespace) -> int:
+def _of_weights(path: str, asked: argparse.Namespace) -> Comparison:
     """Weights on both sides: the update between them is looked at too."""
     from ..advice.comparing import compare
 
     found = compare(asked.compare, path, **told_of(from_flags(asked)))
     found.report(asked.out)
-    return len(found)
+    return found

@@ -487,6 +487,9 @@ def test_the_command_analyses_what_is_given(tmp_path, capsys):
     assert main(["report", str(tmp_path / "net.npz"), "--out", str(tmp_path / "a.html"), "--randomize", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
     assert '"fc"' in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert main(["report", str(tmp_path / "net.npz"), "--out", str(tmp_path / "a.html"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["out"], told["rows"]) == (str(tmp_path / "a.html"), 1)
     assert main(["report", str(tmp_path / "net.npz"), "--out", str(tmp_path / "a.csv")]) == 2
     assert ".html" in capsys.readouterr().err
 
