@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
@@ -57,6 +58,7 @@ assert_type(layer.verdict.state, ww.State)
 traps = ww.find_traps(W, seed=3)
 assert_type(traps, ww.TrapReport)
 assert_type(traps.count, int)
+assert_type(ww.plots.esd(ww.analyze_matrix(W).with_traps(traps), scale="log-lin"), Axes)
 assert_type(ww.remove_traps(W, traps).shape, tuple[Any, ...])
 assert_type(ww.remove_traps(torch.zeros(60, 40)), torch.Tensor)
 
@@ -96,6 +98,7 @@ net = torch.nn.Linear(60, 40)
 spectrum = ww.Spectrum.from_matrix(W)
 ww.analyse(net)  # wrong
 ww.find_traps(W, seed="x")  # wrong
+ww.plots.esd(W)  # wrong
 ww.scan(1)  # wrong
 ww.scan("model.npz", jobs=2)  # wrong
 ww.scan("model.npz", shard=3)  # wrong

@@ -10,7 +10,7 @@ from ...results.results import Results
 from . import style
 from .asked import axis_label, kinds, meaning, numbers, table_of, unit_of
 from .levels import draw_levels
-from .points import alpha_ends, name_layers, sizes
+from .points import NAMED, alpha_ends, faint, name_layers, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ WIDE_SPREAD = 200.0
 
 
 def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes | None = None) -> Axes:
-    """A column of the table over the layers in their order, one line for each kind of layer.
+    """A column of the table over the layers in their order, by kind of layer.
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
     Returns
     -------
     matplotlib.axes.Axes
-        A layer without the number is a tick at the lower end and a gap in its line. `tail_alpha` has 90 % intervals.
+        A line for each kind, of more than 40 layers the marks alone. A layer without the number is a tick at the lower
+        end and a gap in its line. `tail_alpha` has 90 % intervals.
 
     Raises
     ------
@@ -67,9 +68,12 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
         if not np.isfinite(values[ours]).any():
             continue
         look: style.Look = {"color": colour, "marker": marker, "markersize": sizes(len(frame)), "linewidth": 0.9}
+        if len(frame) > NAMED:
+            # Lines through hundreds of layers hide the layers.
+            look["linestyle"] = "none"
         ax.plot(at[ours], values[ours], label=kind.value, **look)
         if low is not None and high is not None:
-            ax.vlines(at[ours], low[ours], high[ours], color=colour, linewidth=0.7, alpha=0.6)
+            ax.vlines(at[ours], low[ours], high[ours], color=colour, linewidth=0.7, alpha=faint(len(frame)))
     _missing(ax, at[~np.isfinite(values)])
     name_layers(ax, frame)
     if unit_of(column) == "count" and found.min() >= 0:

@@ -13,7 +13,7 @@ from ...layer.verdict import IDEAL_ALPHA
 from ...results.results import Results
 from . import style
 from .asked import axis_label, numbers, table_of, titles
-from .points import alpha_ends, sizes, write_names
+from .points import alpha_ends, faint, sizes, write_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +105,8 @@ def _conditions(ax: Axes, against: str, alpha: FloatArray) -> None:
 
 
 def _layers(ax: Axes, frame: pd.DataFrame, alpha: FloatArray, y: FloatArray, sound: np.ndarray, against: str) -> None:
+    from matplotlib.colors import to_rgba
+
     low, high = alpha_ends(frame)
     below, above = (
         numbers(frame, end, needed=False) if end else np.full(len(frame), np.nan) for end in AGAINST[against]
@@ -119,7 +121,12 @@ def _layers(ax: Axes, frame: pd.DataFrame, alpha: FloatArray, y: FloatArray, sou
             "yerr": _bars(y[ours], below[ours], above[ours]),
         }
         size = sizes(len(frame)) * (1.6 if marker == "*" else 1.0)
-        look: style.Look = {"color": colour, "markersize": size, "elinewidth": 0.6, "capsize": 0, "alpha": 0.9}
+        look: style.Look = {
+            "color": colour,
+            "markersize": size,
+            "elinewidth": 0.8,
+            "ecolor": to_rgba(colour, faint(len(frame))),
+        }
         edge: style.Look = {} if marker == "x" else {"markeredgecolor": style.BLACK, "markeredgewidth": 0.4}
         ax.errorbar(
             alpha[ours], y[ours], fmt=marker, label=f"{state}: {np.count_nonzero(ours)}", **bars, **look, **edge

@@ -44,7 +44,12 @@ def alpha_ends(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
 
 def sizes(number: int) -> float:
     """Points of a mark where there are so many."""
-    return float(np.clip(8 - 0.9 * np.log2(max(number, 4) / 4), 3, 8))
+    return float(np.clip(8 - 0.9 * np.log2(max(number, 4) / 4), 3.5, 8))
+
+
+def faint(number: int) -> float:
+    """How opaque the bars of so many points are, not to hide the points."""
+    return float(np.clip(25 / max(number, 1), 0.12, 0.7))
 
 
 def name_layers(ax: Axes, frame: pd.DataFrame) -> None:
