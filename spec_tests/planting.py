@@ -98,6 +98,16 @@ def _one_a_group(real: Any) -> Any:
     return rule
 
 
+def _ideal_of_any_width(real: Any) -> Any:
+    from setol_ww.layer.verdict import State
+
+    def by_criteria(tail: Any, ecs: Any, ends: Any, erg_holds: bool) -> Any:
+        state, said = real(tail, ecs, ends, erg_holds)
+        return (State.IDEAL, said) if "too wide" in said else (state, said)
+
+    return by_criteria
+
+
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "the density of a decade drawn as one of x",
@@ -362,6 +372,24 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.theory.laws.sides:Side.rule",
         _one_a_group,
         f"{PRODUCT}/test_uneven_noise.py::test_few_strengths_have_the_moments_of_all",
+    ),
+    Plant(
+        "noise of any size is under-trained",
+        "setol_ww.layer.verdict:_without_a_tail",
+        lambda real: lambda kind: real(replace(kind, flags=())),
+        f"{PRODUCT}/test_classes.py::test_noise_of_a_narrow_layer_is_not_called_under_trained",
+    ),
+    Plant(
+        "power whatever the distance",
+        "setol_ww.layer.classes:universality",
+        lambda real: lambda spectrum, tail, bulk: replace(real(spectrum, tail, bulk), noise_distance=0.0),
+        f"{PRODUCT}/test_classes.py::test_a_planted_tail_is_seldom_denied_where_there_is_power",
+    ),
+    Plant(
+        "ideal by an interval of any width",
+        "setol_ww.layer.verdict:_by_criteria",
+        _ideal_of_any_width,
+        f"{PRODUCT}/test_verdict.py::test_ideal_needs_an_interval_that_says_something",
     ),
     Plant(
         "means told apart by a normal law",

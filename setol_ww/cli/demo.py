@@ -5,12 +5,14 @@ The weights were trained by `scripts/mlp3.py` on MNIST and packed by `scripts/ma
 
 from __future__ import annotations
 
+import itertools
 import json
 from importlib import resources
 
 import numpy as np
 import pandas as pd
 
+from ..results.means import Mean, mean_of, told_apart
 from ..views.text import legend, paragraph, text_table
 
 RATES = (1, 16, 32)
@@ -51,7 +53,31 @@ def demo_text() -> str:
         "Three MLPs (784-300-100-10) trained on MNIST with SGD at batch size 32 and 1, 16 and 32 times the learning "
         f"rate 0.01, read from their weights alone. {nets}."
     )
-    return "\n\n".join([paragraph(intro), text_table(frame), legend(), *map(paragraph, _in_words(frame))])
+    texts = [_means_in_words(frame), *_in_words(frame)]
+    return "\n\n".join([paragraph(intro), text_table(frame), legend(), *map(paragraph, texts)])
+
+
+def _means_in_words(frame: pd.DataFrame) -> str:
+    """The mean alpha of each net, and which of them their errors tell apart."""
+    means = {
+        rate: mean_of(frame.loc[frame["longname"].str.endswith(f"@ x{rate}"), "tail_alpha"].tolist(), "tail_alpha", "")
+        for rate in RATES
+    }
+    told = "; ".join(f"x{rate}: {mean}" for rate, mean in means.items())
+    pairs = [
+        f"x{one} and x{other} {_apart(means[one], means[other])}" for one, other in itertools.combinations(RATES, 2)
+    ]
+    return (
+        f"Mean alpha over the layers with its error: {told}. By these errors {', '.join(pairs)}: three layers say "
+        "little of a net, and what a rate does is seen layer by layer."
+    )
+
+
+def _apart(first: Mean | None, second: Mean | None) -> str:
+    if first is None or second is None:
+        return "have no mean to compare"
+    told = told_apart(first, second)
+    return f"{'differ' if told else 'are indistinguishable'} (p = {told.pvalue:.2g})"
 
 
 def _in_words(frame: pd.DataFrame) -> list[str]:

@@ -66,8 +66,11 @@ CHANCE = 0.004
 WINS, LOSES = 2.326, -1.96
 # Log-likelihood that one more parameter has to gain: the 5 % point on the border of the power law is 1.35.
 WORTH_A_PARAMETER = 2.0
+# Where noise may be further from its law than this, a tail of alpha = 3 that is there is often taken for noise
+# (docs/classes.md, power): 1 in 20 draws at .04, 1 in 3 at .06, 4 in 5 at .08.
+POWER_DISTANCE = 0.05
 # Flags that a class brings along.
-NO_MATRIX, FEW_EIGENVALUES = "no matrix", "few eigenvalues"
+NO_MATRIX, FEW_EIGENVALUES, LITTLE_POWER = "no matrix", "few eigenvalues", "little power"
 
 
 class UniversalityClass(str, Enum):
@@ -134,8 +137,10 @@ class Universality(Shown):
         Of the power-law fit, whatever the class.
     carrier : str
         Of a heavy tail: `elements`, `correlations`, or empty where the entries are not known.
+    noise_distance : float
+        KS distance that noise of this size and these strengths may have: the larger, the less power.
     flags : tuple of str
-        `no matrix`, `few eigenvalues`.
+        `no matrix`, `few eigenvalues`, `little power`.
     """
 
     universality_class: UniversalityClass
@@ -152,6 +157,7 @@ class Universality(Shown):
     alpha: float = math.nan
     alpha_sigma: float = math.nan
     carrier: str = ""
+    noise_distance: float = math.nan
     flags: tuple[str, ...] = ()
 
     def _card(self) -> Card:
@@ -185,6 +191,13 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
     plain = _without_a_test(spectrum, bulk)
     if plain is not None:
         return plain
+    told = _tested(spectrum, tail, bulk)
+    little = told.noise_distance > POWER_DISTANCE and not told.universality_class.is_heavy
+    return replace(told, flags=(LITTLE_POWER,)) if little else told
+
+
+def _tested(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universality:
+    """The class by the tests of noise, spikes and heavy tail."""
     found = Universality(
         UniversalityClass.UNDETERMINED,
         "",
@@ -195,6 +208,7 @@ def universality(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universali
         bulk_critical_ks=bulk.critical_ks,
         alpha=tail.alpha,
         alpha_sigma=tail.sigma,
+        noise_distance=largest_distance(bulk),
     )
     near = is_near_noise(bulk)
     if near and (not bulk.spikes or _is_chance(bulk)):

@@ -15,6 +15,7 @@ from .classes import Universality
 MEANINGS = {
     "no matrix": "the slices are single columns or rows (depthwise kernels): they have no spectrum",
     "few eigenvalues": "fewer than 20 eigenvalues cannot tell one class from another; judge by other means",
+    "little power": "so few eigenvalues, or so uneven rows, that a heavy tail of alpha = 3 would often look like noise",
     "uneven rows": "rows differ in strength beyond sampling (folded norms, gains, dead units): alpha contains it",
     "uneven columns": "columns differ in strength beyond sampling (merged gains, dead inputs): alpha contains it",
     "uneven slices": "kernel slices differ in variance beyond sampling: alpha contains it",

@@ -2,11 +2,11 @@
 
 | state | when |
 |---|---|
-| ideal | alpha cannot be told from 2 nor det X of the power-law tail from 1 |
+| ideal | alpha cannot be told from 2 nor det X of the power-law tail from 1, but alpha from 1.5 and from 3 |
 | over-regularized | alpha is below 2 and the power-law tail starts below the ERG tail |
 | under-trained | alpha is above 6, or there is no heavy tail: noise, or noise with a few weak spikes |
 | short-of-ideal | alpha is above 2, or cannot be told from it while det X is above 1 |
-| undetermined | no sound fit, no matrix, a few strong spikes above noise, or criteria that contradict each other |
+| undetermined | no sound fit, no matrix, too little power, a few strong spikes, or criteria that contradict |
 
 One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
 The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
@@ -28,11 +28,13 @@ from ..core.outcomes import Outcome
 from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
-from .classes import NO_MATRIX, Universality, UniversalityClass
+from .classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from .ecs import Ecs
 
 IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
+# An interval that reaches beyond these says nothing of the ideal point.
+WIDEST_IDEAL = (1.5, 3.0)
 MIN_TAIL = 8
 # Spikes with more of the trace are something learned, though no heavy tail whose alpha could be judged.
 LEARNED = 0.1
@@ -154,9 +156,8 @@ def judge(
         )
     lacking = _no_heavy_tail(kind)
     if lacking and kind is not None:
-        has_learned = kind.spikes > 0 and kind.spike_share > LEARNED
-        state = State.UNDETERMINED if has_learned else State.UNDER_TRAINED
-        return Verdict(state, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}.")
+        state, why = _without_a_tail(kind)
+        return Verdict(state, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}{why}.")
     doubt = _doubt(tail, erg)
     if doubt:
         return Verdict(State.UNDETERMINED, doubt)
@@ -194,6 +195,10 @@ def _by_criteria(tail: TailFit, ecs: Ecs, ends: tuple[float, float], erg_holds: 
     """State of a sound fit of a heavy tail, and why."""
     low, high = ends
     if low <= IDEAL_ALPHA <= high:
+        if erg_holds and not WIDEST_IDEAL[0] < low <= high < WIDEST_IDEAL[1]:
+            return State.UNDETERMINED, (
+                "neither alpha can be told from 2 nor det X from 1, but the interval is too wide to call that ideal"
+            )
         if erg_holds:
             return State.IDEAL, (
                 f"alpha cannot be told from 2 nor det X from 1 (lambda_min = {tail.lambda_min:.3f}, "
@@ -219,10 +224,46 @@ def _by_criteria(tail: TailFit, ecs: Ecs, ends: tuple[float, float], erg_holds: 
     return State.SHORT_OF_IDEAL, f"alpha lies between 2 and 6, and {det}"
 
 
+def looks_like_noise(kind: Universality) -> bool:
+    """Noise, or noise with a few spikes of little weight: no heavy tail and nothing strong beside it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from setol_ww import analyze_matrix
+    >>> looks_like_noise(analyze_matrix(np.random.default_rng(0).normal(size=(400, 200))).universality)
+    True
+    """
+    if kind.universality_class is UniversalityClass.RANDOM_LIKE:
+        return True
+    few = kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL
+    return few and kind.spike_share <= LEARNED
+
+
+def _without_a_tail(kind: Universality) -> tuple[State, str]:
+    """State of a layer in which no heavy tail is seen, and why it is not simply under-trained."""
+    if kind.universality_class is UniversalityClass.UNDETERMINED:
+        return State.UNDETERMINED, ""
+    if not looks_like_noise(kind):
+        return State.UNDETERMINED, ": something learned, but no tail whose alpha could be judged"
+    if LITTLE_POWER in kind.flags:
+        return State.UNDETERMINED, (
+            f"; but there is too little power: noise of this size may lie {kind.noise_distance:.2g} from its law, and "
+            "a heavy tail of alpha = 3 would often look like it"
+        )
+    return State.UNDER_TRAINED, ""
+
+
 def _no_heavy_tail(kind: Universality | None) -> str:
     """Why the tail of the fit is none; empty where it may be one."""
     if kind is None:
         return ""
+    if (
+        kind.universality_class is UniversalityClass.UNDETERMINED
+        and not kind.spikes
+        and math.isfinite(kind.noise_distance)
+    ):
+        return "no eigenvalue is above the edge of noise, although they do not follow its law"
     if kind.universality_class is UniversalityClass.RANDOM_LIKE:
         return "this is the edge of a random-like bulk"
     if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL:

@@ -15,6 +15,8 @@ from ..core.colour import words_painted
 from ..core.printable import GridColumn, shortened, terminal_width, visible, wrapped
 from ..layer.flags import tone_of
 from ..layer.verdict import State
+from .glosses import MEANS as MEANT
+from .glosses import glosses
 from .means import Mean, mean_of
 from .printed import TONES, flags_in, is_number, title
 
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
 SCHEMA = 1
 #: Means that are told, what they are called, and whether they are geometric (a product over layers).
 MEANS = (
-    ("tail_alpha", "tail exponent alpha", False),
-    ("delta_lambda_min", "delta (start of the power-law tail minus start of the ERG tail)", False),
-    ("q2_norm", "layer quality q2_norm, geometric", True),
+    ("tail_alpha", "alpha", False),
+    ("delta_lambda_min", "delta", False),
+    ("q2_norm", "q2_norm", True),
     ("stable_rank", "stable rank", False),
 )
-LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 5, 3, 20
+LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 4, 3, 20
 MORE = " .."
 #: States and classes that call for a look, the worst first, and what is said of them.
 CONCERNS = (
@@ -127,6 +129,11 @@ class Summary(Shown):
         return found
 
     @property
+    def glosses(self) -> str:
+        """The classes and flags that occur in plain words."""
+        return glosses([*self.classes, *self.flags])
+
+    @property
     def next_steps(self) -> dict[str, str]:
         """What to do for each state that layers are in, but for the ideal one; the gravest first."""
         grave = (State.OVER_REGULARIZED, State.UNDER_TRAINED, State.SHORT_OF_IDEAL, State.UNDETERMINED)
@@ -139,15 +146,19 @@ class Summary(Shown):
         for name, counts in (("states", self.states), ("classes", self.classes), ("flags", self.flags)):
             if counts:
                 told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
-                words = _two_lines(f"{name + ':':<9} ", told, room)
+                words = _lines_of(2, f"{name + ':':<9} ", told, room)
                 lines += [words_painted(line, TONES) for line in words] if colour else words
+        looks = [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
+        rest = len(self.means) + len(looks) + bool(looks) + 2 * bool(self.not_analyzed)
+        if self.glosses:
+            lines += _lines_of(min(2, max(1, MOST_LINES - rest - len(lines))), "words:    ", self.glosses, room)
         for mean in self.means:
-            lines.append(shortened(f"{mean.label}: {mean}", room))
+            lines += _lines_of(1, f"{mean.label}: ", f"{mean}, {MEANT.get(mean.column, mean.column)}", room)
         if self.look_first:
             lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
-            lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
+            lines += looks
         for state, step in self.next_steps.items():
-            advice = _two_lines(f"{'next:':<9} ", f"{state}: {step}", room)
+            advice = _lines_of(2, f"{'next:':<9} ", f"{state} ({State(state).meaning}): {step}", room)
             if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
                 lines += advice
         if self.not_analyzed:
@@ -168,15 +179,16 @@ class Summary(Shown):
             for name, told in counts
             for number, (word, count) in enumerate(told.items())
         ]
-        means = [Fact(mean.label, str(mean)) for mean in self.means]
+        means = [Fact(mean.label, f"{mean}, {MEANT.get(mean.column, mean.column)}") for mean in self.means]
         shown = self.look_first[:LAYERS_SHOWN]
         table = [
             GridColumn("layers to look at first", [look.title for look in shown], right=False),
             GridColumn("why", [look.why for look in shown], right=False),
         ]
-        steps = [f"next: {state}: {step}" for state, step in self.next_steps.items()]
+        steps = [f"next: {state} ({State(state).meaning}): {step}" for state, step in self.next_steps.items()]
+        words = [f"words: {self.glosses}"] if self.glosses else []
         left = [f"{count} not analysed: {reason}" for reason, count in self.not_analyzed.items()]
-        notes = [*steps, *left[:REASONS_SHOWN]]
+        notes = [*words, *steps, *left[:REASONS_SHOWN]]
         return Card(self._first_line(), [*facts, *means], notes, table if shown else ())
 
     def _first_line(self) -> str:
@@ -188,10 +200,13 @@ class Summary(Shown):
         )
 
 
-def _two_lines(first: str, text: str, room: int) -> list[str]:
-    """The text behind `first` in at most two lines, marked where there would be more."""
+def _lines_of(most: int, first: str, text: str, room: int) -> list[str]:
+    """The text behind `first` in at most so many lines, marked where there would be more."""
+    whole = wrapped(text, room, first, " " * len(first)).split("\n")
+    if len(whole) <= most:
+        return whole
     lines = wrapped(text, room - len(MORE), first, " " * len(first)).split("\n")
-    return lines if len(lines) <= 2 else [lines[0], lines[1] + MORE]
+    return [*lines[: most - 1], lines[most - 1] + MORE]
 
 
 def _fitted(name: str, why: str, room: int) -> str:

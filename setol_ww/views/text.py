@@ -41,10 +41,14 @@ def text_table(frame: pd.DataFrame, width: int | None = None, *, colour: bool = 
 def legend(width: int | None = None) -> str:
     """What the columns of `text_table` mean."""
     return paragraph(
-        "alpha: exponent of the power-law tail with its standard error. k*: number of leading eigenvalues whose "
-        "product is nearest to 1 (the ERG cut), S_k*: what is left of its logarithm. delta: start of the power-law "
-        "tail minus start of the ERG tail (delta_lambda_min), eigenvalues scaled to mean 1. A layer is ideal when "
-        "alpha = 2 and the product over its power-law tail is 1.",
+        "alpha: exponent of the power-law tail (the large eigenvalues), with its standard error; the smaller, the "
+        "heavier the tail. k*: number of leading eigenvalues whose product is nearest to 1; these are the ERG tail "
+        "(exact renormalization group, the theory's condition). S_k*: what is left of the logarithm of that product. "
+        "delta: start of the power-law tail minus start of the ERG tail (delta_lambda_min), eigenvalues scaled to mean "
+        "1. q2_norm: the theory's quality of a layer. det X: product of the eigenvalues of the power-law tail. A layer "
+        "is ideal when alpha = 2 and det X = 1. Classes: random-like is as noise, bulk+spikes noise and few strong "
+        "directions, heavy-tailed neither. Over-regularized: a tail heavier than the ideal; short-of-ideal: a lighter "
+        "one; under-trained: none yet.",
         width,
     )
 

@@ -15,7 +15,9 @@ from fixtures import bulk as oracle
 from fixtures import ensembles, matrices
 from setol_ww.cli.demo import demo_nets
 from setol_ww.layer import columns as table
+from setol_ww.layer.classes import POWER_DISTANCE
 from setol_ww.layer.result import analyze_spectrum
+from setol_ww.layer.verdict import looks_like_noise
 from setol_ww.spectrum.strengths import strengths_of
 
 
@@ -44,11 +46,37 @@ def test_initialisations_are_random_like(shape):
 
 def test_noise_of_any_alpha_is_under_trained():
     """Small noise has a power-law fit between 2 and 6, large noise one above: both are the edge of a bulk."""
-    small, large = (ww.analyze_matrix(ensembles.gaussian_matrix(*shape, 1)) for shape in ((60, 50), (800, 400)))
+    small, large = (ww.analyze_matrix(ensembles.gaussian_matrix(*shape, 1)) for shape in ((130, 130), (800, 400)))
     assert 2 < small.tail.alpha < 6 < large.tail.alpha
     for result in (small, large):
         assert result.verdict.state is ww.State.UNDER_TRAINED
         assert "no heavy tail" in result.verdict.reason
+
+
+def test_noise_of_a_narrow_layer_is_not_called_under_trained():
+    """Sixty by fifty, and nine slices of sixteen by sixteen: a heavy tail of alpha = 3 would often look like that."""
+    slices = [ensembles.gaussian_matrix(16, 16, seed) for seed in range(9)]
+    uneven = [part * np.exp(0.3 * np.random.default_rng(0).normal(size=(16, 1))) for part in slices]
+    for drawn in ([ensembles.gaussian_matrix(60, 50, 1)], slices, uneven):
+        found = analyze_spectrum(ww.Spectrum.from_slices(drawn), strengths=strengths_of(drawn))
+        assert found.universality.universality_class is ww.UniversalityClass.RANDOM_LIKE
+        assert found.verdict.state is ww.State.UNDETERMINED
+        assert "too little power" in found.verdict.reason
+        assert "little power" in found.flags
+
+
+def test_a_planted_tail_is_seldom_denied_where_there_is_power():
+    """alpha = 3 along random directions: of layers without the flag few are called noise, of those with it many."""
+    denied: dict[bool, list[bool]] = {True: [], False: []}
+    for M in (24, 50, 150):
+        for seed in range(12):
+            rng = np.random.default_rng([M, seed])
+            directions, _ = np.linalg.qr(rng.normal(size=(M, M)))
+            W = (rng.normal(size=(M, M)) * np.sqrt(ensembles.power_law_quantiles(M, 3.0))) @ directions
+            kind = ww.analyze_matrix(W * np.exp(0.3 * rng.normal(size=(M, 1)))).universality
+            denied[kind.noise_distance > POWER_DISTANCE].append(looks_like_noise(kind))
+    assert np.mean(denied[False]) < 0.1
+    assert np.mean(denied[True]) > 0.3
 
 
 @pytest.mark.parametrize("share", [0.05, 0.8])

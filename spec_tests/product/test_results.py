@@ -16,11 +16,13 @@ from setol_ww.core.options import Options
 from setol_ww.layer import columns as register
 from setol_ww.results import findings
 from setol_ww.results import record as kept
+from setol_ww.results.glosses import MEANS as MEANT
+from setol_ww.results.glosses import WORDS
 from setol_ww.results.means import Mean
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
 from setol_ww.results.store import Store
-from setol_ww.results.summary import Look, Summary
+from setol_ww.results.summary import MEANS, Look, Summary
 
 
 @pytest.fixture
@@ -367,9 +369,34 @@ def test_what_cannot_be_opened(path):
 
 def test_a_summary_says_what_to_do_next():
     """For the gravest state that layers are in, by the register of states."""
-    results = ww.examine({f"noise{n}.weight": np.random.default_rng(n).normal(size=(80, 60)) for n in range(3)})
+    results = ww.examine({f"noise{n}.weight": np.random.default_rng(n).normal(size=(300, 150)) for n in range(3)})
     summary = results.summary()
     assert set(summary.states) == {"under-trained"}
     assert summary.to_dict()["next_steps"] == {"under-trained": ww.State.UNDER_TRAINED.next_step}
     said = " ".join(str(summary).split())
-    assert f"next: under-trained: {ww.State.UNDER_TRAINED.next_step[:50]}" in said
+    state = ww.State.UNDER_TRAINED
+    assert f"next: under-trained ({state.meaning}): {state.next_step[:50]}" in said
+
+
+def test_every_word_of_a_summary_has_a_gloss():
+    """Classes, means and traps in plain words, each once and within twenty lines."""
+    weights = {f"noise{n}.weight": np.random.default_rng(n).normal(size=(300, 150)) for n in range(3)}
+    weights["spiked.weight"] = np.random.default_rng(9).normal(size=(300, 150)) + 2
+    lines = ww.examine(weights, progress=False, randomize=True).summary().lines(160)
+    said = " ".join(" ".join(lines).split())
+    for gloss in (
+        "random-like: as independent noise is",
+        "bulk+spikes: noise and few strong directions",
+        "trap: outlier that stays when the entries are shuffled",
+        "steepness of the tail of large eigenvalues; 2 is the ideal",
+        "power-law tail's start minus that of the tail whose product is 1",
+        "the theory's quality of a layer",
+        "under-trained (no heavy tail yet)",
+    ):
+        assert said.count(gloss) == 1, gloss
+    assert len(lines) <= 20
+
+
+def test_every_class_and_mean_has_a_gloss():
+    assert {one.value for one in ww.UniversalityClass} - {"undetermined"} <= set(WORDS)
+    assert {column for column, _, _ in MEANS} == set(MEANT)

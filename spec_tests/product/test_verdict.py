@@ -80,6 +80,15 @@ def test_words_say_what_cannot_be_told(alpha, metric, delta, said):
     assert said in verdict(alpha, 100, metric, delta).reason
 
 
+def test_ideal_needs_an_interval_that_says_something():
+    """Eight eigenvalues of a key matrix, alpha = 2.04 (1.28 to 2.79): that is ideal in nothing."""
+    wide = verdict(2.04, 8, 0.30, 0.07, ends=(1.28, 2.79))
+    assert wide.state is ww.State.UNDETERMINED
+    assert "too wide to call that ideal" in wide.reason
+    assert verdict(2.04, 100, 0.0, 0.0, ends=(1.7, 2.4)).state is ww.State.IDEAL
+    assert verdict(2.04, 100, 0.0, 0.0, ends=(1.7, 3.1)).state is ww.State.UNDETERMINED
+
+
 def test_every_state_names_its_next_step():
     assert len({state.next_step for state in ww.State}) == len(ww.State) == 5
     assert verdict(3.5, 100, 0.7, 1.0).next_step == ww.State.SHORT_OF_IDEAL.next_step
