@@ -200,3 +200,17 @@ def test_without_mnist_the_digits_of_scikit_learn_are_used_and_said_so(tmp_path,
     assert "an illustration only" in caplog.text
     assert data.x.shape == (1500, 64)
     assert data.x.max() == 1
+
+
+def test_one_shuffle_has_the_laws_of_weightwatchers_two():
+    """No column differs beyond chance over the family of tests, and the first draws are those of the code as it is."""
+    script = load_script("one_shuffle")
+    table = pd.read_csv(script.OUT)
+    assert len(table) == len(script.SHAPES) * len(script.COLUMNS)
+    assert (table["draws"] == 200).all()
+    assert table["p"].min() > script.LEVEL / len(table)
+    for shape in script.SHAPES[:2]:
+        rows = table[table["shape"] == " x ".join(map(str, shape))].set_index("column")
+        for engine in ("fast", "reference"):
+            now = script.draws(shape, engine, range(1)).iloc[0]
+            np.testing.assert_allclose(rows.loc[now.index, f"first_{engine}"], now.astype(float), rtol=1e-5)
