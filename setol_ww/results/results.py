@@ -224,6 +224,18 @@ class Results(Shown):
         ------
         InvalidInput
             Another ending, or a folder that is not there or takes no files.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> import numpy as np
+        >>> from setol_ww.results.record import LayerRecord
+        >>> from setol_ww import Spectrum
+        >>> spectrum = Spectrum.from_matrix(np.random.default_rng(0).normal(size=(60, 40)))
+        >>> page = pathlib.Path(tempfile.mkdtemp()) / "report.html"
+        >>> Results.from_records([LayerRecord(0, {"longname": "fc"}, spectrum=spectrum)]).report(page)
+        >>> page.read_text(encoding="utf-8")[:15]
+        '<!DOCTYPE html>'
         """
         upstairs("views.report").write_report(self, path, compare)
 

@@ -4,11 +4,11 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const COUNT = DATA.titles.length;
 const COLUMN = Object.fromEntries(DATA.columns.map((column) => [column.name, column]));
 const STATES = {
-  "ideal": { colour: "var(--ideal)", symbol: d3.symbolStar, name: "star" },
+  ideal: { colour: "var(--ideal)", symbol: d3.symbolStar, name: "star" },
   "short-of-ideal": { colour: "var(--short)", symbol: d3.symbolCircle, name: "circle" },
   "under-trained": { colour: "var(--under)", symbol: d3.symbolSquare, name: "square" },
   "over-regularized": { colour: "var(--over)", symbol: d3.symbolTriangle, name: "triangle" },
-  "undetermined": { colour: "var(--undetermined)", symbol: d3.symbolDiamond, name: "diamond" },
+  undetermined: { colour: "var(--undetermined)", symbol: d3.symbolDiamond, name: "diamond" },
 };
 
 const byId = (id) => document.getElementById(id);
@@ -35,7 +35,8 @@ function shown(value) {
 }
 
 function withError(layer, name = "tail_alpha", error = "tail_sigma") {
-  const value = cell(name, layer), sigma = cell(error, layer);
+  const value = cell(name, layer),
+    sigma = cell(error, layer);
   if (value === null) return "–";
   return value.toFixed(2) + (sigma === null ? "" : ` ± ${sigma.toFixed(2)}`);
 }
@@ -58,12 +59,21 @@ function badge(word) {
   return element("span", { class: "badge", title: DATA.states[word].meaning }, stateMark(word), word);
 }
 
+function nextStep(layer) {
+  const step = DATA.steps[DATA.step[layer]];
+  return step ? element("p", {}, element("strong", {}, "Next: "), step) : "";
+}
+
 function layerLink(layer, attributes = {}) {
   return element("a", { href: addressOf(layer), ...attributes }, DATA.titles[layer]);
 }
 
 // Text with the terms of the glossary explained where they stand, each once.
-const TERMS = new Map(Object.entries(DATA.glossary).filter(([word]) => !["layer", "±", "unit mean"].includes(word)).map(([word, meaning]) => [word.split(", ")[0].toLowerCase(), meaning]));
+const TERMS = new Map(
+  Object.entries(DATA.glossary)
+    .filter(([word]) => !["layer", "±", "unit mean"].includes(word))
+    .map(([word, meaning]) => [word.split(", ")[0].toLowerCase(), meaning]),
+);
 const TERM = new RegExp(`\\b(${[...TERMS.keys()].sort((a, b) => b.length - a.length).join("|")})(?=s?\\b)`, "i");
 
 function glossed(text, told = new Set()) {
@@ -71,8 +81,12 @@ function glossed(text, told = new Set()) {
   for (let rest = text; rest;) {
     const found = rest.match(TERM);
     if (!found) return [...parts, rest];
-    const word = found[0].toLowerCase(), end = found.index + found[0].length;
-    parts.push(rest.slice(0, found.index), told.has(word) ? found[0] : element("abbr", { title: TERMS.get(word) }, found[0]));
+    const word = found[0].toLowerCase(),
+      end = found.index + found[0].length;
+    parts.push(
+      rest.slice(0, found.index),
+      told.has(word) ? found[0] : element("abbr", { title: TERMS.get(word) }, found[0]),
+    );
     told.add(word);
     rest = rest.slice(end);
   }

@@ -1,15 +1,30 @@
 // The sections before the table: in short, what to look at first, all layers at a glance.
 
 function fillShort() {
-  const told = DATA.summary, place = byId("short");
+  const told = DATA.summary,
+    place = byId("short");
   const share = told.share === null ? "" : `, ${shown(100 * told.share)} % of the weights`;
-  const rest = [[told.failed, "failed"], [told.skipped, "skipped"], [told.missing, "not come to yet"]]
-    .filter(([count]) => count).map(([count, word]) => `, ${count} ${word}`).join("");
-  const calls = told.concerns ? `${plural(told.concerns, "layer calls", "layers call")} for a look.` : "No layer calls for a look.";
+  const rest = [
+    [told.failed, "failed"],
+    [told.skipped, "skipped"],
+    [told.missing, "not come to yet"],
+  ]
+    .filter(([count]) => count)
+    .map(([count, word]) => `, ${count} ${word}`)
+    .join("");
+  const calls = told.concerns
+    ? `${plural(told.concerns, "layer calls", "layers call")} for a look.`
+    : "No layer calls for a look.";
   place.append(element("p", { class: "lead" }, `${plural(told.analyzed, "layer")} analysed${share}${rest}. ${calls}`));
   if (Object.keys(told.states).length) place.append(stateBar(told.states), stateTable(told.states));
-  const means = told.means.map((mean) => `${mean.label}: ${shown(Number(mean.value.toPrecision(3)))} ± ${shown(Number(mean.error.toPrecision(2)))}`);
-  if (means.length) place.append(element("p", { class: "quiet" }, `Means over layers, with their standard errors. ${means.join("; ")}.`));
+  const means = told.means.map(
+    (mean) =>
+      `${mean.label}: ${shown(Number(mean.value.toPrecision(3)))} ± ${shown(Number(mean.error.toPrecision(2)))}`,
+  );
+  if (means.length)
+    place.append(
+      element("p", { class: "quiet" }, `Means over layers, with their standard errors. ${means.join("; ")}.`),
+    );
   place.append(countsOf("Kinds of spectra", told.classes, DATA.classes), countsOf("Also seen", told.flags, DATA.flags));
 }
 
@@ -25,55 +40,115 @@ function stateBar(states) {
 }
 
 function stateTable(states) {
-  const rows = Object.entries(states).map(([word, count]) => element("tr", {},
-    element("td", { class: "number" }, count), element("th", { scope: "row" }, badge(word)),
-    element("td", {}, DATA.states[word].meaning), element("td", {}, DATA.states[word].next)));
+  const rows = Object.entries(states).map(([word, count]) =>
+    element(
+      "tr",
+      {},
+      element("td", { class: "number" }, count),
+      element("th", { scope: "row" }, badge(word)),
+      element("td", {}, DATA.states[word].meaning),
+      element("td", {}, DATA.states[word].next),
+    ),
+  );
   const head = ["layers", "state", "meaning", "what next"].map((word) => element("th", { scope: "col" }, word));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "States" },
-    element("table", { class: "plain stack" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
+  return element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "States" },
+    element(
+      "table",
+      { class: "plain stack" },
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...rows),
+    ),
+  );
 }
 
 function countsOf(heading, counts, meanings) {
-  const items = Object.entries(counts).map(([word, count]) => element("li", {},
-    element("strong", {}, `${count} ${word}`), meanings[word] ? `: ${meanings[word]}` : ""));
-  return items.length ? element("details", {}, element("summary", {}, `${heading}: ${Object.entries(counts).map(([word, count]) => `${count} ${word}`).join(", ")}`),
-    element("ul", {}, ...items)) : "";
+  const items = Object.entries(counts).map(([word, count]) =>
+    element("li", {}, element("strong", {}, `${count} ${word}`), meanings[word] ? `: ${meanings[word]}` : ""),
+  );
+  return items.length
+    ? element(
+        "details",
+        {},
+        element(
+          "summary",
+          {},
+          `${heading}: ${Object.entries(counts)
+            .map(([word, count]) => `${count} ${word}`)
+            .join(", ")}`,
+        ),
+        element("ul", {}, ...items),
+      )
+    : "";
 }
 
 function fillFirst() {
-  const place = byId("first"), cards = DATA.looks.filter((look) => "because" in look);
+  const place = byId("first"),
+    cards = DATA.looks.filter((look) => "because" in look);
   const calling = DATA.looks.filter((look) => look.why);
   if (!cards.length) {
     place.append(element("p", {}, "There is no layer to look at."));
     return;
   }
-  if (!calling.length) place.append(element("p", {}, "Nothing in these weights calls for a look. For a first impression, the layers whose alpha is furthest from 2:"));
-  else place.append(element("p", {}, "The gravest first. Each says what is the matter, what that rests on, and what to do next."));
+  if (!calling.length)
+    place.append(
+      element(
+        "p",
+        {},
+        "Nothing in these weights calls for a look. For a first impression, the layers whose alpha is furthest from 2:",
+      ),
+    );
+  else
+    place.append(
+      element("p", {}, "The gravest first. Each says what is the matter, what that rests on, and what to do next."),
+    );
   place.append(element("ol", { class: "cards" }, ...cards.map(card)));
   const others = calling.slice(cards.length);
   if (others.length) {
-    place.append(element("details", {}, element("summary", {}, `${plural(others.length, "more layer")} that ${others.length === 1 ? "calls" : "call"} for a look`),
-      element("ol", { start: cards.length + 1 }, ...others.map((look) => element("li", {}, layerLink(look.layer), `: ${look.why}`)))));
+    place.append(
+      element(
+        "details",
+        {},
+        element(
+          "summary",
+          {},
+          `${plural(others.length, "more layer")} that ${others.length === 1 ? "calls" : "call"} for a look`,
+        ),
+        element(
+          "ol",
+          { start: cards.length + 1 },
+          ...others.map((look) => element("li", {}, layerLink(look.layer), `: ${look.why}`)),
+        ),
+      ),
+    );
   }
   if (cards.some((look) => DATA.curves[look.layer])) place.append(pictureKey());
 }
 
 function card(look, number) {
-  const picture = element("div", { class: "picture" }), told = new Set();
+  const picture = element("div", { class: "picture" }),
+    told = new Set();
   const also = look.also.length ? element("p", { class: "quiet" }, "Also: ", ...chips(look.also)) : null;
-  const made = element("li", { class: "card" },
+  const made = element(
+    "li",
+    { class: "card" },
     element("h3", {}, `${number + 1}. `, layerLink(look.layer)),
     element("p", { class: "headline" }, stateMark(stateOf(look.layer)), look.headline),
     picture,
     element("ul", {}, ...look.because.map((sentence) => element("li", {}, ...glossed(sentence, told)))),
     also,
-    look.next ? element("p", {}, element("strong", {}, "Next: "), look.next) : null);
+    nextStep(look.layer),
+  );
   if (DATA.curves[look.layer]) fitted(picture, (width) => densityChart(look.layer, width, 190));
   return made;
 }
 
 function chips(flags) {
-  return flags.flatMap((flag, number) => [number ? ", " : "", element("abbr", { title: DATA.flags[flag] ?? "", tabindex: "0" }, flag)]);
+  return flags.flatMap((flag, number) => [
+    number ? ", " : "",
+    element("abbr", { title: DATA.flags[flag] ?? "", tabindex: "0" }, flag),
+  ]);
 }
 
 function pictureKey() {
@@ -82,28 +157,83 @@ function pictureKey() {
     made.style.setProperty("--colour", line.colour);
     return element("li", {}, made, line.label);
   };
-  return element("details", { open: true, class: "key" },
+  return element(
+    "details",
+    { open: true, class: "key" },
     element("summary", {}, "What am I looking at?"),
-    element("p", {}, ...glossed("Each picture shows how large the eigenvalues of one layer are: left the many small ones, right the few large ones that training made. A straight fall to the right is a power law, and alpha is how steep it is.")),
+    element(
+      "p",
+      {},
+      ...glossed(
+        "Each picture shows how large the eigenvalues of one layer are: left the many small ones, right the few large ones that training made. A straight fall to the right is a power law, and alpha is how steep it is.",
+      ),
+    ),
     element("ul", {}, sample(LINES.bulk, "area"), sample(LINES.power, "dashed"), sample(LINES.erg, "solid")),
-    element("p", {}, ...glossed("In an ideal layer the dashed and the solid line coincide and alpha is 2. A layer that lies within the grey band is hardly more than random numbers.")));
+    element(
+      "p",
+      {},
+      ...glossed(
+        "In an ideal layer the dashed and the solid line coincide and alpha is 2. A layer that lies within the grey band is hardly more than random numbers.",
+      ),
+    ),
+  );
 }
 
 function fillGlance() {
-  const legend = element("ul", { class: "legend" }, ...Object.keys(STATES).map((word) => element("li", {}, badge(word))));
-  const plane = element("div", { class: "picture" }), strips = element("div", { class: "picture" });
-  byId("glance").append(legend, element("div", { class: "pair" },
-    element("figure", {}, plane, element("figcaption", {}, ...glossed("Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 layers are over-regularized, right of 6 they have hardly learned. Bars are standard errors. A point opens its layer."))),
-    element("figure", {}, strips, element("figcaption", {}, "From the first layer (left) to the last. Look for layers apart from their neighbours."))));
+  const legend = element(
+    "ul",
+    { class: "legend" },
+    ...Object.keys(STATES).map((word) => element("li", {}, badge(word))),
+  );
+  const plane = element("div", { class: "picture" }),
+    strips = element("div", { class: "picture" });
+  byId("glance").append(
+    legend,
+    element(
+      "div",
+      { class: "pair" },
+      element(
+        "figure",
+        {},
+        plane,
+        element(
+          "figcaption",
+          {},
+          ...glossed(
+            "Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 layers are over-regularized, right of 6 they have hardly learned. Bars are standard errors. A point opens its layer.",
+          ),
+        ),
+      ),
+      element(
+        "figure",
+        {},
+        strips,
+        element(
+          "figcaption",
+          {},
+          "From the first layer (left) to the last. Look for layers apart from their neighbours.",
+        ),
+      ),
+    ),
+  );
   fitted(plane, planeChart);
   fitted(strips, (width) => {
     const drawn = [
-      stripChart("tail_alpha", width, { label: "alpha (2 ideal, above 6 hardly trained)", type: "log", guides: [2, 6], ticks: ALPHAS }),
+      stripChart("tail_alpha", width, {
+        label: "alpha (2 ideal, above 6 hardly trained)",
+        type: "log",
+        guides: [2, 6],
+        ticks: ALPHAS,
+      }),
       stripChart("erg_fraction", width, { label: "share of eigenvalues in the ERG tail" }),
       stripChart("q2_norm", width, { label: "layer quality q2_norm", type: "log", ticks: 3 }),
     ];
     const traps = withNumber("trap_count").length;
-    drawn.push(traps ? stripChart("trap_count", width, { label: "traps", ticks: 3, tickFormat: "d", interval: 1 }) : element("p", { class: "quiet" }, "Traps were not looked for: analyse with randomize=True (--randomize)."));
+    drawn.push(
+      traps
+        ? stripChart("trap_count", width, { label: "traps", ticks: 3, tickFormat: "d", interval: 1 })
+        : element("p", { class: "quiet" }, "Traps were not looked for: analyse with randomize=True (--randomize)."),
+    );
     return element("div", {}, ...drawn);
   });
 }
@@ -119,11 +249,14 @@ function fitted(place, draw) {
     place.replaceChildren(draw(width));
     if (had) place.querySelector("a[tabindex='0']")?.focus();
   };
-  const seen = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    seen.disconnect();
-    new ResizeObserver(show).observe(place);
-  }, { rootMargin: "1200px" });
+  const seen = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      new ResizeObserver(show).observe(place);
+    },
+    { rootMargin: "1200px" },
+  );
   seen.observe(place);
   window.addEventListener("beforeprint", show);
 }

@@ -73,6 +73,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "titles": [visible(record.title) for record in kept.records],
         "reasons": [visible(said) if isinstance(said := row.get("setol_reason"), str) else "" for row in rows],
         "kinds": [kind_of(record.longname, _word(record.identity.get("layer_type"))).value for record in kept.records],
+        **steps_data(rows),
         "curves": [_curves(record) for record in kept.records],
         "coverage": coverage_data(results),
         "provenance": provenance(results),
@@ -140,9 +141,15 @@ def looks_data(summary: Summary, rows: Sequence[Mapping[str, Any]]) -> list[dict
             "headline": words.headline(row, look),
             "because": words.because(row, look),
             "also": words.quiet_flags(row),
-            "next": words.next_step(row),
         }
     return looks
+
+
+def steps_data(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What to do next, each sentence once, and which of them is for which layer."""
+    told = [words.next_step(row) for row in rows]
+    steps = list(dict.fromkeys(told))
+    return {"steps": steps, "step": [steps.index(said) for said in told]}
 
 
 def column_data(name: str) -> dict[str, Any]:

@@ -11,18 +11,39 @@ function fillTable() {
     return;
   }
   const names = DATA.columns.map((column) => column.name);
-  const rows = DATA.titles.map((title, layer) => ({ layer, title, ...Object.fromEntries(names.map((name) => [name, DATA.cells[name][layer]])) }));
-  table = grid(byId("grid"), rows, [titleColumn(), ...groups().map(([group, columns]) => ({ title: group, columns: columns.map((column) => columnOf(column, group)) }))]);
-  table.on("dataFiltered", (_, active) => { byId("count").textContent = active.length === COUNT ? `${plural(COUNT, "layer")}.` : `${active.length} of ${plural(COUNT, "layer")} shown.`; });
+  const rows = DATA.titles.map((title, layer) => ({
+    layer,
+    title,
+    ...Object.fromEntries(names.map((name) => [name, DATA.cells[name][layer]])),
+  }));
+  table = grid(byId("grid"), rows, [
+    titleColumn(),
+    ...groups().map(([group, columns]) => ({
+      title: group,
+      columns: columns.map((column) => columnOf(column, group)),
+    })),
+  ]);
+  table.on("dataFiltered", (_, active) => {
+    byId("count").textContent =
+      active.length === COUNT ? `${plural(COUNT, "layer")}.` : `${active.length} of ${plural(COUNT, "layer")} shown.`;
+  });
   table.on("tableBuilt", followAddress);
 }
 
 function grid(place, rows, columns) {
   const made = new Tabulator(place, {
-    data: rows, columns, maxHeight: "75vh", layout: "fitData", keybindings: false, autoResize: false,
-    printAsHtml: true, printRowRange: "active", printStyled: false,
+    data: rows,
+    columns,
+    maxHeight: "75vh",
+    layout: "fitData",
+    keybindings: false,
+    autoResize: false,
+    printAsHtml: true,
+    printRowRange: "active",
+    printStyled: false,
     columnDefaults: { headerSortTristate: true, sorterParams: { alignEmptyValues: "bottom" } },
-    placeholder: NOTHING, placeholderHeaderFilter: NOTHING,
+    placeholder: NOTHING,
+    placeholderHeaderFilter: NOTHING,
   });
   window.addEventListener("resize", () => made.redraw());
   place.addEventListener("keydown", walkRows);
@@ -40,34 +61,58 @@ function groups() {
 
 function titleColumn() {
   return {
-    title: "layer", field: "title", frozen: window.innerWidth > 700, width: window.innerWidth > 700 ? 280 : 170, sorter: "string",
-    headerFilter: "input", headerFilterParams: { elementAttributes: { "aria-label": "Filter layer by part of its name" } },
+    title: "layer",
+    field: "title",
+    frozen: window.innerWidth > 700,
+    width: window.innerWidth > 700 ? 280 : 170,
+    sorter: "string",
+    headerFilter: "input",
+    headerFilterParams: { elementAttributes: { "aria-label": "Filter layer by part of its name" } },
     headerFilterPlaceholder: "part of the name",
     titleFormatter: () => element("button", { type: "button", class: "sort" }, "layer"),
-    formatter: (one) => one.getData().layer === null ? document.createTextNode(one.getValue()) : layerLink(one.getData().layer, { title: one.getValue() }),
+    formatter: (one) =>
+      one.getData().layer === null
+        ? document.createTextNode(one.getValue())
+        : layerLink(one.getData().layer, { title: one.getValue() }),
   };
 }
 
 function columnOf(column, group, cells = DATA.cells) {
   const numbers = cells[column.name].every((value) => value === null || typeof value === "number");
   return {
-    title: column.name, field: column.name, visible: group === LEAD, hozAlign: numbers ? "right" : "left",
-    sorter: numbers ? "number" : "string", maxWidth: 320,
-    titleFormatter: () => element("button", { type: "button", class: "sort", "aria-description": meaningOf(column) }, column.name),
+    title: column.name,
+    field: column.name,
+    visible: group === LEAD,
+    hozAlign: numbers ? "right" : "left",
+    sorter: numbers ? "number" : "string",
+    maxWidth: 320,
+    titleFormatter: () =>
+      element("button", { type: "button", class: "sort", "aria-description": meaningOf(column) }, column.name),
     headerTooltip: () => explained(column),
-    headerFilter: "input", headerFilterFunc: numbers ? numberPasses : undefined,
+    headerFilter: "input",
+    headerFilterFunc: numbers ? numberPasses : undefined,
     headerFilterPlaceholder: numbers ? "> 6, 2..4" : "contains",
     headerFilterParams: { elementAttributes: { "aria-label": `Filter ${column.name}` } },
     formatter: column.name === "setol_state" ? stateCell : (one) => document.createTextNode(shown(one.getValue())),
   };
 }
 
-const stateCell = (one) => one.getValue() in STATES ? badge(one.getValue()) : document.createTextNode(shown(one.getValue()));
-const meaningOf = (column) => [column.meaning, column.unit && `Unit: ${column.unit}`, column.source && `Formula or source: ${column.source}`].filter(Boolean).join(". ");
+const stateCell = (one) =>
+  one.getValue() in STATES ? badge(one.getValue()) : document.createTextNode(shown(one.getValue()));
+const meaningOf = (column) =>
+  [column.meaning, column.unit && `Unit: ${column.unit}`, column.source && `Formula or source: ${column.source}`]
+    .filter(Boolean)
+    .join(". ");
 
 function explained(column) {
-  return element("div", { class: "explained" }, element("strong", {}, column.name), element("p", {}, column.meaning),
-    column.unit ? element("p", {}, `Unit: ${column.unit}`) : null, column.source ? element("p", {}, `Formula or source: ${column.source}`) : null);
+  return element(
+    "div",
+    { class: "explained" },
+    element("strong", {}, column.name),
+    element("p", {}, column.meaning),
+    column.unit ? element("p", {}, `Unit: ${column.unit}`) : null,
+    column.source ? element("p", {}, `Formula or source: ${column.source}`) : null,
+  );
 }
 
 // "> 6", "<=2", "2..4", "= 3"; anything else is looked for in the digits.
@@ -77,15 +122,27 @@ function numberPasses(wanted, value) {
   const rule = wanted.match(/^\s*(>=|<=|>|<|=)\s*(-?[\d.e+-]+)\s*$/i);
   if (!rule) return /^\s*[<>=]/.test(wanted) || String(value ?? "").includes(wanted.trim());
   const limit = Number(rule[2]);
-  return value !== null && { ">": value > limit, "<": value < limit, ">=": value >= limit, "<=": value <= limit, "=": value === limit }[rule[1]];
+  return (
+    value !== null &&
+    { ">": value > limit, "<": value < limit, ">=": value >= limit, "<=": value <= limit, "=": value === limit }[
+      rule[1]
+    ]
+  );
 }
 
 function controls() {
   const search = element("input", { type: "search", id: "search", placeholder: "name, kind, flag or class" });
-  const state = element("select", { id: "state" }, element("option", { value: "" }, "every state"),
-    ...Object.keys(STATES).map((word) => element("option", { value: word }, word)));
-  const passes = (row) => (!state.value || row.setol_state === state.value)
-    && [row.title, DATA.kinds[row.layer], row.setol_flags, row.universality_class].some((text) => (text ?? "").toLowerCase().includes(search.value.toLowerCase()));
+  const state = element(
+    "select",
+    { id: "state" },
+    element("option", { value: "" }, "every state"),
+    ...Object.keys(STATES).map((word) => element("option", { value: word }, word)),
+  );
+  const passes = (row) =>
+    (!state.value || row.setol_state === state.value) &&
+    [row.title, DATA.kinds[row.layer], row.setol_flags, row.universality_class].some((text) =>
+      (text ?? "").toLowerCase().includes(search.value.toLowerCase()),
+    );
   const apply = () => table?.setFilter(passes);
   search.addEventListener("input", apply);
   state.addEventListener("change", apply);
@@ -98,9 +155,21 @@ function controls() {
   });
   const boxes = groups().map(([group, columns]) => groupBox(group, columns));
   return [
-    element("p", { class: "row" }, element("label", { for: "search" }, "Find "), search, element("label", { for: "state" }, "State "), state, reset),
+    element(
+      "p",
+      { class: "row" },
+      element("label", { for: "search" }, "Find "),
+      search,
+      element("label", { for: "state" }, "State "),
+      state,
+      reset,
+    ),
     element("fieldset", {}, element("legend", {}, "Columns"), ...boxes),
-    element("p", { class: "quiet" }, "A head sorts; its meaning, unit and formula are shown on hover and below. A name opens its layer. Numbers have five digits here; the results file has all."),
+    element(
+      "p",
+      { class: "quiet" },
+      "A head sorts; its meaning, unit and formula are shown on hover and below. A name opens its layer. Numbers have five digits here; the results file has all.",
+    ),
   ];
 }
 
