@@ -125,8 +125,12 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_start_in_five_minutes(folder):
+def test_start_in_five_minutes(folder, capsys):
     page = (DOCS / "start.md").read_text(encoding="utf-8")
+    assert main(["demo"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    (table,) = blocks(page, "text")
+    assert set(table.splitlines()) <= set(printed)
     for line in commands(page):
         assert main(words(line)) == expected_status(line), line
     assert (folder / "layers.csv").is_file()
