@@ -88,6 +88,32 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """An update: norm over that of the base, rank, share inside the base's ECS, overlap and angles of both ECS."""
+
+    norm_share: float
+    rank: int
+    inside: float
+    left: float
+    right: float
+    overlap_left: float
+    overlap_right: float
+    angle_left: float
+    angle_right: float
+
+    @classmethod
+    def of(cls, place: Any, size: Moved) -> Moved:
+        """A place with the size of another."""
+        angles = (place.overlap_left, place.overlap_right, place.angle_left, place.angle_right)
+        return cls(size.norm_share, size.rank, place.both, place.left, place.right, *angles)
+
+    def transposed(self) -> Moved:
+        """Left and right exchanged."""
+        shares = (self.inside, self.right, self.left, self.overlap_right, self.overlap_left)
+        return Moved(self.norm_share, self.rank, *shares, self.angle_right, self.angle_left)
+
+
+@dataclass(frozen=True)
 class Windows:
     """Power-law tail of the pooled windows of a matrix; how many windows, and the shape of one."""
 
@@ -324,6 +350,14 @@ class Implementation:
         spaced from edge to edge, starts rounded half to even.
         """
         raise Untested("window_tail")
+
+    def update(self, base: list[np.ndarray], tuned: list[np.ndarray]) -> Moved:
+        """The update between pooled slices of two models, held against the effective correlation spaces of both."""
+        raise Untested("update")
+
+    def update_stored(self, base: np.ndarray, tuned: np.ndarray, dtype: str) -> int:
+        """Rank of the update beyond rounding, both matrices rounded to `dtype` (bfloat16 or float16) first."""
+        raise Untested("update_stored")
 
     def answers(self) -> frozenset[str]:
         """Names of the methods it overrides."""

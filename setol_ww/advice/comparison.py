@@ -92,7 +92,7 @@ class Comparison(Shown):
 
     def report(self, path: str | Path) -> None:
         """Write the HTML report of the tuned model with a section on what changed."""
-        upstairs("views.report").write_comparison(self, path)
+        upstairs("views.report").write_report(self.tuned, path, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON has it; `schema` counts the versions of this form."""

@@ -26,6 +26,7 @@ CHAPTERS = (
     "truncation",
     "scans",
     "windows",
+    "comparing",
     "golden",
 )
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fixtures import bulk as bulk_oracle
-from fixtures import free_probability, oracles, windows
+from fixtures import free_probability, oracles, updates, windows
 from fixtures import traps as trap_oracle
 
-from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
+from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Moved, Row, Tail, Traps, Windows
 from .oracle_laws import LAWS
 
 
@@ -152,6 +152,23 @@ class Oracle(Implementation):
         pooled = windows.pooled_windows(W, Q, side)
         tail = self.tail_fit(pooled.raw)
         return None if tail is None else Windows(tail.alpha, tail.rank, pooled.count, pooled.rows, pooled.columns)
+
+    def update(self, base: list[np.ndarray], tuned: list[np.ndarray]) -> Moved:
+        first, second = (oracles.block_diagonal(one) for one in (base, tuned))
+        if np.array_equal(first, second):
+            return Moved(0.0, 0, *3 * [math.nan], 1.0, 1.0, 0.0, 0.0)
+        found = updates.place(first, second, updates.erg_rank(base), updates.erg_rank(tuned))
+        share = float(np.linalg.norm(second - first) / np.linalg.norm(first))
+        sigma = np.linalg.svd(second - first, compute_uv=False)
+        floor = 1e-13 * np.linalg.norm(first, 2)
+        return Moved.of(found, Moved(share, int(np.sum(sigma > floor)), *7 * [math.nan]))
+
+    def update_stored(self, base: np.ndarray, tuned: np.ndarray, dtype: str) -> int:
+        first, second = (updates.rounded(one, dtype) for one in (base, tuned))
+        sigma = np.linalg.svd(second - first, compute_uv=False)
+        # The rounding itself, once more and of the exact matrices.
+        errors = (updates.rounded(one, dtype) - one for one in (base, tuned))
+        return int(np.sum(sigma > sum(np.linalg.norm(error, 2) for error in errors)))
 
 
 def _row(name: str, W: np.ndarray) -> Row:

@@ -23,7 +23,7 @@ from setol_ww.results.store import Store
 from setol_ww.spectrum.starts import median_hill
 from setol_ww.truncation.rules import optimal_threshold
 
-from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Row, Tail, Traps, Windows
+from ..protocol import Bulk, Cut, Files, Implementation, Meeting, Moved, Row, Tail, Traps, Windows
 
 # A clause on noise is to fail for a reason, not once in a hundred examples.
 TRAP_LEVEL = 1e-4
@@ -70,6 +70,8 @@ class SetolWW(Implementation):
             "scan_resumed",
             "analyzed",
             "window_tail",
+            "update",
+            "update_stored",
         }
     )
 
@@ -217,6 +219,21 @@ class SetolWW(Implementation):
     def window_tail(self, W: np.ndarray, Q: float, side: int) -> Windows | None:
         fit = ww.fit_submatrices(W, Q=Q, side=side, max_windows=W.size)
         return Windows(fit.alpha, fit.rank, fit.windows, fit.rows, fit.columns) if fit.rank else None
+
+    def update(self, base: list[np.ndarray], tuned: list[np.ndarray]) -> Moved:
+        base, tuned = (np.stack(one, axis=-1)[..., None] if len(one) > 1 else one[0] for one in (base, tuned))
+        row = compared(base, tuned)
+        names = ("update_in_base_ecs", "update_in_base_ecs_left", "update_in_base_ecs_right")
+        turned = ("ecs_overlap_left", "ecs_overlap_right", "ecs_angle_left", "ecs_angle_right")
+        return Moved(row["update_norm_share"], int(row["update_rank"]), *(row[name] for name in (*names, *turned)))
+
+    def update_stored(self, base: np.ndarray, tuned: np.ndarray, dtype: str) -> int:
+        return int(compared(_stored(base, dtype), _stored(tuned, dtype))["update_rank"])
+
+
+def compared(base: Any, tuned: Any) -> Any:
+    """The one row of a comparison."""
+    return ww.compare({"conv.weight": base}, {"conv.weight": tuned}, progress=False).table().iloc[0]
 
 
 def analyzed(weights: Mapping[str, np.ndarray], workers: int, seed: int = 0) -> list[Row]:

@@ -1,0 +1,1 @@
+"""Chapter COMP: the update between two models, and where it lies."""
