@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ..core.arrays import FloatArray
 from .directions import Directions, directions
-from .eigenvalues import blocks, row_blocks, size_exponent
+from .eigenvalues import blocks, eigenvalues, row_blocks, size_exponent
 from .scaled import Scaled, with_one_exponent
 
 
@@ -86,8 +85,10 @@ def leading_subspaces(matrices: Sequence[Any], count: int) -> list[Subspace] | N
 
 def _leading(matrix: Any, found: Directions, count: int) -> Subspace:
     short = np.ascontiguousarray(found.vectors[:, :count])
-    tall = [np.empty((0, count)), *(block @ short for block in row_blocks(matrix, found.exponent))]
-    long = np.concatenate(tall)
+    long, at = np.empty((max(matrix.shape), count)), 0
+    for block in row_blocks(matrix, found.exponent):
+        np.matmul(block, short, out=long[at : at + block.shape[0]])
+        at += block.shape[0]
     long /= np.maximum(np.linalg.norm(long, axis=0), np.finfo(float).tiny)
     return Subspace(long, short) if matrix.shape[0] >= matrix.shape[1] else Subspace(short, long)
 
@@ -155,13 +156,11 @@ def angles(first: Sequence[FloatArray], second: Sequence[FloatArray]) -> Angles:
     dimensions = min(sum(one.shape[1] for one in first), sum(one.shape[1] for one in second))
     if not dimensions:
         return Angles(math.nan, math.nan)
-    cosines = [
-        scipy.linalg.svdvals(one.T @ other) for one, other in zip(first, second, strict=True) if _both(one, other)
-    ]
-    found = np.minimum(np.sort(np.concatenate([np.empty(0), *cosines]))[::-1], 1.0)
+    squares = [eigenvalues(one.T @ other) for one, other in zip(first, second, strict=True) if _both(one, other)]
+    found = np.minimum(np.sort(np.concatenate([np.empty(0), *squares]))[::-1], 1.0)
     # In slices of different ranks some directions have none to meet.
-    smallest = float(found[dimensions - 1]) if found.size >= dimensions else 0.0
-    return Angles(min(1.0, float(np.sum(found**2)) / dimensions), math.degrees(math.acos(smallest)))
+    least = float(found[dimensions - 1]) if found.size >= dimensions else 0.0
+    return Angles(min(1.0, float(np.sum(found)) / dimensions), math.degrees(math.acos(math.sqrt(least))))
 
 
 def _both(one: FloatArray, other: FloatArray) -> bool:

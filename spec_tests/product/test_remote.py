@@ -128,6 +128,14 @@ def test_what_is_handed_out_is_the_callers_own(web):
     assert reader.read(NAMES[0]).equal(kept)
 
 
+def test_two_layers_are_compared_for_what_these_two_cost(client, hub, local):
+    forget()
+    hub.sent.clear()
+    table = ww.compare(local, "hf://org/net", layers=TWO).table()
+    assert table["update_norm"].tolist() == [0.0, 0.0]
+    assert 2 * LAYER <= weights_sent(hub) <= 2 * LAYER + 2 * LITTLE
+
+
 def test_a_hub_that_fails_now_and_then_gives_the_same_rows(client, hub, local):
     hub.failures = [503, None, "cut", 502, None, "cut", None, None, "cut", 429, None, None, "cut"]
     assert same(rows("hf://org/net", layers=TWO), rows(local, layers=TWO))
