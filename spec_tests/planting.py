@@ -350,6 +350,36 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_plan.py::test_the_summary_has_weightwatchers_values_under_its_keys",
     ),
     Plant(
+        "a prefix believed for one name",
+        "setol_ww.advice.pairing:SHARE",
+        lambda real: 0.0,
+        f"{PRODUCT}/test_compare.py::test_names_that_could_be_two_are_none",
+    ),
+    Plant(
+        "the error of a difference from the ends that point away",
+        "setol_ww.advice.difference:half_widths",
+        lambda real: lambda name, frame: None if real(name, frame) is None else real(name, frame)[::-1],
+        f"{PRODUCT}/test_compare.py::test_columns_are_those_of_both_scans_and_the_error_is_half_of_both_intervals",
+    ),
+    Plant(
+        "rounding taken for an update",
+        "setol_ww.advice.update:_rounding",
+        lambda real: lambda base, tuned: None,
+        f"{PRODUCT}/test_compare.py::test_rounding_to_a_narrow_type_is_told_from_an_update",
+    ),
+    Plant(
+        "another head compared row by row",
+        "setol_ww.advice.matching:_table_rows",
+        lambda real: lambda source: {tensor.shape[0] for tensor in source.tensors},
+        f"{PRODUCT}/test_compare.py::test_a_vocabulary_that_was_resized_is_compared_as_far_as_both_go",
+    ),
+    Plant(
+        "a weight that is tied on one side compared once",
+        "setol_ww.advice.matching:tied_by_config",
+        lambda real: lambda source: [],
+        f"{PRODUCT}/test_compare.py::test_a_head_that_the_config_ties_is_there",
+    ),
+    Plant(
         "shuffles drawn from the process",
         "setol_ww.traps.search:shuffle",
         lambda real: lambda matrix, seed, **options: real(matrix, (int(np.random.random() * 1e9),), **options),

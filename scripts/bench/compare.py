@@ -1,8 +1,8 @@
 """Time and peak memory of `compare` on one large layer of two files, in units of `scan` of both and of a Gram matrix.
 
-Claim      The columns of both cost what two scans cost; the update (its spectrum, the singular directions of both models,
-           shares and angles) two to three times as much again. Memory beyond that of the process is that of two parts,
-           their difference in float32, and some Gram matrices, whatever the model holds beside them.
+Claim      The columns of both cost what two scans cost; the update (its spectrum, the singular directions of both
+           models, shares and angles) about four times as much again. Memory is that of two parts, their difference in
+           float32 and some Gram matrices, whatever the model holds beside them.
 Command    python scripts/bench/compare.py [--quick] [--out docs/figures/bench]
 Run time   about six minutes on one core; --quick half a minute (1024 x 2752).
 Output     compare.csv, compare.json (the machine)
@@ -22,8 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-for name in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{name}_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

@@ -245,6 +245,18 @@ def test_weights_that_are_tied_on_one_side_are_two_there():
     assert ww.compare(tied, tied).table()["longname"].tolist() == ["embed"]
 
 
+def test_a_head_that_the_config_ties_is_there(tmp_path):
+    words = np.random.default_rng(0).normal(size=(50, 16))
+    for name, ties, head in (("base", True, {}), ("tuned", False, {"lm_head.weight": words + 0.1})):
+        (tmp_path / name).mkdir()
+        told = {"vocab_size": 50, "tie_word_embeddings": ties}
+        (tmp_path / name / "config.json").write_text(json.dumps(told))
+        np.savez(tmp_path / name / "model.npz", **{"embed_tokens.weight": words, **head})
+    table = ww.compare(tmp_path / "base", tmp_path / "tuned").table()
+    assert table["longname"].tolist() == ["embed_tokens", "lm_head"]
+    assert table["update_norm"].tolist() == [0.0, pytest.approx(0.1 * math.sqrt(800))]
+
+
 def test_rounding_to_a_narrow_type_is_told_from_an_update():
     W = torch.from_numpy(updates.heavy_matrix(200, 120, seed=2)).float()
     rounded = ww.compare({"fc.weight": W}, {"fc.weight": W.bfloat16()})

@@ -170,6 +170,19 @@ def test_truncation(folder):
     assert set(ww.load_factorised("small/")) == set(demo_nets()[16][0])
 
 
+def test_a_comparison(folder):
+    for name, rate in (("base", 1), ("tuned", 32)):
+        save_file(demo_nets()[rate][0], folder / f"{name}.safetensors")
+    page = (DOCS / "compare.md").read_text(encoding="utf-8")
+    assert main(words(commands(page)[0])) == 0
+    said = run_python(page, {}, "compare.md")
+    assert said["moved"]["longname"].tolist() == ["fc1"]
+    shown = blocks(page, "text")[0]
+    for line in ("alpha 3.75 -> 1.94, beyond ± 0.64", "1 of 3, 2 state changed, 2 class changed, 1 flags added"):
+        assert line in shown
+        assert line in str(said["changed"].summary())
+
+
 def test_a_hugging_face_model(folder):
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(

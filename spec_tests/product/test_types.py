@@ -75,6 +75,13 @@ table = ww.merge_scans(["a.sqlite", "b.sqlite"])
 watcher = ww.WeightWatcher(net)
 table = watcher.analyze(detX=True, engine="fast")
 
+found = ww.compare(net, {"0.weight": W.T}, uncertainty=20, update=False)
+assert_type(found, ww.Comparison)
+changes: pd.DataFrame = found.table(uncertainty=20)
+left_out: pd.DataFrame = found.unmatched
+found.report(Path("changes.html"))
+run: pd.DataFrame = ww.compare_run(["a.pt", Path("b.pt")], steps=[0, 100])
+
 assert_type(ww.transforms.r_transform(1.0, [1.0, 2.0]), float)
 assert_type(ww.transforms.r_transform(W, [1.0, 2.0]), NDArray[np.float64])
 assert_type(ww.transforms.stieltjes(1j, [1.0, 2.0]), complex)
