@@ -8,12 +8,19 @@ from __future__ import annotations
 import itertools
 import json
 from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..core.errors import InvalidInput
+from ..results.export import refuse_unwritable
 from ..results.means import Mean, mean_of, told_apart
 from ..views.text import legend, paragraph, text_table
+
+if TYPE_CHECKING:
+    from ..results.results import Results
 
 RATES = (1, 16, 32)
 
@@ -29,22 +36,28 @@ def demo_nets() -> dict[int, tuple[dict[str, np.ndarray], dict]]:
     return nets
 
 
+def demo_results() -> tuple[Results, dict[int, dict]]:
+    """The analysis of the three nets as one (`fc1 @ x16` ...) and their training records."""
+    from ..watcher import examine
+
+    nets = demo_nets()
+    weights = {
+        f"{name.removesuffix('.weight')} @ x{rate}": values
+        for rate, (net, _) in nets.items()
+        for name, values in net.items()
+        if values.ndim == 2
+    }
+    return examine(weights, detX=True, progress=False), {rate: record for rate, (_, record) in nets.items()}
+
+
 def demo_table() -> tuple[pd.DataFrame, dict[int, dict]]:
-    """The analysis of the three nets in one table (`fc1 @ x16` ...) and their training records."""
-    from ..watcher import analyze
-
-    frames, records = [], {}
-    for rate, (weights, record) in demo_nets().items():
-        frame = analyze(weights, detX=True, progress=False)
-        frame["longname"] = [f"{name} @ x{rate}" for name in frame["longname"]]
-        frames.append(frame)
-        records[rate] = record
-    return pd.concat(frames, ignore_index=True), records
+    """The table of `demo_results` and the training records."""
+    results, records = demo_results()
+    return results.table(), records
 
 
-def demo_text() -> str:
-    """What `setol-ww demo` prints."""
-    frame, records = demo_table()
+def demo_text(frame: pd.DataFrame, records: dict[int, dict], *, colour: bool = False) -> str:
+    """What `setol-ww demo` prints of the nets."""
     nets = "; ".join(
         f"x{rate}: {record['epochs']} epochs, test error {100 * record['test_error']:.2f} %"
         for rate, record in records.items()
@@ -54,7 +67,42 @@ def demo_text() -> str:
         f"rate 0.01, read from their weights alone. {nets}."
     )
     texts = [_means_in_words(frame), *_in_words(frame)]
-    return "\n\n".join([paragraph(intro), text_table(frame), legend(), *map(paragraph, texts)])
+    return "\n\n".join([paragraph(intro), text_table(frame, colour=colour), legend(), *map(paragraph, texts)])
+
+
+def write_demo(results: Results, folder: Path) -> dict[str, Path]:
+    """The report, the picture and the results of the nets in a folder, which is made; what is there of them goes.
+
+    Raises
+    ------
+    InvalidInput
+        The folder cannot be made, or takes no files.
+    """
+    from ..views.demonstration import demo_picture
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"--out {folder} was asked; it cannot be made: {error}") from None
+    files = {"report": folder / "report.html", "picture": folder / "nets.png", "results": folder / "nets.setol"}
+    refuse_unwritable("--out", files["report"])
+    results.report(files["report"])
+    demo_picture(results, [f"fc1 @ x{rate}" for rate in RATES], files["picture"])
+    results.save(files["results"])
+    return files
+
+
+def files_text(files: dict[str, Path]) -> str:
+    """Where they are, and how to go on with a model of one's own."""
+    return "\n".join(
+        [
+            f"The report is in {files['report']}: open it in a browser. The picture of the three nets is in",
+            f"{files['picture']}, their spectra for further questions in {files['results']}.",
+            "",
+            "The same of a model of your own, a file, a folder or hf://org/model:",
+            "  setol-ww report model.safetensors --out report.html",
+        ]
+    )
 
 
 def _means_in_words(frame: pd.DataFrame) -> str:

@@ -35,8 +35,10 @@ SPEC_EXAMPLE = """examples:
   setol-ww spec --implementation weightwatcher --out report.html
   setol-ww spec --implementation mypackage.adapter:make --profile ci --only ERG-01 ERG-04
 """
-DEMO_EXAMPLE = """example:
+DEMO_FOLDER = "setol-ww-demo"
+DEMO_EXAMPLE = """examples:
   setol-ww demo
+  setol-ww demo --out /tmp/nets
 """
 
 
@@ -96,7 +98,21 @@ def parser() -> argparse.ArgumentParser:
     spec.add_argument("--out", metavar="FILE", type=Path, help="write the report: .md, .json, .html")
     add_answers(spec)
 
-    add_answers(command(commands, "demo", "read three small nets that come with the package", DEMO_EXAMPLE, _demo))
+    demo = command(
+        commands,
+        "demo",
+        "read three small nets that come with the package",
+        DEMO_EXAMPLE,
+        _demo,
+    )
+    demo.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path(DEMO_FOLDER),
+        help=f"folder for report.html, nets.png and nets.setol, made if need be (default {DEMO_FOLDER})",
+    )
+    add_answers(demo)
     add_completion(commands)
     return root
 
@@ -145,7 +161,14 @@ def _spec(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .demo import demo_table, demo_text
+    from .demo import demo_results, demo_text, files_text, write_demo
 
-    answer(options, lambda colour: demo_text(), lambda: table_as_json(demo_table()[0]))
+    results, records = demo_results()
+    frame, files = results.table(), write_demo(results, options.out)
+    told = {name: str(path) for name, path in files.items()}
+    answer(
+        options,
+        lambda colour: f"{demo_text(frame, records, colour=colour)}\n\n{files_text(files)}",
+        lambda: table_as_json(frame, files=told),
+    )
     return 0

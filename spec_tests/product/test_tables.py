@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -161,10 +162,11 @@ def test_command_is_installed():
     assert done.stdout == f"setol-ww {ww.__version__}\n"
 
 
-def test_demo_reads_as_the_readme_says(capsys):
+def test_demo_reads_as_the_readme_says(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
     printed = capsys.readouterr().out
-    assert printed == demo_text() + "\n"
+    assert printed.startswith(demo_text(*demo_table()) + "\n\n")
     assert max(map(len, printed.splitlines())) <= 100
     for headline in (
         "Nearest to ideal: fc1 @ x32.",
@@ -172,6 +174,26 @@ def test_demo_reads_as_the_readme_says(capsys):
         "Nearest to over-regularized: fc1 @ x32.",
     ):
         assert headline in printed
+    assert printed.endswith("\n  setol-ww report model.safetensors --out report.html\n")
+    folder = tmp_path / "setol-ww-demo"
+    assert list(tmp_path.iterdir()) == [folder]
+    assert sorted(file.name for file in folder.iterdir()) == ["nets.png", "nets.setol", "report.html"]
+    assert all(f"setol-ww-demo/{file.name}" in printed for file in folder.iterdir())
+    assert (folder / "nets.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "report.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert ww.open_results(folder / "nets.setol").layers[0] == ("fc1 @ x1", "")
+
+
+def test_demo_goes_where_it_is_told_and_again(capsys, tmp_path):
+    folder = tmp_path / "a" / "b"
+    for _ in range(2):
+        assert main(["demo", "--out", str(folder), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert [row["longname"] for row in told["rows"]][:2] == ["fc1 @ x1", "fc2 @ x1"]
+        assert all(Path(path).is_file() for path in told["files"].values())
+    (tmp_path / "file").touch()
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert "it cannot be made" in capsys.readouterr().err
 
 
 def test_demo_nets_are_the_recipes(data):

@@ -1,0 +1,65 @@
+"""Chapter 14: the notebook of the first steps runs and shows what stands in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from spec_tests.kept_scripts import load_script
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "run_quickstart.py"
+NOTEBOOK = SCRIPT.parents[1] / "docs" / "quickstart.ipynb"
+
+if not NOTEBOOK.exists():
+    pytest.skip("the notebook is in the repository, not in the package", allow_module_level=True)
+
+
+def outputs() -> list[str]:
+    """What the cells of the notebook show, as text and as HTML."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    shown = [output for cell in cells for output in cell.get("outputs", [])]
+    return [str(output.get("text", "")) + "".join(map(str, output.get("data", {}).values())) for output in shown]
+
+
+def test_the_notebook_runs_and_shows_what_stands_in_it():
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--check"],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_its_outputs_say_what_they_are_to_say():
+    shown = outputs()
+    assert "2 ideal, 1 undetermined" in shown[1]
+    assert 'background:#9fd8b0;color:#000">ideal' in shown[0]
+    assert "trap: element" in "".join(shown)
+    assert sum("<Figure size" in one for one in shown) == 2
+    assert not any(re.search(r"Traceback|Warning|/tmp/|/home/|/work/", one[:2000]) for one in shown)
+
+
+def test_nothing_of_a_run_is_kept():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert set(notebook.metadata) == {"kernelspec"}
+    assert not any("execution" in cell.metadata for cell in notebook.cells)
+    assert nbformat.validate(notebook) is None
+
+
+def test_another_output_is_noticed():
+    script = load_script("run_quickstart")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    changed = nbformat.read(NOTEBOOK, as_version=4)
+    code = next(cell for cell in changed.cells if cell.get("outputs"))
+    code.outputs = []
+    assert script.kinds(notebook) == script.kinds(nbformat.read(NOTEBOOK, as_version=4))
+    assert script.kinds(notebook) != script.kinds(changed)
