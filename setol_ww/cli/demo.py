@@ -94,15 +94,12 @@ def write_demo(results: Results, folder: Path) -> dict[str, Path]:
 
 def files_text(files: dict[str, Path]) -> str:
     """Where they are, and how to go on with a model of one's own."""
-    return "\n".join(
-        [
-            f"The report is in {files['report']}: open it in a browser. The picture of the three nets is in",
-            f"{files['picture']}, their spectra for further questions in {files['results']}.",
-            "",
-            "The same of a model of your own, a file, a folder or hf://org/model:",
-            "  setol-ww report model.safetensors --out report.html",
-        ]
+    where = (
+        f"The report is in {files['report']}: open it in a browser. The picture of the three nets is in "
+        f"{files['picture']}, their spectra for further questions in {files['results']}."
     )
+    own = "The same of a model of your own, a file, a folder or hf://org/model:"
+    return f"{paragraph(where)}\n\n{own}\n  setol-ww report model.safetensors --out report.html"
 
 
 def _means_in_words(frame: pd.DataFrame) -> str:

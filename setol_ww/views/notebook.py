@@ -18,7 +18,7 @@ COLOURS = {Tone.GOOD: "#9fd8b0", Tone.CAUTION: "#f2d479", Tone.BAD: "#f4a7a0"}
 FONT = "font-size:13px;line-height:1.4"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 # A column of words that is wider is broken into lines.
-WIDE = 44
+WIDE = 24
 CELL = f"padding:2px 10px 2px 4px;vertical-align:top;{LINE}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -32,7 +31,6 @@ def test_the_notebook_runs_and_shows_what_stands_in_it():
         [sys.executable, str(SCRIPT), "--check"],
         capture_output=True,
         text=True,
-        env=os.environ,
         timeout=540,
         check=False,
     )
