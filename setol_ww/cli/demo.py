@@ -47,7 +47,9 @@ def demo_results() -> tuple[Results, dict[int, dict]]:
         for name, values in net.items()
         if values.ndim == 2
     }
-    return examine(weights, detX=True, progress=False), {rate: record for rate, (_, record) in nets.items()}
+    results = examine(weights, detX=True, progress=False)
+    results.about["source"] = "three nets of the demonstration"
+    return results, {rate: record for rate, (_, record) in nets.items()}
 
 
 def demo_table() -> tuple[pd.DataFrame, dict[int, dict]]:
