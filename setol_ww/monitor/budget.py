@@ -34,15 +34,16 @@ class Budget:
     spent : float
         Seconds of work for the monitor, on whatever thread.
     waited : float
-        Seconds of these that training waited.
+        Seconds of these that training waited; a step that has nothing to do takes a microsecond and is not counted.
     clock : callable
         Seconds, never going back.
 
     Examples
     --------
-    >>> seconds = iter([0.0, 10.0, 10.0, 20.0])
+    >>> seconds = iter([0.0, 10.0])
     >>> budget = Budget(0.1, clock=lambda: next(seconds))
-    >>> budget.begin()
+    >>> budget.tick(), budget.tick()
+    (None, None)
     >>> budget.allows(1.0), budget.allows(1.1)
     (True, False)
     >>> budget.spend(2.5)
@@ -57,14 +58,11 @@ class Budget:
     started: float | None = None
     last: float = 0.0
 
-    def begin(self) -> None:
-        """The first step: the time of training is counted from here."""
-        if self.started is None:
-            self.started = self.last = self.clock()
-
     def tick(self) -> None:
-        """A step is over: training has lasted until now."""
+        """A step is done: training has lasted until now, from the first of these on."""
         self.last = self.clock()
+        if self.started is None:
+            self.started = self.last
 
     def allows(self, expected: float) -> bool:
         """Whether work of so many seconds fits into the share of the time so far; 0 where that is not known.
@@ -73,8 +71,7 @@ class Budget:
         """
         if self.share is None:
             return True
-        elapsed = self.clock() - (self.started or 0.0)
-        return self.spent + expected <= self.share * elapsed
+        return self.spent + expected <= self.share * self.elapsed
 
     def spend(self, seconds: float, *, waited: bool = False) -> None:
         """So many seconds of work were done."""

@@ -11,7 +11,7 @@ from .live import Monitor
 TrainerCallback = library("transformers", "hf", "'transformers[torch]'").TrainerCallback
 
 
-class SetolCallback(TrainerCallback):  # type: ignore[misc]
+class SetolCallback(TrainerCallback):  # type: ignore[valid-type,misc]
     """Follow the model of a Trainer, in its main process.
 
     Parameters

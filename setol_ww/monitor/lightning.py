@@ -11,7 +11,7 @@ from .live import Monitor
 Callback = library("lightning.pytorch", "lightning", "lightning").Callback
 
 
-class SetolCallback(Callback):  # type: ignore[misc]
+class SetolCallback(Callback):  # type: ignore[valid-type,misc]
     """Follow the module of a Trainer, in its main process.
 
     Parameters

@@ -126,19 +126,22 @@ class Monitor:
         step : int
             The global step, counted over all epochs.
         """
-        started = time.perf_counter()
         number = self._checked(step)
-        self.budget.begin()
+        self.budget.tick()
+        is_due = self._step < 0 or number // self.every > self._round
+        self._step = number
+        if not (is_due or self._has_finished or self._may_begin()):
+            return
+        started = self.budget.clock()
         self._collect()
-        if number // self.every > self._round or self._step < 0:
+        if is_due:
             self._round = number // self.every
             self._begin_round()
-        self._step = number
-        while self._left and self._running is None and self.budget.allows(self._expected()):
+        while self._may_begin():
             self._look(number)
             if self.budget.share is not None:
                 break
-        self.budget.spend(time.perf_counter() - started, waited=True)
+        self.budget.spend(self.budget.clock() - started, waited=True)
         self.budget.tick()
 
     def look(self, step: int) -> None:
@@ -224,8 +227,15 @@ class Monitor:
         self._left = len(self._layers)
         self._turn %= self._left
 
-    def _expected(self) -> float:
-        return self._seconds.get(self._layers[self._turn].job.title, 0.0)
+    @property
+    def _has_finished(self) -> bool:
+        return self._running is not None and self._running.is_done
+
+    def _may_begin(self) -> bool:
+        """Whether a layer is due, nothing is running, and the time it took before fits into the budget."""
+        if not self._left or self._running is not None:
+            return False
+        return self.budget.allows(self._seconds.get(self._layers[self._turn].job.title, 0.0))
 
     def _look(self, step: int) -> None:
         layer = self._layers[self._turn]
@@ -240,7 +250,7 @@ class Monitor:
     def _collect(self) -> None:
         """Take over what the thread has finished."""
         running = self._running
-        if running is not None and running.is_done:
+        if running is not None and self._has_finished:
             self._running = None
             self.budget.spend(running.seconds)
             self._add(running)

@@ -1,14 +1,14 @@
 r"""Whether alpha moved between two looks at a layer, or only the start of its tail leapt.
 
 The start of a power-law tail is a choice among candidates that often fit nearly as well; a small change of the weights
-may tip it, and alpha leaps although nothing happened to the spectrum. So two looks are compared at one start, at the
-old one and at the new one: a start is a number of eigenvalues k, and
+may tip it, and alpha leaps although nothing happened to the spectrum. So two looks are compared at one start too, the
+old one and the new one: a start is a number of eigenvalues k, and
 
 .. math:: \alpha_k = 1 + k / \sum_{i \le k} \ln(\lambda_i / \lambda_k).
 
 | word | when |
 |---|---|
-| `moved` | alpha differs beyond its error at the old start and at the new one, to the same side |
+| `moved` | the fitted alphas differ beyond their error, and at one start alpha does too, to the same side |
 | `leap of the tail's start` | the fitted alphas differ beyond their error, but not alpha at one and the same start |
 | empty | the fitted alphas are equal within their error, or there is nothing to compare with |
 
@@ -72,9 +72,11 @@ def move(before: Mark, after: Mark) -> str:
     then, now = before.alpha(before.rank), after.alpha(after.rank)
     if not _differ(then, before.rank, now, after.rank):
         return ""
-    at_old, at_new = after.alpha(before.rank) - then, now - before.alpha(after.rank)
-    beyond = all(_differ(before.alpha(rank), rank, after.alpha(rank), rank) for rank in (before.rank, after.rank))
-    return MOVED if beyond and at_old * at_new > 0 else LEAPT
+    at_one_start = ((before.alpha(rank), after.alpha(rank), rank) for rank in (before.rank, after.rank))
+    beyond = any(
+        _differ(one, rank, other, rank) and (other - one) * (now - then) > 0 for one, other, rank in at_one_start
+    )
+    return MOVED if beyond else LEAPT
 
 
 def _differ(first: float, first_rank: int, second: float, second_rank: int) -> bool:

@@ -403,7 +403,7 @@ def test_data_parallel_models_are_whole(gloo):
 def test_the_budget_counts_all_threads():
     clock = Clock()
     budget = Budget(0.5, clock=clock)
-    budget.begin()
+    budget.tick()
     clock.now = 10.0
     budget.tick()
     budget.spend(3.0)
