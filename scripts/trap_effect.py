@@ -3,14 +3,14 @@
 Claim      A trap's effect on the function is to be held against that of a bulk direction of the same norm (after
            arXiv 2605.12394, which judges traps by the Jensen-Shannon divergence of the outputs).
 Command    python scripts/trap_effect.py             every net
-           python scripts/trap_effect.py --quick     one net, 100 images, into a temporary folder
-Run time   2 minutes on one core with the nets in the cache of scripts/mlp3.py, 3 more to train them.
+           python scripts/trap_effect.py --quick     three nets, 100 images, into a temporary folder
+Run time   1 minute on one core.
 Output     docs/figures/trap_effect/trap_effect.csv, and the table on the standard output
 
-Trained: MLP3 at rate x16 and x32 (batch 32) and at batch 1, seeds 0 to 2; a net without a trap has no row. Planted in
-FC1 of the x16 net of seed 0, which has none: one element, or a shift of all, of 2, 6 and 16 thresholds (M/N)^(1/4).
-`js` is on 1000 test images, `js_drawn` on normal inputs, `d_error` the test error on all 10 000 images after removal
-minus before.
+Trained: the nets that come with the package, MLP3 of scripts/mlp3.py at rate x1, x16 and x32, seed 0; without a trap
+there is no row. Planted, as in scripts/correlation_trap.py, in FC1 of the net at x1: one element, or a shift of all, of 2, 6
+and 16 thresholds (M/N)^(1/4). `js` is on 1000 test images, `js_drawn` on normal inputs, `d_error` the test error on all
+10 000 images after removal minus before.
 """
 
 from __future__ import annotations
@@ -25,24 +25,21 @@ import numpy as np
 import pandas as pd
 import torch
 from correlation_trap import read
-from mlp3 import CACHE, Data, Recipe, load_data, save_net, train
+from mlp3 import Data, load_data
 
 import setol_ww as ww
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "trap_effect"
-TRAINED = [Recipe(*asked, seed) for asked in ((16, 32), (32, 32), (1, 1)) for seed in range(3)]
-BASE = Recipe(16, 32, 0)
+NETS = Path(ww.__file__).parent / "cli" / "demo_weights"
+RATES, BASE = (1, 16, 32), 1
 STRENGTHS = (2, 6, 16)
 PLACE = (137, 300)
 IMAGES = 1000
 
 
-def weights_of(recipe: Recipe, data: Data) -> dict[str, np.ndarray]:
-    """A trained net of the cache, trained where it is not there."""
-    path = CACHE / f"{recipe.name}.npz"
-    if not path.exists():
-        save_net(CACHE, recipe, *train(data, recipe), data.source)
-    return read(path)[1]
+def weights_of(rate: int) -> dict[str, np.ndarray]:
+    """A trained net."""
+    return read(NETS / f"mlp3_lr{rate}_bs32_seed0.npz")[1]
 
 
 def module(weights: dict[str, np.ndarray]) -> torch.nn.Sequential:
@@ -72,11 +69,11 @@ def planted(weights: dict[str, np.ndarray], carrier: str, strength: float) -> di
     return {**weights, "fc1.weight": W}
 
 
-def nets(data: Data, quick: bool) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def nets(quick: bool) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Every net by its name."""
-    for recipe in [BASE] if quick else TRAINED:
-        yield recipe.name.removeprefix("mlp3_"), weights_of(recipe, data)
-    base = weights_of(BASE, data)
+    for rate in RATES[-1:] if quick else RATES:
+        yield f"trained x{rate}", weights_of(rate)
+    base = weights_of(BASE)
     for carrier in ("element", "mean shift"):
         for strength in STRENGTHS[-1:] if quick else STRENGTHS:
             yield f"planted {carrier} x{strength}", planted(base, carrier, strength)
@@ -109,11 +106,11 @@ def rows_of(name: str, weights: dict[str, np.ndarray], data: Data, images: int) 
 def main() -> None:
     """All nets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one net, 100 images, into a temporary folder")
+    parser.add_argument("--quick", action="store_true", help="three nets, 100 images, into a temporary folder")
     asked = parser.parse_args()
     data = load_data()
     images = 100 if asked.quick else IMAGES
-    rows = [row for name, weights in nets(data, asked.quick) for row in rows_of(name, weights, data, images)]
+    rows = [row for name, weights in nets(asked.quick) for row in rows_of(name, weights, data, images)]
     folder = Path(tempfile.mkdtemp()) if asked.quick else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(rows)

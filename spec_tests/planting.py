@@ -108,6 +108,35 @@ def _ideal_of_any_width(real: Any) -> Any:
     return by_criteria
 
 
+def _without_copy(real: Any) -> Any:
+    def matrices(self: Any) -> Any:
+        from setol_ww.core.arrays import to_numpy
+
+        return [to_numpy(matrix) for matrix in self.job.part.matrices(self.tensor.load())]
+
+    return matrices
+
+
+def _drawing(real: Any) -> Any:
+    def analysed(copy: Any, options: Any) -> Any:
+        np.random.random()
+        return real(copy, options)
+
+    return analysed
+
+
+def _forgetful(real: Any) -> Any:
+    def begin(self: Any, *asked: Any) -> None:
+        real(self, *asked)
+        self._done = set()
+
+    return begin
+
+
+def _one_sided(real: Any) -> Any:
+    return lambda first, second: float((first.exp() * (first - second)).sum(1).mean())
+
+
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "the density of a decade drawn as one of x",
@@ -432,6 +461,66 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.results.means:Mean.additive",
         lambda real: property(lambda self: (self.value, self.error)),
         f"{PRODUCT}/test_means.py::test_geometric_means_are_compared_as_logarithms",
+    ),
+    Plant(
+        "a monitor that reads the weights themselves",
+        "setol_ww.monitor.copies:Layer._matrices",
+        _without_copy,
+        f"{PRODUCT}/test_monitor.py::test_training_does_not_wait_for_a_decomposition",
+    ),
+    Plant(
+        "a monitor that draws from the process",
+        "setol_ww.monitor.copies:analysed",
+        _drawing,
+        f"{PRODUCT}/test_monitor.py::test_a_run_has_the_same_bits_with_and_without_it",
+    ),
+    Plant(
+        "a budget of what training waited for alone",
+        "setol_ww.monitor.budget:Budget.spend",
+        lambda real: lambda self, seconds, *, waited=False: real(self, seconds if waited else 0.0, waited=waited),
+        f"{PRODUCT}/test_monitor.py::test_the_budget_counts_all_threads",
+    ),
+    Plant(
+        "a leap of the tail's start called a move",
+        "setol_ww.monitor.moves:move",
+        lambda real: lambda before, after: "moved" if real(before, after) else "",
+        f"{PRODUCT}/test_monitor.py::test_a_leap_of_the_tails_start_is_no_move",
+    ),
+    Plant(
+        "sharded parameters followed",
+        "setol_ww.monitor.sharded:refuse_sharded",
+        lambda real: lambda model: None,
+        f"{PRODUCT}/test_monitor.py::test_marks_of_other_libraries_are_known",
+    ),
+    Plant(
+        "an alarm at every look",
+        "setol_ww.monitor.alarms:Alarms.look",
+        lambda real: lambda self, row: (self._holding.clear(), real(self, row)),
+        f"{PRODUCT}/test_monitor.py::test_alarms_call_when_a_rule_begins_to_hold",
+    ),
+    Plant(
+        "checkpoints opened while they grow",
+        "setol_ww.monitor.checkpoints_in:signature_of",
+        lambda real: lambda path: ((path.name, 0, 0),),
+        f"{PRODUCT}/test_watch.py::test_a_file_that_grows_is_not_opened",
+    ),
+    Plant(
+        "checkpoints done again after a kill",
+        "setol_ww.monitor.folder:Kept.__init__",
+        _forgetful,
+        f"{PRODUCT}/test_watch.py::test_files_and_folders_each_once_and_in_order",
+    ),
+    Plant(
+        "the divergence of one side",
+        "setol_ww.advice.outputs:divergence",
+        _one_sided,
+        f"{PRODUCT}/test_trap_effect.py::test_the_divergence_is_scipys",
+    ),
+    Plant(
+        "a layer that is not put back",
+        "setol_ww.truncation.models:put_all_back",
+        lambda real: lambda saved: None,
+        f"{PRODUCT}/test_trap_effect.py::test_a_model_that_breaks_is_put_back",
     ),
 )
 

@@ -14,9 +14,10 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import setol_ww as ww
-from setol_ww.monitor import copies
+from setol_ww.monitor import copies, moves
 from setol_ww.monitor.budget import Budget
 from setol_ww.monitor.history import COLUMNS, history_of
+from setol_ww.monitor.moves import LEAPT, MOVED, Mark
 
 
 def net_of(seed: int = 0) -> torch.nn.Module:
@@ -244,6 +245,50 @@ def test_every_row_is_logged_in_the_thread_of_training():
         monitor.step(step)
     assert monitor.history["step"].tolist() == [step for step, _ in seen]
     assert {thread for _, thread in seen} == {threading.get_ident()}
+
+
+def two_starts(rng: np.random.Generator) -> np.ndarray:
+    """A tail of exponent 2, and of 4 where a tenth of the eigenvalues are left: two starts that fit about as well."""
+    values = np.concatenate([np.exp(-np.abs(rng.normal(size=267))), (1 - rng.random(133)) ** -1.0])
+    edge = np.quantile(values, 0.9)
+    return np.where(values > edge, edge * (values / edge) ** (1 / 3), values)
+
+
+def marked(values: np.ndarray) -> Mark:
+    spectrum = ww.Spectrum.from_eigenvalues(values)
+    mark = Mark.of(spectrum, ww.fit_tail(spectrum).rank)
+    assert mark is not None
+    return mark
+
+
+def test_a_leap_of_the_tails_start_is_no_move():
+    rng = np.random.default_rng(0)
+    said = []
+    while len(said) < 20:
+        values = two_starts(rng)
+        before, after = marked(values), marked(values * np.exp(rng.normal(scale=0.02, size=values.size)))
+        if max(before.rank, after.rank) > 1.5 * min(before.rank, after.rank) >= 12:
+            said.append(moves.move(before, after))
+    assert MOVED not in said
+    assert said.count(LEAPT) >= 5
+
+
+def test_a_move_is_none_of_another_draw():
+    rng = np.random.default_rng(1)
+
+    def drawn(alpha: float) -> Mark:
+        return marked((1 - rng.random(200)) ** (-1 / (alpha - 1)))
+
+    assert [moves.move(drawn(3), drawn(3)) for _ in range(50)].count("") >= 49
+    assert [moves.move(drawn(3), drawn(1.8)) for _ in range(20)].count(MOVED) >= 18
+
+
+def test_without_a_tail_there_is_no_word():
+    flat = ww.Spectrum.from_eigenvalues(np.ones(30))
+    assert Mark.of(flat, 0) is None
+    assert Mark.of(flat, float("nan")) is None
+    assert Mark.of(None, 5) is None
+    assert np.isnan(Mark.of(flat, 5).alpha(5))
 
 
 def pareto(alpha: float, seed: int = 0, side: int = 300) -> torch.Tensor:
