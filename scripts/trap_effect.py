@@ -8,9 +8,9 @@ Run time   1 minute on one core.
 Output     docs/figures/trap_effect/trap_effect.csv, and the table on the standard output
 
 Trained: the nets that come with the package, MLP3 of scripts/mlp3.py at rate x1, x16 and x32, seed 0; without a trap
-there is no row. Planted, as in scripts/correlation_trap.py, in FC1 of the net at x1: one element, or a shift of all, of 2, 6
-and 16 thresholds (M/N)^(1/4). `js` is on 1000 test images, `js_drawn` on normal inputs, `d_error` the test error on all
-10 000 images after removal minus before.
+there is no row. Planted, as in scripts/correlation_trap.py, in FC1 of the net at x1: one element, or a shift of all,
+of 2, 6 and 16 thresholds (M/N)^(1/4). `js` is on 1000 test images, `js_drawn` on normal inputs, `d_error` the test
+error on all 10 000 images after removal minus before.
 """
 
 from __future__ import annotations

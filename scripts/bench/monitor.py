@@ -1,7 +1,7 @@
 """What a Monitor costs a training run: the same steps with and without it, in turns, in one process.
 
-Command    python scripts/bench/monitor.py [--steps 400] [--turns 5]
-Run time   3 minutes on one core.
+Command    python scripts/bench/monitor.py [--steps 100] [--turns 3]
+Run time   half a minute on one core.
 Output     docs/figures/bench/monitor.csv, and the table on the standard output
 
 `ratio` is the median over the turns of the time of so many steps with a monitor over that without one; `overhead` what
@@ -23,7 +23,7 @@ import torch
 import setol_ww as ww
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "figures" / "bench" / "monitor.csv"
-EVERY = 50
+EVERY = 20
 SHARES = (0.02, 0.1)
 
 
@@ -36,10 +36,10 @@ def mlp3() -> tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
 
 
 def transformer() -> tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
-    """Four blocks of width 256, sequences of 64, batches of 8."""
-    layer = torch.nn.TransformerEncoderLayer(256, 4, 1024, batch_first=True)
-    net = torch.nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
-    return net, lambda: net(torch.randn(8, 64, 256)).square().mean()
+    """Two blocks of width 128, sequences of 32, batches of 8."""
+    layer = torch.nn.TransformerEncoderLayer(128, 4, 512, batch_first=True)
+    net = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    return net, lambda: net(torch.randn(8, 32, 128)).square().mean()
 
 
 def seconds(loss_of: Callable, optimiser: torch.optim.Optimizer, steps: int, monitor: ww.Monitor | None) -> float:
@@ -58,8 +58,8 @@ def seconds(loss_of: Callable, optimiser: torch.optim.Optimizer, steps: int, mon
 def main() -> None:
     """Both nets, both shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=3)
     asked = parser.parse_args()
     rows = []
     for make in (mlp3, transformer):
