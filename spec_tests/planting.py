@@ -6,8 +6,10 @@ adapter reaches: the plan, the reader, the fingerprint, the boundary of a layer,
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -521,6 +523,28 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.truncation.models:put_all_back",
         lambda real: lambda saved: None,
         f"{PRODUCT}/test_trap_effect.py::test_a_model_that_breaks_is_put_back",
+        "a name in a notebook is HTML",
+        "setol_ww.views.notebook:_text",
+        lambda real: lambda text: text,
+        f"{PRODUCT}/test_shown.py::test_names_are_text",
+    ),
+    Plant(
+        "colour wherever it is not forbidden",
+        "setol_ww.core.colour:wants_colour",
+        lambda real: lambda stream: not os.environ.get("NO_COLOR"),
+        f"{PRODUCT}/test_shown.py::test_when_there_is_colour",
+    ),
+    Plant(
+        "a bar in a pipe as on a terminal",
+        "setol_ww.core.progress:_Lines.write",
+        lambda real: lambda self, text: self._stream.write(text),
+        f"{PRODUCT}/test_terminal.py::test_bars_in_one_another_leave_no_control_characters_in_a_pipe",
+    ),
+    Plant(
+        "an error with the whole usage",
+        "setol_ww.cli.main:Parser.error",
+        lambda real: argparse.ArgumentParser.error,
+        f"{PRODUCT}/test_terminal.py::test_an_error_is_one_line_with_the_way_out",
     ),
 )
 
@@ -564,7 +588,15 @@ def _run(test: str) -> int:
 def main(names: list[str]) -> int:
     """Plant the bugs of these names (all of them without any) and print which were killed, as JSON."""
     # What is first imported under a bug would keep it.
-    rooms = ("watcher", "scanning.run", "truncation.checkpoints", "cli.main", "advice.sparsity", "advice.groups")
+    rooms = (
+        "watcher",
+        "scanning.run",
+        "truncation.checkpoints",
+        "cli.main",
+        "advice.sparsity",
+        "advice.groups",
+        "views.notebook",
+    )
     for room in rooms:
         importlib.import_module(f"setol_ww.{room}")
     chosen = [plant for plant in PLANTS if not names or plant.name in names]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -61,3 +63,33 @@ def test_another_output_is_noticed():
     code.outputs = []
     assert script.kinds(notebook) == script.kinds(nbformat.read(NOTEBOOK, as_version=4))
     assert script.kinds(notebook) != script.kinds(changed)
+
+
+BAR = """
+import warnings; warnings.simplefilter("error")
+from setol_ww.core.progress import in_notebook, progress_bar
+assert in_notebook()
+with progress_bar(3, "layers", True) as bar:
+    bar.update(3)
+with progress_bar(3, "short work", None) as bar:
+    bar.update(3)
+"""
+ASK = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(sys.argv[1])])
+NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+print(notebook.cells[0].outputs)
+"""
+
+
+def test_a_bar_in_a_notebook_without_widgets_is_text_and_warns_of_nothing(tmp_path):
+    if importlib.util.find_spec("ipywidgets"):
+        pytest.skip("ipywidgets are installed, so the bar is theirs")
+    homes = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"), str(tmp_path))
+    words, told = [sys.executable, "-c", ASK, BAR], {**os.environ, **homes}
+    done = subprocess.run(words, capture_output=True, text=True, env=told, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "3/3" in done.stdout
+    assert "short work" not in done.stdout
+    assert "Warning" not in done.stdout

@@ -10,8 +10,9 @@ import re
 import pytest
 
 import setol_ww as ww
+from setol_ww.core import colour
 from setol_ww.core.card import Card, Fact, Shown, card_line, card_text
-from setol_ww.core.colour import painted, wants_colour
+from setol_ww.core.colour import painted
 from setol_ww.core.outcomes import Outcome
 from setol_ww.core.printable import GridColumn, cells, grid
 from setol_ww.core.tones import Tone
@@ -110,7 +111,7 @@ def test_every_public_result_shows_itself():
 )
 def test_green_yellow_red(name, tones):
     shown_html = RESULTS[name]._repr_html_()
-    assert {tone for tone, colour in COLOURS.items() if colour in shown_html} == tones
+    assert {tone for tone, shade in COLOURS.items() if shade in shown_html} == tones
 
 
 def test_every_word_has_a_tone():
@@ -123,8 +124,8 @@ def test_every_word_has_a_tone():
 
 
 def test_black_on_a_colour_can_be_read():
-    for colour in COLOURS.values():
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    for shade in COLOURS.values():
+        parts = [int(shade[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
         assert (luminance + 0.05) / 0.05 > 9
@@ -186,4 +187,4 @@ def test_when_there_is_colour(monkeypatch, told, terminal, wanted):
         monkeypatch.delenv(name, raising=False)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    assert wants_colour(Stream(terminal)) is wanted
+    assert colour.wants_colour(Stream(terminal)) is wanted
