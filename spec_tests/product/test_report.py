@@ -444,7 +444,7 @@ def test_where_nothing_calls_for_a_look_the_furthest_from_2_are_shown(tmp_path):
         ("over-regularized", "uneven rows, trap: element", "over-regularized, trap: element", "learning rate"),
         ("short-of-ideal", "trap: element", "trap: element", "remove_traps"),
         ("ideal", "trap: mean shift", "trap: mean shift", "judge alpha with care"),
-        ("ideal", "uneven rows", "no concern", "Leave it as it is"),
+        ("ideal", "uneven rows", "ideal, no concern", "Leave it as it is"),
     ],
 )
 def test_what_is_said_of_a_layer_to_look_at(state, flags, said, step):

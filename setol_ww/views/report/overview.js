@@ -17,15 +17,22 @@ function fillShort() {
     : "No layer calls for a look.";
   place.append(element("p", { class: "lead" }, `${plural(told.analyzed, "layer")} analysed${share}${rest}. ${calls}`));
   if (Object.keys(told.states).length) place.append(stateBar(told.states), stateTable(told.states));
-  const means = told.means.map(
-    (mean) =>
-      `${mean.label}: ${shown(Number(mean.value.toPrecision(3)))} ± ${shown(Number(mean.error.toPrecision(2)))}`,
-  );
-  if (means.length)
-    place.append(
-      element("p", { class: "quiet" }, `Means over layers, with their standard errors. ${means.join("; ")}.`),
-    );
+  if (told.means.length) place.append(meansOf(told.means));
   place.append(countsOf("Kinds of spectra", told.classes, DATA.classes), countsOf("Also seen", told.flags, DATA.flags));
+}
+
+function meansOf(means) {
+  const rounded = (value, digits) => shown(Number(value.toPrecision(digits)));
+  const items = means.map((mean) =>
+    element(
+      "li",
+      {},
+      element("strong", {}, `${mean.label} ${rounded(mean.value, 3)} ± ${rounded(mean.error, 2)}`),
+      mean.meaning ? `: ${mean.meaning}` : "",
+    ),
+  );
+  const short = means.map((mean) => `${mean.label} ${rounded(mean.value, 3)}`).join(", ");
+  return element("details", {}, element("summary", {}, `Means over layers: ${short}`), element("ul", {}, ...items));
 }
 
 function stateBar(states) {

@@ -11,6 +11,7 @@ from ...core.printable import visible
 from ...layer import columns as register
 from ...layer.flags import MEANINGS
 from ...layer.verdict import State
+from ...results.glosses import MEANS
 from ...results.printed import is_number, title
 from ...results.record import SKIPPED, LayerRecord
 from ...results.summary import Look, Summary
@@ -115,7 +116,7 @@ def summary_data(summary: Summary) -> dict[str, Any]:
             "classes": summary.classes,
             "flags": summary.flags,
             "means": [
-                {"label": mean.label, "value": mean.value, "error": mean.error, "count": mean.count}
+                {"label": mean.label, "value": mean.value, "error": mean.error, "meaning": MEANS.get(mean.column, "")}
                 for mean in summary.means
             ],
             "concerns": len(summary.look_first),

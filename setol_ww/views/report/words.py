@@ -9,6 +9,7 @@ from ...core.printable import visible
 from ...layer.classes import UniversalityClass
 from ...layer.flags import MEANINGS
 from ...layer.verdict import State
+from ...results.glosses import WORDS
 from ...results.printed import flags_in, is_number
 from ...results.summary import LOUD, Look
 
@@ -33,15 +34,7 @@ GLOSSARY = {
     "weights or from a shifted mean, not from anything learned",
 }
 #: Universality classes in plain words.
-CLASSES = {
-    "random-like": "cannot be told from random numbers",
-    "bulk+spikes": "random numbers and a few large eigenvalues",
-    "weakly heavy-tailed": "a heavy tail begins to form, alpha above 6",
-    "heavy-tailed": "a heavy tail, alpha from 2 to 6, as trained layers have it",
-    "very heavy-tailed": "a heavier tail than the ideal one, alpha below 2",
-    "rank collapse": "at least half of the eigenvalues are zero: much of the layer does nothing",
-    "undetermined": "none of these can be shown",
-}
+CLASSES = {kind.value: WORDS.get(kind.value, "none of the others can be shown") for kind in UniversalityClass}
 GRAVE = (State.OVER_REGULARIZED, State.UNDER_TRAINED)
 TRAP_NEXT = (
     "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See "
@@ -58,7 +51,9 @@ def headline(row: Mapping[str, Any], look: Look | None) -> str:
     said = [kind] if kind == UniversalityClass.RANK_COLLAPSE.value else []
     said += [state.value] if state in GRAVE else []
     said += loud_flags(row)
-    return ", ".join(said) if look is not None and said else "no concern"
+    if look is not None and said:
+        return ", ".join(said)
+    return "no concern" if state is None else f"{state.value}, no concern"
 
 
 def because(row: Mapping[str, Any], look: Look | None) -> list[str]:
