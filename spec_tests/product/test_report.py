@@ -356,6 +356,7 @@ def test_hostile_names_are_text(visit, tmp_path):
     printed = texts(page, ".tabulator-print-table tbody td:first-child")
     assert sorted(printed) == sorted(shown)
     page.locator("#coverage details summary").click()
+    page.wait_for_selector("#coverage td")
     assert set(shown) <= {name.removesuffix(".weight") for name in texts(page, "#coverage td")}
 
 

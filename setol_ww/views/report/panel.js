@@ -4,6 +4,7 @@ const panel = byId("panel");
 
 function openLayer(layer) {
   panel.replaceChildren(...panelParts(layer));
+  panel.dataset.address = addressOf(layer);
   if (!panel.open) panel.showModal();
   panel.scrollTop = 0;
   for (const [place, draw] of picturesOf(layer))
@@ -149,9 +150,11 @@ function listenToPanel() {
     },
     true,
   );
+  // The event comes late: another layer may have been asked for by then.
   panel.addEventListener("close", () => {
+    if (location.hash !== panel.dataset.address) return;
     opener?.focus();
-    if (/^#layer-/.test(location.hash)) history.replaceState(null, "", location.pathname + location.search);
+    history.replaceState(null, "", location.pathname + location.search);
   });
   panel.addEventListener("click", (event) => {
     if (event.target === panel) panel.close();
