@@ -291,6 +291,15 @@ def test_without_a_tail_there_is_no_word():
     assert np.isnan(Mark.of(flat, 5).alpha(5))
 
 
+def test_a_picture_has_a_line_for_layers_that_are_looked_at_in_turn():
+    monitor = ww.Monitor(net_of(), every=1, time_budget=None)
+    monitor.step(0)
+    history = monitor.history
+    turns = pd.concat([history.assign(step=history["step"] + [0, 1] + 2 * turn) for turn in range(3)])
+    drawn = [line for line in ww.plots.training(turns).get_lines() if line.get_label() in ("0", "3")]
+    assert [list(line.get_xdata()) for line in drawn] == [[0, 2, 4], [1, 3, 5]]
+
+
 def pareto(alpha: float, seed: int = 0, side: int = 300) -> torch.Tensor:
     """A square matrix whose eigenvalues are a power law of this exponent from 1 on."""
     rng = np.random.default_rng(seed)

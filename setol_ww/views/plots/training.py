@@ -35,7 +35,7 @@ def training(history: pd.DataFrame, ax: Axes | None = None, *, column: str = "ta
     Returns
     -------
     matplotlib.axes.Axes
-        A step without a number is a gap.
+        A row without a number is a gap; layers may be looked at at different steps.
 
     Raises
     ------
@@ -61,13 +61,16 @@ def training(history: pd.DataFrame, ax: Axes | None = None, *, column: str = "ta
         index="step", columns="who", values="value", aggfunc="last", dropna=False, sort=False
     )
     wide = wide[list(dict.fromkeys(frame["who"]))].sort_index()
+    looked = pd.crosstab(frame["step"], frame["who"]).reindex(index=wide.index, columns=wide.columns) > 0
     if wide.shape[1] <= NAMED:
         for number, who in enumerate(wide):
             colour, dashes, marker = style.series(number)
             look: style.Look = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3.5}
-            ax.plot(wide.index, wide[who], label=style.name(who), **look)
+            line = wide[who][looked[who]]
+            ax.plot(line.index, line, label=style.name(who), **look)
     else:
-        _many(ax, wide)
+        # A monitor looks at one layer after the other: at other steps a layer is as it was at its last look.
+        _many(ax, wide.where(looked, wide.ffill()))
     ax.set_xlabel("step")
     ax.set_ylabel(style.words(axis_label(column)))
     style.legend(ax, outside=mine)
