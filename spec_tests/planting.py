@@ -523,6 +523,8 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.truncation.models:put_all_back",
         lambda real: lambda saved: None,
         f"{PRODUCT}/test_trap_effect.py::test_a_model_that_breaks_is_put_back",
+    ),
+    Plant(
         "a name in a notebook is HTML",
         "setol_ww.views.notebook:_text",
         lambda real: lambda text: text,
