@@ -30,6 +30,8 @@ from setol_ww.spectrum.uncertainty import _fits, simulate
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "figures" / "uncertainty"
 GROUPS = 10
+# Two standard errors above a level of .1 in 60 draws.
+TOO_OFTEN = 0.177
 WAYS = {
     "asymptotic": "alpha ± 1.645 (alpha - 1) / sqrt(n), for a known start",
     "inflated": f"{INFLATION} times that: what a state uses where nothing was resampled",
@@ -198,7 +200,9 @@ def page(table: pd.DataFrame) -> str:
         "",
         "Mean over (i): " + ", ".join(f"{way} {share:.3f}" for way, share in means.items()) + ".",
         "",
-        "`p < .1` is the share of draws with Clauset's p-value `tail_gof_p` below .1: the level of that test at .1.",
+        *_goodness(table),
+        "",
+        *_cost(),
         "",
         "What to know before trusting an interval:",
         "",
@@ -209,6 +213,37 @@ def page(table: pd.DataFrame) -> str:
         "- Widths: [coverage.csv](figures/uncertainty/coverage.csv).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _goodness(table: pd.DataFrame) -> list[str]:
+    """Where Clauset's p-value is uniform and where it is not."""
+    drawn, matrices = (table.loc[table["kind"] == kind, "p below .1"] for kind in ("i", "ii"))
+    high = table.loc[(table["kind"] == "i") & (table["p below .1"] > TOO_OFTEN), "ensemble"]
+    rigid = table.loc[(table["kind"] == "ii") & (table["p below .1"] == 0), "ensemble"]
+    return [
+        "`p < .1` is the share of draws with Clauset's p-value `tail_gof_p` below .1, which is .1 where p is uniform.",
+        "",
+        f"- Independent draws of a power law over a body, (i): {drawn.min():.2f} to {drawn.max():.2f}, mean "
+        f"{drawn.mean():.2f}, by {int(table['draws'].iloc[0])} draws each: near the level on average, above it in "
+        f"{', '.join(high)}.",
+        f"- Eigenvalues of matrices, (ii): {matrices.min():.2f} to {matrices.max():.2f}. They repel each other and "
+        "follow a law more closely than independent draws do, so that p is too large: never below .1 in "
+        f"{', '.join(rigid)}.",
+        "- A small p of a layer is therefore evidence against a power law; a large one is no evidence for it.",
+    ]
+
+
+def _cost() -> list[str]:
+    """What the intervals cost, from the table of `scripts/bench/uncertainty.py`."""
+    path = ROOT / "docs" / "figures" / "bench" / "uncertainty.csv"
+    if not path.exists():
+        return []
+    told = [f"{one['ratio']:.2f} at M = {one['M']:.0f}" for _, one in pd.read_csv(path).iterrows()]
+    return [
+        "All intervals with 200 draws cost, in units of the eigenvalues of a square layer (CPU time): "
+        + ", ".join(told)
+        + " ([uncertainty.csv](figures/bench/uncertainty.csv))."
+    ]
 
 
 def main() -> None:

@@ -60,8 +60,9 @@ FEW, FEW_SHARE, LARGEST_SHARE = 10, 0.05, 0.25
 NEAR_IN_CRITICAL_VALUES, LARGEST_BY_CUMULANTS = 1.5, 0.1
 # KS distance, and in critical values, of what cannot be noise.
 FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES = 0.1, 2.0
-# One eigenvalue above the edge is a spike below this chance: of random initialisations that is one in 250.
-CHANCE = 0.004
+# One eigenvalue above the edge is a spike below this chance. Of random initialisations three times as many have one:
+# the law of the largest eigenvalue is that of large sides.
+CHANCE = 0.001
 # z of Vuong's test: a heavy tail wins over spikes beyond the one, loses to them below the other.
 WINS, LOSES = 2.326, -1.96
 # Log-likelihood that one more parameter has to gain: the 5 % point on the border of the power law is 1.35.
@@ -363,7 +364,7 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
     law = "noise with its strengths" if known else "noise of one variance (the entries are not known)"
     near = is_near_noise(bulk)
     fits = "follow" if near else "do not follow"
-    distance = f"KS distance {bulk.ks:.2g}, noise has up to {largest_distance(bulk):.2g}"
+    distance = "KS distance {}, noise has up to {}".format(*_apart(bulk.ks, largest_distance(bulk)))
     if not bulk.spikes:
         return (
             f"none of {spectrum.rank} eigenvalues is above the edge of {law} (largest: p = {bulk.pvalue:.2g}), "
@@ -381,6 +382,16 @@ def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
         f"{bulk.spikes} of {spectrum.rank} eigenvalues with {share} {verb} above the edge of {law}, "
         f"and the rest {'follows' if near else 'does not follow'} its law ({distance})"
     )
+
+
+def _apart(first: float, second: float) -> tuple[str, str]:
+    """Two numbers in two digits, or in as many as part them.
+
+    >>> _apart(0.0561, 0.0558), _apart(0.25, 0.0558)
+    (('0.0561', '0.0558'), ('0.25', '0.056'))
+    """
+    told = [(f"{first:.{digits}g}", f"{second:.{digits}g}") for digits in range(2, 7)]
+    return next((pair for pair in told if pair[0] != pair[1]), told[-1])
 
 
 def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:

@@ -415,7 +415,8 @@ UNCERTAINTY_COLUMNS: tuple[Column, ...] = (
     Column("tail_alpha_high", "uncertainty", "exponent", "upper end of it", _DRAWN, lambda r: r.tail.alpha_high),
     Column(
         "tail_gof_p", "uncertainty", "probability", "share of spectra with a power-law tail that fit it worse; small: "
-        "no power law", "Clauset et al. 2009, section 4.1, by simulation", lambda r: r.tail.gof_p,
+        "no power law; uniform for independent draws alone, too large for the eigenvalues of a matrix",
+        "Clauset et al. 2009, section 4.1, by simulation", lambda r: r.tail.gof_p,
     ),
     Column(
         "p_alpha_below_2", "uncertainty", "probability", "share of the resampled alphas below 2", _DRAWN,

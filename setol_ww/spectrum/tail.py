@@ -53,7 +53,8 @@ class TailFit(Shown):
     alpha_low, alpha_high : float
         90 % interval of alpha with the choice of the start in it; this and what follows NaN without `uncertainty`.
     gof_p : float
-        Clauset's p-value: share of spectra that have a power-law tail and fit it worse.
+        Clauset's p-value: share of spectra that have a power-law tail and fit it worse. Uniform for independent draws
+        of the law alone; too large for the eigenvalues of a matrix, which repel each other (docs/uncertainty.md).
     p_below_2 : float
         Share of the resampled alphas below 2.
     starts : float
