@@ -236,9 +236,8 @@ def test_committed_pages_are_of_this_register():
     kills = (ROOT / "docs" / "teeth.md").read_text(encoding="utf-8")
     for bug in planted_bugs():
         assert f"| {bug.name} | {bug.base}.{bug.method} | {bug.killer} |" in kills.replace("\\|", "|")
-    for page in ("README.md", "CHANGELOG.md"):
-        (counted,) = re.findall(r"(\d+) (?:numbered )?clauses", (ROOT / page).read_text(encoding="utf-8"))
-        assert int(counted) == len(BY_ID), page
+    (counted,) = re.findall(r"(\d+) numbered clauses", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert int(counted) == len(BY_ID)
 
 
 @pytest.mark.parametrize("time", range(2))
