@@ -4,9 +4,9 @@ Command    python scripts/bench/monitor.py [--turns 3]
 Run time   one minute on one core.
 Output     docs/figures/bench/monitor.csv, and the table on the standard output
 
-`ratio` is the median over the turns of the time of so many steps with a monitor over that without one; `overhead` what
-the monitor says itself, of all threads, and `waiting` what training waited for it, in its own measure. Of a net whose
-steps take 5 ms a look at a layer is many steps, so `every` is small here to have any looks at all.
+`ratio` is the median over the turns of the time of so many steps with a monitor over that without one, by the wall,
+which needs a quiet machine; `cpu_ratio` the same of the processor's time of all threads; `overhead` what the monitor
+says itself, and `waiting` what training waited for it, in its own measure. `every` is small to have looks at all.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ def transformer() -> tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
     return net, lambda: net(torch.randn(8, 32, 128)).square().mean()
 
 
-def seconds(loss_of: Callable, optimiser: torch.optim.Optimizer, steps: int, monitor: ww.Monitor | None) -> float:
-    """Time of so many steps of training."""
-    started = time.perf_counter()
+def seconds(
+    loss_of: Callable, optimiser: torch.optim.Optimizer, steps: int, monitor: ww.Monitor | None
+) -> tuple[float, float]:
+    """Time of so many steps of training, by the wall and of the processor, all threads together."""
+    started, busy = time.perf_counter(), time.process_time()
     for step in range(steps):
         loss = loss_of()
         optimiser.zero_grad()
@@ -54,7 +56,7 @@ def seconds(loss_of: Callable, optimiser: torch.optim.Optimizer, steps: int, mon
         optimiser.step()
         if monitor is not None:
             monitor.step(step)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - busy
 
 
 def main() -> None:
@@ -70,16 +72,18 @@ def main() -> None:
         steps = STEPS[make.__name__]
         seconds(loss_of, optimiser, steps // 10, None)
         for share in SHARES:
-            ratios, overheads, waits, looks = [], [], [], 0
+            ratios, busy, overheads, waits, looks = [], [], [], [], 0
             for _ in range(asked.turns):
                 without = seconds(loss_of, optimiser, steps, None)
                 monitor = ww.Monitor(net, every=EVERY, time_budget=share)
-                ratios.append(seconds(loss_of, optimiser, steps, monitor) / without)
+                followed = seconds(loss_of, optimiser, steps, monitor)
+                ratios.append(followed[0] / without[0])
+                busy.append(followed[1] / without[1])
                 looks += len(monitor.history)
                 overheads.append(monitor.overhead)
                 waits.append(monitor.waiting)
-            row = {"net": make.__name__, "time_budget": share, "ms_a_step": 1000 * without / steps}
-            told = {"ratio": ratios, "overhead": overheads, "waiting": waits}
+            row = {"net": make.__name__, "time_budget": share, "ms_a_step": 1000 * without[0] / steps}
+            told = {"ratio": ratios, "cpu_ratio": busy, "overhead": overheads, "waiting": waits}
             rows.append({**row, **{name: statistics.median(one) for name, one in told.items()}, "looks": looks})
     frame = pd.DataFrame(rows)
     TARGET.parent.mkdir(parents=True, exist_ok=True)
