@@ -39,6 +39,8 @@ CONCERNS = (
     ("setol_state", "over-regularized", "over-regularized"),
     ("setol_state", "under-trained", "under-trained"),
 )
+#: What each state means.
+MEANING = {state.value: state.meaning for state in State}
 #: Flags that call for a look by themselves begin so; others are told beside a concern.
 LOUD = "trap: "
 
@@ -158,7 +160,7 @@ class Summary(Shown):
             lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
             lines += looks
         for state, step in self.next_steps.items():
-            advice = _lines_of(2, f"{'next:':<9} ", f"{state} ({State(state).meaning}): {step}", room)
+            advice = _lines_of(2, f"{'next:':<9} ", f"{state} ({MEANING[state]}): {step}", room)
             if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
                 lines += advice
         if self.not_analyzed:
@@ -185,7 +187,7 @@ class Summary(Shown):
             GridColumn("layers to look at first", [look.title for look in shown], right=False),
             GridColumn("why", [look.why for look in shown], right=False),
         ]
-        steps = [f"next: {state} ({State(state).meaning}): {step}" for state, step in self.next_steps.items()]
+        steps = [f"next: {state} ({MEANING[state]}): {step}" for state, step in self.next_steps.items()]
         words = [f"words: {self.glosses}"] if self.glosses else []
         left = [f"{count} not analysed: {reason}" for reason, count in self.not_analyzed.items()]
         notes = [*words, *steps, *left[:REASONS_SHOWN]]
