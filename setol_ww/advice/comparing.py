@@ -39,7 +39,8 @@ def compare(base: Any, tuned: Any, *, update: bool = True, **options: Any) -> Co
         results (`Results`, a `.setol` file). A PEFT or LyCORIS adapter beside a model is that model with the adapter in
         it; with `base=None` it is looked at by itself.
     update : bool
-        Whether the update `tuned - base` is decomposed too, which about triples the time; results alone have none.
+        Whether the update `tuned - base` is decomposed too, which takes about four times as long as the columns of
+        both; results alone have none.
     **options
         Those of `setol_ww.Options` (`layers`, `uncertainty`, `randomize`, ...), for both models. `n_jobs` threads have
         two parts in memory each. Of two kept results: `detX`, `quality`, `uncertainty` and `seed`.
@@ -177,7 +178,10 @@ def _worked(items: Sequence[Any], options: Options, work: Callable[[Any], Any]) 
 def _alone(source: Source | Results, options: Options) -> Comparison:
     """An adapter without its base."""
     if isinstance(source, Results) or not source.is_adapter:
-        raise InvalidInput("base=None was asked; accepted is that of an adapter, whose update is looked at by itself")
+        raise InvalidInput(
+            "one model was asked by itself (base=None); accepted is an adapter, whose update is looked at by itself, "
+            "or two models"
+        )
     by_name = {tensor.name: tensor for tensor in source.tensors}
     jobs = [job for job in plan(source.tensors, options.layers or None, options.layouts, config=source.config)]
     mine = [job for job in jobs if not job.skipped and is_update(by_name[job.tensor])]
