@@ -17,16 +17,16 @@ value. `reversed` gives the largest alpha the smallest factor: a control in whic
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlp3
 import numpy as np
 import pandas as pd
-from mlp3_cache import CACHE, FIGURES
+from mlp3_cache import Claim, Plot, read_csv, run
 from mlp3_kernel import epoch as sgd_epoch
 from mlp3_kernel import sparse_rows
 
@@ -131,38 +131,91 @@ def completed(file: Path, runs: list[Run], data: mlp3.Data, rows: tuple) -> pd.D
     done = pd.read_csv(file) if file.exists() else pd.DataFrame()
     settings = ["method", "rate", "decay", "seed"]
     there = {Run(*row) for row in done[settings].itertuples(index=False)} if len(done) else set()
-    for run in runs:
-        if run not in there:
+    for one in runs:
+        if one not in there:
             started = time.perf_counter()
-            net, row = train(data, rows, run)
-            if run.method == "plain":
-                mlp3.write(file.with_name(f"{run.name}.npz"), mlp3.named(net), compressed=False)
+            net, row = train(data, rows, one)
+            if one.method == "plain":
+                mlp3.write(file.with_name(f"{one.name}.npz"), mlp3.named(net), compressed=False)
             done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
             partial = file.with_suffix(".partial")
             done.to_csv(partial, index=False, float_format="%.9g", lineterminator="\n")
             partial.replace(file)
-            logger.info("%s: test error %.4f, %.0f s", run, done["test_error"].iloc[-1], time.perf_counter() - started)
+            logger.info("%s: test error %.4f, %.0f s", one, done["test_error"].iloc[-1], time.perf_counter() - started)
     return done
 
 
 def table(cache: Path) -> pd.DataFrame:
     """All runs."""
-    cache.mkdir(parents=True, exist_ok=True)
+    folder = folder_of(cache)
+    folder.mkdir(parents=True, exist_ok=True)
     data = mlp3.load_data()
     rows = sparse_rows(data.x)
-    file = cache / "training.csv"
+    file = folder / "training.csv"
     rates = completed(file, rate_runs(), data, rows)
-    best = chosen(rates, "plain")["rate"].iloc[0]
+    best = float(chosen(rates, "plain")["rate"].iloc[0])
     return completed(file, decay_runs(best), data, rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=CACHE.with_name("advice"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    args = parser.parse_args()
-    table(args.cache).to_csv(FIGURES / "advice" / "training.csv", index=False, float_format="%.9g", lineterminator="\n")
+def nets_of(cache: Path) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Seed and weights of the plain nets at their best rate."""
+    for setting in chosen(read_csv("advice/training"), "plain").itertuples():
+        plain = Run("plain", setting.rate, 0.0, setting.seed)
+        with np.load(folder_of(cache) / f"{plain.name}.npz") as kept:
+            yield setting.seed, dict(kept)
 
+
+def folder_of(cache: Path) -> Path:
+    """Beside the nets of `mlp3.py`."""
+    return cache.with_name("advice")
+
+
+def draw(frame: pd.DataFrame):
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.8))
+    panels = ((left, RATE_METHODS, "rate", "base rate"), (right, DECAY_METHODS, "decay", "base weight decay"))
+    for axis, methods, knob, label in panels:
+        for method, colour in zip(methods, ("C0", "C3", "0.6"), strict=True):
+            part = frame[(frame["method"] == method) & ~frame["diverged"]]
+            line = part.groupby(knob)["test_error"].agg(["mean", "std"]) * 100
+            axis.errorbar(line.index, line["mean"], line["std"], fmt="o-", ms=4, capsize=2, color=colour, label=method)
+        axis.set(xscale="log", xlabel=label, xticks=line.index, title="test error [%], mean ± sd over seeds")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        axis.legend()
+    whole = 100 * chosen(frame, "plain")["test_error"]
+    right.axhline(whole.mean(), color="k", lw=0.8, ls=":", label="no decay")
+    return figure
+
+
+def gap(frame: pd.DataFrame, method: str, other: str) -> tuple[float, float, int]:
+    """Test error of a method minus another's, each at its chosen setting, over common seeds: mean, se, n; in points."""
+    ours, theirs = (chosen(frame, one).set_index("seed")["test_error"] for one in (method, other))
+    difference = 100 * (ours - theirs).dropna()
+    return difference.mean(), difference.std() / len(difference) ** 0.5, len(difference)
+
+
+def claims(frame: pd.DataFrame) -> list[Claim]:
+    found = []
+    pairs = [
+        ("tempbalance", "plain"),
+        ("tempbalance", "tempbalance reversed"),
+        ("alphadecay", "uniform decay"),
+        ("alphadecay", "alphadecay reversed"),
+        ("alphadecay", "plain"),
+    ]
+    for method, other in pairs:
+        mean, error, count = gap(frame, method, other)
+        settings = [chosen(frame, one).iloc[0] for one in (method, other)]
+        told = " and ".join(f"rate {one['rate']:g}, decay {one['decay']:g}" for one in settings)
+        text = f"{method} minus {other}: {mean:+.3f} ± {error:.3f} points of test error over {count} seeds ({told})"
+        found.append(Claim(text, mean < -2 * error))
+    return found
+
+
+PLOTS = {"advice/training": Plot(table, draw, claims)}
 
 if __name__ == "__main__":
-    main()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(__doc__, PLOTS)

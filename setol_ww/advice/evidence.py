@@ -4,10 +4,31 @@ from __future__ import annotations
 
 NOT_MEASURED = "not tried in this project: whether following it helps is open"
 READOUT = (
-    "alpha is a readout here, not a knob: it tells how a net was trained, and setting something by it was not found to "
-    "help (docs/findings.md)"
+    "alpha is a readout here, not a knob: it tells how a net was trained, and no setting of anything by it "
+    "was found to help (docs/findings.md)"
 )
-MEASURED: dict[str, str] = {}
+MEASURED: dict[str, str] = {
+    "learning-rates": (
+        "MLP3 on MNIST, 5 seeds, each at its best rate of five: test error +0.05 ± 0.04 points against plain "
+        "SGD, +0.01 ± 0.05 points against the reversed order of the layers; no difference is found, and at "
+        "the largest rate 2 of 5 runs diverge where plain SGD does not"
+    ),
+    "weight-decay": (
+        "MLP3 on MNIST, 5 seeds, each at its best decay of two: test error -0.05 ± 0.03 points against one "
+        "decay for all, +0.02 ± 0.05 points against the reversed order of the layers: no difference is found"
+    ),
+    "sparsity": (
+        "as published a layer is taken away whole from 60 % sparsity on. Bounded (min_evals=50, most=(1 + S) "
+        "/ 2), points of error at 70 and 90 %: MLP3, 5 seeds, +0.79 ± 0.21 and +12.06 ± 1.70 against uniform, "
+        "+1.21 ± 0.23 and +29.03 ± 3.52 against ERK; ResNet-20, -2.25 ± 3.31 and +8.75 ± 2.46 against "
+        "uniform, +10.00 ± 3.42 and +0.00 ± 2.12 against ERK"
+    ),
+    "truncate": (
+        "points of error against one share of energy in every layer at equal parameters: by energy, MLP3 at "
+        "10 % -30.88 ± 1.39 and ResNet-20 at 60 % -29.83 ± 2.73; by ERG, +42.08 ± 1.62 and +9.50 ± 2.44. Plan "
+        "by energy"
+    ),
+}
 
 
 def measured(target: str) -> str:

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from ..core.checks import one_of
+from ..core.checks import one_of, positive_integer
 from ..core.errors import InvalidInput
 from ..results.results import Results
 from ..spectrum.esd import Spectrum
@@ -38,6 +38,7 @@ def advise(
     epsilon: float = 0.3,
     alpha: str | None = None,
     blocks: bool | None = None,
+    min_evals: int = 1,
     most: float = 1.0,
 ) -> Draft:
     """Shares of zeros.
@@ -53,6 +54,8 @@ def advise(
         `peak` or `mid`; by default `peak` with blocks, else `mid`.
     blocks : bool, optional
         One share a numbered block; by default where the names have two blocks or more.
+    min_evals : int
+        A layer with fewer eigenvalues gets the budget's own share, whatever its alpha; the authors judge them all.
     most : float
         No layer is pruned by more; 1 takes a layer away whole.
     """
@@ -72,7 +75,8 @@ def advise(
     kind = str(one_of("alpha", alpha or ("peak" if by_block else "mid"), tuple(ALPHAS)))
     own = np.array([row.mean(lambda spectrum: _alpha(spectrum, kind)) for row in found])
     used = _block_means(found, own) if by_block else own
-    known = np.isfinite(used)
+    few = np.array([row.num_evals < positive_integer("min_evals", min_evals) for row in found])
+    known = np.isfinite(used) & ~few
     ratios, sizes = np.ones(used.size), np.array([row.n_params for row in found], dtype=float)
     ratios[known] = linear(used[known], 1 - epsilon, 1 + epsilon)
     plain = ratios * sparsity * sizes[known].sum() / max(float(ratios[known] @ sizes[known]), 1e-300)
@@ -90,7 +94,7 @@ def advise(
             "ratio": float(ratios[place]),
             "sparsity": float(share[place]),
             "n_pruned": int(whole[place]),
-            "reason": _reason(row, bool(known[place]), float(plain[place]), most),
+            "reason": _reason(row, min_evals, float(used[place]), float(plain[place]), most),
         }
         for place, row in enumerate(found)
     ]
@@ -114,10 +118,12 @@ def _block_means(rows: list[Candidate], alphas: np.ndarray) -> np.ndarray:
     return means
 
 
-def _reason(row: Candidate, known: bool, plain: float, most: float) -> str:
+def _reason(row: Candidate, min_evals: int, alpha: float, plain: float, most: float) -> str:
     if row.failure:
         return f"{row.failure}: the budget's own share"
-    if not known:
+    if row.num_evals < min_evals:
+        return f"{row.num_evals} eigenvalues, fewer than {min_evals}: the budget's own share"
+    if not math.isfinite(alpha):
         return "its alpha is not defined: the budget's own share"
     return f"cut to {most:g} from {plain:.4g}" if plain > most else ""
 
@@ -128,11 +134,12 @@ def _notes(rows: list[Candidate], alphas: np.ndarray, plain: np.ndarray, most: f
         said.append("the alphas tell no layer from another: every layer gets the budget's own share")
     few = [row for row in rows if 0 < row.num_evals < FEW]
     if few:
-        said.append(f"alpha of fewer than {FEW} eigenvalues is unstable: {titles(few)}")
+        said.append(f"alpha of fewer than {FEW} eigenvalues is unstable (min_evals leaves them out): {titles(few)}")
     if (plain > most).any():
         said.append(
             f"the authors' share is above {most:g} in {(plain > most).sum()} layers: cut to it, and the others take "
             "the rest in proportion"
+            + ("; a share of 1 takes a layer away whole, most=0.95 leaves some" if most == 1 else "")
         )
     return tuple(said)
 
