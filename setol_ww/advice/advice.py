@@ -20,7 +20,7 @@ from ..results.printed import is_number, shortened_rows, with_gap
 from .candidates import listed
 
 SCHEMA = 1
-ROWS_SHOWN = 20
+ROWS_SHOWN = 10
 HIDDEN_COLUMNS = frozenset({"longname", "slice", "tensor", "reason"})
 #: Which targets have what, for the sentence of a refusal.
 OFFERS = {

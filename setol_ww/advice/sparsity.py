@@ -134,7 +134,7 @@ def _notes(rows: list[Candidate], alphas: np.ndarray, plain: np.ndarray, most: f
         said.append("the alphas tell no layer from another: every layer gets the budget's own share")
     few = [row for row in rows if 0 < row.num_evals < FEW]
     if few:
-        said.append(f"alpha of fewer than {FEW} eigenvalues is unstable (min_evals leaves them out): {titles(few)}")
+        said.append(f"alpha of fewer than {FEW} eigenvalues is unstable (see min_evals): {titles(few)}")
     if (plain > most).any():
         said.append(
             f"the authors' share is above {most:g} in {(plain > most).sum()} layers: cut to it, and the others take "
@@ -149,7 +149,7 @@ TARGET = Target(
     "sparsity",
     "a pruning ratio for each layer by its alpha (AlphaPruning)",
     "r S sum(n) / sum(n r), r = 1 - eps + 2 eps (alpha - min) / (max - min), at most `most`; the budget kept",
-    "AlphaPruning, Lu et al., NeurIPS 2024 (github.com/haiquanlu/AlphaPruning, lib/prune.py)",
+    "AlphaPruning, Lu et al., NeurIPS 2024 (github.com/haiquanlu/AlphaPruning)",
     advise,
     READOUT,
 )

