@@ -1,0 +1,127 @@
+"""Which test runs which line: coverage of every test, file by file, kept in one sqlite file that grows."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .children import PYTEST, in_child
+
+#: Processor seconds after which a test is left out: a mutant would wait for it.
+MOST_SECONDS = 20.0
+
+TABLES = """
+create table if not exists tests (id integer primary key, name text unique, file text, seconds real);
+create table if not exists lines (module text, line integer, test integer);
+create table if not exists files (file text primary key, seconds real);
+create index if not exists by_line on lines (module, line);
+"""
+
+
+class Watcher:
+    """A pytest plugin: a context of coverage for every test, its seconds, an end to slow ones."""
+
+    def __init__(self, coverage: object) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.coverage.switch_context(item.nodeid)
+        begin = time.process_time()
+        signal.signal(signal.SIGPROF, _too_slow)
+        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            self.coverage.switch_context("")
+            self.seconds[item.nodeid] = time.process_time() - begin
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and not report.passed:
+            self.seconds[report.nodeid] = -1.0
+
+
+def _too_slow(*_: object) -> None:
+    pytest.skip(f"more than {MOST_SECONDS} s")
+
+
+def collect(root: Path, kept: Path, files: list[str], limit: float, again: bool = False) -> None:
+    """Run `files` one after another, each in a child of its own; those that are kept only where `again` is asked."""
+    with sqlite3.connect(kept) as store:
+        store.executescript(TABLES)
+        done = set() if again else {file for (file,) in store.execute("select file from files")}
+    for file in files:
+        if file not in done:
+            begin = time.monotonic()
+            outcome = in_child(lambda file=file: _watched(root, kept, file), root, limit, kept.with_suffix(f".{os.getpid()}.log"))
+            print(f"{file}: {outcome}, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _watched(root: Path, kept: Path, file: str) -> int:
+    from coverage import Coverage
+
+    coverage = Coverage(data_file=None, source=[str(root / "setol_ww")], branch=False, messages=False)
+    watcher = Watcher(coverage)
+    coverage.start()
+    status = pytest.main([*PYTEST, file], plugins=[watcher])
+    coverage.stop()
+    passed = {test: seconds for test, seconds in watcher.seconds.items() if seconds >= 0}
+    with sqlite3.connect(kept, timeout=60) as store:
+        _keep(store, file, root, coverage.get_data(), passed)
+    return int(status)
+
+
+def _keep(store: sqlite3.Connection, file: str, root: Path, data: object, seconds: dict[str, float]) -> None:
+    store.execute("delete from lines where test in (select id from tests where file = ?)", (file,))
+    store.execute("delete from tests where file = ?", (file,))
+    store.executemany(
+        "insert into tests (name, file, seconds) values (?, ?, ?)",
+        [(test, file, took) for test, took in seconds.items()],
+    )
+    known = dict(store.execute("select name, id from tests where file = ?", (file,)))
+    for path in data.measured_files():
+        module = os.path.relpath(path, root)
+        rows = [
+            (module, line, known.get(context, 0))
+            for line, contexts in data.contexts_by_lineno(path).items()
+            for context in contexts
+            if context in known
+        ]
+        store.executemany("insert into lines values (?, ?, ?)", rows)
+    store.execute("insert or replace into files values (?, ?)", (file, sum(seconds.values())))
+
+
+def tests_of(store: sqlite3.Connection, module: str, first: int, last: int) -> list[tuple[str, float]]:
+    """The tests that run one of the lines, else those that run any line of the module: (name, seconds), in order.
+
+    Of every test function the fastest case comes first, then the second cases, and so on: forty cases of one function
+    see less than forty functions.
+    """
+    ask = "select distinct name, seconds from lines join tests on tests.id = test where module = ?"
+    found = store.execute(f"{ask} and line between ? and ?", (module, first, last)).fetchall()
+    found = found or store.execute(ask, (module,)).fetchall()
+    cases: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    for name, seconds in found:
+        cases[name.partition("[")[0]].append((seconds, name))
+    turns = itertools.zip_longest(*(sorted(every) for every in cases.values()))
+    return [(name, seconds) for turn in turns for seconds, name in sorted(filter(None, turn))]
+
+
+def within(tests: list[tuple[str, float]], seconds: float, most: int) -> list[str]:
+    """As many tests, in order, as cost at most `seconds` together, at most `most`; one at the least."""
+    chosen, left = [], seconds
+    for name, took in tests:
+        if len(chosen) < most and (took <= left or not chosen):
+            chosen.append(name)
+            left -= took
+    return chosen
