@@ -16,7 +16,6 @@ import os
 from pathlib import Path
 
 from cosmic_ray.work_db import WorkDB
-
 from mutation import children, covered, draw, telling, trying
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +28,9 @@ def main(words: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if asked.what == "cover":
         children.load_libraries()
-        files = asked.files or sorted(str(path.relative_to(asked.root)) for path in asked.root.glob("spec_tests/**/test_*.py"))
+        files = asked.files or sorted(
+            str(path.relative_to(asked.root)) for path in asked.root.glob("spec_tests/**/test_*.py")
+        )
         covered.collect(asked.root, folder / "covered.sqlite", files, asked.limit, again=asked.again)
         return 0
     database = WorkDB(str(folder / f"session-{asked.seed}.sqlite"), WorkDB.Mode.create)
@@ -40,8 +41,8 @@ def main(words: list[str] | None = None) -> int:
     if not database.num_work_items:
         drawn = draw.sample(asked.root, asked.sample, asked.seed, asked.rooms)
         database.add_work_items(draw.work_item(number, one) for number, one in enumerate(drawn))
-    choose = trying.chooser(folder / "covered.sqlite")
-    trying.try_all(asked.root, folder, database, choose, asked.workers, asked.rooms)
+    choose = trying.chooser(asked.root, folder / "covered.sqlite", asked.seconds, asked.most)
+    trying.try_all(asked.root, folder, database, choose, asked.workers, asked.rooms, asked.again)
     share = telling.share(database)
     print(f"killed {share:.0%} of {database.num_results}")
     database.close()
@@ -54,12 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("files", nargs="*", help="cover: test files, all without any")
     parser.add_argument("--folder", default=".mutants")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree that is mutated")
-    parser.add_argument("--again", action="store_true", help="cover: files that are kept already too")
+    parser.add_argument("--again", action="store_true", help="cover: files that are kept too; try: survivors too")
     parser.add_argument("--limit", type=float, default=900, help="cover: seconds a file")
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rooms", nargs="*", default=[])
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--seconds", type=float, default=40.0, help="processor seconds of tests a mutant at most")
+    parser.add_argument("--most", type=int, default=60, help="tests a mutant at most")
     parser.add_argument("--least", type=float, default=0.0, help="smallest share killed that is a success")
     return parser
 

@@ -1,1 +1,1 @@
-"""Mutation testing of setol_ww: drawing mutants, choosing tests by coverage, trying, telling. See `scripts/mutants.py`."""
+"""Mutation testing: drawing mutants, choosing tests by coverage, trying, telling. See `scripts/mutants.py`."""

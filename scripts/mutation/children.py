@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def start(task: Callable[[], int], root: Path, log: Path) -> int:
         os.dup2(said, 2)
         os.chdir(root)
         sys.path.insert(0, str(root))
+        # Processes that the tests spawn would run the script of the parent once more.
+        sys.modules["__main__"] = types.ModuleType("__main__")
         os.environ["PYTHONPATH"] = str(root)
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

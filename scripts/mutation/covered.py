@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
+import pkgutil
 import signal
 import sqlite3
 import time
@@ -59,12 +61,36 @@ def collect(root: Path, kept: Path, files: list[str], limit: float, again: bool 
     """Run `files` one after another, each in a child of its own; those that are kept only where `again` is asked."""
     with sqlite3.connect(kept) as store:
         store.executescript(TABLES)
-        done = set() if again else {file for (file,) in store.execute("select file from files")}
+    in_child(lambda: _imported(root, kept), root, limit, kept.with_suffix(f".{os.getpid()}.log"))
     for file in files:
-        if file not in done:
+        # Asked anew each time: several of these may run side by side.
+        if again or not store.execute("select 1 from files where file = ?", (file,)).fetchone():
             begin = time.monotonic()
-            outcome = in_child(lambda file=file: _watched(root, kept, file), root, limit, kept.with_suffix(f".{os.getpid()}.log"))
+            outcome = in_child(
+                lambda file=file: _watched(root, kept, file), root, limit, kept.with_suffix(f".{os.getpid()}.log")
+            )
             print(f"{file}: {outcome}, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _imported(root: Path, kept: Path) -> int:
+    """Keep which lines an import runs, as those of a test 0: they are seen by whatever uses the module."""
+    from coverage import Coverage
+
+    coverage = Coverage(data_file=None, source=[str(root / "setol_ww")], messages=False)
+    coverage.start()
+    import setol_ww
+
+    for module in pkgutil.walk_packages(setol_ww.__path__, "setol_ww."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    coverage.stop()
+    data = coverage.get_data()
+    with sqlite3.connect(kept, timeout=60) as store:
+        store.execute("delete from lines where test = 0")
+        for path in data.measured_files():
+            rows = [(os.path.relpath(path, root), line, 0) for line in data.lines(path) or ()]
+            store.executemany("insert into lines values (?, ?, ?)", rows)
+    return 0
 
 
 def _watched(root: Path, kept: Path, file: str) -> int:
@@ -102,14 +128,16 @@ def _keep(store: sqlite3.Connection, file: str, root: Path, data: object, second
 
 
 def tests_of(store: sqlite3.Connection, module: str, first: int, last: int) -> list[tuple[str, float]]:
-    """The tests that run one of the lines, else those that run any line of the module: (name, seconds), in order.
+    """The tests that run one of the lines: (name, seconds), in order; of lines of an import those of the module.
 
     Of every test function the fastest case comes first, then the second cases, and so on: forty cases of one function
     see less than forty functions.
     """
     ask = "select distinct name, seconds from lines join tests on tests.id = test where module = ?"
     found = store.execute(f"{ask} and line between ? and ?", (module, first, last)).fetchall()
-    found = found or store.execute(ask, (module,)).fetchall()
+    imported = "select 1 from lines where test = 0 and module = ? and line between ? and ?"
+    if not found and store.execute(imported, (module, first, last)).fetchone():
+        found = store.execute(ask, (module,)).fetchall()
     cases: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for name, seconds in found:
         cases[name.partition("[")[0]].append((seconds, name))

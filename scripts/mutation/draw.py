@@ -81,6 +81,19 @@ def _meaning(source: str) -> str:
     return ast.dump(tree)
 
 
+def statement(source: str, line: int) -> tuple[int, int]:
+    """First and last line of the statement a line belongs to, of a block its head: coverage tells statements."""
+    first, last = line, line
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and node.end_lineno is not None:
+            begin = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+            body = getattr(node, "body", None)
+            end = max(begin, body[0].lineno - 1) if body else node.end_lineno
+            if begin <= line <= end:
+                first, last = begin, end
+    return first, last
+
+
 def sample(root: Path, number: int, seed: int, rooms: list[str]) -> list[Candidate]:
     """`number` mutants: rooms in turn, in a room kinds in turn, a kind's places by chance."""
     random_ = random.Random(seed)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import tomllib
 from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
 
@@ -14,16 +14,18 @@ from .draw import candidate_of, room_of
 
 HEAD = """# Mutants that nobody chose
 
-Small slips in the package, drawn by chance, and whether a test notices. Made by `scripts/mutants.py table` from a
-session of `scripts/mutants.py try`; [the page on teeth](teeth.md) has the bugs that were planted by hand.
+Small slips in the package, drawn by chance, and whether a test notices; [the page on teeth](teeth.md) has the bugs that
+were planted by hand. Made by `python scripts/mutants.py table` from a session of `tox -e mutants`.
 
-Sample: seed {seed}, {drawn} mutants drawn over all rooms, {tried} tried, of commit `{commit}`. Rooms in turn, in a room the
-kinds of slip in turn, so that rare kinds weigh more than they have places. A mutant is tried with the tests that run its
-lines by a coverage that was taken test by test, the fastest first, at most 60 tests and 40 processor seconds: a survivor
-here may fall to a test that was not run. {left}
+{run}
 
-Killed by the suite as it was: **{killed} of {tried} ({share:.0%})**. With the tests written for the survivors since:
-**{after} of {tried} ({after_share:.0%})**; {equivalent} of the rest change nothing that can be seen.
+A sample takes rooms in turn and in a room the kinds of slip in turn, so rare kinds weigh more than they have places. A
+mutant is tried with the tests that run its lines, by a coverage taken test by test in this process (what tests start in
+another is not seen), the fastest first; a survivor may still fall to a test that was not run.
+
+Killed by the suite as it was: **{killed} of {tried} ({share:.0%})**. With the tests written for survivors since:
+**{after} of {tried} ({after_share:.0%})**. {equivalent} of the rest change nothing that can be seen; without them it is
+**{sound_share:.0%}**.
 """
 
 
@@ -46,17 +48,16 @@ def page(done: list, drawn: int, seed: int, argued: dict, said: dict) -> str:
     fates = [said.get(_key(item, result), {}) for item, result in survivors]
     now = sum("test" in fate for fate in fates)
     killed = len(done) - len(survivors)
+    equivalent = sum("equivalent" in fate for fate in fates)
     head = HEAD.format(
-        seed=seed,
-        drawn=drawn,
+        run=argued["run"].format(seed=seed, drawn=drawn, tried=len(done)).strip(),
         tried=len(done),
-        commit=argued["commit"],
-        left=argued["left"],
         killed=killed,
         share=killed / len(done),
         after=killed + now,
         after_share=(killed + now) / len(done),
-        equivalent=sum("equivalent" in fate for fate in fates),
+        equivalent=equivalent,
+        sound_share=(killed + now) / (len(done) - equivalent),
     )
     parts = [head]
     for title, key in (("room", _room), ("kind", lambda item: candidate_of(item).kind)):
@@ -72,12 +73,15 @@ def _table(title: str, key: Callable[[WorkItem], str], done: list, fates: dict[s
         killed[key(item)] += _killed(result)
         now[key(item)] += _killed(result) or "test" in fates[item.job_id]
         same[key(item)] += "equivalent" in fates.get(item.job_id, {})
-    lines = [f"| {title} | tried | killed | killed now | equivalent | share now, without equivalent |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"| {title} | tried | killed | killed now | equivalent | share now, without equivalent |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in sorted(tried):
         left = tried[name] - same[name]
         lines.append(
-            f"| {name} | {tried[name]} | {killed[name]} ({killed[name] / tried[name]:.0%}) | {now[name]} | {same[name]} "
-            f"| {f'{now[name] / left:.0%}' if left else ''} |"
+            f"| {name} | {tried[name]} | {killed[name]} ({killed[name] / tried[name]:.0%}) | {now[name]} "
+            f"| {same[name]} | {f'{now[name] / left:.0%}' if left else ''} |"
         )
     return f"\n## By {title}\n\n" + "\n".join(lines) + "\n"
 

@@ -19,10 +19,10 @@ from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResul
 
 from . import covered
 from .children import PYTEST, end, ended, start
-from .draw import Candidate, candidate_of, mutated, room_of
+from .draw import Candidate, candidate_of, mutated, room_of, statement
 
-#: Processor seconds of tests a mutant at most, and their number; seconds by the clock before the end is forced.
-SECONDS, MOST, PATIENCE = 40.0, 60, 600.0
+#: Seconds by the clock after which the tests of a mutant are ended.
+PATIENCE = 600.0
 
 
 @dataclass
@@ -38,10 +38,22 @@ class Running:
 
 
 def try_all(
-    root: Path, folder: Path, session: WorkDB, choose: Callable[[Candidate], list[str]], workers: int, rooms: list[str]
+    root: Path,
+    folder: Path,
+    session: WorkDB,
+    choose: Callable[[Candidate], list[str]],
+    workers: int,
+    rooms: list[str],
+    again: bool = False,
 ) -> None:
-    """Try what the session has pending in `rooms`; a session that was stopped goes on where it was."""
+    """Try what the session has pending in `rooms`, with `again` what survived as well.
+
+    A session that was stopped goes on where it was.
+    """
     pending = sorted(session.pending_work_items, key=lambda item: item.job_id)
+    if again:
+        tried = sorted(session.completed_work_items, key=lambda pair: pair[0].job_id)
+        pending += [item for item, result in tried if result.test_outcome is TestOutcome.SURVIVED]
     pending = [item for item in pending if not rooms or room_of(candidate_of(item).module) in rooms]
     with copies(root, folder, workers) as free:
         running: list[Running] = []
@@ -77,13 +89,14 @@ def copies(root: Path, folder: Path, workers: int) -> Iterator[list[Path]]:
             shutil.rmtree(copy.parent, ignore_errors=True)
 
 
-def chooser(kept: Path) -> Callable[[Candidate], list[str]]:
-    """The tests that run a mutant's lines, by the kept coverage."""
+def chooser(root: Path, kept: Path, seconds: float, most: int) -> Callable[[Candidate], list[str]]:
+    """The tests that run a mutant's lines, by the kept coverage: so many, and no more than take so long."""
     store = sqlite3.connect(kept)
 
     def choose(candidate: Candidate) -> list[str]:
-        found = covered.tests_of(store, candidate.module, candidate.start[0], candidate.end[0])
-        return covered.within(found, SECONDS, MOST)
+        source = (root / candidate.module).read_text(encoding="utf-8")
+        found = covered.tests_of(store, candidate.module, *statement(source, candidate.start[0]))
+        return covered.within(found, seconds, most)
 
     return choose
 
@@ -134,4 +147,3 @@ def _line(item: WorkItem, result: WorkResult) -> str:
     candidate = candidate_of(item)
     place = f"{candidate.module}:{candidate.start[0]}"
     return f"{item.job_id} {result.test_outcome.value:9} {place} {candidate.kind}: {result.output[:150]}"
-

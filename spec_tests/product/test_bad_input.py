@@ -320,3 +320,12 @@ def test_a_watcher_can_be_used_again():
     assert first["longname"].tolist() != second["longname"].tolist() == ["other"]
     assert watcher.coverage["longname"].tolist() == ["other.weight"]
     assert len(watcher.describe()) == 1
+
+
+def test_a_table_of_failures_alone_has_the_columns_of_weightwatchers():
+    """Where no layer has an alpha, its name is there all the same, spelt as in a table where one has."""
+    bad = {"bad.weight": torch.full((30, 20), torch.nan)}
+    sound = ww.analyze({"good.weight": torch.randn(30, 20), **bad})
+    failed = ww.analyze(bad)
+    assert sorted(failed) == sorted(sound)
+    assert failed["alpha_weighted"].isna().all()

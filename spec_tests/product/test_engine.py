@@ -279,3 +279,31 @@ def test_a_large_layer_goes_through_the_two_stage_solver(monkeypatch):
     raw = np.random.default_rng(0).pareto(1.5, 100) + 0.01
     weights = {"a.weight": torch.from_numpy(matrix_with_eigenvalues(raw, 150, seed=0)).float()}
     assert_same_columns(ww.analyze(weights), plain_analyze(dict(weights), detX=True))
+
+
+CONVOLUTIONS = {
+    "Conv1d": lambda: torch.nn.Conv1d(24, 40, 3),
+    "Conv2d": lambda: torch.nn.Conv2d(24, 40, (3, 2)),
+    "Conv3d": lambda: torch.nn.Conv3d(12, 20, 2),
+    "ConvTranspose1d": lambda: torch.nn.ConvTranspose1d(40, 24, 3),
+    "ConvTranspose2d": lambda: torch.nn.ConvTranspose2d(40, 24, (3, 2)),
+    "ConvTranspose3d": lambda: torch.nn.ConvTranspose3d(20, 12, 2),
+}
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_every_convolution_has_half_the_squares_of_its_kernel_slices(kind, engine):
+    """weightwatcher's scale of a convolution holds for its own rows and for those that are ours."""
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(CONVOLUTIONS[kind]())
+    weight = net[0].weight.detach().double().numpy()
+    slices = weight.reshape(*weight.shape[:2], -1)
+    squares = np.concatenate([singular_value_squares(slices[..., place]) for place in range(slices.shape[2])])
+    found = ww.examine(net, engine=engine, progress=False)
+    row = found.table().iloc[0]
+    assert row["row_origin"] == ("weightwatcher" if kind == "Conv2d" else "setol_ww")
+    assert row["num_evals"] == squares.size
+    assert row["lambda_max"] == pytest.approx(squares.max() / 2, rel=1e-5)
+    kept = found.layer(row["longname"]).spectrum.raw
+    np.testing.assert_allclose(kept, np.sort(squares) / 2, rtol=1e-4)

@@ -172,3 +172,19 @@ def test_the_summary_has_weightwatchers_values_under_its_keys():
     told = ours.get_summary()
     for key, value in wanted.items():
         assert told[key] == pytest.approx(value, rel=1e-9), key
+
+
+@pytest.mark.parametrize("asked", ["head.weight", "head", "embed.weight", "hea*"])
+def test_a_tied_weight_is_chosen_by_either_of_its_names(asked):
+    shared = torch.randn(30, 20)
+    frame = ww.analyze({"embed.weight": shared, "fc.weight": torch.randn(20, 20), "head.weight": shared}, layers=asked)
+    assert frame["longname"].tolist() == ["embed"]
+
+
+def test_two_matrices_are_a_stack_and_one_is_none():
+    jobs = plan(mapping_tensors({"experts.w1": torch.randn(2, 6, 5), "one.w1": torch.randn(1, 6, 5)}))
+    assert [(job.tensor, job.label) for job in jobs if not job.skipped and "," not in job.label] == [
+        ("experts.w1", "0"),
+        ("experts.w1", "1"),
+        ("one.w1", ""),
+    ]

@@ -239,6 +239,37 @@ def test_the_schema_of_an_earlier_release_starts_anew_only_when_asked(tmp_path):
         assert store.count == 0
 
 
+BARE = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from spec_tests.product.test_store import ABOUT, notes
+from setol_ww.results import store as stores
+made = stores.Store.open(Path(sys.argv[1]), ABOUT, notes())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_by_itself(program: str, path: Path) -> None:
+    """Run a program on `path` that ends in its own death."""
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program.format(root=root), str(path)], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_store_is_there_before_its_first_record(tmp_path):
+    """Killed between the making of the file and the first layer: what it is of is known, and the run goes on."""
+    path = tmp_path / "a.setol"
+    killed_by_itself(BARE, path)
+    with Store.read(path) as left:
+        assert left.about["path"] == ABOUT["path"]
+        assert left.records() == []
+    with pytest.raises(ww.InvalidInput, match="another checkpoint"):
+        Store.open(path, {**ABOUT, "rows": [1]}, notes())
+    assert len(table(written(path))) == 8
+
+
 HALF = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
@@ -260,13 +291,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def killed(tmp_path_factory) -> tuple[bytes, bytes]:
     """A store and its journal, killed in the middle of a transaction that has gone to the disk in part."""
     path = tmp_path_factory.mktemp("killed") / "a.setol"
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", HALF.format(root=root), str(path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+    killed_by_itself(HALF, path)
     journal = path.with_name("a.setol-journal").read_bytes()
     assert len(journal) > 4096
     return path.read_bytes(), journal

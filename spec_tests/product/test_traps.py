@@ -446,6 +446,26 @@ def test_lanczos_that_does_not_converge_is_no_end(monkeypatch):
     assert ww.find_traps(spiked()).sentence == usual.sentence
 
 
+def test_eigenvalues_that_do_not_converge_are_none(monkeypatch):
+    """LAPACK's status is heeded: a solver that gave up gives no eigenvalues."""
+
+    def failing(name, *arguments):
+        real(name, *arguments)
+        arguments[-1][:] = 3
+
+    real, solver = leading.call, leading.Leading(np.diag([3.0, 1.0, 2.0, 5.0]))
+    np.testing.assert_allclose(solver.all(), [1, 2, 3, 5])
+    monkeypatch.setattr(leading, "call", failing)
+    with pytest.raises(np.linalg.LinAlgError, match="dsterf"):
+        solver.all()
+
+
+def test_a_sum_beyond_all_numbers_is_no_warning():
+    """Entries that are finite while their sum is not."""
+    W = np.random.default_rng(0).uniform(0.5, 1.0, size=(60, 40)) * 1e308
+    assert ww.find_traps(W).sentence == ww.find_traps(W / 1e308).sentence
+
+
 def test_a_solver_that_fails_costs_one_layer(monkeypatch):
     from setol_ww.watcher import subclass
 

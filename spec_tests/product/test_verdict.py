@@ -10,11 +10,12 @@ import pytest
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, ideal_layer_eigenvalues, pareto_eigenvalues
 from setol_ww.core.outcomes import Outcome
+from setol_ww.layer.classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from setol_ww.layer.ecs import Ecs
 from setol_ww.layer.result import analyze_spectrum
-from setol_ww.layer.verdict import interval, judge
+from setol_ww.layer.verdict import INFLATION, interval, judge
 from setol_ww.spectrum.erg import ErgCut
-from setol_ww.spectrum.tail import TailFit
+from setol_ww.spectrum.tail import INTERVAL_SIGMAS, TailFit
 
 
 def verdict(alpha: float, n: int, metric: float, delta: float, sigmas: float = 1.645, ends=(math.nan, math.nan)):
@@ -87,6 +88,158 @@ def test_ideal_needs_an_interval_that_says_something():
     assert "too wide to call that ideal" in wide.reason
     assert verdict(2.04, 100, 0.0, 0.0, ends=(1.7, 2.4)).state is ww.State.IDEAL
     assert verdict(2.04, 100, 0.0, 0.0, ends=(1.7, 3.1)).state is ww.State.UNDETERMINED
+
+
+def sound(alpha=2.5, ends=(2.25, 2.75), metric=0.5, error=0.0, delta=0.5, **changed):
+    """A verdict on numbers of which each can be put exactly on a limit."""
+    made = {"rank": 50, "outcome": Outcome.OK, "cut": Outcome.OK, "kind": None, **changed}
+    tail = TailFit(alpha, 0.1, 0.5, 0.5, made["rank"], 0.03, 0.5, made["outcome"], *ends)
+    erg = ErgCut(50, 0.3, 0.4, 0.4, 0.0, 2.0, made["cut"])
+    return judge(tail, erg, Ecs(50, delta, 0.0, metric, error / (INTERVAL_SIGMAS * INFLATION)), kind=made["kind"])
+
+
+def kind(word: str, **changed):
+    return Universality(UniversalityClass(word), "", **changed)
+
+
+#: On either side of every limit, and on it: state and the sentence behind the numbers.
+AT_LIMITS = {
+    "interval ends at 2": (
+        {"alpha": 1.75, "ends": (1.625, 2.0), "metric": -0.5, "delta": -0.5},
+        "undetermined",
+        "alpha cannot be told from 2, but the tail's det X is below 1, where over-regularized layers are",
+    ),
+    "interval ends below 2": (
+        {"alpha": 1.75, "ends": (1.625, 1.9375), "metric": -0.5, "delta": -0.5},
+        "over-regularized",
+        "alpha is below 2 and the power-law tail starts below the ERG tail",
+    ),
+    "below 2, tails start together": (
+        {"alpha": 1.75, "ends": (1.625, 1.9375), "metric": -0.5, "delta": 0.0},
+        "undetermined",
+        "alpha is below 2 but the power-law tail does not start below the ERG tail: the two criteria contradict each "
+        "other",
+    ),
+    "interval begins at 2": (
+        {"ends": (2.0, 2.75)},
+        "short-of-ideal",
+        "alpha cannot be told from 2, but the tail's det X is above 1",
+    ),
+    "interval begins above 2": ({}, "short-of-ideal", "alpha lies between 2 and 6, and det X is not 1"),
+    "above 2 with det X at its error": (
+        {"metric": 0.25, "error": 0.25},
+        "short-of-ideal",
+        "alpha lies between 2 and 6, and det X = 1 holds within its error",
+    ),
+    "above 2 with det X just beyond its error": (
+        {"metric": 0.2500001, "error": 0.25},
+        "short-of-ideal",
+        "alpha lies between 2 and 6, and det X is not 1",
+    ),
+    "ideal": (
+        {"alpha": 2.0, "ends": (1.75, 2.25), "metric": 0.0, "delta": 0.0},
+        "ideal",
+        "alpha cannot be told from 2 nor det X from 1 (lambda_min = 0.500, 1/e = 0.368)",
+    ),
+    "ideal with det X below 1 within its error": (
+        {"alpha": 2.0, "ends": (1.75, 2.25), "metric": -0.25, "error": 0.25},
+        "ideal",
+        "alpha cannot be told from 2 nor det X from 1 (lambda_min = 0.500, 1/e = 0.368)",
+    ),
+    "from 1.5": (
+        {"alpha": 2.0, "ends": (1.5, 2.25), "metric": 0.0},
+        "undetermined",
+        "neither alpha can be told from 2 nor det X from 1, but the interval is too wide to call that ideal",
+    ),
+    "to 3": (
+        {"alpha": 2.0, "ends": (1.75, 3.0), "metric": 0.0},
+        "undetermined",
+        "neither alpha can be told from 2 nor det X from 1, but the interval is too wide to call that ideal",
+    ),
+    "interval begins at 6": (
+        {"alpha": 7.0, "ends": (6.0, 8.0)},
+        "short-of-ideal",
+        "alpha is above 2 and cannot be told from 6, and det X is not 1",
+    ),
+    "interval begins above 6": (
+        {"alpha": 7.0, "ends": (6.125, 8.0)},
+        "under-trained",
+        "alpha is above 6, hardly a heavy tail yet",
+    ),
+    "interval ends at 6": (
+        {"alpha": 5.0, "ends": (4.0, 6.0), "metric": 0.0},
+        "short-of-ideal",
+        "alpha is above 2 and cannot be told from 6, and det X = 1 holds within its error",
+    ),
+    "interval ends below 6": (
+        {"alpha": 5.0, "ends": (4.0, 5.875)},
+        "short-of-ideal",
+        "alpha lies between 2 and 6, and det X is not 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AT_LIMITS)
+def test_both_sides_of_every_limit_and_the_limit(name):
+    numbers, state, said = AT_LIMITS[name]
+    judged = sound(**numbers)
+    told = {"alpha": 2.5, "ends": (2.25, 2.75), "metric": 0.5, "error": 0.0, "delta": 0.5, **numbers}
+    begin = (
+        f"alpha = {told['alpha']:.2f} ({told['ends'][0]:.2f} to {told['ends'][1]:.2f}), mean ln x of the tail = "
+        f"{told['metric']:+.3f} ± {told['error']:.3f}, delta_lambda_min = {told['delta']:+.3f}: "
+    )
+    assert (judged.state.value, judged.reason) == (state, f"{begin}{said}.")
+
+
+SPIKE = {"spikes": 1, "spike_share": 0.05}
+#: What is said where no tail is judged.
+WITHOUT = {
+    "alpha = 2.50 ± 0.10 on a tail of 7 eigenvalues: fewer than 8 say too little.": {"rank": 7},
+    f"alpha = 2.50 ± 0.10 on a tail of 50 eigenvalues, but {Outcome.FLAT.sentence}.": {"outcome": Outcome.FLAT},
+    f"alpha = 2.50 ± 0.10 on a tail of 50 eigenvalues, but no ERG cut: {Outcome.FLAT.sentence}.": {"cut": Outcome.FLAT},
+    f"No power-law tail: {Outcome.DEGENERATE.sentence}.": {"rank": 0, "outcome": Outcome.DEGENERATE},
+    "No state: eigenvalues of single columns or rows are their norms, no spectrum.": {
+        "kind": kind("undetermined", flags=(NO_MATRIX,))
+    },
+    "alpha = 2.50 is of no heavy tail: no eigenvalue is above the edge of noise, although they do not follow its "
+    "law.": {"kind": kind("undetermined", noise_distance=0.1)},
+    "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk.": {"kind": kind("random-like")},
+    "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk; but there is too little power: noise of "
+    "this size may lie 0.3 from its law, and a heavy tail of alpha = 3 would often look like it.": {
+        "kind": kind("random-like", flags=(LITTLE_POWER,), noise_distance=0.3)
+    },
+    "alpha = 2.50 is of no heavy tail: this is the edge of the noise and one eigenvalue with 5 % of the trace beyond "
+    "it.": {"kind": kind("bulk+spikes", **SPIKE)},
+    "alpha = 2.50 is of no heavy tail: this is the edge of the noise and 7 eigenvalues with 10 % of the trace beyond "
+    "it.": {"kind": kind("bulk+spikes", spikes=7, spike_share=0.1)},
+    "alpha = 2.50 is of no heavy tail: this is the edge of the noise and 7 eigenvalues with 11 % of the trace beyond "
+    "it: something learned, but no tail whose alpha could be judged.": {
+        "kind": kind("bulk+spikes", spikes=7, spike_share=0.11)
+    },
+}
+
+
+@pytest.mark.parametrize("said", WITHOUT)
+def test_every_reason_for_no_tail_in_its_words(said):
+    assert sound(**WITHOUT[said]).reason == said
+
+
+def test_states_without_a_tail():
+    states = [sound(**changed).state.value for changed in WITHOUT.values()]
+    assert states == ["undetermined"] * 6 + [
+        "under-trained",
+        "undetermined",
+        "under-trained",
+        "under-trained",
+        "undetermined",
+    ]
+
+
+def test_eight_eigenvalues_and_eight_spikes_are_enough_to_be_judged():
+    assert "between 2 and 6" in sound(rank=8).reason
+    assert "between 2 and 6" in sound(kind=kind("bulk+spikes", spikes=8, spike_share=0.1)).reason
+    assert "between 2 and 6" in sound(kind=kind("undetermined", spikes=1, noise_distance=0.1)).reason
+    assert "between 2 and 6" in sound(kind=kind("undetermined")).reason
 
 
 def test_every_state_names_its_next_step():
