@@ -38,6 +38,7 @@ WIDEST_IDEAL = (1.5, 3.0)
 MIN_TAIL = 8
 # Spikes with more of the trace are something learned, though no heavy tail whose alpha could be judged.
 LEARNED = 0.1
+_NO_TAIL = "is of no heavy tail"
 # The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
 INFLATION = 1.25
 
@@ -61,15 +62,14 @@ class State(str, Enum):
     )
     OVER_REGULARIZED = (
         "over-regularized",
-        "beyond the ideal point: the tail is heavier than at alpha = 2",
-        "Look for a too large learning rate or too small batches, and for traps (randomize=True); "
-        "compare test errors with an earlier checkpoint.",
+        "the tail is heavier than at the ideal point",
+        "Look for too large a learning rate, too small batches and traps (randomize=True); test an earlier checkpoint.",
     )
     UNDER_TRAINED = (
         "under-trained",
         "no heavy tail yet",
         "See whether the layer learns at all: its learning rate, its gradients, whether it is frozen; "
-        "a layer that is not needed may stay so and is a candidate for pruning.",
+        "if it is not needed, it may be pruned.",
     )
     SHORT_OF_IDEAL = (
         "short-of-ideal",
@@ -79,7 +79,7 @@ class State(str, Enum):
     UNDETERMINED = (
         "undetermined",
         "the data do not carry a statement",
-        "Read the reason; more eigenvalues, a sound fit or an interval (uncertainty=200) may decide.",
+        "Its reason (setol_reason) says what is lacking; an interval (uncertainty=200) may decide.",
     )
 
     def __new__(cls, word: str, meaning: str, next_step: str) -> State:
@@ -157,7 +157,7 @@ def judge(
     lacking = _no_heavy_tail(kind)
     if lacking and kind is not None:
         state, why = _without_a_tail(kind)
-        return Verdict(state, f"alpha = {tail.alpha:.2f} is of no heavy tail: {lacking}{why}.")
+        return Verdict(state, f"alpha = {tail.alpha:.2f} {_NO_TAIL}: {lacking}{why}.")
     doubt = _doubt(tail, erg)
     if doubt:
         return Verdict(State.UNDETERMINED, doubt)
@@ -238,6 +238,19 @@ def looks_like_noise(kind: Universality) -> bool:
         return True
     few = kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL
     return few and kind.spike_share <= LEARNED
+
+
+def says_no_tail(reason: object) -> bool:
+    """Whether the sentence of a verdict says that there is no heavy tail, so that alpha is only that of an edge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from setol_ww import analyze_matrix
+    >>> says_no_tail(analyze_matrix(np.random.default_rng(0).normal(size=(400, 200))).reason), says_no_tail(None)
+    (True, False)
+    """
+    return isinstance(reason, str) and _NO_TAIL in reason
 
 
 def _without_a_tail(kind: Universality) -> tuple[State, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..core.card import Card
+from ..core.outcomes import Outcome
 from ..core.printable import GridColumn, terminal_width, visible
 from ..core.tones import Tone
 from ..layer.classes import UniversalityClass
@@ -123,6 +124,17 @@ def is_number(value: Any) -> bool:
 def number(value: Any, form: str) -> str:
     """A number in a form; - where there is none."""
     return format(value, form) if is_number(value) else "-"
+
+
+def alpha_told(row: Mapping[str, Any]) -> str:
+    """alpha with its error, and whether the tail is a power law at all.
+
+    >>> alpha_told({"tail_alpha": 1.62, "tail_sigma": 0.04, "tail_outcome": "poor_fit"})
+    'alpha 1.62 ± 0.04, of a tail that is no power law'
+    """
+    sigma = row.get("tail_sigma")
+    told = f"alpha {row['tail_alpha']:.2f}" + (f" ± {sigma:.2f}" if is_number(sigma) else "")
+    return told + (", of a tail that is no power law" if row.get("tail_outcome") == Outcome.POOR_FIT.value else "")
 
 
 def shortened_rows(frame: pd.DataFrame, most: int = ROWS_SHOWN) -> tuple[pd.DataFrame, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from ..core.card import Card, Fact, Shown
 from ..core.colour import words_painted
 from ..core.printable import GridColumn, shortened, terminal_width, visible, wrapped
 from ..layer.flags import tone_of
-from ..layer.verdict import State
+from ..layer.verdict import State, says_no_tail
+from .apart import USUAL, apartness
 from .glosses import MEANS as MEANT
 from .glosses import glosses
 from .means import Mean, mean_of
-from .printed import TONES, flags_in, is_number, title
+from .printed import TONES, alpha_told, flags_in, is_number, title
 
 if TYPE_CHECKING:
     from .results import Results
@@ -32,6 +34,8 @@ MEANS = (
     ("stable_rank", "stable rank", False),
 )
 LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 4, 3, 20
+#: So many layers are told in any case, as far as some stand apart.
+LAYERS_WANTED = 3
 MORE = " .."
 #: States and classes that call for a look, the worst first, and what is said of them.
 CONCERNS = (
@@ -43,6 +47,7 @@ CONCERNS = (
 MEANING = {state.value: state.meaning for state in State}
 #: Flags that call for a look by themselves begin so; others are told beside a concern.
 LOUD = "trap: "
+NO_TAIL = "no heavy tail"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Summary(Shown):
     means : tuple of Mean
     look_first : tuple of Look
         Every layer with a concern, the worst first.
+    stand_apart : tuple of Look
+        The others whose alpha is outside the usual range, from 2 to 6, by more than its error, the furthest first.
     not_analyzed : dict
         Reasons and the number of tensors of each.
     share : float
@@ -88,6 +95,7 @@ class Summary(Shown):
     flags: dict[str, int]
     means: tuple[Mean, ...]
     look_first: tuple[Look, ...]
+    stand_apart: tuple[Look, ...]
     not_analyzed: dict[str, int]
     share: float
 
@@ -103,6 +111,7 @@ class Summary(Shown):
         # An analysis in memory has no rows of what it skips.
         rows = {record.tensor for record in results.records}
         left = Counter(_without_name(reason, name) for s, _, reason, name in told if s != "analyzed")
+        looks = tuple(_looks(table))
         return cls(
             rows=len(results.records),
             analyzed=status["analyzed"],
@@ -113,7 +122,8 @@ class Summary(Shown):
             classes=_counts(table, "universality_class"),
             flags=dict(Counter(flag for flags in _flags(table) for flag in flags).most_common()),
             means=tuple(found for one in MEANS if (found := mean_of(_values(table, one[0]), *one)) is not None),
-            look_first=tuple(_looks(table)),
+            look_first=looks,
+            stand_apart=tuple(_apart(table, looks)),
             not_analyzed=dict(left.most_common()),
             share=float(done / total) if total else math.nan,
         )
@@ -150,15 +160,13 @@ class Summary(Shown):
                 told = ", ".join(f"{count} {visible(word)}" for word, count in counts.items())
                 words = _lines_of(2, f"{name + ':':<9} ", told, room)
                 lines += [words_painted(line, TONES) for line in words] if colour else words
-        looks = [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
-        rest = len(self.means) + len(looks) + bool(looks) + 2 * bool(self.not_analyzed)
+        looks = self._looks_told(room)
+        rest = len(self.means) + len(looks) + 2 * bool(self.not_analyzed)
         if self.glosses:
             lines += _lines_of(min(2, max(1, MOST_LINES - rest - len(lines))), "words:    ", self.glosses, room)
         for mean in self.means:
             lines += _lines_of(1, f"{mean.label}: ", f"{mean}, {MEANT.get(mean.column, mean.column)}", room)
-        if self.look_first:
-            lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
-            lines += looks
+        lines += looks
         for state, step in self.next_steps.items():
             advice = _lines_of(2, f"{'next:':<9} ", f"{state} ({MEANING[state]}): {step}", room)
             if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
@@ -174,6 +182,21 @@ class Summary(Shown):
 
     __repr__ = __str__
 
+    @property
+    def _apart_told(self) -> tuple[Look, ...]:
+        return self.stand_apart[: max(0, LAYERS_WANTED - len(self.look_first))]
+
+    def _looks_told(self, room: int) -> list[str]:
+        """The layers to look at first, a line each under a head."""
+        lines = []
+        if self.look_first:
+            lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
+            lines += [_fitted(f"  {look.title}", look.why, room) for look in self.look_first[:LAYERS_SHOWN]]
+        if self._apart_told:
+            lines.append(f"no concern, but apart from the usual alpha of {USUAL}:")
+            lines += [_fitted(f"  {look.title}", look.why, room) for look in self._apart_told]
+        return lines
+
     def _card(self) -> Card:
         counts = [("states", self.states), ("classes", self.classes), ("flags", self.flags)]
         facts = [
@@ -182,7 +205,7 @@ class Summary(Shown):
             for number, (word, count) in enumerate(told.items())
         ]
         means = [Fact(mean.label, f"{mean}, {MEANT.get(mean.column, mean.column)}") for mean in self.means]
-        shown = self.look_first[:LAYERS_SHOWN]
+        shown = (*self.look_first[:LAYERS_SHOWN], *self._apart_told)
         table = [
             GridColumn("layers to look at first", [look.title for look in shown], right=False),
             GridColumn("why", [look.why for look in shown], right=False),
@@ -240,7 +263,8 @@ def _flags(table: pd.DataFrame) -> list[list[str]]:
 def _looks(table: pd.DataFrame) -> list[Look]:
     """Layers with a concern: what failed, then by the kind of concern, then by how far their alpha is from 2."""
     found = []
-    columns = {name: _values(table, name) for name in ("longname", "slice", "status", "reason", "tail_alpha")}
+    told = ("longname", "slice", "status", "reason", "tail_alpha", "setol_reason")
+    columns = {name: _values(table, name) for name in told}
     words = {name: _values(table, name) for name, _, _ in CONCERNS}
     flags = _flags(table)
     for row in range(len(table)):
@@ -255,11 +279,24 @@ def _looks(table: pd.DataFrame) -> list[Look]:
             continue
         alpha = cells["tail_alpha"]
         if is_number(alpha):
-            whys.append(f"alpha {alpha:.2f}")
+            whys.append(NO_TAIL if says_no_tail(cells["setol_reason"]) else f"alpha {alpha:.2f}")
         distance = abs(alpha - 2) if is_number(alpha) else 0.0
         part = cells["slice"] if isinstance(cells["slice"], str) else ""
         found.append((rank, -distance, row, Look(str(cells["longname"]), part, visible(", ".join(whys)))))
     return [look for *_, look in sorted(found, key=lambda one: one[:3])]
+
+
+def _apart(table: pd.DataFrame, looks: Iterable[Look]) -> list[Look]:
+    """Layers without a concern whose alpha is further outside the usual range than its error, the furthest first."""
+    taken = {(look.layer, look.slice) for look in looks}
+    found = []
+    for row in table.to_dict("records"):
+        part = row["slice"] if isinstance(row.get("slice"), str) else ""
+        name, score = str(row.get("longname")), apartness(row)
+        if score > 1 and (name, part) not in taken:
+            words = [word for word in (row.get("setol_state"), alpha_told(row)) if isinstance(word, str)]
+            found.append((-score, Look(name, part, visible(", ".join(words)))))
+    return [look for _, look in sorted(found, key=lambda one: one[0])]
 
 
 def _without_name(reason: Any, name: Any) -> str:

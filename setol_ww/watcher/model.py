@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.arrays import as_weightwatcher_reads, to_numpy
 from ..core.errors import InvalidInput
-from ..formats.checkpoints import checkpoint_tensors, inner_mapping
+from ..formats.checkpoints import checkpoint_fingerprint, checkpoint_tensors, inner_mapping
 from ..formats.folder import config_of
 from ..formats.places import place_of
 from ..weights.schemes import joined
@@ -50,7 +50,7 @@ class Given:
 
     `is_foreign` marks Keras and ONNX models, which weightwatcher reads by itself and we do not; `is_on_disk` those
     whose tensors come into memory when they are asked for. `source` is what the user gave,
-    `config` is the model's, beside it or in it.
+    `config` is the model's, beside it or in it, `fingerprint` that of its files.
     """
 
     source: Any
@@ -60,6 +60,7 @@ class Given:
     is_foreign: bool = False
     is_on_disk: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
 
     @property
     def described(self) -> str:
@@ -83,7 +84,9 @@ def adapt(model: Any) -> Given:
         config = config_of_module(model)
         given = Given(model, model, joined(module_tensors(model), config), is_module=True, config=config)
     elif isinstance(model, (str, Path)):
-        given = replace(_lazy(model, checkpoint_tensors(model)), is_on_disk=True, config=config_of(place_of(model)))
+        lazy, place = _lazy(model, checkpoint_tensors(model)), place_of(model)
+        weights, _ = checkpoint_fingerprint(place)
+        given = replace(lazy, is_on_disk=True, config=config_of(place), fingerprint=weights)
     elif isinstance(model, Mapping):
         given = _lazy(model, joined(mapping_tensors(inner_mapping(model))))
     elif hasattr(model, "shape") and hasattr(model, "dtype") and len(model.shape) == 2:

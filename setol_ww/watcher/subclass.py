@@ -358,6 +358,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             finally:
                 figures.clf()
             about = {"source": given.described}
+            if given.fingerprint:
+                about["weights"] = given.fingerprint
             if self._base is not None:
                 about["base"] = self._base.described
             return run.results(told, about)

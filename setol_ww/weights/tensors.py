@@ -127,7 +127,7 @@ def why_unfit(name: str, shape: tuple[int, ...], dtype: str, names: Container[st
     if 0 in shape:
         return f"it has no elements (shape {' x '.join(map(str, shape))})"
     if QUANTISED.match(dtype):
-        return f"packed or quantised integers of type {dtype} are not weights as they stand"
+        return f"integers of type {dtype} are no weights as they stand: an index, or packed values without their scales"
     if not READABLE.match(dtype):
         return f"values of type {dtype} cannot be read as real weights"
     if dtype.startswith("float8") and any(f"{name}{ending}" in names for ending in ("_scale_inv", "_scale")):

@@ -168,7 +168,7 @@ def test_quantised_and_integer_tensors_are_skipped_with_the_reason():
     assert frame["longname"].tolist() == ["fc"]
     assert coverage.loc[["linear.weight", "linear.qweight"], "status"].tolist() == ["skipped"] * 2
     assert coverage.loc["linear.weight", "reason"] == (
-        "packed or quantised integers of type uint8 are not weights as they stand"
+        "integers of type uint8 are no weights as they stand: an index, or packed values without their scales"
     )
 
 

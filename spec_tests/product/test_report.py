@@ -427,16 +427,90 @@ def test_no_layer_at_all(browser, tmp_path):
     page.close()
 
 
-def test_where_nothing_calls_for_a_look_the_furthest_from_2_are_shown(tmp_path):
+def apart_models() -> dict[str, np.ndarray]:
+    """Five heavy tails, alpha from 1.6 to 7.5, none of which is a concern."""
+    ranks = (np.arange(300) + 0.5) / 300
+    return {f"fc{i}": np.diag((1 - ranks) ** (-0.5 / (alpha - 1))) for i, alpha in enumerate((2.6, 3.5, 4.5, 5.5, 3.0))}
+
+
+def test_where_nothing_calls_for_a_look_those_at_the_ends_of_the_usual_range_are_shown():
     """Three layers are there to begin with, and the page says that they are no cause for concern."""
-    rng = np.random.default_rng(0)
-    tensors = {f"fc{i}": np.diag(np.sqrt(rng.pareto(1.3, 300) + 1)) for i in range(5)}
-    results = ww.examine(tensors, progress=False)
-    assert results.summary().look_first == ()
+    results = ww.examine(apart_models(), progress=False)
+    assert results.summary().look_first == results.summary().stand_apart == ()
     looks = page_data(results)["looks"]
-    alpha = results.table()["tail_alpha"]
-    assert [one["layer"] for one in looks] == (alpha - 2).abs().sort_values(ascending=False).index[:3].tolist()
+    table = results.table()
+    inside = np.minimum(table["tail_alpha"] - 2, 6 - table["tail_alpha"]) / table["tail_sigma"]
+    assert [one["layer"] for one in looks] == inside.sort_values().index[:3].tolist()
     assert all(not one["calls"] and "Nothing calls for a look" in one["because"][0] for one in looks)
+
+
+def test_a_layer_without_a_concern_whose_alpha_is_apart_comes_next():
+    """Forty strong directions among noise: no state, and an alpha below 2 that a reader asks about."""
+    rng = np.random.default_rng(3)
+    left, right = (np.linalg.qr(rng.normal(size=(side, 40)))[0] for side in (300, 200))
+    spiked = rng.normal(size=(300, 200)) + (left * np.geomspace(35, 350, 40)) @ right.T
+    results = ww.examine({"spiked": spiked, **apart_models()}, progress=False)
+    table = results.table().set_index("longname")
+    assert table.loc["spiked", "setol_state"] == "undetermined"
+    assert table.loc["spiked", "tail_outcome"] == "poor_fit"
+    apart = results.summary().stand_apart
+    assert [look.title for look in apart] == ["spiked"]
+    assert "no power law" in apart[0].why
+    assert "no concern, but apart from the usual alpha of 2 to 6:\n  spiked: undetermined" in str(results.summary())
+    first = page_data(results)["looks"][0]
+    assert (first["headline"], first["calls"]) == ("undetermined, apart from the rest", False)
+    assert "the tail is no power law" in " ".join(first["because"])
+    assert sum(f"{table.loc['spiked', 'tail_alpha']:.2f}" in one for one in first["because"]) == 1
+
+
+def test_a_page_of_weights_from_a_file_has_their_fingerprint(tmp_path):
+    np.savez(tmp_path / "net.npz", **apart_models())
+    kept = ww.scan(tmp_path / "net.npz", tmp_path / "net.setol") is not None and ww.open_results(tmp_path / "net.setol")
+    found = ww.examine(tmp_path / "net.npz", progress=False)
+    assert found.fingerprint == kept.fingerprint
+    assert ["fingerprint of the weights", found.fingerprint] in page_data(found)["provenance"]
+    assert ww.examine(apart_models(), progress=False).fingerprint == ""
+
+
+def boxes(page: Any, places: str) -> list[dict[str, float]]:
+    """Where texts of a picture stand."""
+    return [one.bounding_box() for one in page.locator(places).all()]
+
+
+def apart(one: dict[str, float], other: dict[str, float]) -> bool:
+    return (
+        one["x"] + one["width"] <= other["x"]
+        or other["x"] + other["width"] <= one["x"]
+        or one["y"] + one["height"] <= other["y"]
+        or other["y"] + other["height"] <= one["y"]
+    )
+
+
+def test_the_name_of_the_ideal_point_is_clear_of_the_axis(visit, tmp_path):
+    """All layers above delta = 0, where the point lies at the foot of the plane."""
+    results = ww.examine(apart_models(), progress=False)
+    results.report(tmp_path / "report.html")
+    page = visit(tmp_path / "report.html")
+    page.locator("#glance-title").scroll_into_view_if_needed()
+    page.wait_for_selector("#glance svg")
+    name = page.locator("#glance svg text", has_text="ideal point").bounding_box()
+    labels = boxes(page, "#glance figure:first-child svg [aria-label*='tick label'] text")
+    assert len(labels) > 4
+    assert all(apart(name, label) for label in labels)
+
+
+def test_every_tick_of_a_strip_has_its_number_and_none_lies_on_another(visit, report):
+    page = visit(report)
+    page.locator("#glance-title").scroll_into_view_if_needed()
+    page.wait_for_selector("#glance svg")
+    strips = page.locator("#glance figure:nth-child(2) svg")
+    assert strips.count() >= 3
+    for strip in strips.all():
+        marks = strip.locator("[aria-label='y-axis tick'] path").count()
+        texts = [one for one in strip.locator("[aria-label='y-axis tick label'] text").all() if one.text_content()]
+        assert marks == len(texts) > 1
+        places = [one.bounding_box() for one in texts]
+        assert all(apart(one, other) for one, other in itertools.combinations(places, 2))
 
 
 @pytest.mark.parametrize(
@@ -457,7 +531,7 @@ def test_what_is_said_of_a_layer_to_look_at(state, flags, said, step):
     assert ww.State(state).meaning in told
     assert "2 is ideal, 2 to 6 is usual" in told
     assert ("Trap: " in told) == ("trap: " in flags)
-    row["universality_class"] = "random-like"
+    row["setol_reason"] = "alpha = 3.00 is of no heavy tail: this is the edge of a random-like bulk."
     assert "without a heavy tail it says little" in " ".join(because(row, look))
 
 

@@ -297,7 +297,7 @@ def test_a_summary_with_everything_in_it(width):
     means = tuple(Mean("tail_alpha", "tail exponent alpha", 3.0, 0.1, 40) for _ in range(4))
     looks = tuple(Look(f"layers.{i}", "", "over-regularized") for i in range(9))
     reasons = {f"reason {i}": i for i in range(1, 6)}
-    full = Summary(99, 95, 1, 2, 1, counts, kinds, flags, means, looks, reasons, 0.5)
+    full = Summary(99, 95, 1, 2, 1, counts, kinds, flags, means, looks, (), reasons, 0.5)
     lines = full.lines(width)
     assert len(lines) <= 20
     assert max(map(len, lines)) <= width
@@ -306,6 +306,15 @@ def test_a_summary_with_everything_in_it(width):
     told = " ".join(line.strip() for line in lines)
     assert all(word in told for word in kinds) or " .." in told
     assert "reason 1" in told
+
+
+@pytest.mark.parametrize("state", ww.State)
+def test_what_to_do_for_a_state_is_told_whole(state):
+    """A summary of one state at the usual width has the whole of its sentence."""
+    summary = Summary(1, 1, 0, 0, 0, {state.value: 1}, {}, {}, (), (), (), {}, 1.0)
+    told = " ".join(line.strip() for line in summary.lines(100))
+    assert state is ww.State.IDEAL or state.next_step in told
+    assert " .." not in told
 
 
 def test_a_tensor_skipped_without_a_row_is_counted(tmp_path):

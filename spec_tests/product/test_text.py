@@ -186,7 +186,20 @@ def results(number: int) -> Results:
 def test_results_print_as_a_table_of_ten_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     lines = str(results(3)).split("\n")
-    assert lines[0].split() == ["layer", "N", "x", "M", "alpha", "k*", "S_k*", "delta", "q2_norm", "class", "state"]
+    assert lines[0].split() == [
+        "layer",
+        "N",
+        "x",
+        "M",
+        "alpha",
+        "k*",
+        "S_k*",
+        "delta",
+        "q2_norm",
+        "class",
+        "flags",
+        "state",
+    ]
     assert len(lines) == 6
     assert lines[-1].startswith("3 rows, 0 failed, 0 skipped.")
     long = str(results(500)).split("\n")

@@ -231,6 +231,17 @@ function walkable(svg) {
 }
 
 const ALPHAS = [1.2, 1.5, 2, 3, 4, 6, 10, 20, 40, 100];
+const STRIP_ALPHAS = [1.5, 2, 4, 6, 10, 20, 50, 100];
+// A few round numbers on a logarithmic axis, each of them labelled.
+function fewTicks([low, high]) {
+  const decades = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1);
+  for (const digits of [[1, 2, 3, 5], [1, 3], [1]]) {
+    const ticks = decades.flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)));
+    const inside = within(ticks, [low, high]);
+    if (inside.length <= 5) return inside;
+  }
+  return within(decades.filter((_, i) => i % Math.ceil(decades.length / 5) === 0).map((power) => 10 ** power), [low, high]);
+}
 const within = (values, [low, high]) => values.filter((value) => value >= low && value <= high);
 const withNumber = (...names) => d3.range(COUNT).filter((layer) => names.every((name) => cell(name, layer) !== null));
 
@@ -242,6 +253,9 @@ function planeChart(width) {
   const error = (sign) => (layer) => Math.max(1.01, alpha(layer) + sign * (cell("tail_sigma", layer) ?? 0));
   const faint = { stroke: "currentColor", strokeOpacity: 0.25 };
   const span = d3.extent([1.7, 7, ...layers.map(error(-1)), ...layers.map(error(1))]);
+  // Room below the ideal point for its name.
+  const [lowest, highest] = d3.extent([0, ...layers.map(delta)]);
+  const room = Math.min(lowest, -0.12 * (highest - lowest || 1));
   return overview(
     {
       width,
@@ -253,7 +267,7 @@ function planeChart(width) {
         ticks: within(ALPHAS, span),
         tickFormat: "~g",
       },
-      y: { label: "delta (0 is ideal)", nice: true, inset: 8 },
+      y: { label: "delta (0 is ideal)", domain: [room, Math.max(highest, 0.1)], nice: true, inset: 8 },
       marks: [
         Plot.rectX([0], { x1: span[0], x2: 2, fill: "var(--over)", fillOpacity: 0.07 }),
         Plot.rectX([0], { x1: 6, x2: span[1], fill: "var(--under)", fillOpacity: 0.07 }),
@@ -285,6 +299,7 @@ function stripChart(name, width, options) {
   const { guides = [], label, ...y } = options;
   const span = d3.extent([...guides, ...layers.map((layer) => cell(name, layer))]);
   if (Array.isArray(y.ticks)) y.ticks = within(y.ticks, span);
+  else if (y.type === "log" && span[0] > 0) y.ticks = fewTicks(span);
   return overview(
     {
       width,

@@ -103,7 +103,7 @@ function fillFirst() {
       element(
         "p",
         {},
-        "Nothing in these weights calls for a look. For a first impression, the layers whose alpha is furthest from 2:",
+        "Nothing in these weights calls for a look. For a first impression, the layers whose alpha is furthest out of the usual range:",
       ),
     );
   else
@@ -207,7 +207,7 @@ function fillGlance() {
           "figcaption",
           {},
           ...glossed(
-            "Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 layers are over-regularized, right of 6 they have hardly learned. Bars are standard errors. A point opens its layer.",
+            "Two measures that know nothing of each other: alpha, the steepness of the power-law tail, and delta, where that tail starts minus where the ERG tail starts. Ideal is alpha = 2 (dashed, upright) and delta = 0 (dashed, across). The numbers 1 to 3 are the layers to look at first. Left of 2 (shaded) is where over-regularized layers lie, right of 6 where under-trained ones do; the mark says what the data could show. Bars are standard errors. A point opens its layer.",
           ),
         ),
       ),
@@ -218,7 +218,7 @@ function fillGlance() {
         element(
           "figcaption",
           {},
-          "From the first layer (left) to the last. Look for layers apart from their neighbours.",
+          "Across: the number of the layer, from the first to the last, in the order of the table. Look for layers apart from their neighbours.",
         ),
       ),
     ),
@@ -227,13 +227,13 @@ function fillGlance() {
   fitted(strips, (width) => {
     const drawn = [
       stripChart("tail_alpha", width, {
-        label: "alpha (2 ideal, above 6 hardly trained)",
+        label: "alpha (2 is ideal, 2 to 6 is usual)",
         type: "log",
         guides: [2, 6],
-        ticks: ALPHAS,
+        ticks: STRIP_ALPHAS,
       }),
       stripChart("erg_fraction", width, { label: "share of eigenvalues in the ERG tail" }),
-      stripChart("q2_norm", width, { label: "layer quality q2_norm", type: "log", ticks: 3 }),
+      stripChart("q2_norm", width, { label: "layer quality q2_norm", type: "log" }),
     ];
     const traps = withNumber("trap_count").length;
     drawn.push(

@@ -52,7 +52,10 @@ function panelParts(layer) {
 
 function reasonsOf(layer) {
   if (cell("status", layer) === "failed")
-    return [element("p", { class: "headline" }, "It could not be analysed: ", cell("reason", layer) ?? "")];
+    return [
+      element("p", { class: "headline" }, "It could not be analysed: ", cell("reason", layer) ?? ""),
+      nextStep(layer),
+    ];
   const word = stateOf(layer),
     flags = flagsOf(layer),
     kind = cell("universality_class", layer);

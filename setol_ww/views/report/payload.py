@@ -11,6 +11,7 @@ from ...core.printable import visible
 from ...layer import columns as register
 from ...layer.flags import MEANINGS
 from ...layer.verdict import State
+from ...results.apart import apartness
 from ...results.glosses import MEANS
 from ...results.printed import is_number, title
 from ...results.record import SKIPPED, LayerRecord
@@ -125,14 +126,14 @@ def summary_data(summary: Summary) -> dict[str, Any]:
 
 
 def looks_data(summary: Summary, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Which layers to look at and why; where few call for it, those whose alpha is furthest from 2."""
+    """Which layers to look at and why; where few call for it, those whose alpha is furthest out of the usual range."""
     places = {(str(row["longname"]), _slice(row)): number for number, row in reversed([*enumerate(rows)])}
     asked: list[tuple[int, Look | None]] = [
         (places[look.layer, look.slice], look) for look in summary.look_first if (look.layer, look.slice) in places
     ]
     taken = {place for place, _ in asked}
     others = [n for n, row in enumerate(rows) if n not in taken and is_number(row.get("tail_alpha"))]
-    others.sort(key=lambda n: -abs(rows[n]["tail_alpha"] - 2))
+    others.sort(key=lambda n: -apartness(rows[n]))
     asked += [(n, None) for n in others[: max(0, SHOWN_FIRST - len(asked))]]
     looks = [{"layer": place, "why": "" if look is None else look.why} for place, look in asked]
     for told, (place, look) in zip(looks[:SHOWN_FIRST], asked):
@@ -205,7 +206,7 @@ def provenance(results: Results) -> list[list[str]]:
     options = results.options.as_dict()
     told = [
         ("analysed", name_of(results)),
-        ("fingerprint of the weights", results.fingerprint or "none: they were read in memory"),
+        ("fingerprint of the weights", results.fingerprint or "none: they did not come from a file"),
         *((name, str(version)) for name, version in results.versions.items()),
         ("options", ", ".join(f"{name}={value!r}" for name, value in options.items())),
     ]

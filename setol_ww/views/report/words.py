@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ...core.printable import visible
 from ...layer.classes import UniversalityClass
 from ...layer.flags import MEANINGS
-from ...layer.verdict import State
+from ...layer.verdict import UNDER_TRAINED_ALPHA, State, says_no_tail
+from ...results.apart import USUAL, apartness
 from ...results.glosses import WORDS
-from ...results.printed import flags_in, is_number
+from ...results.printed import alpha_told, flags_in, is_number
 from ...results.summary import LOUD, Look
 
 #: Terms of the page and what they mean.
@@ -22,7 +24,7 @@ GLOSSARY = {
     "tail": "the large eigenvalues. Of a well-trained layer they fall off as a power law: a straight line when both "
     "axes are logarithmic",
     "alpha": "the steepness of that power law. Near 2 is the ideal of the theory; from 2 to 6 is usual for trained "
-    "layers; above 6 the layer has hardly learned, below 2 it may have learned too much by heart",
+    "layers; above 6 it may have hardly learned, below 2 it may have learned too much by heart",
     "±": "one standard error",
     "ERG tail, k*": "as many leading eigenvalues as multiply to 1 (det X = 1). It is found without any power law; the "
     "theory says that it and the power-law tail start at the same place in an ideal layer",
@@ -40,6 +42,9 @@ TRAP_NEXT = (
     "setol_ww.find_traps of the weights says which elements they are; setol_ww.remove_traps takes them out. See "
     "whether the test error changes."
 )
+FAILED_NEXT = (
+    "Look into the file, or at the training, for what the reason names; the other layers do not suffer from it."
+)
 SHIFT_NEXT = "Nothing need be done about the shift itself; judge alpha with care, for the shift is in it."
 
 
@@ -53,29 +58,34 @@ def headline(row: Mapping[str, Any], look: Look | None) -> str:
     said += loud_flags(row)
     if look is not None and said:
         return ", ".join(said)
-    return "no concern" if state is None else f"{state.value}, no concern"
+    rest = "apart from the rest" if apartness(row) > 1 else "no concern"
+    return rest if state is None else f"{state.value}, {rest}"
 
 
 def because(row: Mapping[str, Any], look: Look | None) -> list[str]:
-    """Why a layer is looked at, a sentence each: its failure, or its state, spectrum, alpha and traps."""
+    """Why a layer is looked at, a sentence each: its failure, or its state, spectrum, alpha and traps.
+
+    What speaks against a statement on an undetermined layer has its alpha in it.
+    """
     if row.get("status") == "failed":
         return [f"It could not be analysed: {visible(str(row.get('reason', '')))}"]
     said = []
     state, kind = _state(row), row.get("universality_class")
     if look is None:
-        said.append("Nothing calls for a look here; of the other layers its alpha is among the furthest from 2.")
+        said.append(f"Nothing calls for a look here{_apart(row)}.")
     if state is not None:
-        said.append(f"State {state.value}: {state.meaning}.")
+        said.append(f"State {state.value}: {_ground(row, state)}.")
     if kind in CLASSES:
         said.append(f"Spectrum {kind}: {CLASSES[kind]}.")
-    if is_number(row.get("tail_alpha")):
-        meaning = "2 is ideal, 2 to 6 is usual" if _is_heavy(kind) else "without a heavy tail it says little"
-        said.append(f"Its alpha is {_alpha(row)}; {meaning}.")
+    if is_number(row.get("tail_alpha")) and (state is not State.UNDETERMINED or not row.get("setol_reason")):
+        said.append(f"Its {alpha_told(row)}: {_worth(row, state)}.")
     return said + [f"{_capital(flag)}: {MEANINGS[flag]}." for flag in loud_flags(row)]
 
 
 def next_step(row: Mapping[str, Any]) -> str:
     """What to do about a layer: by its state where that is a grave one or there is no trap."""
+    if row.get("status") == "failed":
+        return FAILED_NEXT
     state = _state(row)
     if state is not None and (state in GRAVE or not loud_flags(row)):
         return state.next_step
@@ -98,13 +108,30 @@ def _state(row: Mapping[str, Any]) -> State | None:
     return next((state for state in State if state.value == row.get("setol_state")), None)
 
 
-def _is_heavy(kind: Any) -> bool:
-    return kind in {one.value for one in UniversalityClass if one.is_heavy}
+def _apart(row: Mapping[str, Any]) -> str:
+    """Why a layer is shown that nothing calls for."""
+    score = apartness(row)
+    if score > 0:
+        return f", but its alpha lies outside the usual {USUAL}"
+    return f"; of the others its alpha is among the nearest to an end of the usual {USUAL}" if score > -math.inf else ""
 
 
-def _alpha(row: Mapping[str, Any]) -> str:
-    sigma = row.get("tail_sigma")
-    return f"{row['tail_alpha']:.2f}" + (f" ± {sigma:.2f}" if is_number(sigma) else "")
+def _ground(row: Mapping[str, Any], state: State) -> str:
+    """What a state means; for want of one, the sentence that says what is lacking."""
+    reason = row.get("setol_reason")
+    if state is not State.UNDETERMINED or not isinstance(reason, str):
+        return state.meaning
+    return visible(f"{state.meaning}: {reason.split('. ')[0].removesuffix('.')}")
+
+
+def _worth(row: Mapping[str, Any], state: State | None) -> str:
+    """What an alpha says."""
+    if says_no_tail(row.get("setol_reason")):
+        return "without a heavy tail it says little"
+    usual = f"2 is ideal, {USUAL} is usual"
+    if state is State.SHORT_OF_IDEAL and row["tail_alpha"] > UNDER_TRAINED_ALPHA:
+        return f"{usual}, and by its 90 % interval it may be {UNDER_TRAINED_ALPHA:g} or less"
+    return usual
 
 
 def _capital(text: str) -> str:
