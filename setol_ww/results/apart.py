@@ -25,15 +25,11 @@ def apartness(row: Mapping[str, Any]) -> float:
     >>> apartness({"tail_alpha": 1.9, "tail_sigma": 0.05, "setol_state": "ideal"})
     -inf
     """
-    alpha, sigma = row.get("tail_alpha"), row.get("tail_sigma")
     flags = row.get("setol_flags")
     few = isinstance(flags, str) and TOO_FEW in flags
-    if (
-        not is_number(alpha)
-        or few
-        or row.get("setol_state") == State.IDEAL.value
-        or says_no_tail(row.get("setol_reason"))
-    ):
+    ideal = row.get("setol_state") == State.IDEAL.value
+    if not is_number(row.get("tail_alpha")) or few or ideal or says_no_tail(row.get("setol_reason")):
         return -math.inf
-    outside = float(max(IDEAL_ALPHA - alpha, alpha - UNDER_TRAINED_ALPHA))
-    return outside / sigma if is_number(sigma) and sigma > 0 else outside
+    alpha, sigma = float(row["tail_alpha"]), row.get("tail_sigma")
+    outside = max(IDEAL_ALPHA - alpha, alpha - UNDER_TRAINED_ALPHA)
+    return outside / float(sigma) if sigma is not None and is_number(sigma) and sigma > 0 else outside
