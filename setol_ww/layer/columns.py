@@ -14,9 +14,9 @@ from ..traps.find import row_of as trap_row_of
 from .result import LayerResult
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
-    """One column of the table.
+    """One column of the table; equal to itself alone.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Column:
     unit: str
     meaning: str
     source: str
-    read: Callable[[Any], Any] = field(repr=False, compare=False)
+    read: Callable[[Any], Any] = field(repr=False)
 
 
 def _erg_number(value: float, result: LayerResult) -> float:
@@ -518,8 +518,8 @@ def row(
     1
     """
     listed = names(detX, result.quality is not None, randomize, uncertainty)
-    columns = (*COLUMNS, *UNCERTAINTY_COLUMNS)
-    values = {column.name: column.read(result) for column in columns if column.name in listed}
+    columns, wanted = (*COLUMNS, *UNCERTAINTY_COLUMNS), set(listed)
+    values = {column.name: column.read(result) for column in columns if column.name in wanted}
     values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
     return {name: values[name] for name in listed}
 

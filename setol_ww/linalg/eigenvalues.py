@@ -146,14 +146,15 @@ def check_device(device: str) -> str:
 _DEVICES = "accepted are 'cpu' and, where torch sees a GPU, 'cuda' or 'cuda:N'"
 
 
-def blocks(matrix: Any, axis: int, exponent: int = 0) -> Iterator[FloatArray]:
+def blocks(matrix: Any, axis: int, exponent: int = 0, elements: int = 0) -> Iterator[FloatArray]:
     """Float64 blocks along one axis times 2^-exponent, contiguous row by row, each written over the one before.
 
-    Where they end depends on the shape alone, not on dtype, library or order in memory.
+    Where they end depends on the shape and on `elements`, the size of a block, alone, not on dtype, library or order
+    in memory.
     """
     length, other = matrix.shape[axis], matrix.shape[1 - axis]
     # A tenth of the Gram matrix: small beside it, large enough for BLAS.
-    elements = max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
+    elements = elements or max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
     step = min(length, max(1, elements // max(1, other)))
     buffer = np.empty(step * other)
     for start in range(0, length, step):

@@ -17,8 +17,10 @@ from .. import __version__
 from ..core.boundary import attempt
 from ..layer import columns as register
 from ..layer.result import LayerResult, Settings
-from ..layer.weightwatcher_columns import weightwatcher_row
+from ..layer.weightwatcher_columns import FIT, NORMS, weightwatcher_row
 from .record import FARMS, TRAPS, LayerRecord
+
+WEIGHTWATCHERS = frozenset((*FIT, *NORMS))
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def cells_of(record: LayerRecord, result: LayerResult) -> dict[str, Any]:
     """Every column that a record and its result give, in all groups."""
     ours = register.row(result, detX_num=record.theirs.get("detX_num"), randomize=True, uncertainty=True)
     farms = register.farms_row(record.extras[FARMS]) if FARMS in record.extras else {}
-    return {**weightwatcher_row(result.spectrum), **ours, **farms}
+    # A column that WeightWatcher itself has filled goes before ours of that name.
+    theirs = {} if record.theirs.keys() >= WEIGHTWATCHERS else weightwatcher_row(result.spectrum)
+    return {**theirs, **ours, **farms}
 
 
 def table(

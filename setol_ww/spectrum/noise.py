@@ -91,8 +91,10 @@ class Noise:
 
     def quantile(self, p: FloatArray) -> FloatArray:
         """Inverse of `cdf`, by interpolation in the angle that removes the edges."""
+        if self.is_even:
+            return marchenko_pastur_quantiles(p, self.q)
         lower, upper = self.support
-        angles = ANGLES if self.is_even else ANGLES[::COARSER]
+        angles = ANGLES[::COARSER]
         cdf = self.cdf(lower + (upper - lower) * np.sin(angles) ** 2)
         return lower + (upper - lower) * np.sin(np.interp(p, cdf, angles)) ** 2
 
@@ -169,5 +171,11 @@ def marchenko_pastur_density(x: FloatArray, q: float) -> FloatArray:
 def marchenko_pastur_quantiles(p: FloatArray, q: float) -> FloatArray:
     """Inverse of `marchenko_pastur_cdf`, to 2e-6, by interpolation in the angle that removes the edges."""
     lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
-    cdf = marchenko_pastur_cdf(lower + (upper - lower) * np.sin(ANGLES) ** 2, q)
-    return lower + (upper - lower) * np.sin(np.interp(p, cdf, ANGLES)) ** 2
+    return lower + (upper - lower) * np.sin(np.interp(p, _cdf_at_angles(q), ANGLES)) ** 2
+
+
+@lru_cache(maxsize=64)
+def _cdf_at_angles(q: float) -> FloatArray:
+    """The Marchenko-Pastur law where it is interpolated: many layers have one shape."""
+    lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
+    return marchenko_pastur_cdf(lower + (upper - lower) * np.sin(ANGLES) ** 2, q)

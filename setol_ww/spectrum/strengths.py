@@ -10,7 +10,7 @@ differ by no more than it are called even.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -138,24 +138,27 @@ class _Sums:
         rows, columns = matrices[0].shape
         row, column, part = ((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices)))
         sums = cls(row, column, part)
-        unit = 0.0
+        shrink = 0.0
         # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for number, matrix in enumerate(matrices):
-                for start, block in _pieces(matrix):
-                    size = np.abs(block)
-                    unit = unit or float(size.max())
-                    sums._add(number, start, size / unit if unit else size)
+                start = 0
+                for block in blocks(matrix, axis=0, elements=BLOCK) if columns else ():
+                    size = np.abs(block, out=block)
+                    shrink = shrink or _power_of_two(float(size.max()))
+                    sums._add(number, start, np.multiply(size, shrink or 1.0, out=size))
+                    start += block.shape[0]
         return sums
 
     def _add(self, number: int, start: int, size: FloatArray) -> None:
+        """Add a block of sizes, which is written over: what is computed of it stays in the cache."""
         part = slice(start, start + size.shape[0])
         root = np.sqrt(size)
         by_row = root.sum(axis=1)
         self.row[0][part] += by_row
         self.column[0][:] += root.sum(axis=0)
         self.slice[0][number] += by_row.sum()
-        if size.all():
+        if size.min() != 0:
             self.row[1][part] += size.shape[1]
             self.column[1][:] += size.shape[0]
             self.slice[1][number] += size.size
@@ -164,24 +167,20 @@ class _Sums:
             self.row[1][part] += filled.sum(axis=1)
             self.column[1][:] += filled.sum(axis=0)
             self.slice[1][number] += filled.sum()
-        self.first += float(size.sum())
-        square = (size * size).ravel()
-        fourth = square * square
-        self.second += float(square.sum())
-        self.fourth += float(fourth.sum())
-        self.sixth += float(fourth @ square)
+        flat = size.ravel()
+        self.first += float(flat.sum())
+        self.second += float(flat @ flat)
+        square = np.multiply(flat, flat, out=root.ravel())
+        self.fourth += float(square @ square)
+        cube = np.multiply(flat, square, out=flat)
+        self.sixth += float(cube @ cube)
 
 
-def _pieces(matrix: Any) -> Iterator[tuple[int, FloatArray]]:
-    """First row and float64 values of parts that fit the cache."""
-    begin = 0
-    if 0 in tuple(matrix.shape):
-        return
-    step = max(1, BLOCK // matrix.shape[1])
-    for block in blocks(matrix, axis=0):
-        for start in range(0, block.shape[0], step):
-            yield begin + start, block[start : start + step]
-        begin += block.shape[0]
+def _power_of_two(largest: float) -> float:
+    """What brings a size near to 1 without rounding; 0 where there is none."""
+    exponent = int(np.frexp(largest)[1])
+    # Powers beyond this are not normal numbers, and this near is near enough.
+    return math.ldexp(1.0, -max(-1000, min(exponent, 1000))) if largest else 0.0
 
 
 @dataclass(frozen=True)
@@ -191,27 +190,26 @@ class _Evenness:
     variance: float
     factors: tuple[float, float, float]
 
-    def noise(self, counts: FloatArray, side: int) -> FloatArray:
-        """Sampling variance of the mean root of a line with so many entries, relative to its square."""
-        others = math.prod(factor for number, factor in enumerate(self.factors) if number != side)
-        return self.variance * others / np.maximum(counts, 1)
+    def noise(self, side: int) -> float:
+        """Sampling variance of the mean root of a line, times its number of entries, relative to its square."""
+        return self.variance * math.prod(factor for number, factor in enumerate(self.factors) if number != side)
 
 
 def _evenness(sums: _Sums) -> _Evenness:
     """What is left of the roots' variance when the factors of rows, columns and slices are divided out."""
     grand = float(sums.slice[0].sum()) / sums.filled
     ratio = sums.first / sums.filled / grand**2
-    observed, counts = [], []
+    observed, shares = [], []
     for total, number in (sums.row, sums.column, sums.slice):
         live = number > 0
         means = total[live] / number[live]
         observed.append(float(np.mean(means**2)) / float(np.mean(means)) ** 2)
-        counts.append(number[live])
+        shares.append(float(np.mean(1 / number[live])))
     evenness = _Evenness(max(ratio - 1, 0.0), (1.0, 1.0, 1.0))
     for _ in range(4):
         factors = tuple(
-            max(1.0, value - float(np.mean(evenness.noise(number, side))))
-            for side, (value, number) in enumerate(zip(observed, counts))
+            max(1.0, value - evenness.noise(side) * share)
+            for side, (value, share) in enumerate(zip(observed, shares))
         )
         evenness = _Evenness(max(ratio / math.prod(factors) - 1, 0.0), factors)  # type: ignore[arg-type]
     return evenness
@@ -227,7 +225,7 @@ def _profile(side: tuple[FloatArray, FloatArray], evenness: _Evenness, number: i
     share = counts[live] / counts.max()
     logs = 4 * np.log(total[live] / counts[live]) + np.log(share)
     # Where zeros are scattered at random their number varies too: as that of a Poisson law at most.
-    sampling = 16 * evenness.noise(counts[live], number) + np.where(share < 1, 1 / counts[live], 0.0)
+    sampling = 16 * evenness.noise(number) / counts[live] + np.where(share < 1, 1 / counts[live], 0.0)
     noise, observed = float(np.mean(sampling)), float(np.var(logs, ddof=1))
     if observed <= noise * (1 + UNEVEN * math.sqrt(2 / (lines - 1))) + 1e-12:
         return np.ones(1), 0.0

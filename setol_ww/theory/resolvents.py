@@ -9,10 +9,10 @@ range of u therefore converges like :math:`\rho^{-n}` with a :math:`\rho` that d
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
-import scipy.fft
 from numpy.polynomial import chebyshev
 
 from ..core.arrays import FloatArray
@@ -61,9 +61,9 @@ def sum_of_integrated_r(t: FloatArray, evals: FloatArray, weights: FloatArray) -
     below = top - evals
     first, last = math.log(_distance_below(largest, below, weights)), -math.log(smallest)
     half = (last - first) / 2
-    nodes = _nodes(half)
+    nodes, to_coefficients = _grid(_count(half))
     G, R, dG, dR = _at_nodes(top, below, weights, np.exp(first + half * (1 + nodes)))
-    columns = _fit(np.stack([np.log(G), dG / G, R, dR, R * dG], axis=1))
+    columns = to_coefficients @ np.stack([np.log(G), dG / G, R, dR, R * dG], axis=1)
     H = _integral(columns[:, 4]) * half
     # Every Chebyshev polynomial is 1 at the right end.
     H[0] += _integral_at(1 / smallest, top, below, weights) - H.sum()
@@ -101,17 +101,18 @@ def _integral_at(distance: float, top: float, below: FloatArray, weights: FloatA
     return G * (top - gap) - float(weights @ np.log1p(G * (below - gap)))
 
 
-def _nodes(half: float) -> FloatArray:
-    """Ascending Chebyshev points, as many as an ellipse inside the strip of analyticity asks for."""
-    count = 4 + math.ceil(DIGITS * math.log(10) / math.asinh(STRIP * math.pi / half))
-    return -np.cos(math.pi * (np.arange(count) + 0.5) / count)
+def _count(half: float) -> int:
+    """How many Chebyshev points an ellipse inside the strip of analyticity asks for."""
+    return 4 + math.ceil(DIGITS * math.log(10) / math.asinh(STRIP * math.pi / half))
 
 
-def _fit(values: FloatArray) -> FloatArray:
-    """Chebyshev coefficients of interpolants through `values` at the nodes."""
-    coefficients: FloatArray = np.asarray(scipy.fft.dct(values[::-1], axis=0)) / values.shape[0]
-    coefficients[0] /= 2
-    return coefficients
+@functools.lru_cache(maxsize=64)
+def _grid(count: int) -> tuple[FloatArray, FloatArray]:
+    """Ascending Chebyshev points, and what turns values there into coefficients of the interpolant."""
+    angles = math.pi * (np.arange(count) + 0.5) / count
+    to_coefficients = np.cos(np.outer(np.arange(count), angles[::-1])) * (2 / count)
+    to_coefficients[0] /= 2
+    return -np.cos(angles), to_coefficients
 
 
 def _chebyshev(x: FloatArray, count: int) -> FloatArray:
