@@ -71,7 +71,8 @@ def needs_torch(path: Place) -> bool:
 
 def refuse_unknown(path: Place) -> None:
     """`InvalidInput` for an ending that no format has."""
-    if ending_of(path) not in accepted():
+    ending = ending_of(path)
+    if not any(ending in one.endings for one in FORMATS):
         raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")
 
 

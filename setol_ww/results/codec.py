@@ -45,6 +45,10 @@ KEPT = {
 }
 
 
+#: Types whose values JSON has as they are.
+PLAIN = frozenset((type(None), bool, int, str))
+
+
 class Undecodable(ValueError):
     """A blob that says something this version does not know, or nothing at all."""
 
@@ -105,7 +109,9 @@ def unpack(blob: bytes) -> Any:
 
 def _plain(value: Any, buffers: list[bytes]) -> Any:
     """`value` in JSON's own types."""
-    if value is None or isinstance(value, bool):
+    # Most are words and finite numbers, which JSON has.
+    kind = type(value)
+    if kind in PLAIN or (kind is float and math.isfinite(value)):
         return value
     if isinstance(value, Enum):
         return {TAG: "word", "of": _kept_name(type(value)), "value": value.value}
@@ -175,7 +181,8 @@ def _value(told: Any, buffers: memoryview) -> Any:
     if not isinstance(told, dict):
         return told
     if TAG not in told:
-        return {key: _value(one, buffers) for key, one in told.items()}
+        # Most values are neither.
+        return {key: _value(one, buffers) if type(one) in (dict, list) else one for key, one in told.items()}
     if told[TAG] not in TAGS:
         raise Undecodable(f"it holds a value called {told[TAG]!r}: a newer version of setol-ww wrote it")
     return TAGS[told[TAG]](told, buffers)
