@@ -143,7 +143,7 @@ class _Sums:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for number, matrix in enumerate(matrices):
                 start = 0
-                for block in blocks(matrix, axis=0, elements=BLOCK) if columns else ():
+                for block in blocks(matrix, axis=0, elements=BLOCK) if rows and columns else ():
                     size = np.abs(block, out=block)
                     shrink = shrink or _power_of_two(float(size.max()))
                     sums._add(number, start, np.multiply(size, shrink or 1.0, out=size))
@@ -208,8 +208,7 @@ def _evenness(sums: _Sums) -> _Evenness:
     evenness = _Evenness(max(ratio - 1, 0.0), (1.0, 1.0, 1.0))
     for _ in range(4):
         factors = tuple(
-            max(1.0, value - evenness.noise(side) * share)
-            for side, (value, share) in enumerate(zip(observed, shares))
+            max(1.0, value - evenness.noise(side) * share) for side, (value, share) in enumerate(zip(observed, shares))
         )
         evenness = _Evenness(max(ratio / math.prod(factors) - 1, 0.0), factors)  # type: ignore[arg-type]
     return evenness
