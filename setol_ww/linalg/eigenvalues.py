@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ..core.arrays import EPS_FLOAT64, FloatArray
 from ..core.errors import InvalidInput
-from .routines import call, scipys
+from .routines import Integer, call, check_converged, scipys
 from .scaled import Scaled, is_moderate
 from .symmetric import symmetric_eigenvalues
 
@@ -195,16 +194,30 @@ def triangle(matrix: Any, exponent: int = 0) -> FloatArray:
     Each block of rows is turned into the triangle so far (LAPACK's `tpqrt`): no stack of both is ever there.
     """
     side = min(matrix.shape)
-    total = np.zeros((side, side), order="F")
+    total, tpqrt, status = np.zeros((side, side), order="F"), scipys("dtpqrt"), np.zeros(1, dtype=Integer)
+    together = min(QR_COLUMNS, side)
+    reflectors, work = np.empty((side, together)), np.empty((side, together))
     for block in row_blocks(matrix, exponent) if side else ():
-        total, *_, info = scipy.linalg.lapack.dtpqrt(
-            0, min(QR_COLUMNS, side), total, np.asfortranarray(block), overwrite_a=True, overwrite_b=True
-        )
-        if info:
-            raise ValueError(f"LAPACK's dtpqrt refused its argument {-info}")
+        rows, below = block.shape[0], np.asfortranarray(block)
+        call(tpqrt, rows, side, 0, together, total, side, below, rows, reflectors, together, work, status)
     return total
 
 
 def singular_values(matrix: Any, exponent: int = 0) -> FloatArray:
     """Singular values of the matrix times 2^-exponent, ascending: blocked QR, then the SVD of the triangle."""
-    return np.sort(scipy.linalg.svdvals(triangle(matrix, exponent), overwrite_a=True, check_finite=False))
+    total = triangle(matrix, exponent)
+    side = total.shape[0]
+    values, status = np.empty(side), np.zeros(1, dtype=Integer)
+    integers, none = np.zeros(max(1, 8 * side), dtype=Integer), np.zeros(1)
+
+    def run(work: FloatArray, size: int) -> None:
+        vectors = none, 1, none, 1
+        call(scipys("dgesdd"), "N", side, side, total, max(1, side), values, *vectors, work, size, integers, status)
+        check_converged("dgesdd", status)
+
+    # A size of -1 asks for the best one.
+    work = np.zeros(1)
+    run(work, -1)
+    work = np.empty(max(1, int(work[0])))
+    run(work, work.size)
+    return values[::-1]

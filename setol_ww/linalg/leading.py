@@ -13,7 +13,7 @@ import scipy.linalg
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ..core.arrays import FloatArray
-from .routines import Integer, call, scipys
+from .routines import Integer, call, check_converged, scipys
 from .symmetric import symmetric_eigenvalues
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Leading:
         diagonal, beside, _ = self._reduced()
         values, rest, status = diagonal.copy(), beside.copy(), np.zeros(1, dtype=Integer)
         call(scipys("dsterf"), self.side, values, rest, status)
-        _converged("dsterf", status)
+        check_converged("dsterf", status)
         return values
 
     def _by_reduction(self, number: int) -> tuple[FloatArray, FloatArray]:
@@ -108,10 +108,3 @@ class Leading:
         side, result = self.side, np.zeros(self.side)
         call(scipys("dsymv"), "L", side, 1.0, self.lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
         return result
-
-
-def _converged(name: str, status: np.ndarray) -> None:
-    # Its upper half is not written by a library of 32-bit integers.
-    info = int(status.view(np.int32)[0])
-    if info:
-        raise np.linalg.LinAlgError(f"LAPACK's {name}: the eigenvalues did not converge (info {info})")

@@ -84,6 +84,14 @@ def call(routine: Routine, *arguments: Any) -> None:
     del references, values
 
 
+def check_converged(name: str, status: np.ndarray) -> None:
+    """`LinAlgError` for the status that an iteration of LAPACK ends with when it did not converge."""
+    # Its upper half is not written by a library of 32-bit integers.
+    info = int(status.view(np.int32)[0])
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK's {name} did not converge (info {info})")
+
+
 def _in_memory(argument: Any) -> Any:
     """An argument as a value with an address."""
     if isinstance(argument, np.ndarray):

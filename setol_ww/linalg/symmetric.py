@@ -13,7 +13,7 @@ import logging
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .routines import Integer, Routine, call, loaded, scipys
+from .routines import Integer, Routine, call, check_converged, loaded, scipys
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,7 @@ def eigenvalues_by(routine: Routine, lower: FloatArray) -> FloatArray:
 
     def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
         call(routine, "N", "L", side, lower, max(1, side), values, work, work_size, integers, integers_size, status)
-        if status[0]:
-            # Its upper half is not written by a library of 32-bit integers.
-            info = int(status.view(np.int32)[0])
-            raise np.linalg.LinAlgError(f"LAPACK's dsyevd: the eigenvalues did not converge (info {info})")
+        check_converged("dsyevd", status)
 
     # Sizes of -1 ask for the best ones.
     work, integers = np.zeros(1), np.zeros(1, dtype=Integer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -69,6 +71,31 @@ def test_the_usual_solver_is_scipys_to_the_last_bit(side):
     lower, _ = lower_gram(side, "gaussian")
     plain = scipy.linalg.eigh(lower, lower=True, eigvals_only=True, driver="evd")
     assert np.array_equal(lapack.symmetric_eigenvalues(lower), plain)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (60, 40), (40, 60), (2100, 130)])
+def test_singular_values_are_scipys_of_the_same_triangle(shape):
+    W = gaussian_matrix(*shape, seed=3)
+    W[:, : shape[1] // 2] = 0
+    plain = scipy.linalg.svdvals(eigen.triangle(W))
+    np.testing.assert_array_equal(eigen.singular_values(W), plain[::-1])
+    np.testing.assert_allclose(eigen.singular_values(W)[::-1], scipy.linalg.svdvals(W), atol=1e-13 * plain[0])
+
+
+def test_singular_values_leave_pythons_lock_to_others():
+    """Another thread goes on counting, which it could a few times only if each routine held the lock for its time."""
+    over, count = threading.Event(), itertools.count()
+
+    def others():
+        while not over.wait(0.0005):
+            next(count)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    eigen.singular_values(gaussian_matrix(1000, 1000, seed=0))
+    over.set()
+    thread.join()
+    assert next(count) > 20
 
 
 def test_a_routine_that_scipy_lacks_is_named():
