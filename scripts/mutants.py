@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rooms", nargs="*", default=[])
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=float, default=40.0, help="processor seconds of tests a mutant at most")
-    parser.add_argument("--most", type=int, default=60, help="tests a mutant at most")
+    parser.add_argument("--most", type=int, default=120, help="tests a mutant at most")
     parser.add_argument("--least", type=float, default=0.0, help="smallest share killed that is a success")
     return parser
 

@@ -130,19 +130,32 @@ def _keep(store: sqlite3.Connection, file: str, root: Path, data: object, second
 def tests_of(store: sqlite3.Connection, module: str, first: int, last: int) -> list[tuple[str, float]]:
     """The tests that run one of the lines: (name, seconds), in order; of lines of an import those of the module.
 
-    Of every test function the fastest case comes first, then the second cases, and so on: forty cases of one function
-    see less than forty functions.
+    First come those that run little else than the module: they are about it, others pass through. Of every test
+    function the first case comes before the second cases of others: forty cases of one see less than forty functions.
     """
-    ask = "select distinct name, seconds from lines join tests on tests.id = test where module = ?"
-    found = store.execute(f"{ask} and line between ? and ?", (module, first, last)).fetchall()
-    imported = "select 1 from lines where test = 0 and module = ? and line between ? and ?"
-    if not found and store.execute(imported, (module, first, last)).fetchone():
-        found = store.execute(ask, (module,)).fetchall()
-    cases: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
-    for name, seconds in found:
-        cases[name.partition("[")[0]].append((seconds, name))
+    ask = (
+        "select name, seconds, count(*) * 1.0 / (select size from sizes where sizes.test = lines.test) from lines "
+        "join tests on tests.id = test where module = ? and test in (select test from lines where {}) group by test"
+    )
+    here = "module = ? and line between ? and ?"
+    if store.execute(f"select 1 from lines where test = 0 and {here}", (module, first, last)).fetchone():
+        # Some test or other was the first to import the module; all that use it see the line.
+        found = store.execute(ask.format("module = ?"), (module, module)).fetchall()
+    else:
+        found = store.execute(ask.format(here), (module, module, first, last)).fetchall()
+    cases: defaultdict[str, list[tuple[float, str, float]]] = defaultdict(list)
+    for name, seconds, share in found:
+        cases[name.partition("[")[0]].append((-share, name, seconds))
     turns = itertools.zip_longest(*(sorted(every) for every in cases.values()))
-    return [(name, seconds) for turn in turns for seconds, name in sorted(filter(None, turn))]
+    return [(name, seconds) for turn in turns for _, name, seconds in sorted(filter(None, turn))]
+
+
+def opened(kept: Path) -> sqlite3.Connection:
+    """The kept coverage, with the number of lines that each test runs."""
+    store = sqlite3.connect(kept)
+    store.execute("create temporary table sizes as select test, count(*) as size from lines group by test")
+    store.execute("create unique index temp.by_test on sizes (test)")
+    return store
 
 
 def within(tests: list[tuple[str, float]], seconds: float, most: int) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -91,7 +90,7 @@ def copies(root: Path, folder: Path, workers: int) -> Iterator[list[Path]]:
 
 def chooser(root: Path, kept: Path, seconds: float, most: int) -> Callable[[Candidate], list[str]]:
     """The tests that run a mutant's lines, by the kept coverage: so many, and no more than take so long."""
-    store = sqlite3.connect(kept)
+    store = covered.opened(kept)
 
     def choose(candidate: Candidate) -> list[str]:
         source = (root / candidate.module).read_text(encoding="utf-8")

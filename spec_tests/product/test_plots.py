@@ -364,6 +364,29 @@ def test_the_plane_has_each_layer_by_its_state():
     assert np.interp(2.0, curve[:, 0], curve[:, 1]) == pytest.approx(np.exp(-1), abs=1e-3)
 
 
+def test_bars_of_the_plane_reach_both_ends_of_every_interval():
+    """To all four sides as far as the table says, cut at the right end of the axis alone."""
+    frame = pd.DataFrame(
+        {
+            "longname": ["fc1", "fc2"],
+            "setol_state": ["short-of-ideal", "under-trained"],
+            "tail_alpha": [2.5, 9.0],
+            "tail_sigma": [0.1, 0.2],
+            "tail_alpha_low": [2.25, 7.0],
+            "tail_alpha_high": [3.5, 12.0],
+            "delta_lambda_min": [0.5, 1.0],
+            "delta_low": [0.25, -1.0],
+            "delta_high": [1.25, 4.0],
+        }
+    )
+    ax = ww.plots.ideal_plane(frame)
+    bars = [segment for container in ax.containers for one in container[2] for segment in one.get_segments()]
+    across = sorted((y, *sorted(x)) for x, (y, again) in (bar.T for bar in bars) if y == again)
+    upright = sorted((x, *sorted(y)) for (x, again), y in (bar.T for bar in bars) if x == again)
+    np.testing.assert_allclose(across, [(0.5, 2.25, 3.5), (1.0, 7.0, 10.0)])
+    np.testing.assert_allclose(upright, [(2.5, 0.25, 1.25), (9.0, -1.0, 4.0)])
+
+
 def test_a_layer_of_an_exact_power_law_with_det_1_lies_on_the_curve():
     """Quantiles of a power law from e^(-1/(alpha - 1)) on: the mean of ln x is 0, whatever alpha."""
     for alpha in (1.7, 2.0, 2.6, 4.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -12,7 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import weakref
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +39,7 @@ from setol_ww.layer import weightwatcher_columns
 from setol_ww.results import export as exports
 from setol_ww.results import record as kept
 from setol_ww.results.store import Store, _explained, store_path
-from setol_ww.scanning import jobs
+from setol_ww.scanning import jobs, pools
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
 from setol_ww.scanning.cost import cost, shares
@@ -258,6 +262,10 @@ def test_layers_chosen_by_name_pattern_type_and_id(checkpoint):
         ({"shard": (2, 2)}, "0 <= i < n"),
         ({"shard": (0.5, 2)}, "0 <= i < n"),
         ({"shard": 3}, "0 <= i < n"),
+        ({"shard": (0, 1, 2)}, r"shard=\(0, 1, 2\) was asked; accepted is a pair \(i, n\)"),
+        ({"shard": (0,)}, "0 <= i < n"),
+        ({"shard": "ab"}, "0 <= i < n"),
+        ({"shard": (-1, 2)}, "0 <= i < n"),
         ({"n_jobs": 0}, "an integer other than 0"),
         ({"n_jobs": "two"}, "an integer other than 0"),
         ({"device": "abacus"}, "device='abacus' was asked"),
@@ -761,6 +769,31 @@ def test_code_in_a_file_is_not_run(tmp_path, ending):
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"model{ending}"]
 
 
+def test_code_in_an_archive_is_not_run(tmp_path):
+    """Arrays of objects are pickles: left unread, one member of a name or two."""
+    trap, path = tmp_path / "executed", tmp_path / "model.npz"
+    objects, plain = io.BytesIO(), io.BytesIO()
+    np.save(objects, np.array([[Malicious(str(trap))]], dtype=object), allow_pickle=True)
+    np.save(plain, np.ones((4, 4)))
+    for members, said in (
+        ([("a.npy", objects), ("b.npy", plain)], ""),
+        ([("a.npy", plain), ("a.npy", objects)], "two members"),
+        ([("a.npy", plain), ("a", objects)], "two of its members stand for 'a'"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in members:
+                    archive.writestr(name, content.getvalue())
+        if said:
+            with pytest.raises(ww.UnreadableCheckpoint, match=said):
+                ww.scan(path)
+        else:
+            told = ww.scan(path).set_index("longname")["reason"]
+            assert "pickled" in told["a"]
+        assert not trap.exists()
+
+
 def test_a_full_disk_keeps_what_is_there(checkpoint, tmp_path, monkeypatch):
     """SQLite's own refusal, by a limit on its pages."""
     out = tmp_path / "layers.csv"
@@ -910,21 +943,90 @@ def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
 
 
 PARENT = """
-import os, subprocess, sys, time
-child = "import sys, time; from setol_ww.scanning.pools import end_with; end_with(int(sys.argv[1]));"
-child += "print('up', flush=True); time.sleep(600)"
-subprocess.Popen([sys.executable, "-c", child, str(os.getpid())])
-time.sleep(600)
+import os, sys, time
+from setol_ww.scanning.pools import LocalPool
+if __name__ == "__main__":
+    pool = LocalPool(1)
+    (handle,) = pool.wait([pool.submit(os.getpid)])
+    print(pool.result(handle), flush=True)
+    pool.submit(time.sleep, 600)
+    time.sleep(600)
 """
 
 
 def test_workers_end_with_the_process_that_began_them():
-    """Their end closes the pipe that they inherited."""
+    """In the middle of a layer, within seconds: the pipe that they inherited is closed, and their number is free."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment)
-    assert parent.stdout.readline() == "up\n"
+    worker = int(parent.stdout.readline())
+    assert Path(f"/proc/{worker}").exists()
     parent.send_signal(signal.SIGKILL)
     assert parent.communicate(timeout=60) == ("", None)
+    until = time.monotonic() + 60
+    while Path(f"/proc/{worker}/exe").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}/exe").exists()
+
+
+def children() -> set[int]:
+    """Worker processes of loky that this process began."""
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return {int(line.split()[0]) for line in listed.stdout.splitlines() if "popen_loky" in line}
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error):
+    """They are gone when the scan returns, and when it is interrupted too."""
+    before, began = children(), set()
+    plain = streaming.Store.add
+
+    def add(store, record):
+        began.update(children() - before)
+        if error and began:
+            raise error
+        plain(store, record)
+
+    monkeypatch.setattr(streaming.Store, "add", add)
+    with pytest.raises(error) if error else nullcontext():
+        ww.scan(checkpoint, n_jobs=2)
+    assert began
+    assert not children() & began
+
+
+def test_a_pool_is_closed_without_waiting_for_its_work():
+    before = children()
+    pool = pools.LocalPool(1)
+    handle = pool.submit(time.sleep, 300)
+    while not handle.running():
+        time.sleep(0.01)
+    busy = children() - before
+    start = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start < 60
+    assert busy
+    assert not children() & busy
+
+
+def test_what_is_under_way_on_a_cluster_is_dropped():
+    """A cluster is somebody else's: its workers stay, our work goes."""
+
+    class Client:
+        def __init__(self):
+            self.cancelled = []
+
+        def submit(self, work, *arguments, pure):
+            assert not pure
+            return (work, *arguments)
+
+        def cancel(self, futures):
+            self.cancelled += futures
+
+    pytest.importorskip("distributed", reason="needs dask[distributed]")
+    client = Client()
+    pool = pools.DaskPool(client)
+    handles = [pool.submit(abs, number) for number in range(2)]
+    pool.close()
+    assert client.cancelled == handles
 
 
 @pytest.mark.parametrize("dying", [("dies_99",)], indirect=True)

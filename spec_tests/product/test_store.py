@@ -394,3 +394,20 @@ def test_the_same_position_twice_is_refused(tmp_path):
         assert store.count == 1
         store.add(record(2))
     assert len(ww.open_results(tmp_path / "a.setol")) == 2
+
+
+def shard(folder: Path, number: int, count: int, position: int) -> Path:
+    path = folder / f"{number}-{count}.setol"
+    with Store.open(path, {**ABOUT, "shard": [number, count], "rows": [position]}, notes()) as store:
+        store.add(record(position))
+    return path
+
+
+def test_shards_of_two_numbers_are_not_merged(tmp_path):
+    first, second, third = shard(tmp_path, 0, 2, 0), shard(tmp_path, 2, 3, 1), shard(tmp_path, 1, 3, 2)
+    for partial in (False, True):
+        with pytest.raises(ww.InvalidInput, match=r"shards of \[2, 3\]; accepted are shards of one number"):
+            ww.merge_scans([first, second], partial=partial)
+    with pytest.raises(ww.InvalidInput, match=r"the shards \[0\] are missing"):
+        ww.merge_scans([second, third])
+    assert ww.merge_scans([second, third], partial=True)["longname"].tolist() == ["layers.1", "layers.2"]
