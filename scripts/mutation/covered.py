@@ -34,6 +34,7 @@ class Watcher:
     def __init__(self, coverage: object) -> None:
         self.coverage = coverage
         self.seconds: dict[str, float] = {}
+        self.unfit: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -49,8 +50,8 @@ class Watcher:
             self.seconds[item.nodeid] = time.process_time() - begin
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and not report.passed:
-            self.seconds[report.nodeid] = -1.0
+        if not report.passed:
+            self.unfit.add(report.nodeid)
 
 
 def _too_slow(*_: object) -> None:
@@ -101,7 +102,7 @@ def _watched(root: Path, kept: Path, file: str) -> int:
     coverage.start()
     status = pytest.main([*PYTEST, file], plugins=[watcher])
     coverage.stop()
-    passed = {test: seconds for test, seconds in watcher.seconds.items() if seconds >= 0}
+    passed = {test: seconds for test, seconds in watcher.seconds.items() if test not in watcher.unfit}
     with sqlite3.connect(kept, timeout=60) as store:
         _keep(store, file, root, coverage.get_data(), passed)
     return int(status)
@@ -134,8 +135,9 @@ def tests_of(store: sqlite3.Connection, module: str, first: int, last: int) -> l
     function the first case comes before the second cases of others: forty cases of one see less than forty functions.
     """
     ask = (
-        "select name, seconds, count(*) * 1.0 / (select size from sizes where sizes.test = lines.test) from lines "
-        "join tests on tests.id = test where module = ? and test in (select test from lines where {}) group by test"
+        "select name, seconds, count(*) * 1.0 / coalesce((select size from sizes where sizes.test = lines.test), 9000) "
+        "from lines join tests on tests.id = test "
+        "where module = ? and test in (select test from lines where {}) group by test"
     )
     here = "module = ? and line between ? and ?"
     if store.execute(f"select 1 from lines where test = 0 and {here}", (module, first, last)).fetchone():

@@ -52,7 +52,7 @@ def try_all(
     pending = sorted(session.pending_work_items, key=lambda item: item.job_id)
     if again:
         tried = sorted(session.completed_work_items, key=lambda pair: pair[0].job_id)
-        pending += [item for item, result in tried if result.test_outcome is TestOutcome.SURVIVED]
+        pending = [item for item, result in tried if result.test_outcome is TestOutcome.SURVIVED] + pending
     pending = [item for item in pending if not rooms or room_of(candidate_of(item).module) in rooms]
     with copies(root, folder, workers) as free:
         running: list[Running] = []

@@ -15,9 +15,10 @@ from fixtures import bulk as oracle
 from fixtures import ensembles, matrices
 from setol_ww.cli.demo import demo_nets
 from setol_ww.layer import columns as table
-from setol_ww.layer.classes import POWER_DISTANCE
+from setol_ww.layer.classes import LOSES, POWER_DISTANCE, WINS, _ratio_in_words
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.verdict import looks_like_noise
+from setol_ww.spectrum.likelihoods import Comparison
 from setol_ww.spectrum.strengths import strengths_of
 
 
@@ -268,3 +269,18 @@ def test_one_eigenvalue_a_little_above_the_edge_is_chance():
             said.append(result.universality.evidence)
     assert counted["random-like"] >= 297
     assert all("as chance has it" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        (WINS + 0.01, "a power law fits better than noise + spikes"),
+        (WINS, "likelihood does not decide between a power law and noise + spikes"),
+        (LOSES, "likelihood does not decide between a power law and noise + spikes"),
+        (LOSES - 0.01, "noise + spikes fits better than a power law"),
+    ],
+)
+def test_the_comparison_in_words_at_its_limits(z, said):
+    tail = ww.fit_tail(ww.Spectrum.from_eigenvalues(np.arange(1, 200) ** -0.8))
+    told = _ratio_in_words(tail, "power law", Comparison(1.25, z, 0.5))
+    assert told == f"on the tail of {tail.rank} {said} (log-likelihood ratio +1.2, Vuong p = 0.5)"

@@ -169,3 +169,20 @@ def test_a_wrong_byte_gives_a_value_or_a_named_error(data):
 def test_eigenvalues_take_less_than_they_are():
     raw = np.sort(np.random.default_rng(0).pareto(2.0, 4096))
     assert len(pack(raw)) < 0.95 * raw.nbytes
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"!": "scalar", "dtype": "<f8", "hex": ""}, "IndexError"),
+        ({"!": "scalar", "dtype": "<f8"}, "KeyError"),
+        ({"!": "scalar", "dtype": "<f8", "hex": "zz"}, "ValueError"),
+        ({"!": "tuple", "of": 3}, "TypeError"),
+        ({"!": "scalar", "dtype": ["<f8"], "hex": ""}, "TypeError"),
+    ],
+)
+def test_a_record_that_makes_no_sense_says_of_which_kind(told, error):
+    plain = json.dumps(told).encode()
+    blob = codec.HEAD.pack(codec.MAGIC, codec.VERSION, 0, len(plain), len(plain)) + plain
+    with pytest.raises(Undecodable, match=f"its record makes no sense \\({error}: "):
+        unpack(blob)

@@ -116,3 +116,14 @@ def test_a_git_lfs_pointer_is_called_so(tmp_path):
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 1234\n")
     with pytest.raises(ww.UnreadableCheckpoint, match=r"Git LFS pointer.*git lfs pull"):
         ww.scan(file)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    put(tmp_path, "model.safetensors")
+
+    def refused(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(ww.UnreadableCheckpoint, match=f"{tmp_path}: PermissionError"):
+        ww.scan(tmp_path)

@@ -299,3 +299,12 @@ def test_weightwatcher_reads_float32_of_torch_and_arrays_as_they_are():
     assert as_weightwatcher_reads(torch.from_numpy(W).bfloat16()).dtype == torch.bfloat16
     assert as_weightwatcher_reads(W.astype(">f8")).dtype == np.float64
     assert as_weightwatcher_reads(W.astype(np.float16)).dtype == np.float16
+
+
+@pytest.mark.parametrize("quality", [True, False])
+def test_a_record_as_json_has_the_columns_that_were_asked_for(quality):
+    W = np.random.default_rng(0).standard_t(3, size=(60, 40))
+    told = ww.analyze_matrix(W, ww.Settings(quality=quality)).to_dict()
+    assert ("q2_norm" in told) == quality
+    assert "tail_alpha" in told
+    assert not [name for name in told if name.startswith("trap_")]

@@ -32,6 +32,7 @@ import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
+from setol_ww.core.options import Options
 from setol_ww.formats import reader as readers
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from setol_ww.layer import columns as table
@@ -447,6 +448,23 @@ def test_one_blas_thread_while_it_works_and_the_old_number_after(checkpoint, mon
         assert threads() == before
     assert set(before) == {2}
     assert all(number == 1 for numbers in seen for number in numbers)
+
+
+def test_a_worker_has_one_blas_thread(checkpoint, monkeypatch):
+    """What is done for one job is done so wherever it is done, not for a whole scan alone."""
+    seen = []
+    original = kept.analyze_spectrum
+
+    def looked(*given):
+        seen.append([one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"])
+        return original(*given)
+
+    monkeypatch.setattr(kept, "analyze_spectrum", looked)
+    job = next(job for job in jobs.jobs_of(checkpoint) if not job.skipped)
+    with threadpoolctl.threadpool_limits(2):
+        rows.work(job, rows.Asked(Options(), {}))
+    assert seen
+    assert {number for numbers in seen for number in numbers} == {1}
 
 
 # The store.

@@ -503,3 +503,16 @@ def test_every_scheme_of_the_registry_is_in_the_zoo():
         used |= {one.recipe.scheme for one in joined(mapping_tensors(stored.tensors), stored.config) if one.recipe}
     elsewhere = {"weight-norm", "spectral-norm", "pruning", "torch.ao"}
     assert used | elsewhere == {scheme.name for scheme in schemes()}
+
+
+def test_an_original_without_a_mask_does_not_hide_the_next():
+    """A tensor called so that is no weight, before one that is: each is told for itself."""
+    state = {
+        "a.noise_orig": torch.randn(4, 4),
+        "b.weight_orig": torch.randn(6, 5),
+        "c.weight_orig": torch.ones(6, 5),
+        "c.weight_mask": torch.zeros(6, 5),
+    }
+    told = {row["longname"]: row["reason"] for row in ww.examine(state, progress=False).coverage_rows}
+    assert "its mask b.weight_mask or its vector b.weight_u is not here" in told["b.weight_orig"]
+    assert not [reason for name, reason in told.items() if name == "a.noise_orig" and "mask" in reason]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import mpmath
@@ -174,3 +175,9 @@ def test_what_is_no_number_is_refused(asked):
 
 def test_no_point_gives_no_value():
     assert transforms.stieltjes([], [1.0, 2.0]).shape == transforms.r_transform([], [1.0, 2.0]).shape == (0,)
+
+
+def test_misuse_is_told_by_the_name_of_what_was_given():
+    for wrong in ([], [1.0, math.nan], [[1.0]]):
+        with pytest.raises(ww.InvalidInput, match=r"^cumulants \[.* were given; accepted is a non-empty list"):
+            transforms.moments_from_cumulants(wrong)

@@ -17,7 +17,7 @@ from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg.leading import Leading
 from setol_ww.linalg.shuffles import shuffle, sources_of
 from setol_ww.theory.laws import edge as edge_law
-from setol_ww.traps.elements import read_entries
+from setol_ww.traps.elements import fit_tail_of_entries, read_entries, spread_ties
 from setol_ww.traps.find import find_traps_of, trap_row
 from setol_ww.traps.search import tall_entries
 
@@ -613,3 +613,25 @@ def test_each_pvalue_belongs_to_its_own_trap():
     assert set(by_carrier) == {"element", "mean shift"}
     assert f"element (132, 17) = +22.0 sigma (p = {by_carrier['element']:.1g})" in report.sentence
     assert "mean shift +0.2 sigma (p < 1e-300)" in report.sentence
+
+
+def test_sizes_of_so_many_bins_are_spread():
+    """Two sizes say nothing of a law between; three do, and those that are all distinct stay."""
+    for sizes, spread in (([2.0, 2.0, 1.0, 1.0], False), ([3.0, 2.0, 2.0, 1.0], True), ([3.0, 2.0, 1.0], False)):
+        found = spread_ties(np.array(sizes), lambda: 1)
+        assert np.array_equal(found, sizes) != spread
+        assert found.size == len(sizes)
+        assert np.all(np.diff(found) <= 0)
+
+
+def test_the_tail_of_entries_is_in_their_unit():
+    largest = np.sort(np.random.default_rng(0).exponential(size=300))[::-1] + 5
+    one, thousand = fit_tail_of_entries(largest), fit_tail_of_entries(largest * 1024)
+    assert thousand.width == pytest.approx(1024 * one.width, rel=1e-9)
+    assert one.width == pytest.approx(1.0, rel=0.2)
+
+
+def test_a_report_does_not_print_its_elements_one_by_one():
+    report = ww.find_traps(spiked())
+    assert report.elements
+    assert "Element(" not in repr(report)

@@ -855,3 +855,9 @@ def test_a_picture_of_curves():
     for wrong in ({"metric": "error"}, {"metric": "square", "layer": "9"}, {"metric": "square", "against": "size"}):
         with pytest.raises(ww.InvalidInput):
             ww.plots.truncation_curve(frames[0], axes, **wrong)
+
+
+def test_a_plan_for_strangers_names_five_that_are_near():
+    net = torch.nn.Sequential(*(torch.nn.Linear(9, 9) for _ in range(8)))
+    with pytest.raises(ww.InvalidInput, match=r"Accepted are: (\d, ){4}\d$"):
+        ww.truncate(net, {"x": "rank:2"})
