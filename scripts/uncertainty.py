@@ -23,7 +23,7 @@ import pandas as pd
 
 from fixtures import ensembles
 from setol_ww import Spectrum, fit_tail
-from setol_ww.layer.verdict import INFLATION
+from setol_ww.layer.intervals import INFLATION
 from setol_ww.spectrum.tail import INTERVAL_SIGMAS
 from setol_ww.spectrum.uncertainty import _fits, simulate
 

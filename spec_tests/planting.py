@@ -388,9 +388,33 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "the error of a difference from the ends that point away",
-        "setol_ww.advice.difference:half_widths",
+        "setol_ww.advice.difference:sides_of",
         lambda real: lambda name, frame: None if real(name, frame) is None else real(name, frame)[::-1],
         f"{PRODUCT}/test_compare.py::test_columns_are_those_of_both_scans_and_the_error_is_half_of_both_intervals",
+    ),
+    Plant(
+        "an interval of a known start where the start was chosen",
+        "setol_ww.monitor.history:alpha_ends",
+        lambda real: lambda alpha, sigma, *ends: real(alpha, sigma / 1.25, *ends),
+        f"{PRODUCT}/test_verdict.py::test_one_rule_gives_every_interval_of_alpha",
+    ),
+    Plant(
+        "the innermost number taken for a block",
+        "setol_ww.advice.sparsity:block_of",
+        lambda real: lambda name: name.rpartition(".")[0],
+        f"{PRODUCT}/test_recommend.py::test_names_of_other_families_have_their_blocks_embeddings_and_heads",
+    ),
+    Plant(
+        "a module's name believed over its class",
+        "setol_ww.advice.candidates:Candidate.is_embedding",
+        lambda real: property(lambda self: self.kind == "embedding" or self.longname in ("emb", "shared")),
+        f"{PRODUCT}/test_recommend.py::test_a_linear_module_called_as_embeddings_are_is_advised",
+    ),
+    Plant(
+        "results cut otherwise called missing",
+        "setol_ww.advice.kept:CUT_OTHERWISE",
+        lambda real: "the {} model has no layer of that name",
+        f"{PRODUCT}/test_compare.py::test_results_cut_otherwise_are_told_from_layers_that_are_not_there",
     ),
     Plant(
         "rounding taken for an update",

@@ -12,11 +12,14 @@ import pandas as pd
 
 from ..core.as_json import as_json
 from ..core.card import Card, Fact, Shown
-from ..core.checks import path_of, writable_file
+from ..core.checks import path_of
 from ..core.errors import InvalidInput
 from ..core.printable import GridColumn, visible
 from ..core.tones import Tone
-from ..results.printed import is_number, shortened_rows, with_gap
+from ..core.whole_file import written_whole
+from ..results.export import refuse_unwritable
+from ..results.printed import Words, is_number, shortened_rows, with_gap
+from ..weights.naming import titled
 from .candidates import listed
 
 SCHEMA = 1
@@ -107,7 +110,7 @@ class Advice(Shown):
     def rules(self) -> dict[str, str]:
         """A truncation rule a layer, as `setol_ww.truncate(model, rules)` and `setol-ww truncate --plan` take them."""
         self._offers("rules")
-        return {_title(row): f"rank:{int(row['rank'])}" for row in self.rows}
+        return {titled(row["longname"], row["slice"]): f"rank:{int(row['rank'])}" for row in self.rows}
 
     def patterns(self) -> list[str]:
         """Axolotl's `unfrozen_parameters`."""
@@ -131,8 +134,9 @@ class Advice(Shown):
         from .yaml_text import yaml_text
 
         target = path_of("path", path)
-        writable_file("path", target, (".yaml", ".yml"))
-        target.write_text(yaml_text(self), encoding="utf-8")
+        refuse_unwritable("path", target, (".yaml", ".yml"))
+        with written_whole(target) as part:
+            part.write_text(yaml_text(self), encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON has it; `schema` counts the versions of this form."""
@@ -165,9 +169,7 @@ class Advice(Shown):
     def _columns(self) -> list[GridColumn]:
         frame, left_out = shortened_rows(self.table(), ROWS_SHOWN)
         shown = [name for name in frame if name not in HIDDEN_COLUMNS]
-        columns = [
-            GridColumn("layer", [visible(_title(row)) for row in frame.to_dict("records")], right=False, least=16)
-        ]
+        columns = [GridColumn("layer", Words(frame).titles(), right=False, least=16)]
         for name in shown:
             worth = 0 if name == self.column else 1
             columns.append(GridColumn(name, [_cell(value) for value in frame[name]], worth=worth))
@@ -179,10 +181,6 @@ class Advice(Shown):
         if self.target not in OFFERS[name]:
             offering = " and ".join(map(repr, OFFERS[name]))
             raise InvalidInput(f"{name} of advice on {self.target!r} was asked; accepted is {name} of {offering}")
-
-
-def _title(row: Mapping[str, Any]) -> str:
-    return f"{row['longname']} [{row['slice']}]" if row["slice"] else str(row["longname"])
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.checks import one_of, positive_integer
+from ..core.checks import is_finite, one_of, positive_integer
 from ..core.errors import InvalidInput
 from ..results.results import Results
 from ..spectrum.starts import median_hill
@@ -33,11 +33,13 @@ def advise(
     keep_base: Sequence[str],
 ) -> Draft:
     """A factor of each layer times the base value."""
-    if not base > 0:
+    if not is_finite(base) or not base > 0:
         raise InvalidInput(f"base={base!r} was asked; accepted is a number above 0")
-    if not 0 <= low <= high:
+    if not is_finite(low, high) or not 0 <= low <= high:
         raise InvalidInput(f"low={low!r}, high={high!r} was asked; accepted is 0 <= low <= high")
     one_of("mapping", mapping, tuple(MAPS))
+    if not is_finite(position) or not position > 1:
+        raise InvalidInput(f"position={position!r} was asked; accepted is a number above 1")
     candidates = tensors_of(results)
     alphas = [candidate.mean(lambda spectrum: _alpha(spectrum, position)) for candidate in candidates]
     reasons = _kept_at_base(candidates, keep_base, positive_integer("min_evals", min_evals))
@@ -70,7 +72,9 @@ def _alpha(spectrum: Any, position: float) -> float:
 
 def _kept_at_base(candidates: list[Candidate], keep_base: Sequence[str], min_evals: int) -> list[str]:
     """Why each candidate keeps the base value; empty where its alpha decides."""
-    asked = [keep_base] if isinstance(keep_base, str) else list(keep_base)
+    asked = [keep_base] if isinstance(keep_base, str) else keep_base
+    if not isinstance(asked, (list, tuple, set, frozenset)) or not all(isinstance(word, str) for word in asked):
+        raise InvalidInput(f"keep_base={keep_base!r} was asked; accepted are 'first', 'last' and names or patterns")
     layers = [candidate for candidate in candidates if not (candidate.is_embedding or candidate.is_bare)]
     ends = {"first": layers[:1], "last": layers[-1:]}
     reasons = []

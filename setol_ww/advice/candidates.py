@@ -14,17 +14,11 @@ from ..results.coverage import shape_of
 from ..results.record import ANALYZED, SKIPPED, LayerRecord
 from ..results.results import Results
 from ..spectrum.esd import Spectrum
+from ..weights.kinds import is_head, is_table
+from ..weights.naming import titled
 
-#: Last words of the names of embeddings, where nothing but names is known (a checkpoint).
-EMBEDDINGS = frozenset(
-    "embed embed_tokens embed_positions embedding embeddings emb wte wpe tok_embeddings word_embeddings "
-    "position_embeddings token_type_embeddings tokens_embed positions_embed shared embed_in".split()
-)
-#: Last words of the names of output layers, which an alphabetical listing puts first.
-HEADS = frozenset("lm_head head embed_out output score classifier qa_outputs fc_out".split())
 #: Types of what is a parameter of its module and no weight of a Linear or a convolution, which the authors' codes read.
 PARAMETERS = frozenset({"expert", "gate", "attention"})
-NUMBERED = re.compile(r"^(?:.*\.)?(?:layers|layer|h|blocks|block)\.(\d+)\.(.+)$")
 NAMES_SHOWN = 5
 DIGITS = re.compile(r"(\d+)")
 
@@ -41,7 +35,7 @@ class Candidate:
     @property
     def title(self) -> str:
         """Long name with the slice, as in the table."""
-        return f"{self.longname} [{self.slice}]" if self.slice else self.longname
+        return titled(self.longname, self.slice)
 
     @property
     def n_params(self) -> int:
@@ -77,8 +71,9 @@ class Candidate:
 
     @property
     def is_embedding(self) -> bool:
-        """By its class, else by its name."""
-        return self.kind == "embedding" or self.longname.rsplit(".", 1)[-1] in EMBEDDINGS
+        """By the class of its module where that is known, else by its name."""
+        by_class = self.records[0].identity.get("layout_from") == "module" and self.tensor != self.longname
+        return self.kind == "embedding" or (not by_class and is_table(self.longname))
 
     @property
     def is_bare(self) -> bool:
@@ -119,16 +114,6 @@ def tensors_of(results: Results) -> list[Candidate]:
     ]
 
 
-def block_of(longname: str) -> str:
-    """Which numbered block of a transformer a layer is in; empty outside.
-
-    >>> block_of("model.layers.3.mlp.up_proj"), block_of("layer1.0.conv1"), block_of("fc1")
-    ('model.layers.3', '', '')
-    """
-    found = NUMBERED.match(longname)
-    return longname[: found.start(2) - 1] if found else ""
-
-
 def _size(record: LayerRecord) -> int:
     told, spectrum = record.identity.get("n_params"), record.spectrum
     if told is None and spectrum is not None:
@@ -149,7 +134,7 @@ def _in_model_order(rows: list[Candidate], results: Results) -> list[Candidate]:
 def _natural(row: Candidate) -> tuple:
     parts = DIGITS.split(row.longname)
     numbered = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
-    return row.longname.rsplit(".", 1)[-1] in HEADS, numbered
+    return is_head(row.longname), numbered
 
 
 def titles(candidates: Iterable[Candidate]) -> str:

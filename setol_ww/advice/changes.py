@@ -35,7 +35,6 @@ MEANS = (
 )
 #: An update of which rounding is this share says nothing.
 ROUNDED = 0.5
-ALPHA = ("d_tail_alpha", f"d_tail_alpha{ERROR}", f"tail_alpha{BASE}")
 #: Words for rules, and the column whose cells count.
 CHANGED = {"state changed": "state_change", "class changed": "class_change", "flags added": "flags_added"}
 #: What rules may count.
@@ -76,6 +75,8 @@ class ComparisonSummary(Shown):
     counts : dict
         `beyond`: layers whose alpha, that of a tail, moved beyond its error; `state changed`, `class changed`,
         `flags added`, `unmatched`, `failed`.
+    with_alpha : int
+        Layers that have an alpha in both models.
     changes : tuple of Change
         Of means over layers; the layers are pairs.
     sizes : dict
@@ -91,6 +92,7 @@ class ComparisonSummary(Shown):
     failed: int
     same: int
     rounded: int
+    with_alpha: int
     counts: dict[str, int]
     changes: tuple[Change, ...]
     sizes: dict[str, float]
@@ -115,6 +117,7 @@ class ComparisonSummary(Shown):
             failed=failed,
             same=sum(reason == SAME for reason in reasons),
             rounded=sum(is_number(share) and share > ROUNDED for share in rounding),
+            with_alpha=sum(map(is_number, _column(table, f"{DIFFERENCE}tail_alpha", math.nan))),
             counts=counts,
             changes=tuple(one for name, label in MEANS if (one := _change(table, name, label)) is not None),
             sizes=_sizes(table),
@@ -174,8 +177,9 @@ class ComparisonSummary(Shown):
         lines += [f"median update: {', '.join(told)}"] if told else []
         changed = [f"{count} {word}" for word, count in self.counts.items() if word in CHANGED and count]
         if self.names[0]:
-            beyond = f"alpha beyond its error in {self.counts['beyond']} of {self.rows}"
-            none = "" if changed or self.counts["beyond"] else "; no layer's spectrum can be told from before"
+            beyond = f"alpha beyond its error in {self.counts['beyond']} of {self.with_alpha}"
+            is_told = changed or self.counts["beyond"] or self.with_alpha < self.rows
+            none = "" if is_told else "; no layer's spectrum can be told from before"
             lines.append(", ".join([beyond, *changed]) + none)
         return lines
 

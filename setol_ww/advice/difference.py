@@ -10,7 +10,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from ..core.arrays import FloatArray
 from ..layer.classes import UniversalityClass
-from ..layer.verdict import INFLATION
+from ..layer.intervals import INFLATION, half_widths
 from ..results.printed import flags_in
 from ..spectrum.tail import INTERVAL_SIGMAS
 
@@ -81,29 +81,23 @@ def error_of(name: str, base: pd.DataFrame, tuned: pd.DataFrame, moved: FloatArr
     :math:`\sqrt{a^2 + b^2}` of the half intervals of both models that point at each other, as if the two spectra had
     been drawn independently. Those of a model and of itself a little later were not: the error is on the safe side.
     """
-    first, second = half_widths(name, base), half_widths(name, tuned)
+    first, second = sides_of(name, base), sides_of(name, tuned)
     if first is None or second is None:
         return None
     rises = moved > 0
     return np.where(rises, np.hypot(first[1], second[0]), np.hypot(first[0], second[1]))
 
 
-def half_widths(name: str, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray] | None:
-    """Half intervals below and above a column, resampled where they are there, else from its standard error."""
-    value = frame[name].to_numpy(float)
-    below, above = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
+def sides_of(name: str, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray] | None:
+    """Half intervals below and above a column; None where the table has neither ends nor a standard error."""
     sigma, factor = SIGMAS.get(name, ("", 0.0))
     ends = [end for end in ENDS.get(name, ()) if end in frame]
     if sigma not in frame and len(ends) < 2:
         return None
-    if sigma in frame:
-        below = above = factor * frame[sigma].to_numpy(float)
-    if len(ends) == 2:
-        low, high = (frame[end].to_numpy(float) for end in ends)
-        known = np.isfinite(low) & np.isfinite(high)
-        below = np.where(known, np.maximum(value - low, 0.0), below)
-        above = np.where(known, np.maximum(high - value, 0.0), above)
-    return below, above
+    nothing = np.full(len(frame), np.nan)
+    error = factor * frame[sigma].to_numpy(float) if sigma in frame else nothing
+    low, high = (frame[end].to_numpy(float) for end in ends) if len(ends) == 2 else (nothing, nothing)
+    return half_widths(frame[name].to_numpy(float), error, low, high)
 
 
 def moved_tails(table: pd.DataFrame) -> list[bool]:

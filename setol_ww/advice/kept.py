@@ -15,6 +15,7 @@ from .pairing import paired
 #: What spectra that are kept can still be asked.
 ASKED_OF_KEPT = ("detX", "quality", "uncertainty", "seed", "progress")
 SIZE = ("N", "M")
+CUT_OTHERWISE = "the {} results have this layer in other parts; accepted are results made under the same layouts"
 
 
 def settled(results: Results, asked: Mapping[str, Any]) -> Results:
@@ -33,22 +34,24 @@ def aligned(base: Results, tuned: Results) -> tuple[Results, Results, tuple[Unma
     """The rows that both have, at the same places; those that one has alone; what was done to names."""
     names = paired(*(list(dict.fromkeys(record.longname for record in one.records)) for one in (base, tuned)))
     theirs = {(record.longname, record.slice): record for record in tuned.records}
+    theirs_called = {record.longname for record in tuned.records}
     pairs: list[tuple[LayerRecord, LayerRecord]] = []
     unmatched: list[Unmatched] = []
     for record in base.records:
         key = (names.partners.get(record.longname, ""), record.slice)
         other = theirs.get(key)
-        side, reason = _why_not(record, other)
+        side, reason = _why_not(record, other, cut_otherwise=key[0] in theirs_called)
         if other is None or reason:
             unmatched.append(_unmatched(record, side, reason))
         else:
             pairs.append((record, other))
         if other is not None:
             del theirs[key]
-    unmatched += [
-        _unmatched(record, "tuned", record.reason if record.status == SKIPPED else NO_SUCH.format("base"))
-        for record in theirs.values()
-    ]
+    ours_called = set(names.partners.values())
+    for record in theirs.values():
+        missing = CUT_OTHERWISE if record.longname in ours_called else NO_SUCH
+        reason = record.reason if record.status == SKIPPED else missing.format("base")
+        unmatched.append(_unmatched(record, "tuned", reason))
     first, second = (
         one.of([replace(pair[side], position=place) for place, pair in enumerate(pairs)])
         for side, one in enumerate((base, tuned))
@@ -56,11 +59,11 @@ def aligned(base: Results, tuned: Results) -> tuple[Results, Results, tuple[Unma
     return first, second, tuple(unmatched), names.remarks
 
 
-def _why_not(record: LayerRecord, other: LayerRecord | None) -> tuple[str, str]:
+def _why_not(record: LayerRecord, other: LayerRecord | None, *, cut_otherwise: bool) -> tuple[str, str]:
     if record.status == SKIPPED:
         return "base", record.reason
     if other is None:
-        return "base", NO_SUCH.format("tuned")
+        return "base", (CUT_OTHERWISE if cut_otherwise else NO_SUCH).format("tuned")
     if other.status == SKIPPED:
         return "tuned", other.reason
     sizes = [" x ".join(str(one.identity.get(name)) for name in SIZE) for one in (record, other)]

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..core.checks import one_of, positive_integer
+from ..core.checks import is_finite, one_of, positive_integer
 from ..core.errors import InvalidInput
 from ..results.record import STRENGTHS, LayerRecord
 from ..results.results import Results
@@ -53,6 +53,9 @@ def advise(
     one_of("by", by, ("erg", "spikes"))
     if positive_integer("least", least) > rank:
         raise InvalidInput(f"least={least}, rank={rank} was asked; accepted is least <= rank")
+    if not is_finite(scale) or not scale > 0:
+        raise InvalidInput(f"scale={scale!r} was asked; accepted is a number above 0")
+    one_of("rslora", rslora, (True, False))
     found, left_out = _linear(tensors_of(results))
     weights = np.array([_weight(candidate, by) for candidate in found])
     known = np.isfinite(weights)

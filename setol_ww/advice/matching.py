@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..weights.kinds import is_table
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor
@@ -14,8 +14,6 @@ from .pairing import paired
 from .sources import Source, is_update
 
 NO_SUCH = "the {} model has no layer of that name"
-#: What tables of words and places are called where no class tells it.
-TABLE = re.compile(r"embed|^(wte|wpe)$")
 HEAD = "lm_head.weight"
 UNCHANGED = "the adapter does not change it"
 
@@ -190,7 +188,7 @@ def _table_rows(source: Source) -> set[int]:
 
 
 def _is_table(name: str, owner: str) -> bool:
-    return "embedding" in owner.lower() or TABLE.search(name.removesuffix(".weight").rpartition(".")[2]) is not None
+    return "embedding" in owner.lower() or is_table(name.removesuffix(".weight"))
 
 
 def _by(shape: Sequence[int]) -> str:

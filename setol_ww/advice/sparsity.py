@@ -16,13 +16,14 @@ import math
 
 import numpy as np
 
-from ..core.checks import one_of, positive_integer
+from ..core.checks import is_finite, one_of, positive_integer
 from ..core.errors import InvalidInput
 from ..results.results import Results
 from ..spectrum.esd import Spectrum
 from ..spectrum.starts import median_hill, peak_alpha
+from ..weights.kinds import block_of
 from .budgets import counts, shares
-from .candidates import Candidate, block_of, rows_of, titles
+from .candidates import Candidate, rows_of, titles
 from .evidence import READOUT
 from .maps import linear
 from .registry import Draft, Target
@@ -59,10 +60,11 @@ def advise(
     most : float
         No layer is pruned by more; 1 takes a layer away whole.
     """
-    if not (0 < most <= 1 and 0 <= sparsity <= most):
+    if not is_finite(sparsity, most) or not (0 < most <= 1 and 0 <= sparsity <= most):
         raise InvalidInput(f"sparsity={sparsity!r}, most={most!r} was asked; accepted is 0 <= sparsity <= most <= 1")
-    if not 0 <= epsilon <= 1:
+    if not is_finite(epsilon) or not 0 <= epsilon <= 1:
         raise InvalidInput(f"epsilon={epsilon!r} was asked; accepted is a number from 0 to 1")
+    one_of("blocks", blocks, (None, True, False))
     found = [candidate for candidate in rows_of(results) if not candidate.is_embedding]
     left_out = {row.title: "an embedding: not pruned" for row in rows_of(results) if row.is_embedding}
     numbered = {block_of(candidate.longname) for candidate in found} - {""}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..traps.find import LEVEL
 from ..truncation.holds import truncating
 from ..truncation.models import Saved, put_all_back
 from ..truncation.pieces import Piece, pieces_of
+from .candidates import listed as few_of
 from .outputs import as_inputs, divergence, drawn_inputs, log_probabilities
 from .removals import Part, Trapped
 
@@ -88,6 +89,8 @@ class TrapEffect(Shown):
         As asked.
     reason : str
         Why there are no rows; empty where there are.
+    left_out : dict of str to str
+        Layers in which no trap was looked for, and why.
     """
 
     removals: tuple[Removal, ...]
@@ -96,6 +99,7 @@ class TrapEffect(Shown):
     controls: int
     seed: int
     reason: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """A row for each trap, and one for all of a layer where it has several."""
@@ -121,10 +125,15 @@ class TrapEffect(Shown):
 
     def _card(self) -> Card:
         if not self.removals:
-            return Card("effect of the traps", [Fact("traps", "none", Tone.GOOD, self.reason)])
+            tone = Tone.CAUTION if self.left_out else Tone.GOOD
+            return Card("effect of the traps", [Fact("traps", "none", tone, self.reason)], self._left())
         inputs = "drawn inputs, not data" if self.drawn else "the inputs that were given"
         asked = f"{self.n_inputs} outputs on {inputs}, {self.controls} directions of the bulk each, seed {self.seed}"
-        return Card("effect of the traps", (), [asked, self.sentence], _columns(self.removals))
+        return Card("effect of the traps", (), [asked, self.sentence, *self._left()], _columns(self.removals))
+
+    def _left(self) -> list[str]:
+        told = [f"{visible(name)} ({visible(why)})" for name, why in self.left_out.items()]
+        return [f"not looked at: {few_of(told)}"] if told else []
 
 
 def trap_effect(
@@ -196,7 +205,9 @@ def trap_effect(
         raise InvalidInput(f"trap_effect of {type(model).__name__} was asked; accepted is a torch.nn.Module")
     seed, controls = seed_of(seed), positive_integer("controls", controls)
     number = positive_integer("n_inputs", n_inputs)
-    pieces = [piece for piece in pieces_of(model, layers, layouts) if not piece.reason]
+    listed = pieces_of(model, layers, layouts, asked="trap_effect of")
+    left_out = {piece.title: piece.reason for piece in listed if piece.reason}
+    pieces = [piece for piece in listed if not piece.reason]
     batch = drawn_inputs(model, number, seed) if inputs is None else as_inputs(inputs)
     base = _answer(model, batch)
     rows: list[Removal] = []
@@ -204,6 +215,8 @@ def trap_effect(
         for place, piece in enumerate(pieces):
             kernel = piece.part.kernel(piece.tensor.shape) if piece.part is not None else ()
             trapped = Trapped(piece.matrices(), kernel, seed=seed, level=level)
+            if trapped.report.reason:
+                left_out[piece.title] = trapped.report.reason
             if not trapped.report.count:
                 continue
             for count, part in enumerate(trapped.parts(MOST_ELEMENTS)):
@@ -211,8 +224,9 @@ def trap_effect(
                 drawn = trapped.controls(part, controls, (seed, place, count))
                 bulk = np.array([_divergence(model, batch, base, piece, values) for values in drawn])
                 rows.append(_row(piece, trapped, part, without, bulk))
-    reason = "" if rows else f"no trap in any of the {len(pieces)} layers"
-    return TrapEffect(tuple(rows), int(base.shape[0]), inputs is None, controls, seed, reason)
+    looked = len(listed) - len(left_out)
+    reason = "" if rows else f"no trap in any of the {looked} layers" if looked else "no layer could be looked at"
+    return TrapEffect(tuple(rows), int(base.shape[0]), inputs is None, controls, seed, reason, left_out)
 
 
 def _answer(model: Any, batch: Any) -> Any:

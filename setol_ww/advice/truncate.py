@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arrays import FloatArray
-from ..core.checks import one_of
+from ..core.checks import is_finite, one_of
 from ..core.errors import InvalidInput
 from ..results.results import Results
 from ..spectrum.erg import erg_cut
@@ -48,7 +48,7 @@ def advise(
         raise InvalidInput(f"parameters={parameters!r}, energy={energy!r} was asked; accepted is one of them")
     share = 0.5 if parameters is None else parameters
     for name, value in (("parameters", share), ("energy", energy)):
-        if value is not None and not 0 < value <= 1:
+        if value is not None and not (is_finite(value) and 0 < value <= 1):
             raise InvalidInput(f"{name}={value!r} was asked; accepted is a number above 0 and up to 1")
     listed = rows_of(results)
     left_out = {row.title: _why_left(row) for row in listed if _why_left(row)}

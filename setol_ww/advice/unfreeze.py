@@ -19,7 +19,7 @@ import re
 import numpy as np
 
 from ..core.arrays import FloatArray
-from ..core.checks import one_of
+from ..core.checks import is_finite, one_of
 from ..core.errors import InvalidInput
 from ..results.record import STRENGTHS, LayerRecord
 from ..results.results import Results
@@ -42,7 +42,7 @@ def advise(results: Results, *, share: float = 0.5, by: str = "snr") -> Draft:
     by : str
         `snr` or `edge`.
     """
-    if not 0 < share <= 1:
+    if not is_finite(share) or not 0 < share <= 1:
         raise InvalidInput(f"share={share!r} was asked; accepted is a number above 0 and up to 1")
     one_of("by", by, ("snr", "edge"))
     found = tensors_of(results)
@@ -70,7 +70,8 @@ def advise(results: Results, *, share: float = 0.5, by: str = "snr") -> Draft:
         for place, candidate in enumerate(found)
     ]
     empty = sorted({kind for kind in types if not any(types[place] == kind for place in chosen)})
-    notes = [f"of some types the share rounds down to no layer: {', '.join(empty)}"] if empty else []
+    told = ", ".join(one or "layers without a number" for one in empty)
+    notes = [f"of some types the share rounds down to no layer: {told}"] if empty else []
     return Draft(rows, tuple(notes), left_out)
 
 

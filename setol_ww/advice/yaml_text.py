@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..core.printable import visible
+from ..weights.naming import titled
 from .advice import Advice
 
 
@@ -21,8 +22,7 @@ def _numbers(advice: Advice) -> list[str]:
 
 
 def _by_layer(advice: Advice) -> dict[str, Any]:
-    names = [f"{row['longname']} [{row['slice']}]" if row["slice"] else row["longname"] for row in advice.rows]
-    return {name: row[advice.column] for name, row in zip(names, advice.rows, strict=True)}
+    return {titled(row["longname"], row["slice"]): row[advice.column] for row in advice.rows}
 
 
 def _mapping(pairs: dict[str, Any]) -> list[str]:

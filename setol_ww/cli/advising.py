@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..advice.registry import MODULES, target_called
-from ..core.checks import writable_file
 from ..core.errors import InvalidInput
 from ..core.options import add_flags
+from ..core.whole_file import written_whole
+from ..results.export import export, refuse_unwritable
 from .analyses import results_of
 from .asking import PATH_HELP, add_answers, answer, command, one_path
 
@@ -54,7 +55,7 @@ def _recommend(asked: argparse.Namespace) -> int:
     path = one_path(asked)
     options = dict(_option(text) for text in asked.told)
     if asked.out is not None:
-        writable_file("--out", asked.out, ENDINGS)
+        refuse_unwritable("--out", asked.out, ENDINGS)
     target_called(asked.target).options(options)
     advice = recommend(results_of(path, asked), asked.target, **options)
     where = ""
@@ -78,8 +79,9 @@ def _option(text: str) -> tuple[str, Any]:
 
 def _write(advice: Any, path: Path) -> None:
     if path.suffix == ".csv":
-        advice.table().to_csv(path, index=False)
+        export(advice.table(), path)
     elif path.suffix == ".json":
-        path.write_text(advice.to_json() + "\n", encoding="utf-8")
+        with written_whole(path) as part:
+            part.write_text(advice.to_json() + "\n", encoding="utf-8")
     else:
         advice.to_yaml(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +17,17 @@ def positive_integer(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 1 or more")
     return int(value)
+
+
+def is_finite(*values: object) -> bool:
+    """True where all of these are finite real numbers; a bool is none.
+
+    >>> is_finite(0.5, 2), is_finite("0.5"), is_finite(True), is_finite(float("nan"))
+    (True, False, False, False)
+    """
+    return all(
+        isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
 
 
 def seed_of(seed: int) -> int:

@@ -1,9 +1,10 @@
-"""Intervals of what depends on both starts of the tail, from the resampled spectra behind the interval of alpha."""
+"""Intervals: the one of alpha, and of what depends on both starts of the tail, from the same resampled spectra."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,57 @@ from ..core.outcomes import Outcome
 from ..spectrum.erg import erg_cut
 from ..spectrum.esd import Spectrum
 from ..spectrum.starts import best_start, candidate_starts
+from ..spectrum.tail import INTERVAL_SIGMAS
 from ..spectrum.uncertainty import HIGH, LOW, MOST_STARTS, resample
 from ..theory.laws.sides import compressed
 from .quality import normed_quality
 
 # The quality of so many equally likely eigenvalues of the ERG tail moves as that of all of them does.
 LARGEST_TAIL = 64
+# The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
+INFLATION = 1.25
+
+
+def half_widths(value: Any, error: Any, low: Any, high: Any) -> tuple[FloatArray, FloatArray]:
+    """Half intervals below and above numbers: to the resampled ends where both are there, else `error` either way.
+
+    Examples
+    --------
+    >>> [side.tolist() for side in half_widths(np.array([2.0, 2.0]), 0.5, np.array([1.9, np.nan]), 2.2)]
+    [[0.10000000000000009, 0.5], [0.20000000000000018, 0.5]]
+    """
+    known = np.isfinite(low) & np.isfinite(high)
+    below, above = np.maximum(np.subtract(value, low), 0.0), np.maximum(np.subtract(high, value), 0.0)
+    return np.where(known, below, error), np.where(known, above, error)
+
+
+def alpha_ends(
+    alpha: Any, sigma: Any, low: Any = math.nan, high: Any = math.nan, sigmas: float = INTERVAL_SIGMAS
+) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends for alphas: the resampled intervals where there are some, else by the inflated errors.
+
+    Parameters
+    ----------
+    alpha, sigma, low, high : array_like
+        The fits, their standard errors for known starts, and the ends of resampled 90 % intervals or NaN.
+    sigmas : float
+        How many standard errors the interval has on each side; a resampled one is stretched alike.
+
+    Returns
+    -------
+    tuple of ndarray
+        No lower end is below 1, which no exponent is.
+
+    Examples
+    --------
+    >>> low, high = alpha_ends(3.0, 0.2)
+    >>> round(float(low), 3), round(float(high), 3)
+    (2.589, 3.411)
+    """
+    below, above = half_widths(alpha, INTERVAL_SIGMAS * INFLATION * np.asarray(sigma), low, high)
+    width = sigmas / INTERVAL_SIGMAS
+    with np.errstate(invalid="ignore"):
+        return np.maximum(1.0, alpha - width * below), alpha + width * above
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@
 
 One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
 The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
-standard error of a known start times `INFLATION`; either holds a known alpha about nine times in ten
+standard error of a known start times `intervals.INFLATION`; either holds a known alpha about nine times in ten
 (docs/uncertainty.md).
 
 At alpha = 2 the condition det X = 1 is the same as lambda_min = 1/e on the unit-mean scale. A state speaks of the
@@ -30,6 +30,7 @@ from ..spectrum.erg import ErgCut
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
 from .classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from .ecs import Ecs
+from .intervals import INFLATION, alpha_ends
 
 IDEAL_ALPHA = 2.0
 UNDER_TRAINED_ALPHA = 6.0
@@ -39,8 +40,6 @@ MIN_TAIL = 8
 # Spikes with more of the trace are something learned, though no heavy tail whose alpha could be judged.
 LEARNED = 0.1
 _NO_TAIL = "is of no heavy tail"
-# The standard error with the choice of the start in it, over that for a known start: docs/uncertainty.md.
-INFLATION = 1.25
 
 
 class State(str, Enum):
@@ -182,13 +181,8 @@ def interval(tail: TailFit, sigmas: float = INTERVAL_SIGMAS) -> tuple[float, flo
     >>> 1 < low < fit.alpha < high
     True
     """
-    if math.isfinite(tail.alpha_low) and math.isfinite(tail.alpha_high):
-        width = sigmas / INTERVAL_SIGMAS
-        low = tail.alpha - width * max(0.0, tail.alpha - tail.alpha_low)
-        high = tail.alpha + width * max(0.0, tail.alpha_high - tail.alpha)
-    else:
-        low, high = (tail.alpha + sign * sigmas * INFLATION * tail.sigma for sign in (-1, 1))
-    return max(1.0, low), high
+    low, high = alpha_ends(tail.alpha, tail.sigma, tail.alpha_low, tail.alpha_high, sigmas)
+    return float(low), float(high)
 
 
 def _by_criteria(tail: TailFit, ecs: Ecs, ends: tuple[float, float], erg_holds: bool) -> tuple[State, str]:

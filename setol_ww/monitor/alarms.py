@@ -10,6 +10,7 @@ from ..core.as_json import as_json
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
 from ..layer.verdict import IDEAL_ALPHA, MIN_TAIL
+from ..weights.naming import titled
 from .moves import MOVED
 
 SCHEMA = 1
@@ -93,7 +94,7 @@ class Alarms:
 
     def look(self, row: Row) -> None:
         """Call what this row calls for."""
-        layer = f"{row['longname']} [{row['slice']}]" if row["slice"] else str(row["longname"])
+        layer = titled(row["longname"], row["slice"])
         for name, holds, sentence, call in self._rules:
             key = (name, layer)
             if not holds(row):

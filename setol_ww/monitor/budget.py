@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..core.checks import is_finite
 from ..core.errors import InvalidInput
 
 
@@ -14,8 +14,7 @@ def share_of(time_budget: float | None) -> float | None:
     """`time_budget` when it is None or a share above 0 and up to 1, else `InvalidInput`."""
     if time_budget is None:
         return None
-    is_number = isinstance(time_budget, numbers.Real) and not isinstance(time_budget, bool)
-    if not is_number or not 0 < time_budget <= 1:
+    if not is_finite(time_budget) or not 0 < time_budget <= 1:
         raise InvalidInput(
             f"time_budget={time_budget!r} was asked; accepted is a share of the training time above 0 and up to 1, or "
             "None for no limit"

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.checks import path_of
+from ..core.checks import is_finite, path_of
 from ..core.errors import InvalidInput
 from ..core.options import Options
 from ..results.export import WRITERS, export, refuse_unwritable
+from ..results.printed import title
 from ..results.record import ANALYZED, LayerRecord
 from ..results.results import notes_of
 from ..results.store import ENDINGS, Store, is_store, store_path
@@ -43,7 +44,7 @@ class Seen:
         for row in analysed:
             states[row["setol_state"]] = states.get(row["setol_state"], 0) + 1
         told += [", ".join(f"{count} {state}" for state, count in states.items())] if states else []
-        moved = [_title(row) for row in analysed if row["move"]]
+        moved = [title(row["longname"], row["slice"]) for row in analysed if row["move"]]
         told += [f"alpha moved or leapt: {', '.join(moved[:4])}{', ...' if len(moved) > 4 else ''}"] if moved else []
         return "; ".join(told)
 
@@ -92,7 +93,7 @@ def watch(
         No such folder, an ending that is not accepted, or `out` holds a history made with other options.
     """
     for name, value in (("every", every), ("settle", settle)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        if not is_finite(value) or not value > 0:
             raise InvalidInput(f"{name}={value!r} was asked; accepted is a number of seconds above 0")
     place, target = Folder(path_of("folder", folder)), None if out is None else path_of("out", out)
     if target is not None:
@@ -191,7 +192,3 @@ class Kept:
         for part in self.target.parent.glob(f".{self.target.name}.*.part.setol"):
             if part != keep:
                 part.unlink(missing_ok=True)
-
-
-def _title(row: dict[str, Any]) -> str:
-    return f"{row['longname']} [{row['slice']}]" if row["slice"] else str(row["longname"])

@@ -13,14 +13,12 @@ import pandas as pd
 from .. import __version__
 from ..core.checks import path_of
 from ..core.options import Options
-from ..core.outcomes import Outcome
-from ..layer.verdict import interval
+from ..layer.intervals import alpha_ends
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.findings import TableForm, frame_of, key_of, row_of
 from ..results.record import LayerRecord, settings_of
 from ..results.results import Results
 from ..results.store import ENDINGS, is_store
-from ..spectrum.tail import TailFit
 from .moves import Mark, move
 
 ENDS = ("tail_alpha_low", "tail_alpha_high")
@@ -132,10 +130,4 @@ def _cell(record: LayerRecord, name: str) -> float:
 def _ends(record: LayerRecord) -> dict[str, float]:
     """90 % interval of alpha: resampled where it was, else by the inflated standard error."""
     alpha, sigma, low, high = (_cell(record, name) for name in ("tail_alpha", "tail_sigma", *ENDS))
-    if not math.isfinite(alpha):
-        return dict.fromkeys(ENDS, math.nan)
-    nothing = math.nan
-    fit = TailFit(
-        alpha, sigma, nothing, nothing, 0, nothing, nothing, outcome=Outcome.OK, alpha_low=low, alpha_high=high
-    )
-    return dict(zip(ENDS, interval(fit)))
+    return dict(zip(ENDS, map(float, alpha_ends(alpha, sigma, low, high))))

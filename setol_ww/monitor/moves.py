@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.arrays import FloatArray
-from ..layer.verdict import INFLATION
+from ..layer.intervals import INFLATION
 from ..spectrum.esd import Spectrum
 from ..spectrum.starts import tail_rates
 

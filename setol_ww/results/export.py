@@ -33,9 +33,9 @@ from ..core.as_json import as_json
 from ..core.checks import writable_file
 from ..core.errors import InvalidInput
 from ..core.printable import visible
+from ..core.whole_file import written_whole
 from .findings import has_surrogate
 
-PART = ".part"
 # Characters with which a cell begins that Excel, LibreOffice or Google Sheets compute; the wide ones do in some.
 RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 MARK = "'"
@@ -248,13 +248,8 @@ def refuse_unwritable(option: str, path: Path, endings: Any = tuple(WRITERS)) ->
 
 
 def export(frame: Any, path: Path) -> None:
-    """Write the table beside its place and move it there, so that a reader sees the old file or the whole new one."""
+    """Write the table in the form of the path's ending."""
     plain = frame.copy(deep=False)
     plain.attrs = {}
-    part = path.with_name(f".{path.name}{PART}")
-    try:
+    with written_whole(path) as part:
         WRITERS[path.suffix.lower()](plain, part)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

@@ -16,6 +16,7 @@ from ..core.tones import Tone
 from ..layer.classes import UniversalityClass
 from ..layer.flags import tone_of
 from ..layer.verdict import State
+from ..weights.naming import titled
 
 if TYPE_CHECKING:
     from .results import Results
@@ -113,7 +114,7 @@ class Words:
 
 def title(longname: Any, part: Any = "") -> str:
     """Long name with the slice, as it can be shown."""
-    return visible(f"{longname} [{part}]" if isinstance(part, str) and part else str(longname))
+    return visible(titled(str(longname), part if isinstance(part, str) else ""))
 
 
 def is_number(value: Any) -> bool:

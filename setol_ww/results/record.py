@@ -9,6 +9,7 @@ from ..core.errors import InvalidInput
 from ..core.options import Options
 from ..layer.result import LayerResult, Settings, analyze_spectrum
 from ..spectrum.esd import Spectrum
+from ..weights.naming import titled
 
 ANALYZED, FAILED, SKIPPED = "analyzed", "failed", "skipped"
 #: Names under which `LayerRecord.extras` keeps what the entries of the weights said.
@@ -74,7 +75,7 @@ class LayerRecord:
     @property
     def title(self) -> str:
         """Long name with the slice."""
-        return f"{self.longname} [{self.slice}]" if self.slice else self.longname
+        return titled(self.longname, self.slice)
 
     def result(self, settings: Settings | None = None) -> LayerResult:
         """Everything its spectrum says.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -19,6 +18,7 @@ from ..core.checks import path_of, writable_file
 from ..core.errors import InvalidInput
 from ..core.options import Options
 from ..core.upstairs import upstairs
+from ..core.whole_file import written_whole
 from ..layer.result import LayerResult, Settings
 from . import findings
 from .coverage import COVERAGE_COLUMNS, coverage_of
@@ -30,7 +30,6 @@ from .store import ENDINGS, Store
 if TYPE_CHECKING:
     from .summary import Summary
 
-PART = ".part"
 SCHEMA = 1
 #: Options that were settled when the weights were read, and what to do for another value.
 SETTLED = ("layers", "seed", "device", "n_jobs", "layouts", "progress")
@@ -251,15 +250,8 @@ class Results(Shown):
         writable_file("path", target.with_suffix(target.suffix.lower()), ENDINGS)
         if target.exists():
             Store.read(target).close()
-        part = target.with_name(f".{target.name}{PART}")
-        part.unlink(missing_ok=True)
-        try:
-            with Store.open(part, self.about, self.notes) as store:
-                store.add_all(self.records)
-            os.replace(part, target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with written_whole(target) as part, Store.open(part, self.about, self.notes) as store:
+            store.add_all(self.records)
 
     def _card(self) -> Card:
         from .printed import results_card

@@ -60,18 +60,20 @@ class Piece:
         return f"{bad} of {sum(matrix.numel() for matrix in self.matrices())} entries are not finite"
 
 
-def pieces_of(model: Any, layers: Any = None, layouts: Mapping[str, str] | None = None) -> list[Piece]:
-    """The pieces of the layers that were asked for, in the order of the model.
+def pieces_of(
+    model: Any, layers: Any = None, layouts: Mapping[str, str] | None = None, *, asked: str = "truncating"
+) -> list[Piece]:
+    """The pieces of the layers that were asked for, in the order of the model; `asked` names the work in a refusal.
 
     Raises
     ------
     InvalidInput
         No module or mapping of tensors, no weights in it, or `layers` names none of them.
     """
-    tensors = model_tensors(model, "truncating")
+    tensors = model_tensors(model, asked)
     jobs = planned(tensors, layers, layouts, config_of_module(model))
     if not jobs:
-        raise InvalidInput(f"truncating {type(model).__name__} was asked; it holds no weight of two or more dimensions")
+        raise InvalidInput(f"{asked} {type(model).__name__} was asked; it holds no weight of two or more dimensions")
     by_name = {tensor.name: tensor for tensor in tensors}
     taken: list[tuple[int, int, str]] = []
     pieces = []

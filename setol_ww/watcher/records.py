@@ -21,6 +21,7 @@ from ..results.record import ANALYZED, FAILED, FARMS, STRENGTHS, TRAPS, LayerRec
 from ..results.results import Results
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
+from ..weights.naming import titled
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .combined import COMBINING, why_left_out
@@ -74,7 +75,7 @@ class Record:
     @property
     def title(self) -> str:
         """Long name with the slice."""
-        return f"{self.longname} [{self.label}]" if self.label else self.longname
+        return titled(self.longname, self.label)
 
     @property
     def has_row(self) -> bool:

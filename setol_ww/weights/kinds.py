@@ -1,4 +1,4 @@
-"""What a layer is for, as its name and type say: attention, MLP, convolution, ... The one place that guesses so."""
+"""What a layer is for and in which block, as its name and type say. The one place that guesses so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Kind(str, Enum):
-    """Kinds of layer, for pictures and lists that hold like against like; no number depends on them."""
+    """Kinds of layer, for pictures, lists that hold like against like, and what an advice speaks of."""
 
     ATTENTION = "attention"
     MLP = "MLP"
@@ -34,11 +34,15 @@ NAMES: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Kind.EMBEDDING,
-        r"wte|wpe|(.*_)?embed(ding|dings|_tokens|_positions|s)?|\w*_embeddings?|tok_embeddings|token_embd|shared|"
+        r"wte|wpe|(.*_)?embed(ding|dings|_tokens|_positions|_in|s)?|\w*_embeddings?|tok_embeddings|\w+_embd|shared|"
         r"patch_embed|emb",
     ),
     (Kind.HEAD, r"lm_head|(.*_)?heads?|classifier|score|cls|predictions|qa_outputs|output_projection|logits"),
 )
+#: Last words of output layers that mean something else inside of a block.
+LAST_HEADS = frozenset(("output", "embed_out", "fc_out"))
+#: Words before the number of a block. A `layer` of T5 is a part of its `block`, a `layer` of Swin holds its `blocks`.
+BLOCKS = tuple(re.compile(rf"^(?:.*\.)?(?:{words})\.\d+(?=\.)") for words in ("blocks?|blk|resblocks", "layers?|h"))
 _MATCHED = tuple((kind, re.compile(f"(?:{pattern})\\Z")) for kind, pattern in NAMES)
 #: Words of the column `layer_type` that say it by themselves.
 TYPES = {
@@ -80,3 +84,36 @@ def kind_of(longname: str, layer_type: str = "") -> Kind:
     if re.search(r"\blayers?\.\d+\.output\.dense\Z", longname):
         return Kind.MLP
     return Kind.CONVOLUTION if any(re.match(r"conv\d*d?\w*\Z", part) for part in parts) else Kind.OTHER
+
+
+def is_table(longname: str) -> bool:
+    """Whether the last word of a name is that of an embedding, where nothing but the name is known.
+
+    >>> [is_table(name) for name in ("model.embed_tokens", "token_embd", "gpt_neox.embed_in", "embed_out")]
+    [True, True, True, False]
+    """
+    return kind_of(longname.rpartition(".")[2]) is Kind.EMBEDDING
+
+
+def is_head(longname: str) -> bool:
+    """Whether a name is that of an output layer, which stands outside of the blocks.
+
+    >>> [is_head(name) for name in ("lm_head", "output", "transformer.h.3.mlp.fc_out", "blk.0.attn_output")]
+    [True, True, False, False]
+    """
+    last = longname.rpartition(".")[2]
+    return not block_of(longname) and (last in LAST_HEADS or kind_of(last) is Kind.HEAD)
+
+
+def block_of(longname: str) -> str:
+    """Which numbered block of a transformer a layer is in; empty outside.
+
+    Examples
+    --------
+    >>> block_of("model.layers.3.mlp.up_proj"), block_of("blk.0.attn_q"), block_of("layer1.0.conv1"), block_of("fc1")
+    ('model.layers.3', 'blk.0', '', '')
+    >>> block_of("encoder.block.2.layer.0.SelfAttention.q"), block_of("layers.1.blocks.0.attn.qkv")
+    ('encoder.block.2', 'layers.1.blocks.0')
+    """
+    found = next(filter(None, (pattern.match(longname) for pattern in BLOCKS)), None)
+    return found[0] if found else ""

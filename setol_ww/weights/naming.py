@@ -14,6 +14,15 @@ INSIDE = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_mo
 BEFORE = ("module.", PEFT)
 
 
+def titled(longname: str, part: str = "") -> str:
+    """A layer's name with the slice behind it.
+
+    >>> titled("attn.qkv", "q"), titled("fc")
+    ('attn.qkv [q]', 'fc')
+    """
+    return f"{longname} [{part}]" if part else longname
+
+
 def bare(name: str) -> str:
     """A tensor's or a layer's name without wrappers.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput
 from .layouts import Part, Reading, Situation, read_as, read_as_asked
+from .naming import titled
 from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
@@ -97,7 +98,7 @@ class Job:
     @property
     def title(self) -> str:
         """Long name with the slice."""
-        return f"{self.longname} [{self.label}]" if self.label else self.longname
+        return titled(self.longname, self.label)
 
     @property
     def names(self) -> frozenset[str]:

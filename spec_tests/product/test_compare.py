@@ -307,6 +307,32 @@ def test_kept_results_are_compared_without_weights(base, tuned, compared, tmp_pa
         ww.compare(tmp_path / "base.setol", tmp_path / "tuned.setol", randomize=True)
 
 
+def test_results_cut_otherwise_are_told_from_layers_that_are_not_there():
+    draws = np.random.default_rng(8)
+    weights = {"qkv.weight": draws.normal(size=(180, 60)), "z.weight": draws.normal(size=(80, 60))}
+    whole = ww.examine(weights, progress=False)
+    cut = ww.examine(weights, layouts={"qkv.weight": "qkv:60,60,60"}, progress=False)
+    for first, second in ((cut, whole), (whole, cut)):
+        left = ww.compare(first, second).unmatched
+        assert sorted(left["longname"]) == ["qkv", "qkv [k]", "qkv [q]", "qkv [v]"]
+        assert all("in other parts" in reason for reason in left["reason"])
+
+
+def test_layers_without_an_alpha_are_not_called_unchanged():
+    draws = np.random.default_rng(9)
+    good, bad = draws.normal(size=(80, 60)), np.full((80, 60), np.nan)
+    words = str(ww.compare({"a.weight": good}, {"a.weight": bad}).summary())
+    assert "alpha beyond its error in 0 of 0" in words
+    assert "can be told" not in words
+    both = ww.compare(
+        {"a.weight": good, "b.weight": good[:70]}, {"a.weight": 0 * good, "b.weight": good[:70]}
+    ).summary()
+    assert "alpha beyond its error in 0 of 1" in str(both)
+    assert "can be told" not in str(both)
+    same = str(ww.compare({"a.weight": good}, {"a.weight": good}).summary())
+    assert "0 of 1; no layer's spectrum can be told from before" in same
+
+
 def test_layers_and_options_are_those_of_every_entry_point(base, tuned):
     found = ww.compare(base, tuned, layers="layers.a", randomize=True, quality=False, farms=True)
     table = found.table()

@@ -19,6 +19,7 @@ from setol_ww.advice.budgets import counts, ranks
 from setol_ww.advice.candidates import rows_of
 from setol_ww.advice.registry import MODULES, target_called
 from setol_ww.cli.main import main
+from setol_ww.results.export import read_table
 from setol_ww.results.record import LayerRecord
 from spec_tests.conftest import ROOT
 from spec_tests.page_runner import commands, run_python, words
@@ -322,6 +323,30 @@ def test_blocks_have_one_sparsity_and_the_rest_is_left_out():
     assert alone["sparsity"].nunique() == len(alone) == 7
 
 
+def test_names_of_other_families_have_their_blocks_embeddings_and_heads():
+    """GGUF calls blocks `blk`, GPT-J a layer of its MLP `fc_out`; T5 has layers inside of its blocks."""
+    draws = np.random.default_rng(5)
+    gguf = [f"blk.{n}.attn_{kind}" for n in range(2) for kind in "qk"] + ["token_embd", "output"]
+    advice = ww.recommend({f"{name}.weight": draws.normal(size=(70, 60)) for name in gguf}, "sparsity")
+    assert advice.table()["block"].tolist() == ["blk.0", "blk.0", "blk.1", "blk.1"]
+    assert set(advice.left_out) == {"token_embd", "output"}
+    gptj = sorted([f"transformer.h.{n}.mlp.fc_{side}" for n in range(3) for side in ("in", "out")] + ["lm_head"])
+    table = ww.recommend({f"{name}.weight": draws.normal(size=(70, 60)) for name in gptj}, "learning-rates").table()
+    assert table["longname"].tolist()[-2:] == ["transformer.h.2.mlp.fc_out", "lm_head"]
+    assert table["reason"].tolist()[1:] == [""] * 5 + ["the last layer"]
+    t5 = [f"encoder.block.{n}.layer.{part}.wi" for n in range(2) for part in range(2)]
+    table = ww.recommend({f"{name}.weight": draws.normal(size=(70, 60)) for name in t5}, "sparsity").table()
+    assert table["block"].nunique() == 2
+
+
+def test_a_linear_module_called_as_embeddings_are_is_advised():
+    net = torch.nn.Sequential()
+    for name in ("first", "shared", "emb", "last"):
+        net.add_module(name, torch.nn.Linear(60, 60))
+    table = ww.recommend(net, "sparsity").table()
+    assert table["longname"].tolist() == ["first", "shared", "emb", "last"]
+
+
 def test_slices_of_one_tensor_have_one_rate():
     attention = torch.nn.MultiheadAttention(64, 4)
     results = ww.examine(attention, progress=False)
@@ -524,6 +549,22 @@ def test_a_name_from_a_file_is_no_markup_and_no_yaml(tmp_path):
         ("truncate", {"parameters": 0.5, "energy": 0.5}, "accepted is one of them"),
         ("truncate", {"parameters": 0.0001}, "which rank 1 takes"),
         ("truncate", {"by": "alpha"}, "by='alpha'"),
+        ("sparsity", {"sparsity": "0.7"}, "sparsity='0.7'"),
+        ("sparsity", {"sparsity": True}, "sparsity=True"),
+        ("sparsity", {"most": [1]}, "most=[1]"),
+        ("sparsity", {"epsilon": None}, "epsilon=None"),
+        ("sparsity", {"blocks": "yes"}, "blocks='yes'"),
+        ("learning-rates", {"base": "fast"}, "base='fast'"),
+        ("learning-rates", {"base": float("inf")}, "base=inf"),
+        ("weight-decay", {"high": None}, "high=None"),
+        ("weight-decay", {"position": "middle"}, "position='middle'"),
+        ("learning-rates", {"keep_base": 3}, "keep_base=3"),
+        ("lora-rank", {"scale": "two"}, "scale='two'"),
+        ("lora-rank", {"scale": float("nan")}, "scale=nan"),
+        ("lora-rank", {"rslora": "no"}, "rslora='no'"),
+        ("unfreeze", {"share": None}, "share=None"),
+        ("truncate", {"parameters": "half"}, "parameters='half'"),
+        ("truncate", {"energy": "all"}, "energy='all'"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(target, options, said):
@@ -571,6 +612,24 @@ def test_recommend_on_the_command_line(tmp_path, capsys):
     assert table["sparsity"] @ table["n_params"] == pytest.approx(0.7 * table["n_params"].sum())
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))["options"]["sparsity"] == 0.7
     assert "net.0" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.setol", "out.csv", "out.json", "out.yaml"]
     assert main([*asked, "--out", str(tmp_path / "out.txt")]) == 2
     assert main([*asked, "--set", "sparsity"]) == 2
     assert "accepted is NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_name_in_a_table_of_advice_is_no_formula(tmp_path):
+    draws = np.random.default_rng(6)
+    weights = {f"{name}.weight": draws.normal(size=(60, 50)) for name in ("=1+1", "fc")}
+    ww.examine(weights, progress=False).save(tmp_path / "net.setol")
+    out = tmp_path / "out.csv"
+    assert main(["recommend", str(tmp_path / "net.setol"), "--target", "sparsity", "--out", str(out)]) == 0
+    cells = [line.split(",")[0] for line in out.read_text("utf-8").splitlines()[1:]]
+    assert all(cell.startswith(("fc", "'", '"')) for cell in cells), cells
+    assert set(read_table(out)["longname"]) == {"=1+1", "fc"}
+
+
+def test_types_without_a_number_have_a_name():
+    assert ww.recommend(with_alphas([2]), "unfreeze").notes == (
+        "of some types the share rounds down to no layer: layers without a number",
+    )

@@ -113,6 +113,23 @@ def test_without_traps_there_is_a_reason():
     assert "traps  none (no trap in any of the 2 layers)" in str(effect)
 
 
+def test_layers_that_cannot_be_looked_at_are_said():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(60, 50), torch.nn.ReLU(), torch.nn.Linear(50, 10))
+    with torch.no_grad():
+        net[0].weight[0, 0] = float("nan")
+    found = ww.trap_effect(net)
+    assert found.reason == "no trap in any of the 1 layers"
+    assert list(found.left_out) == ["0"]
+    assert "not looked at: 0 (" in str(found)
+    assert found.to_dict()["left_out"] == dict(found.left_out)
+    lone = ww.trap_effect(torch.nn.Linear(60, 50, device="meta"))
+    assert lone.reason == "no layer could be looked at"
+    assert "meta" in str(lone)
+    with pytest.raises(ww.InvalidInput, match=r"^trap_effect of ReLU was asked"):
+        ww.trap_effect(torch.nn.ReLU(), torch.zeros(2, 3))
+
+
 def test_nothing_subtracted_moves_nothing():
     net = net_of()
     inputs = torch.randn(8, 120)

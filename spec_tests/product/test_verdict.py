@@ -9,13 +9,18 @@ import pytest
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, ideal_layer_eigenvalues, pareto_eigenvalues
+from setol_ww.advice.difference import sides_of
+from setol_ww.core.options import Options
 from setol_ww.core.outcomes import Outcome
 from setol_ww.layer.classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from setol_ww.layer.ecs import Ecs
-from setol_ww.layer.result import analyze_spectrum
-from setol_ww.layer.verdict import INFLATION, interval, judge
+from setol_ww.layer.intervals import INFLATION
+from setol_ww.layer.result import Settings, analyze_spectrum
+from setol_ww.layer.verdict import interval, judge
+from setol_ww.monitor.history import History
 from setol_ww.spectrum.erg import ErgCut
 from setol_ww.spectrum.tail import INTERVAL_SIGMAS, TailFit
+from setol_ww.views.plots.points import ends_of_alpha
 
 
 def verdict(alpha: float, n: int, metric: float, delta: float, sigmas: float = 1.645, ends=(math.nan, math.nan)):
@@ -287,3 +292,22 @@ def test_very_heavy_layer_is_over_regularized():
 def test_settings_are_checked():
     with pytest.raises(ww.InvalidInput, match="sigmas=0"):
         ww.Settings(sigmas=0)
+
+
+def test_one_rule_gives_every_interval_of_alpha():
+    """The verdict, pictures, the history of a run and the error of a difference have the same ends."""
+    draws = np.random.default_rng(2)
+    results = ww.examine({f"l{n}.weight": draws.standard_t(2 + n, size=(90, 70)) for n in range(3)}, progress=False)
+    for resampled in (0, 30):
+        frame = results.table(uncertainty=resampled)
+        low, high = ends_of_alpha(frame)
+        settings = Settings(uncertainty=resampled)
+        fits = [interval(record.result(settings).tail) for record in results.records]
+        np.testing.assert_allclose(np.transpose([low, high]), fits, rtol=1e-12)
+        below, above = sides_of("tail_alpha", frame)
+        alpha = frame["tail_alpha"].to_numpy()
+        np.testing.assert_allclose([np.maximum(1, alpha - below), alpha + above], [low, high], rtol=1e-12)
+    history = History(Options(), {})
+    rows = [history.add(0, record) for record in results.records]
+    low, high = ends_of_alpha(results.table())
+    np.testing.assert_allclose([[row[f"tail_alpha_{end}"] for row in rows] for end in ("low", "high")], [low, high])

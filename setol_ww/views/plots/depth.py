@@ -10,7 +10,7 @@ from ...results.results import Results
 from . import style
 from .asked import axis_label, kinds, meaning, numbers, table_of, unit_of
 from .levels import draw_levels
-from .points import NAMED, alpha_ends, faint, name_layers, sizes
+from .points import NAMED, ends_of_alpha, faint, name_layers, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
     if unit_of(column) != "count" and found.min() > 0 and found.max() > WIDE_SPREAD * found.min():
         ax.set_yscale("log")
     draw_levels(ax, column, float(found.min()), float(found.max()))
-    low, high = alpha_ends(frame) if column == "tail_alpha" else (None, None)
+    low, high = ends_of_alpha(frame) if column == "tail_alpha" else (None, None)
     of_each = kinds(frame)
     for kind, (colour, marker) in style.KINDS.items():
         ours = np.array([one is kind for one in of_each])

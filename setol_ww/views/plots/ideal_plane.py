@@ -13,7 +13,7 @@ from ...layer.verdict import IDEAL_ALPHA
 from ...results.results import Results
 from . import style
 from .asked import axis_label, numbers, table_of, titles
-from .points import alpha_ends, faint, sizes, write_names
+from .points import ends_of_alpha, faint, sizes, write_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def _conditions(ax: Axes, against: str, alpha: FloatArray) -> None:
 def _layers(ax: Axes, frame: pd.DataFrame, alpha: FloatArray, y: FloatArray, sound: np.ndarray, against: str) -> None:
     from matplotlib.colors import to_rgba
 
-    low, high = alpha_ends(frame)
+    low, high = ends_of_alpha(frame)
     below, above = (
         numbers(frame, end, needed=False) if end else np.full(len(frame), np.nan) for end in AGAINST[against]
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.arrays import FloatArray
-from ...layer.verdict import INFLATION, INTERVAL_SIGMAS
+from ...layer.intervals import alpha_ends
 from . import style
 from .asked import numbers, titles
 
@@ -28,18 +28,11 @@ LETTER, LINE, AWAY = 4.4, 9.0, 6.0
 RING = 6.5
 
 
-def alpha_ends(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    """Ends of the 90 % interval of `tail_alpha`: the resampled one where the table has it, else from its error.
-
-    The error of a known start is widened by the factor that the verdict uses.
-    """
-    alpha, sigma = numbers(frame, "tail_alpha", needed=False), numbers(frame, "tail_sigma", needed=False)
-    low, high = (numbers(frame, f"tail_alpha_{end}", needed=False) for end in ("low", "high"))
-    width = INTERVAL_SIGMAS * INFLATION * sigma
-    return (
-        np.maximum(1.0, np.where(np.isfinite(low), low, alpha - width)),
-        np.where(np.isfinite(high), high, alpha + width),
-    )
+def ends_of_alpha(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+    """Ends of the 90 % interval of `tail_alpha`: the resampled one where the table has it, else from its error."""
+    names = ("tail_alpha", "tail_sigma", "tail_alpha_low", "tail_alpha_high")
+    alpha, sigma, low, high = (numbers(frame, name, needed=False) for name in names)
+    return alpha_ends(alpha, sigma, low, high)
 
 
 def sizes(number: int) -> float:

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -17,7 +16,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ...core.checks import path_of
-from ...results.export import PART, refuse_unwritable
+from ...core.whole_file import written_whole
+from ...results.export import refuse_unwritable
 from .compared import compared_data, comparison_of
 from .payload import page_data
 
@@ -52,13 +52,8 @@ def write_report(results: Results, path: str | Path, compare: Any = None) -> Non
     """
     target = path_of("path", path)
     refuse_unwritable("path", target, ENDINGS)
-    part = target.with_name(f".{target.name}{PART}")
-    try:
+    with written_whole(target) as part:
         part.write_text(report_page(results, compare), encoding="utf-8", newline="")
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def write_comparison(comparison: Comparison, path: str | Path) -> None:
