@@ -375,6 +375,24 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_report.py::test_no_folder_of_the_maker_is_told",
     ),
     Plant(
+        "no layer stands apart",
+        "setol_ww.results.summary:apartness",
+        lambda real: lambda row: 0.0,
+        f"{PRODUCT}/test_report.py::test_a_layer_without_a_concern_whose_alpha_is_apart_comes_next",
+    ),
+    Plant(
+        "an alpha without a tail told as one",
+        "setol_ww.views.report.words:says_no_tail",
+        lambda real: lambda reason: False,
+        f"{PRODUCT}/test_report.py::test_what_is_said_of_a_layer_to_look_at",
+    ),
+    Plant(
+        "names of a comparison that must be Unicode",
+        "setol_ww.advice.comparison:kept_text",
+        lambda real: lambda column: column,
+        f"{PRODUCT}/test_report.py::test_a_name_that_is_no_unicode_is_compared_and_advised_on",
+    ),
+    Plant(
         "our rows in weightwatcher's means",
         "setol_ww.watcher.records:Record.identity",
         lambda real: lambda self, position: {**real(self, position), "row_origin": "weightwatcher"},

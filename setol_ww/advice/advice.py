@@ -18,6 +18,7 @@ from ..core.printable import GridColumn, visible
 from ..core.tones import Tone
 from ..core.whole_file import written_whole
 from ..results.export import refuse_unwritable
+from ..results.findings import frame_of
 from ..results.printed import Words, is_number, shortened_rows, with_gap
 from ..weights.naming import titled
 from .candidates import listed
@@ -75,7 +76,7 @@ class Advice(Shown):
 
     def table(self) -> pd.DataFrame:
         """One row a layer: name, size, what was read of its spectrum, the recommended number, the reason."""
-        return pd.DataFrame(list(self.rows))
+        return frame_of(self.rows, dict.fromkeys(name for row in self.rows for name in row))
 
     def param_groups(self, model: Any) -> list[dict[str, Any]]:
         """Groups for a torch optimiser: every parameter of the model once, with its `lr` or its `weight_decay`.

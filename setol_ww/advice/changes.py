@@ -254,7 +254,8 @@ def _looks(table: pd.DataFrame) -> list[Look]:
         size = {name: values[row] for name, values in numbers.items()}
         whys, rank, weight = _why(told, size, beyond[row])
         if whys:
-            found.append((rank, -weight, row, Look(str(told["longname"]), str(told["slice"] or ""), ", ".join(whys))))
+            part = told["slice"] if isinstance(told["slice"], str) else ""
+            found.append((rank, -weight, row, Look(str(told["longname"]), part, ", ".join(whys))))
     return [look for *_, look in sorted(found, key=lambda one: one[:3])]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from ..core.card import Card, Shown
 from ..core.upstairs import upstairs
 from ..results.export import records as rows_as_json
-from ..results.findings import frame_of
+from ..results.findings import frame_of, kept_text
 from ..results.record import FAILED
 from ..results.results import Results
 from .difference import IDENTITY, columns_of_both
@@ -77,7 +77,8 @@ class Comparison(Shown):
         if self.base is not None:
             columns |= columns_of_both(base, tuned)
         status, reasons = self._verdicts()
-        return pd.DataFrame({**columns, "status": status, "reason": reasons})
+        columns |= {"status": status, "reason": reasons}
+        return pd.DataFrame({name: kept_text(column) for name, column in columns.items()})
 
     @property
     def unmatched(self) -> pd.DataFrame:

@@ -81,6 +81,26 @@ def shortened(text: str, width: int) -> str:
     return f"{_fitting(text, half)}{CUT}{_fitting(text[::-1], half)[::-1]}"
 
 
+def abbreviated(name: str, width: int) -> str:
+    """A dotted name in at most `width` columns: words before the last become their first letter, the foremost first.
+
+    Numbers stay, for they tell blocks apart; what is still too long is cut in its middle.
+
+    Examples
+    --------
+    >>> abbreviated("encoder.layer.14.attention.self.value", 24)
+    'e.l.14.a.self.value'
+    >>> abbreviated("encoder", 4)
+    'e..r'
+    """
+    words = name.split(".")
+    for place, word in enumerate(words[:-1]):
+        if cells(".".join(words)) <= width:
+            break
+        words[place] = word if word.isdigit() else word[:1]
+    return shortened(".".join(words), width)
+
+
 def _fitting(text: str, width: int) -> str:
     """As much of the start as fits."""
     taken = 0

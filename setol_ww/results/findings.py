@@ -121,6 +121,12 @@ def as_column(values: list[Any], as_objects: bool = False) -> Any:
     return values
 
 
+def kept_text(column: Any) -> Any:
+    """A column of a new table, which may hold text that is no valid Unicode; numbers as they are."""
+    values = list(column)
+    return as_column(values, True) if any(isinstance(one, str) and has_surrogate(one) for one in values) else column
+
+
 def has_surrogate(text: str) -> bool:
     """True for text with a lone surrogate, which UTF-8 cannot say."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

@@ -41,6 +41,7 @@ def text_table(frame: pd.DataFrame, width: int | None = None, *, colour: bool = 
 def legend(width: int | None = None) -> str:
     """What the columns of `text_table` mean."""
     return paragraph(
+        "N x M: sides of the matrix; (9): so many slices of a kernel, taken together. "
         "alpha: exponent of the power-law tail (the large eigenvalues), with its standard error; the smaller, the "
         "heavier the tail. k*: number of leading eigenvalues whose product is nearest to 1; these are the ERG tail "
         "(exact renormalization group, the theory's condition). S_k*: what is left of the logarithm of that product. "

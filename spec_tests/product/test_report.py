@@ -17,6 +17,7 @@ import setol_ww as ww
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
 from setol_ww.core.printable import visible
+from setol_ww.results.record import LayerRecord
 from setol_ww.results.results import Results
 from setol_ww.results.summary import Look
 from setol_ww.views.report.curves import POINTS, curves_of, packed
@@ -664,3 +665,28 @@ def test_the_command_compares(model, tuned, tmp_path, capsys):
     told = json.loads(re.search(r'id="data">(.*?)</script>', out.read_text(encoding="utf-8"))[1])["compared"]
     assert told["names"] == ["base.npz", "tuned.npz"]
     assert "update_rank" in told["cells"]
+
+
+def test_rows_of_one_name_are_compared_on_the_page(tmp_path):
+    """Three layers called alike, without a slice: a look among them finds its row."""
+    rng = np.random.default_rng(0)
+    spectra = [ww.Spectrum.from_eigenvalues(rng.pareto(2, 60) + 0.1, (80, 60)) for _ in range(6)]
+    base, tuned = (
+        Results.from_records(
+            LayerRecord(number, {"longname": "same"}, spectrum=one) for number, one in enumerate(three)
+        )
+        for three in (spectra[:3], spectra[3:])
+    )
+    compared = ww.compare(base, tuned)
+    assert [look.title for look in compared.summary().look_first] == ["same"]
+    compared.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_a_name_that_is_no_unicode_is_compared_and_advised_on(tmp_path):
+    rng = np.random.default_rng(0)
+    results = ww.examine({"\ud800x.weight": rng.normal(size=(60, 40))}, progress=False)
+    compared, advice = ww.compare(results, results), ww.recommend(results, "sparsity")
+    assert compared.table()["longname"].tolist() == advice.table()["longname"].tolist() == ["\ud800x"]
+    assert all("\\ud800x" in str(one) and "\\ud800x" in one._repr_html_() for one in (compared, advice))
+    compared.report(tmp_path / "report.html")

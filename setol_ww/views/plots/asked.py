@@ -39,6 +39,7 @@ def table_of(results: Any) -> pd.DataFrame:
         raise InvalidInput(
             f"a picture of {_kind(results)} was asked; accepted are Results, as setol_ww.examine and "
             "setol_ww.open_results give them, and a table of layers with the column longname, as setol_ww.analyze does"
+            + ("; several models are several arguments" if isinstance(results, (list, tuple, dict)) else "")
         )
     if "status" in results:
         results = results[results["status"] != "skipped"]

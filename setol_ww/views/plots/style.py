@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InvalidInput
-from ...core.printable import shortened, visible
+from ...core.printable import abbreviated, visible
 from ...layer.verdict import State
 from ...weights.kinds import Kind
 
@@ -167,8 +167,8 @@ def label(text: str) -> str:
 
 
 def name(text: str, width: int = 32) -> str:
-    """A layer's name, shortened in its middle."""
-    return label(shortened(visible(text), width))
+    """A layer's name in so many columns."""
+    return label(abbreviated(visible(text), width))
 
 
 def _charmap() -> Mapping[int, int]:
