@@ -327,6 +327,12 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_results.py::test_other_settings_are_those_of_a_run_with_them",
     ),
     Plant(
+        "words of an earlier rule kept",
+        "setol_ww.results.findings:_limits",
+        lambda real: lambda: (),
+        f"{PRODUCT}/test_results.py::test_words_of_another_rule_are_told_again",
+    ),
+    Plant(
         "results of any seed are the same results",
         "setol_ww.core.options:Options.key",
         lambda real: lambda self: {name: value for name, value in real(self).items() if name != "seed"},
@@ -481,6 +487,24 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.layer.verdict:_without_a_tail",
         lambda real: lambda kind: real(replace(kind, flags=())),
         f"{PRODUCT}/test_classes.py::test_noise_of_a_narrow_layer_is_not_called_under_trained",
+    ),
+    Plant(
+        "a heavy tail across a gap",
+        "setol_ww.layer.classes:reaches_the_edge",
+        lambda real: lambda spectrum, bulk: True,
+        f"{PRODUCT}/test_classes.py::test_a_spectrum_narrower_than_noise_has_no_heavy_tail",
+    ),
+    Plant(
+        "under-trained by alpha alone",
+        "setol_ww.layer.verdict:LEARNED",
+        lambda real: 2.0,
+        f"{PRODUCT}/test_verdict.py::test_a_steep_tail_with_most_of_the_trace_is_not_under_trained",
+    ),
+    Plant(
+        "a state of a tail that was not shown",
+        "setol_ww.layer.verdict:_no_heavy_tail",
+        lambda real: lambda kind: "" if kind and kind.universality_class.value == "undetermined" else real(kind),
+        f"{PRODUCT}/test_verdict.py::test_no_state_rests_on_a_tail_that_could_not_be_shown",
     ),
     Plant(
         "power whatever the distance",

@@ -3,20 +3,22 @@
 | class | when |
 |---|---|
 | random-like | no eigenvalue above the edge of the noise, and they follow its law; or all are equal |
-| bulk+spikes | up to a quarter are above it, and the rest is noise |
+| bulk+spikes | up to a quarter are above it, and the rest is noise or likelihood prefers that to a heavy tail |
 | very heavy-tailed, heavy-tailed, weakly heavy-tailed | evidence for a heavy tail: alpha below 2, up to 6, above 6 |
 | rank collapse | at least half of the eigenvalues are zero |
 | undetermined | no matrix, fewer than 20 eigenvalues, or neither noise nor noise with spikes nor heavy |
 
 The null is asked first: independent entries W_ij = r_i c_j g_ij with the strengths of the layer's own rows, columns and
 slices and the cumulants of its entries (`spectrum.noise`); where only eigenvalues are at hand, one variance. A heavy
-tail has to be shown, by one of three:
+tail reaches beyond the edge of that noise and hangs together with what is below it: without an eigenvalue above the
+edge, or with a gap (an orthogonal bulk, narrower than any noise; many directions of one strength), there is none. It
+has to be shown, by one of three:
 
 1. Vuong's likelihood ratio of the best of power law, truncated power law and lognormal against the noise with spikes,
-   on the power-law tail, is significant, and the largest eigenvalue is above the edge or the bulk far from noise;
+   on the power-law tail, is significant;
 2. more eigenvalues are above the edge than spikes would be (10 and 5 % of them), and the ratio does not speak
    significantly for spikes: tails of some tens of eigenvalues seldom decide by likelihood;
-3. at least one is above the edge, the rest is far from noise (KS distance above .1 and twice its critical value), and
+3. the rest is far from noise (KS distance above .1 and twice its critical value), and
    the ratio does not speak for spikes.
 
 The exponent chooses among the heavy tails alone (arXiv 2507.17912, Table 1); no exponent of the entries is read off
@@ -58,6 +60,11 @@ FEW, FEW_SHARE, LARGEST_SHARE = 10, 0.05, 0.25
 # The rest is noise up to so many critical values: strengths are estimated. Cumulants move not the edge alone, and
 # count with half of what they move it by, up to this.
 NEAR_IN_CRITICAL_VALUES, LARGEST_BY_CUMULANTS = 1.5, 0.1
+# The rest reaches the edge of the noise where its largest is beyond this share of the noise's own eigenvalues: .96 and
+# more in heavy tails of 50 and more eigenvalues, .92 and less in orthogonal matrices with noise on them.
+REACHED = 0.94
+# A power law with the spread of the eigenvalues above the edge leaves a gap as wide below them more seldom.
+CHANCE_OF_GAP = 1e-4
 # KS distance, and in critical values, of what cannot be noise.
 FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES = 0.1, 2.0
 # One eigenvalue above the edge is a spike below this chance. Of random initialisations three times as many have one:
@@ -138,6 +145,8 @@ class Universality(Shown):
         Of the power-law fit, whatever the class.
     carrier : str
         Of a heavy tail: `elements`, `correlations`, or empty where the entries are not known.
+    apart : bool
+        True where the eigenvalues above the edge do not hang together with the rest, as a tail does.
     noise_distance : float
         KS distance that noise of this size and these strengths may have: the larger, the less power.
     flags : tuple of str
@@ -158,6 +167,7 @@ class Universality(Shown):
     alpha: float = math.nan
     alpha_sigma: float = math.nan
     carrier: str = ""
+    apart: bool = False
     noise_distance: float = math.nan
     flags: tuple[str, ...] = ()
 
@@ -257,13 +267,14 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
     best = max(laws, key=lambda name: laws[name].log_likelihood - (name != "power law") * WORTH_A_PARAMETER)
     light_law = bulk_and_spikes(spectrum.unit_mean[spectrum.num_evals - tail.rank :], bulk)
     tested = vuong(laws[best].log_density, light_law, more_parameters=2 if best == "power law" else 1)
-    why = _why_heavy(spectrum, bulk, tested.z)
+    joined = reaches_the_edge(spectrum, bulk)
+    why = _why_heavy(spectrum, bulk, tested.z) if joined else ""
     if not why and tested.z < LOSES and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank:
         # Likelihood speaks for spikes, although the rest is not exactly noise.
         light = UniversalityClass.BULK_AND_SPIKES
     word = _by_alpha(tail.alpha) if why else light
     gains = {name: law.log_likelihood - laws["power law"].log_likelihood for name, law in laws.items()}
-    said = f"{_title(word)}: {noise}; {why or _why_not(word)}; {_ratio_in_words(tail, best, tested)}"
+    said = f"{_title(word)}: {noise}; {why or _why_not(word, bulk, joined)}; {_ratio_in_words(tail, best, tested)}"
     carrier = _carrier(bulk) if why else ""
     said += f". {CARRIED[carrier]}" if carrier else "."
     return replace(
@@ -275,22 +286,49 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
         truncation_gain=gains["truncated power law"],
         lognormal_gain=gains["lognormal"],
         carrier=carrier,
+        apart=bool(bulk.spikes) and not joined,
     )
 
 
 def _why_heavy(spectrum: Spectrum, bulk: BulkFit, z: float) -> str:
     """The evidence for a heavy tail in words; empty where there is none."""
     far = bulk.ks > max(FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES * bulk.critical_ks) and not is_near_noise(bulk)
-    if z > WINS and (bulk.spikes or far):
+    if z > WINS:
         return "the tail is heavy by likelihood"
     if z < LOSES:
         return ""
     if bulk.spikes > max(FEW, FEW_SHARE * spectrum.rank):
         return "more are above the edge than spikes would be"
-    return "what is left is far from any noise" if bulk.spikes and far else ""
+    return "what is left is far from any noise" if far else ""
 
 
-def _why_not(word: UniversalityClass) -> str:
+def reaches_the_edge(spectrum: Spectrum, bulk: BulkFit) -> bool:
+    r"""True when eigenvalues are above the edge of the noise and hang together with the rest, as in one tail.
+
+    The rest goes up to the edge, and the gap :math:`g = \ln(\lambda_k / \lambda_{k+1})` below the k above it is no
+    wider than a power law with their spread leaves: normalised spacings are equally exponential, so that
+    :math:`P(g) = (1 + k g / \sum_{i<k} \ln(\lambda_i / \lambda_k))^{1-k}`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from setol_ww import fit_bulk
+    >>> flat = Spectrum.from_eigenvalues([*np.linspace(0.9, 1.1, 100), 30.0])
+    >>> reaches_the_edge(flat, fit_bulk(flat))
+    False
+    """
+    if bulk.noise is None or not 0 < bulk.spikes < spectrum.rank:
+        return False
+    log_values = np.log(spectrum.unit_mean[-1 - bulk.spikes :])
+    gap, spread = log_values[1] - log_values[0], float(np.sum(log_values[2:] - log_values[1]))
+    wide = spread > 0 and (1 - bulk.spikes) * math.log1p(bulk.spikes * gap / spread) < math.log(CHANCE_OF_GAP)
+    of_noise = math.exp(log_values[0]) * bulk.noise.support[1] / bulk.lambda_plus
+    return not wide and float(bulk.noise.cdf(np.array([of_noise]))[0]) > REACHED
+
+
+def _why_not(word: UniversalityClass, bulk: BulkFit, joined: bool) -> str:
+    if not joined:
+        return "a gap parts them from the rest, as no tail has" if bulk.spikes else "a heavy tail would reach beyond it"
     if word is UniversalityClass.BULK_AND_SPIKES:
         return "no evidence for a heavy tail"
     return "neither noise nor noise with few spikes, and too little evidence for a heavy tail"

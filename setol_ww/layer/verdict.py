@@ -4,9 +4,9 @@
 |---|---|
 | ideal | alpha cannot be told from 2 nor det X of the power-law tail from 1, but alpha from 1.5 and from 3 |
 | over-regularized | alpha is below 2 and the power-law tail starts below the ERG tail |
-| under-trained | alpha is above 6, or there is no heavy tail: noise, or noise with a few weak spikes |
+| under-trained | alpha is above 6 and little beyond noise, or no heavy tail: noise, or noise with a few weak spikes |
 | short-of-ideal | alpha is above 2, or cannot be told from it while det X is above 1 |
-| undetermined | no sound fit, no matrix, too little power, a few strong spikes, or criteria that contradict |
+| undetermined | no sound fit, no matrix, too little power, much beyond noise but no tail, or criteria that contradict |
 
 One rule of evidence holds at 2, at 6 and at det X = 1: a number is above or below a limit when its whole interval is.
 The interval contains the choice of the tail's start: resampled where that was asked for (`uncertainty`), else the
@@ -28,7 +28,7 @@ from ..core.outcomes import Outcome
 from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
-from .classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
+from .classes import LITTLE_POWER, LOSES, NO_MATRIX, Universality, UniversalityClass
 from .ecs import Ecs
 from .intervals import INFLATION, alpha_ends
 
@@ -37,7 +37,7 @@ UNDER_TRAINED_ALPHA = 6.0
 # An interval that reaches beyond these says nothing of the ideal point.
 WIDEST_IDEAL = (1.5, 3.0)
 MIN_TAIL = 8
-# Spikes with more of the trace are something learned, though no heavy tail whose alpha could be judged.
+# Spikes with more of the trace are more than noise, though no heavy tail whose alpha could be judged.
 LEARNED = 0.1
 _NO_TAIL = "is of no heavy tail"
 
@@ -73,7 +73,7 @@ class State(str, Enum):
     SHORT_OF_IDEAL = (
         "short-of-ideal",
         "the tail is lighter than at the ideal point",
-        "Nothing is wrong with it; more training or a larger learning rate for this layer may bring it nearer to 2.",
+        "alpha is no cause for worry; more training or a larger learning rate for this layer may bring it nearer to 2.",
     )
     UNDETERMINED = (
         "undetermined",
@@ -156,7 +156,8 @@ def judge(
     lacking = _no_heavy_tail(kind)
     if lacking and kind is not None:
         state, why = _without_a_tail(kind)
-        return Verdict(state, f"alpha = {tail.alpha:.2f} {_NO_TAIL}: {lacking}{why}.")
+        shown = " that could be shown" if kind.universality_class is UniversalityClass.UNDETERMINED else ""
+        return Verdict(state, f"alpha = {tail.alpha:.2f} {_NO_TAIL}{shown}: {lacking}{why}.")
     doubt = _doubt(tail, erg)
     if doubt:
         return Verdict(State.UNDETERMINED, doubt)
@@ -167,6 +168,11 @@ def judge(
         f"{metric_error:.3f}, delta_lambda_min = {ecs.delta_lambda_min:+.3f}"
     )
     state, said = _by_criteria(tail, ecs, (low, high), abs(ecs.erg_metric) <= metric_error)
+    if state is State.UNDER_TRAINED and kind is not None and kind.spike_share > LEARNED:
+        state, said = (
+            State.UNDETERMINED,
+            (f"alpha is above 6, no tail that reaches far, but {_beyond(kind)} {_lie(kind)} above the edge of noise"),
+        )
     return Verdict(state, f"{numbers}: {said}.")
 
 
@@ -252,7 +258,7 @@ def _without_a_tail(kind: Universality) -> tuple[State, str]:
     if kind.universality_class is UniversalityClass.UNDETERMINED:
         return State.UNDETERMINED, ""
     if not looks_like_noise(kind):
-        return State.UNDETERMINED, ": something learned, but no tail whose alpha could be judged"
+        return State.UNDETERMINED, ": more than noise, but no tail whose alpha could be judged"
     if LITTLE_POWER in kind.flags:
         return State.UNDETERMINED, (
             f"; but there is too little power: noise of this size may lie {kind.noise_distance:.2g} from its law, and "
@@ -265,19 +271,28 @@ def _no_heavy_tail(kind: Universality | None) -> str:
     """Why the tail of the fit is none; empty where it may be one."""
     if kind is None:
         return ""
-    if (
-        kind.universality_class is UniversalityClass.UNDETERMINED
-        and not kind.spikes
-        and math.isfinite(kind.noise_distance)
-    ):
-        return "no eigenvalue is above the edge of noise, although they do not follow its law"
+    if kind.universality_class is UniversalityClass.UNDETERMINED and math.isfinite(kind.noise_distance):
+        if not kind.spikes:
+            return "no eigenvalue is above the edge of noise, although they do not follow its law"
+        if kind.apart or kind.spikes < MIN_TAIL:
+            why = "apart from the rest" if kind.apart else "too little for a tail"
+            return f"{_beyond(kind)} {_lie(kind)} above the edge of noise, {why}"
     if kind.universality_class is UniversalityClass.RANDOM_LIKE:
         return "this is the edge of a random-like bulk"
-    if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and kind.spikes < MIN_TAIL:
-        beyond = "one eigenvalue" if kind.spikes == 1 else f"{kind.spikes} eigenvalues"
-        share = f"{100 * kind.spike_share:.0f} % of the trace"
-        return f"this is the edge of the noise and {beyond} with {share} beyond it"
+    denied = kind.spikes < MIN_TAIL or kind.apart or kind.heavy_against_bulk.z < LOSES
+    if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and denied:
+        return f"this is the edge of the noise and {_beyond(kind)} beyond it"
     return ""
+
+
+def _beyond(kind: Universality) -> str:
+    """How many eigenvalues lie above the edge of the noise, and with what share of the trace."""
+    number = "one eigenvalue" if kind.spikes == 1 else f"{kind.spikes} eigenvalues"
+    return f"{number} with {100 * kind.spike_share:.0f} % of the trace"
+
+
+def _lie(kind: Universality) -> str:
+    return "lies" if kind.spikes == 1 else "lie"
 
 
 def _doubt(tail: TailFit, erg: ErgCut) -> str:

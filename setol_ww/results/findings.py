@@ -15,11 +15,17 @@ from threadpoolctl import threadpool_limits
 
 from .. import __version__
 from ..core.boundary import attempt
+from ..layer import classes, flags, intervals, quality, verdict
 from ..layer import columns as register
 from ..layer.result import LayerResult, Settings
 from ..layer.weightwatcher_columns import FIT, NORMS, weightwatcher_row
+from ..spectrum import bulk, likelihoods, noise, strengths, tail, uncertainty
 from .record import FARMS, TRAPS, LayerRecord
 
+#: Count it up when a rule changes otherwise than by a constant: columns kept by an earlier one are computed again.
+RULES_VERSION = 2
+#: Where the rules stand, and the constants they go by.
+RULES = (bulk, likelihoods, noise, strengths, tail, uncertainty, classes, flags, intervals, quality, verdict)
 WEIGHTWATCHERS = frozenset((*FIT, *NORMS))
 
 
@@ -47,14 +53,35 @@ class Groups:
 
 
 def key_of(settings: Settings) -> str:
-    """What computed columns belong to: settings, version, and the definitions in the register."""
-    return f"{__version__} {settings!r} {_register_digest((*register.COLUMNS, *register.UNCERTAINTY_COLUMNS))}"
+    """What computed columns belong to: settings, version, the definitions in the register, and the rules of words."""
+    defined = _register_digest((*register.COLUMNS, *register.UNCERTAINTY_COLUMNS))
+    return f"{__version__} {settings!r} {defined} {_rules_digest(_limits())}"
 
 
 @functools.lru_cache(maxsize=4)
 def _register_digest(columns: tuple[register.Column, ...]) -> str:
     text = "\n".join(f"{one.name} {one.meaning} {one.source}" for one in (*columns, *register.FARMS_COLUMNS))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _limits() -> tuple[tuple[str, str, str], ...]:
+    """Every constant of the modules that words and numbers come from, by module and name."""
+    told = ((module.__name__, name, value) for module in RULES for name, value in sorted(vars(module).items()))
+    return tuple((module, name, repr(value)) for module, name, value in told if name.isupper() and _is_plain(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Numbers, texts and containers of them: what has the same `repr` in every process."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str))
+
+
+@functools.lru_cache(maxsize=4)
+def _rules_digest(limits: tuple[tuple[str, str, str], ...]) -> str:
+    return hashlib.blake2b(repr((RULES_VERSION, limits)).encode(), digest_size=8).hexdigest()
 
 
 def with_cells(record: LayerRecord, settings: Settings) -> LayerRecord:

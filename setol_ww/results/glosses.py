@@ -17,7 +17,7 @@ WORDS = {
     "bulk+spikes": "noise and few strong directions",
     "weakly heavy-tailed": "beyond noise, large eigenvalues thin out fast",
     "heavy-tailed": "beyond noise, eigenvalues on all scales",
-    "very heavy-tailed": "beyond noise, a few eigenvalues have most of the trace",
+    "very heavy-tailed": "beyond noise, with alpha below 2",
     "rank collapse": "half of the eigenvalues or more are zero",
     "trap": "outlier that stays when the entries are shuffled",
     "uneven": "lines of unequal strength",

@@ -272,7 +272,7 @@ def _looks(table: pd.DataFrame) -> list[Look]:
         whys = [said for name, word, said in CONCERNS if words[name][row] == word]
         rank = next((i for i, (name, word, _) in enumerate(CONCERNS) if words[name][row] == word), len(CONCERNS))
         if whys or any(flag.startswith(LOUD) for flag in flags[row]):
-            whys += flags[row]
+            whys += sorted(flags[row], key=lambda flag: not flag.startswith(LOUD))
         if cells["status"] == "failed":
             whys, rank = [_without_name(cells["reason"], cells["longname"])], -1
         if not whys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
@@ -180,6 +181,29 @@ def test_same_alpha_other_class():
     assert 2 < spiked.tail.alpha < 6
     assert spiked.universality.universality_class.value == "bulk+spikes"
     assert heavy.universality.universality_class.value == "heavy-tailed"
+
+
+@pytest.mark.parametrize("spikes", [0, 1, 3, 12])
+def test_a_spectrum_narrower_than_noise_has_no_heavy_tail(spikes):
+    """Orthogonal weights with a little noise on them, some directions four times as strong."""
+    for seed, noise in itertools.product(range(3), (0.05, 0.1, 0.3, 0.5)):
+        rng = np.random.default_rng([8, spikes, seed])
+        strengths = np.where(np.arange(160) < spikes, 4.0, 1.0)
+        left, right = (np.linalg.qr(rng.normal(size=(160, 160)))[0] for _ in range(2))
+        result = ww.analyze_matrix((left * strengths) @ right + noise * rng.normal(size=(160, 160)) / np.sqrt(160))
+        found = result.universality
+        assert not found.universality_class.is_heavy, found.evidence
+        assert found.spikes == spikes
+        assert result.verdict.state is not ww.State.UNDER_TRAINED
+        assert "a gap parts" in found.evidence or not spikes or "too short" in found.evidence
+
+
+def test_a_tail_that_ends_below_the_edge_is_not_called_heavy():
+    """A power law of alpha = 4.5 among 100 eigenvalues: the largest is 3 times the mean, noise has 4."""
+    found = analyze_spectrum(ww.Spectrum.from_eigenvalues(ensembles.power_law_quantiles(100, 4.5))).universality
+    assert not found.spikes
+    assert found.universality_class is ww.UniversalityClass.UNDETERMINED
+    assert "a heavy tail would reach beyond it" in found.evidence
 
 
 def test_collapsed_and_undefined_layers():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +90,44 @@ def test_computed_again_is_the_same_bits(weights, tmp_path):
     results = ww.open_results(tmp_path / "a.setol")
     bare = [replace(record, cells={}, cells_of="") for record in results.records]
     same(results.of(bare).table(), frame)
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "value", "column"),
+    [
+        ("classes", "VERY_HEAVY_ALPHA", 20.0, "universality_class"),
+        ("verdict", "IDEAL_ALPHA", 5.0, "setol_state"),
+    ],
+)
+def test_words_of_another_rule_are_told_again(tmp_path, monkeypatch, module, limit, value, column):
+    """A limit of a class or state that changes within a version: no kept column tells the old word."""
+    W = np.random.default_rng(0).pareto(2, size=(200, 150)) * np.random.default_rng(1).choice([-1, 1], (200, 150))
+    np.savez(tmp_path / "m.npz", **{"fc.weight": W})
+    frame = ww.scan(tmp_path / "m.npz", tmp_path / "a.setol")
+    key = findings.key_of(ww.Settings())
+    monkeypatch.setattr(f"setol_ww.layer.{module}.{limit}", value)
+    assert findings.key_of(ww.Settings()) != key
+    later = ww.open_results(tmp_path / "a.setol").table()
+    assert later[column].tolist() != frame[column].tolist()
+
+
+def test_the_key_of_kept_columns_is_the_same_in_every_process():
+    code = "from setol_ww.results.findings import key_of; from setol_ww import Settings; print(key_of(Settings()))"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": n},
+        ).stdout
+        for n in ("1", "2")
+    ]
+    assert said[0] == said[1] == findings.key_of(ww.Settings()) + "\n"
+    limits = dict(((module, name), value) for module, name, value in findings._limits())
+    assert ("setol_ww.layer.classes", "FEW_SHARE") in limits
+    assert ("setol_ww.spectrum.strengths", "UNEVEN") in limits
+    assert not [value for value in limits.values() if " at 0x" in value]
 
 
 def test_a_column_that_did_not_exist_when_it_was_written(weights, tmp_path, monkeypatch):

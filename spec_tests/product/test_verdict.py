@@ -23,13 +23,15 @@ from setol_ww.spectrum.tail import INTERVAL_SIGMAS, TailFit
 from setol_ww.views.plots.points import ends_of_alpha
 
 
-def verdict(alpha: float, n: int, metric: float, delta: float, sigmas: float = 1.645, ends=(math.nan, math.nan)):
+def verdict(
+    alpha: float, n: int, metric: float, delta: float, sigmas: float = 1.645, ends=(math.nan, math.nan), kind=None
+):
     """A verdict on numbers chosen by hand, consistent with the Hill/ERG identity."""
     lambda_min = math.exp(metric - 1 / (alpha - 1))
     sigma = (alpha - 1) / math.sqrt(n)
     tail = TailFit(alpha, sigma, lambda_min, lambda_min, n, 0.03, 0.5, Outcome.OK, *ends)
     erg = ErgCut(n, 0.3, lambda_min - delta, lambda_min - delta, 0.0, 2.0, Outcome.OK)
-    return judge(tail, erg, Ecs(n, delta, 0.0, metric, sigma / (alpha - 1) ** 2), sigmas=sigmas)
+    return judge(tail, erg, Ecs(n, delta, 0.0, metric, sigma / (alpha - 1) ** 2), sigmas=sigmas, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,14 @@ WITHOUT = {
     "No state: eigenvalues of single columns or rows are their norms, no spectrum.": {
         "kind": kind("undetermined", flags=(NO_MATRIX,))
     },
-    "alpha = 2.50 is of no heavy tail: no eigenvalue is above the edge of noise, although they do not follow its "
-    "law.": {"kind": kind("undetermined", noise_distance=0.1)},
+    "alpha = 2.50 is of no heavy tail that could be shown: no eigenvalue is above the edge of noise, although they do "
+    "not follow its law.": {"kind": kind("undetermined", noise_distance=0.1)},
+    "alpha = 2.50 is of no heavy tail that could be shown: 7 eigenvalues with 10 % of the trace lie above the edge of "
+    "noise, too little for a tail.": {"kind": kind("undetermined", spikes=7, spike_share=0.1, noise_distance=0.1)},
+    "alpha = 2.50 is of no heavy tail that could be shown: 60 eigenvalues with 90 % of the trace lie above the edge of "
+    "noise, apart from the rest.": {
+        "kind": kind("undetermined", spikes=60, spike_share=0.9, noise_distance=0.1, apart=True)
+    },
     "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk.": {"kind": kind("random-like")},
     "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk; but there is too little power: noise of "
     "this size may lie 0.3 from its law, and a heavy tail of alpha = 3 would often look like it.": {
@@ -218,7 +226,7 @@ WITHOUT = {
     "alpha = 2.50 is of no heavy tail: this is the edge of the noise and 7 eigenvalues with 10 % of the trace beyond "
     "it.": {"kind": kind("bulk+spikes", spikes=7, spike_share=0.1)},
     "alpha = 2.50 is of no heavy tail: this is the edge of the noise and 7 eigenvalues with 11 % of the trace beyond "
-    "it: something learned, but no tail whose alpha could be judged.": {
+    "it: more than noise, but no tail whose alpha could be judged.": {
         "kind": kind("bulk+spikes", spikes=7, spike_share=0.11)
     },
 }
@@ -231,7 +239,7 @@ def test_every_reason_for_no_tail_in_its_words(said):
 
 def test_states_without_a_tail():
     states = [sound(**changed).state.value for changed in WITHOUT.values()]
-    assert states == ["undetermined"] * 6 + [
+    assert states == ["undetermined"] * 8 + [
         "under-trained",
         "undetermined",
         "under-trained",
@@ -243,7 +251,7 @@ def test_states_without_a_tail():
 def test_eight_eigenvalues_and_eight_spikes_are_enough_to_be_judged():
     assert "between 2 and 6" in sound(rank=8).reason
     assert "between 2 and 6" in sound(kind=kind("bulk+spikes", spikes=8, spike_share=0.1)).reason
-    assert "between 2 and 6" in sound(kind=kind("undetermined", spikes=1, noise_distance=0.1)).reason
+    assert "between 2 and 6" in sound(kind=kind("undetermined", spikes=8, noise_distance=0.1)).reason
     assert "between 2 and 6" in sound(kind=kind("undetermined")).reason
 
 
@@ -259,6 +267,64 @@ def test_one_spike_makes_no_heavy_tail_of_noise():
         assert result.universality.universality_class.value == "bulk+spikes"
         assert result.verdict.state is state
         assert "the edge of the noise and one eigenvalue with" in result.verdict.reason
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.96, "undetermined"), (0.05, "under-trained")])
+def test_a_steep_tail_with_most_of_the_trace_is_not_under_trained(share, state):
+    """202 of 576 eigenvalues with 96 % of the trace above the edge are no layer that has not begun to learn."""
+    kind = Universality(ww.UniversalityClass.WEAKLY_HEAVY_TAILED, "", spikes=202, spike_share=share)
+    judged = verdict(9.5, 100, 0.7, 1.0, kind=kind)
+    assert judged.state.value == state
+    assert ("hardly a heavy tail" in judged.reason) is (state == "under-trained")
+
+
+def test_strong_directions_apart_from_the_rest_have_no_tail():
+    """Sixty directions of one strength with 94 % of the trace, whatever a fit to them says."""
+    rng = np.random.default_rng(1)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 60)))[0] for n in (300, 200))
+    strengths = np.linspace(4.9, 5.1, 60)
+    result = ww.analyze_matrix(rng.normal(size=(300, 200)) / np.sqrt(300) + (left * strengths) @ right.T)
+    assert result.universality.spike_share > 0.9
+    assert result.verdict.state is ww.State.UNDETERMINED
+    assert "60 eigenvalues with 94 % of the trace lie above the edge of noise, apart from the rest" in result.reason
+    assert "a gap parts them from the rest" in result.reason
+
+
+def test_where_likelihood_prefers_spikes_no_alpha_is_judged():
+    """Twenty spikes of a tenth of the eigenvalues: a class that denies the tail, and no state by its alpha."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 20)))[0] for n in (300, 200))
+    result = ww.analyze_matrix(rng.normal(size=(300, 200)) / np.sqrt(300) + 2 * left @ right.T)
+    assert result.universality.universality_class.value == "bulk+spikes"
+    assert result.universality.spikes >= 8
+    assert result.verdict.state is ww.State.UNDETERMINED
+    assert "more than noise, but no tail whose alpha could be judged" in result.verdict.reason
+
+
+def test_no_state_rests_on_a_tail_that_could_not_be_shown():
+    """Few eigenvalues above the edge and no noise below it: class and state say that nothing is known."""
+    result = ww.analyze_matrix(few_beyond(3))
+    assert result.universality.universality_class.value == "undetermined"
+    assert 0 < result.universality.spikes < 8
+    assert result.verdict.state is ww.State.UNDETERMINED
+    assert "of no heavy tail that could be shown: 3 eigenvalues" in result.verdict.reason
+    assert "too little for a tail" in result.verdict.reason
+
+
+def few_beyond(spikes: int) -> np.ndarray:
+    """An orthogonal matrix with as much noise, and a few strong directions."""
+    rng = np.random.default_rng(1)
+    left, right = (np.linalg.qr(rng.normal(size=(200, 200)))[0] for _ in range(2))
+    strengths = np.where(np.arange(200) < spikes, 4.0, 1.0)
+    return (left * strengths) @ right + rng.normal(size=(200, 200)) / np.sqrt(200)
+
+
+def test_a_trap_is_not_called_learned():
+    W = gaussian_matrix(300, 200, 0)
+    W[3, 4] = 1000
+    said = ww.analyze_matrix(W).with_traps(ww.find_traps(W)).reason
+    assert "one eigenvalue with 94 % of the trace beyond it: more than noise" in said
+    assert "learned" not in said
 
 
 def test_a_true_two_is_not_missed():

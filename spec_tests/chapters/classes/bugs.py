@@ -42,6 +42,12 @@ def heavy_once_it_leaves_the_bulk(self: Implementation, raw: np.ndarray, shape: 
     return "heavy-tailed" if word == "bulk+spikes" else word
 
 
+def heavy_below_the_edge(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
+    """A power law however short it is."""
+    word, alpha = chosen("setol_ww").universality(raw, shape), _alpha_of(raw)
+    return "heavy-tailed" if word == "undetermined" and 2 <= alpha <= 6 else word
+
+
 def spikes_where_the_tail_is_heavy(self: Implementation, raw: np.ndarray, shape: tuple[int, int]) -> str:
     word = chosen("setol_ww").universality(raw, shape)
     return "bulk+spikes" if "heavy" in word else word
@@ -72,6 +78,7 @@ def heavy_elements_divided_out(self: Implementation, W: np.ndarray) -> str:
 BUGS: tuple[Bug, ...] = (
     Bug("the class by alpha alone", "CLASS-01", "universality", class_by_alpha_alone),
     Bug("the class of noise by alpha alone", "CLASS-06", "universality", class_by_alpha_alone),
+    Bug("a heavy tail below the edge", "CLASS-06", "universality", heavy_below_the_edge),
     Bug("an orthogonal layer without a class", "CLASS-02", "universality", flat_is_undetermined),
     Bug("a spike is a heavy tail", "CLASS-03", "universality", heavy_once_it_leaves_the_bulk),
     Bug("a heavy tail is many spikes", "CLASS-04", "universality", spikes_where_the_tail_is_heavy),

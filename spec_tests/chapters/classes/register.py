@@ -49,7 +49,8 @@ CLAUSES = (
     ),
     Clause(
         "CLASS-06",
-        "Quantiles of a power law are of the class of their alpha; those of Marchenko-Pastur, any Q, are random-like.",
+        "Quantiles of a power law that reaches beyond the edge of noise are of the class of their alpha, those of one "
+        "that does not of none; those of Marchenko-Pastur, any Q, are random-like.",
         "theory 4.1, 4.5, E1; paper Table 1",
         ("universality",),
     ),
