@@ -40,7 +40,7 @@ class Comparison(Shown):
         What is to be said of each pair: other types, a vocabulary that was resized.
     unmatched_rows : tuple of Unmatched
     remarks : tuple of str
-        What was done to names.
+        What was done to names, and a vocabulary that was resized.
     names : (str, str)
         What the two models were given as.
     """

@@ -133,6 +133,8 @@ def _add(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor | N
         if not reason and ours.shape != theirs.shape:
             part, note = _shared_rows(job, theirs, rows)
             side, reason = "both", "" if part else note
+            if part:
+                found.remarks = tuple(dict.fromkeys((*found.remarks, note)))
     else:
         side = "base"
     if reason or theirs is None:

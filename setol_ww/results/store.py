@@ -402,7 +402,7 @@ def _refuse_other(path: Path | None, found: dict[str, Any], asked: dict[str, Any
         shown = "; ".join(f"{what} was {_short(found.get(what))}, now {_short(asked.get(what))}" for what in other)
         raise InvalidInput(
             f"resuming {path} was asked; it holds results of another checkpoint or other options ({shown}). "
-            "Accepted are the same ones, another file, or resume=False, which starts anew"
+            "Accepted are the same ones, another file, or, of a scan, resume=False, which starts anew"
         )
 
 

@@ -221,6 +221,8 @@ def test_a_vocabulary_that_was_resized_is_compared_as_far_as_both_go():
     assert table.loc["embed_tokens", "update_reason"] == SAME
     assert table.loc["lm_head", "update_norm"] == pytest.approx(0.1 * math.sqrt(800))
     assert found.unmatched["longname"].tolist() == ["score"]
+    assert found.remarks == ("the vocabulary was resized: the first 50 rows of 50 and 56 are compared",)
+    assert "the vocabulary was resized" in str(found.summary())
     back = ww.compare(longer, base).table().set_index("longname")
     assert back.loc["lm_head", "update_norm"] == table.loc["lm_head", "update_norm"]
 
