@@ -15,7 +15,7 @@ from ..core.boundary import attempt
 from ..core.errors import InvalidInput
 from ..core.options import Options
 from ..core.plain import as_computed
-from ..linalg.eigenvalues import check_device
+from ..linalg.device import check_device
 from ..results.record import ANALYZED, FAILED, SKIPPED, LayerRecord
 from ..results.results import Results
 from ..scanning.pools import number_of_jobs

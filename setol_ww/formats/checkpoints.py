@@ -15,17 +15,21 @@ from ..weights.schemes import Ingredient, joined, read
 from ..weights.tensors import WeightTensor, natural_key, why_unfit
 from .fingerprint import digest_of
 from .folder import INDEX, config_of, directory_files, indexed_files, snapshot_of
-from .places import Place, place_of
+from .places import Place, is_url, place_of
 from .reader import FileReader, opened
 from .registry import SAFETENSORS, refuse_unknown
 from .state import inner_mapping, unwrap
 from .stored import Header
+
+# Elements from which on a matrix is worth to be read ahead: smaller ones are there before it could begin.
+FORESEEN_FROM = 2**20
 
 __all__ = [
     "checkpoint_files",
     "checkpoint_fingerprint",
     "checkpoint_tensors",
     "file_tensors",
+    "foresee_job",
     "inner_mapping",
     "read_job",
     "stored_tensors",
@@ -154,6 +158,15 @@ def read_job(job: Job, index: tuple = ()) -> Any:
     if job.recipe is None:
         return tensor_named(place_of(job.file), job.tensor).read(index)
     return read(job.recipe, index, _stored_part)
+
+
+def foresee_job(job: Job) -> None:
+    """Have the system read meanwhile what `read_job` is asked for next, if it is large and lies on this machine."""
+    part = job.part
+    if job.skipped or job.recipe is not None or part is None or is_url(job.file):
+        return
+    if part.rows * part.columns * part.count >= FORESEEN_FROM:
+        opened(job.file).foresee(job.tensor, part.index(job.shape))
 
 
 def _stored_part(part: Ingredient, index: tuple) -> Any:

@@ -6,6 +6,7 @@ arrays that lie on it; positioned reads give an error, or what was there when th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -122,6 +123,13 @@ class Handle:
                 raise self.unreadable(f"it is cut short: it ended at byte {offset + done} while it was read")
             done += got
         return taken
+
+    def foresee(self, offset: int, size: int) -> None:
+        """Have the system read these bytes meanwhile, where it can: they are asked for soon."""
+        if hasattr(os, "posix_fadvise"):
+            # Not every file system takes advice.
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def refuse_outside(self, offset: int, size: int) -> None:
         """`UnreadableCheckpoint` for bytes that it has not."""

@@ -84,6 +84,17 @@ class FileReader:
             self._refuse_touched(handle)
             return values
 
+    def foresee(self, name: str, index: tuple = ()) -> None:
+        """Have the system read meanwhile what `read` is asked for soon."""
+        stored = self._tensors.get(name)
+        if stored is None or stored.unfit or stored.block is None:
+            return
+        (start, stop), (offset, size) = stored.part(index).span(), stored.block.place
+        if stored.block.size == size:
+            offset, size = offset + start * stored.itemsize, (stop - start) * stored.itemsize
+        with reading(self.path), handle_of(self.path) as handle:
+            handle.foresee(offset, size)
+
     def close(self) -> None:
         _readers.drop(self)
 

@@ -5,7 +5,6 @@
 | `eigenvalues` | any matrix, of any size, dtype and aspect ratio: never a float64 copy of the whole |
 | `scaled_eigenvalues` | the same at any scale of the entries, from 1e-323 to 1e308 |
 | `singular_values` | rank-deficient matrices, which a Gram matrix cannot resolve; `eigenvalues` calls it by itself |
-| `device_eigenvalues` | the same numbers by torch on a GPU |
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import EPS_FLOAT64, FloatArray
-from ..core.errors import InvalidInput
+from .device import eigenvalues_on
 from .routines import Integer, call, check_converged, scipys
 from .scaled import Scaled, is_moderate
 from .symmetric import symmetric_eigenvalues
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 # the error is no longer small beside the eigenvalue and the singular values are computed instead.
 GRAM_RESOLUTION = 100 * EPS_FLOAT64
 BLOCK_ELEMENTS = 2**18
-DEVICE_BLOCK_ELEMENTS = 2**25
 # Columns that one step of the blocked QR reflects together.
 QR_COLUMNS = 32
 
@@ -43,7 +41,7 @@ def eigenvalues(matrix: Any, device: str = "cpu") -> FloatArray:
     matrix : ndarray or torch.Tensor, shape (rows, columns)
         Any real dtype; upcast block by block.
     device : str
-        `cpu`, or a torch device such as `cuda`: see `device_eigenvalues`.
+        `cpu`, or a torch device such as `cuda`: see `linalg.device`.
 
     Notes
     -----
@@ -77,42 +75,20 @@ def scaled_eigenvalues(matrix: Any, device: str = "cpu") -> Scaled:
 
 def _unscaled_eigenvalues(matrix: Any, device: str, exponent: int, *, at_any_size: bool = False) -> FloatArray | None:
     """Eigenvalues of the matrix times 2^-exponent; None where its squares are not of moderate size."""
-    if device == "cpu":
+    found = None if device == "cpu" else eigenvalues_on(device, matrix, exponent)
+    if found is not None:
+        values = found
+        if not (at_any_size or is_moderate(values[-1])):
+            return None
+    else:
         total = gram(matrix, exponent)
         if not (at_any_size or is_moderate(np.diagonal(total).max())):
             return None
         values = symmetric_eigenvalues(total)
-    else:
-        values = device_eigenvalues(matrix, device, exponent)
-        if not (at_any_size or is_moderate(values[-1])):
-            return None
     if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
         logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
         return singular_values(matrix, exponent) ** 2
     return np.maximum(values, 0.0)
-
-
-def device_eigenvalues(matrix: Any, device: str, exponent: int = 0) -> FloatArray:
-    """`eigenvalues` of the matrix times 2^-exponent by torch on a device, without the fallback for rank deficiency.
-
-    The blocks travel in the dtype they are stored in and are upcast there.
-    """
-    import torch
-
-    tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix))
-    tall = tensor if tensor.shape[0] >= tensor.shape[1] else tensor.T
-    side = tall.shape[1]
-    total = torch.zeros((side, side), dtype=torch.float64, device=device)
-    step = max(1, DEVICE_BLOCK_ELEMENTS // side)
-    for start in range(0, tall.shape[0], step):
-        block = tall[start : start + step].to(device=device).to(torch.float64)
-        # In two steps: no single factor reaches from subnormal numbers to 1.
-        for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
-            block = block * 2.0**-part
-        total.addmm_(block.T, block)
-    if not bool(torch.isfinite(torch.diagonal(total)).all()):
-        return np.full(side, np.nan)
-    return torch.linalg.eigvalsh(total).cpu().numpy()
 
 
 def size_exponent(matrix: Any) -> int | None:
@@ -123,26 +99,6 @@ def size_exponent(matrix: Any) -> int | None:
 
 def _nan_first(value: float) -> float:
     return value if value == value else np.inf
-
-
-def check_device(device: str) -> str:
-    """`device` when torch can compute on it here, else `InvalidInput`."""
-    if device == "cpu":
-        return device
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError) as error:
-        raise InvalidInput(f"device={device!r} was asked, which torch does not know ({error}); {_DEVICES}") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput(f"device={device!r} was asked; torch {torch.__version__} sees no CUDA here; {_DEVICES}")
-    if kind != "cuda":
-        raise InvalidInput(f"device={device!r} was asked, which computes no float64 eigenvalues; {_DEVICES}")
-    return device
-
-
-_DEVICES = "accepted are 'cpu' and, where torch sees a GPU, 'cuda' or 'cuda:N'"
 
 
 def blocks(matrix: Any, axis: int, exponent: int = 0, elements: int = 0) -> Iterator[FloatArray]:

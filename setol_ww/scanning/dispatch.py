@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+from ..core.boundary import attempt
+from ..formats.checkpoints import foresee_job
 from ..results.record import LayerRecord
 from ..weights.plan import Job
 from .jobs import cost_of
@@ -37,7 +40,11 @@ def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: 
     """
     waiting = deque(sorted(jobs, key=lambda job: (-cost_of(job), job.position)))
     while waiting and (pool is None or waiting[-1].skipped):
-        yield work(waiting.popleft() if pool is None else waiting.pop(), asked)
+        job = waiting.popleft() if pool is None else waiting.pop()
+        if pool is None and waiting:
+            # Its bytes come from the disk while this one is computed.
+            attempt(waiting[0].title, "not foreseen", partial(foresee_job, waiting[0]))
+        yield work(job, asked)
     if pool is None:
         return
     running: dict[Any, Job] = {}

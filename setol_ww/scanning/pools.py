@@ -7,6 +7,7 @@ under way than there are workers, so that a death has one layer to it.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -156,13 +157,15 @@ class RayPool:
             errors.NodeDiedError,
         )
         self.ray = ray
+        # Each call of `ray.remote` sends the function to the cluster anew.
+        self.remote = functools.cache(ray.remote)
         self.references: list[Any] = []
 
     def size(self) -> int:
         return max(1, int(self.ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        reference = self.ray.remote(work).options(max_retries=0, num_cpus=1).remote(*arguments)
+        reference = self.remote(work).options(max_retries=0, num_cpus=1).remote(*arguments)
         self.references.append(reference)
         return reference
 

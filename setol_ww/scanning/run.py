@@ -27,7 +27,7 @@ from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
 from ..formats.folder import config_of
 from ..formats.places import Place, place_of
 from ..formats.reader import forget
-from ..linalg.eigenvalues import check_device
+from ..linalg.device import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.results import Results, notes_of
 from ..results.store import ENDINGS, Store, is_store, store_path

@@ -17,7 +17,8 @@ import numpy as np
 from ..core.arrays import EPS_FLOAT64, FloatArray, as_matrix, as_vector, precision
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
-from ..linalg.eigenvalues import check_device, scaled_eigenvalues
+from ..linalg.device import check_device
+from ..linalg.eigenvalues import scaled_eigenvalues
 from ..linalg.scaled import Scaled, moderate, representable, with_one_exponent
 
 # The rank rule max(N, M) * eps reaches 1 for a table of millions of rows, although rounding errors of a column grow

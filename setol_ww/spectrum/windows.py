@@ -21,7 +21,8 @@ from ..core.card import Card, Fact, Shown, outcome_fact
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
-from ..linalg.eigenvalues import check_device, scaled_eigenvalues
+from ..linalg.device import check_device
+from ..linalg.eigenvalues import scaled_eigenvalues
 from ..linalg.scaled import Scaled
 from .esd import Spectrum
 from .tail import TailFit, fit_tail

@@ -20,7 +20,8 @@ from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.options import Options, layouts_of
 from ..layer.result import analyze_spectrum
-from ..linalg.eigenvalues import check_device, eigenvalues
+from ..linalg.device import check_device
+from ..linalg.eigenvalues import eigenvalues
 from ..linalg.scaled import is_moderate
 from ..linalg.shuffles import shuffle
 from ..results.coverage import COVERAGE_COLUMNS, Told

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from setol_ww.results.record import LayerRecord
 from setol_ww.scanning import row as rows
 from setol_ww.scanning.row import Asked
 from setol_ww.weights.plan import Job
+
+
+def sleep(seconds: float) -> None:
+    """Nothing, for so long."""
+    time.sleep(seconds)
 
 
 def work(job: Job, asked: Asked) -> LayerRecord:

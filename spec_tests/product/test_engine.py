@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
+import math
 import threading
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import singular_value_squares
+from setol_ww.linalg import device as gpu
 from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg import routines as fortran
@@ -108,14 +111,14 @@ def test_a_routine_that_scipy_lacks_is_named():
 @pytest.mark.parametrize("shape", [(90, 40), (40, 90), (50, 50)])
 def test_the_devices_path_gives_the_same_numbers(shape, dtype, monkeypatch):
     """The code that runs on a GPU, on the CPU device of the same torch functions."""
-    monkeypatch.setattr(eigen, "DEVICE_BLOCK_ELEMENTS", 7 * 40)
+    monkeypatch.setattr(gpu, "DEVICE_BLOCK_ELEMENTS", 7 * 40)
     W = torch.from_numpy(signed_pareto_matrix(*shape, 2.0, seed=1)).to(getattr(torch, dtype))
-    on_device = eigen.device_eigenvalues(W, "cpu")
+    on_device = gpu.device_eigenvalues(W, "cpu")
     np.testing.assert_allclose(on_device, eigen.eigenvalues(W), rtol=1e-9)
     if dtype in ("float64", "float32"):
-        np.testing.assert_allclose(eigen.device_eigenvalues(W.numpy(), "cpu"), on_device, rtol=1e-12)
+        np.testing.assert_allclose(gpu.device_eigenvalues(W.numpy(), "cpu"), on_device, rtol=1e-12)
     W[3, 5] = float("nan")
-    assert np.isnan(eigen.device_eigenvalues(W, "cpu")).all()
+    assert np.isnan(gpu.device_eigenvalues(W, "cpu")).all()
 
 
 def test_a_device_reaches_every_spectrum(monkeypatch):
@@ -126,8 +129,9 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
         asked.append(device)
         return computed(matrix, "cpu", exponent)
 
-    computed = eigen.device_eigenvalues
-    monkeypatch.setattr(eigen, "device_eigenvalues", device_eigenvalues)
+    computed = gpu.device_eigenvalues
+    monkeypatch.setattr(gpu, "device_eigenvalues", device_eigenvalues)
+    monkeypatch.setattr(gpu, "free_memory", lambda device: math.inf)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     weights = {"a.weight": torch.from_numpy(gaussian_matrix(160, 120, seed=0)).float()}
     frame = ww.analyze(weights, randomize=True, farms=True, device="cuda:0")
@@ -136,6 +140,34 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
     assert_same_columns(frame, plain_analyze({name: value.clone() for name, value in weights.items()}, randomize=True))
     deficient = np.outer(np.arange(1.0, 41), np.arange(1.0, 13))
     assert ww.Spectrum.from_matrix(deficient, device="cuda").rank == 1
+
+
+def test_what_does_not_fit_a_device_is_left_to_the_cpu(monkeypatch, caplog):
+    """A stand-in for the GPU: its memory is told, or its allocation fails; the numbers are those of the CPU."""
+    W, small = gaussian_matrix(90, 60, seed=0), gaussian_matrix(20, 10, seed=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "free_memory", lambda device: gpu.memory_needed(90, 60) - 1)
+    computed, asked = gpu.device_eigenvalues, []
+
+    def device_eigenvalues(matrix, device, exponent):
+        asked.append(matrix.shape)
+        return computed(matrix, "cpu", exponent)
+
+    monkeypatch.setattr(gpu, "device_eigenvalues", device_eigenvalues)
+    with caplog.at_level(logging.WARNING, logger="setol_ww"):
+        np.testing.assert_array_equal(eigen.eigenvalues(W, "cuda"), eigen.eigenvalues(W))
+        eigen.eigenvalues(small, "cuda")
+    assert asked == [(20, 10)]
+    assert "a 90 x 60 matrix takes about 0 MiB on cuda" in caplog.text
+
+    def full(matrix, device, exponent):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    monkeypatch.setattr(gpu, "device_eigenvalues", full)
+    with caplog.at_level(logging.WARNING, logger="setol_ww"):
+        frame = ww.analyze({"a.weight": small}, device="cuda")
+    assert frame["status"].tolist() == ["success"]
+    assert "cuda ran out of memory (CUDA out of memory. Tried to allocate 2 GiB.), the CPU does it" in caplog.text
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "meta", "nonsense", 3])

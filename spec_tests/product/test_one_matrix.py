@@ -17,8 +17,9 @@ from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from setol_ww.core.arrays import EPS_FLOAT32, EPS_FLOAT64, as_weightwatcher_reads, precision
 from setol_ww.core.plain import as_computed
 from setol_ww.linalg import eigenvalues as room
+from setol_ww.linalg.device import device_eigenvalues
 from setol_ww.linalg.directions import directions, factors, project
-from setol_ww.linalg.eigenvalues import device_eigenvalues, eigenvalues, scaled_eigenvalues
+from setol_ww.linalg.eigenvalues import eigenvalues, scaled_eigenvalues
 from spec_tests.odd_tensors import Dequantised, Loud, Wrapped
 
 DTYPES = ("float64", "float32", "float16")

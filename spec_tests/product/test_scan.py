@@ -35,15 +35,17 @@ from setol_ww.cli.main import main
 from setol_ww.core.options import Options
 from setol_ww.formats import reader as readers
 from setol_ww.formats.checkpoints import checkpoint_tensors
+from setol_ww.formats.handle import Handle
 from setol_ww.layer import columns as table
 from setol_ww.layer import weightwatcher_columns
 from setol_ww.results import export as exports
 from setol_ww.results import record as kept
 from setol_ww.results.store import Store, _explained, store_path
-from setol_ww.scanning import jobs, pools
+from setol_ww.scanning import dispatch, jobs, pools
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
 from setol_ww.scanning.cost import cost, shares
+from setol_ww.scanning.pools import RayPool
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.truncation import checkpoints as compression
 from spec_tests.conftest import ROOT
@@ -1069,6 +1071,63 @@ def test_dask(dying, checkpoint, monkeypatch):
     assert (dying.parent / "dies_99.tries").read_text() == "xx"
     check_deaths(frame, ww.scan(dying))
     assert_same_table(many, ww.scan(checkpoint))
+
+
+def test_the_next_large_tensor_is_read_ahead(tmp_path, monkeypatch):
+    """Its bytes, or those of its slice, before the one that is computed; none of a small one."""
+    large = torch.randn(1024, 1024)
+    weights = {"a": large, "b": large.clone(), "experts": torch.randn(2, 1024, 1024), "tiny": large[:9].clone()}
+    save_file({f"{name}.weight": tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
+    told = []
+
+    def work(job, asked):
+        told.append(job.title)
+        return rows.given_up(job, "not asked")
+
+    monkeypatch.setattr(Handle, "foresee", lambda handle, offset, size: told.append(size))
+    list(dispatch.finished(jobs.jobs_of(tmp_path / "model.safetensors"), rows.Asked(), work=work))
+    size = large.nbytes
+    assert told == [size, "a", size, "b", size, "experts [0]", "experts [1]", "tiny"]
+
+
+@pytest.fixture
+def ray_cluster(monkeypatch):
+    """Two Ray workers on this machine, which are joblib's while the test runs."""
+    # No statistics are sent to anyone; workers find the package where this process does.
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    ray = pytest.importorskip("ray", reason="needs ray")
+    import joblib
+    from ray.util.joblib import register_ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    register_ray()
+    with joblib.parallel_config(backend="ray"):
+        yield ray
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("dying", [("dies_99",)], indirect=True)
+def test_ray(ray_cluster, dying, tmp_path, monkeypatch):
+    """Deaths as above, resumed by another call; the same numbers; what is under way when a pool closes ends."""
+    from spec_tests.product import dying_work
+
+    out = tmp_path / "layers.csv"
+    frame = ww.scan(dying, out)
+    assert (dying.parent / "dies_99.tries").read_text() == "xx"
+    monkeypatch.setattr(streaming, "finished", dispatch.finished)
+    resumed = ww.scan(dying, out)
+    pool = RayPool()
+    assert pool.size() == 2
+    begun = pool.submit(dying_work.sleep, 600)
+    pool.close()
+    with pytest.raises(ray_cluster.exceptions.RayError):
+        ray_cluster.get(begun, timeout=60)
+    reference = ww.scan(dying)
+    check_deaths(frame, reference)
+    assert_same_table(resumed, reference)
 
 
 def test_other_backends_are_refused(checkpoint):

@@ -1,0 +1,105 @@
+"""Eigenvalues by torch on a GPU: what fits its memory is computed there, what does not is left to the CPU."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import FloatArray
+from ..core.errors import InvalidInput
+
+logger = logging.getLogger(__name__)
+
+DEVICE_BLOCK_ELEMENTS = 2**25
+# The matrix itself, the copy that an eigensolver works on, and its workspace, in Gram matrices.
+GRAM_MATRICES = 3
+# Bytes of an entry of a block: as it is stored, in float64, and times a power of two.
+BLOCK_BYTES = 24
+
+
+def eigenvalues_on(device: str, matrix: Any, exponent: int = 0) -> FloatArray | None:
+    """`device_eigenvalues`; None, and a word in the log, where the memory of the device does not suffice."""
+    import torch
+
+    rows, columns = matrix.shape
+    needed, free = memory_needed(rows, columns), free_memory(device)
+    if needed > free:
+        logger.warning(
+            "a %d x %d matrix takes about %d MiB on %s, where %d MiB are free: it is computed on the CPU",
+            *(rows, columns, needed // 2**20, device, free // 2**20),
+        )
+        return None
+    try:
+        return device_eigenvalues(matrix, device, exponent)
+    except torch.OutOfMemoryError as error:
+        said = str(error).strip().split("\n")[0]
+        logger.warning("a %d x %d matrix: %s ran out of memory (%s), the CPU does it", rows, columns, device, said)
+    # Outside of the handler, which would keep what was allocated there.
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return None
+
+
+def memory_needed(rows: int, columns: int) -> int:
+    """Bytes that the eigenvalues of one matrix take on a device, about.
+
+    >>> memory_needed(4096, 11008) // 2**20
+    1152
+    """
+    side, length = sorted((rows, columns))
+    return 8 * GRAM_MATRICES * side**2 + BLOCK_BYTES * min(side * length, max(side, DEVICE_BLOCK_ELEMENTS))
+
+
+def free_memory(device: str) -> float:
+    """Bytes that can be had on a GPU, those among them that torch keeps unused; inf elsewhere."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return float("inf")
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
+def device_eigenvalues(matrix: Any, device: str, exponent: int = 0) -> FloatArray:
+    """`eigenvalues` of the matrix times 2^-exponent by torch on a device, without the fallback for rank deficiency.
+
+    The blocks travel in the dtype they are stored in and are upcast there.
+    """
+    import torch
+
+    tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix))
+    tall = tensor if tensor.shape[0] >= tensor.shape[1] else tensor.T
+    side = tall.shape[1]
+    total = torch.zeros((side, side), dtype=torch.float64, device=device)
+    step = max(1, DEVICE_BLOCK_ELEMENTS // side)
+    for start in range(0, tall.shape[0], step):
+        block = tall[start : start + step].to(device=device).to(torch.float64)
+        # In two steps: no single factor reaches from subnormal numbers to 1.
+        for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
+            block = block * 2.0**-part
+        total.addmm_(block.T, block)
+    if not bool(torch.isfinite(torch.diagonal(total)).all()):
+        return np.full(side, np.nan)
+    return torch.linalg.eigvalsh(total).cpu().numpy()
+
+
+def check_device(device: str) -> str:
+    """`device` when torch can compute on it here, else `InvalidInput`."""
+    if device == "cpu":
+        return device
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f"device={device!r} was asked, which torch does not know ({error}); {_DEVICES}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(f"device={device!r} was asked; torch {torch.__version__} sees no CUDA here; {_DEVICES}")
+    if kind != "cuda":
+        raise InvalidInput(f"device={device!r} was asked, which computes no float64 eigenvalues; {_DEVICES}")
+    return device
+
+
+_DEVICES = "accepted are 'cpu' and, where torch sees a GPU, 'cuda' or 'cuda:N'"
