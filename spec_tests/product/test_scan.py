@@ -45,7 +45,6 @@ from setol_ww.scanning import dispatch, jobs, pools
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
 from setol_ww.scanning.cost import cost, shares
-from setol_ww.scanning.pools import RayPool
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.truncation import checkpoints as compression
 from spec_tests.conftest import ROOT
@@ -1119,7 +1118,7 @@ def test_ray(ray_cluster, dying, tmp_path, monkeypatch):
     assert (dying.parent / "dies_99.tries").read_text() == "xx"
     monkeypatch.setattr(streaming, "finished", dispatch.finished)
     resumed = ww.scan(dying, out)
-    pool = RayPool()
+    pool = pools.RayPool()
     assert pool.size() == 2
     begun = pool.submit(dying_work.sleep, 600)
     pool.close()
