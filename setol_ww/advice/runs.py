@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +11,10 @@ import pandas as pd
 
 from ..core.errors import InvalidInput
 from ..core.printable import GridColumn, grid, terminal_width
+from ..formats.steps import step_of
 from ..results.printed import number, title
 from .comparing import compare
 from .difference import TUNED
-
-#: The last number of a name: `step-2000`, `checkpoint-500`, `epoch3.pt`.
-LAST_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
 def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None, **options: Any) -> pd.DataFrame:
@@ -28,8 +25,8 @@ def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None
     checkpoints : sequence
         Two or more of what `setol_ww.compare` takes, in the order of training.
     steps : sequence of float, optional
-        Their steps, rising. By default the last number in each path where these rise (`checkpoint-500`), else 0, 1,
-        2, ...
+        Their steps, rising. By default those that they say themselves or are called by, as `setol-ww watch` reads them
+        (`checkpoint-500`), where these rise, else 0, 1, 2, ...
     **options
         Those of `compare`.
 
@@ -70,16 +67,17 @@ def steps_of(checkpoints: Sequence[Any], steps: Sequence[float] | None = None) -
 
     >>> steps_of(["run/checkpoint-500", "run/checkpoint-1000"]), steps_of(["a.pt", "b.pt"])
     ([500, 1000], [0, 1])
+    >>> steps_of(["step=500-loss=2.31.ckpt", "step=1000-loss=2.05.ckpt"])
+    [500, 1000]
     """
     if steps is not None:
         told = list(steps)
         if len(told) != len(checkpoints) or not _rises(told):
             raise InvalidInput(f"steps={told!r} was asked; accepted are {len(checkpoints)} rising numbers")
         return told
-    names = [Path(one).name if isinstance(one, (str, Path)) else "" for one in checkpoints]
-    found = [LAST_NUMBER.search(name) for name in names]
-    numbers = [int(one[1]) for one in found if one is not None]
-    return list(numbers) if len(numbers) == len(names) and _rises(numbers) else list(range(len(names)))
+    found = [step_of(Path(one)) if isinstance(one, (str, Path)) else None for one in checkpoints]
+    numbers = [one for one in found if one is not None]
+    return list(numbers) if len(numbers) == len(found) and _rises(numbers) else list(range(len(found)))
 
 
 def _rises(numbers: Sequence[float]) -> bool:

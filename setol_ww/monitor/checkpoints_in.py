@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,11 @@ from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
 from ..formats.folder import NO_MODEL, SHARD
 from ..formats.reader import forget
 from ..formats.registry import accepted
+from ..formats.steps import step_of
 from ..weights.tensors import natural_key
 
 #: Names under which libraries write before they rename.
 UNFINISHED = re.compile(r"^(\.|tmp)|\.(tmp|part|incomplete|lock)$")
-STEP = re.compile(r"step\D?(\d+)", re.IGNORECASE)
-NUMBER = re.compile(r"\d+")
-#: What Trainer writes beside a model, with the step in it.
-TRAINER_STATE = "trainer_state.json"
 #: Size and time of each file.
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -91,23 +87,6 @@ def signature_of(path: Path) -> Signature:
     except FileNotFoundError:
         return ()
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-
-
-def step_of(path: Path) -> int | None:
-    """The step of a checkpoint: what Trainer noted in it, `step` and a number in its name, or the last number there.
-
-    >>> [step_of(Path(name)) for name in ("epoch=1-step=500.ckpt", "checkpoint-20", "model_0007.pt", "last.ckpt")]
-    [500, 20, 7, None]
-    """
-    try:
-        noted = json.loads((path / TRAINER_STATE).read_text(encoding="utf-8")).get("global_step")
-    except (OSError, ValueError, AttributeError):
-        noted = None
-    if isinstance(noted, int):
-        return noted
-    stem = path.name if path.is_dir() else path.stem
-    numbers = STEP.findall(stem) or NUMBER.findall(stem)
-    return int(numbers[-1]) if numbers else None
 
 
 def _may_be_one(path: Path) -> bool:

@@ -18,6 +18,7 @@ from fixtures.oracles import block_diagonal
 from setol_ww.advice.pairing import paired
 from setol_ww.advice.update import SAME, UPDATE_COLUMNS
 from setol_ww.cli.main import main
+from setol_ww.formats.steps import step_of
 
 SHAPES = {"a": (70, 40), "b": (40, 70), "c": (50, 50)}
 
@@ -383,6 +384,15 @@ def test_a_run_is_a_table_of_layers_and_steps(base, tuned, tmp_path):
         ww.compare_run(paths, steps=[2, 1, 3])
     with pytest.raises(ww.InvalidInput, match="two or more"):
         ww.compare_run(paths[:1])
+
+
+def test_a_run_and_a_watched_folder_read_the_same_steps(tmp_path):
+    """The step stands before other numbers of a name."""
+    names = ["step=500-loss=2.31.npz", "step=1000-loss=2.05.npz"]
+    for name in names:
+        np.savez(tmp_path / name, **{"fc.weight": np.eye(20)})
+    frame = ww.compare_run([tmp_path / name for name in names], update=False)
+    assert frame["step"].tolist() == [500, 1000] == [step_of(tmp_path / name) for name in names]
 
 
 def test_the_command_says_the_same(base, tuned, compared, tmp_path, capsys):
