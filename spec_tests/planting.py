@@ -141,6 +141,18 @@ def _one_sided(real: Any) -> Any:
 
 PLANTS: tuple[Plant, ...] = (
     Plant(
+        "a matrix that does not fit is sent to the device",
+        "setol_ww.linalg.device:memory_needed",
+        lambda real: lambda rows, columns: 0,
+        f"{PRODUCT}/test_engine.py::test_what_does_not_fit_a_device_is_left_to_the_cpu",
+    ),
+    Plant(
+        "the tensor is read ahead as a whole where a slice is asked for",
+        "setol_ww.formats.reader:FileReader.foresee",
+        lambda real: lambda reader, name, index=(): real(reader, name),
+        f"{PRODUCT}/test_scan.py::test_the_next_large_tensor_is_read_ahead",
+    ),
+    Plant(
         "the density of a decade drawn as one of x",
         "setol_ww.views.plots.esd:_factor",
         lambda real: lambda x, scale: real(x, "log-log"),
