@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -415,3 +416,20 @@ def test_the_command_says_the_same(base, tuned, compared, tmp_path, capsys):
     assert "alpha at step" in capsys.readouterr().out
     assert main(["compare", *paths[:2], "--fail-on", "ideal>0"]) == 2
     assert "beyond" in capsys.readouterr().err
+
+
+def test_shares_of_a_matrix_of_many_blocks_of_rows(monkeypatch):
+    """Blocks of rows find their places in the subspace: three blocks and a rest, against the projectors."""
+    from setol_ww.linalg import eigenvalues, subspaces
+
+    monkeypatch.setattr(eigenvalues, "BLOCK_ELEMENTS", 40 * 30)
+    rng = np.random.default_rng(0)
+    base, update = rng.normal(size=(130, 30)), rng.normal(size=(130, 30))
+    (found,) = subspaces.leading_subspaces([base], 7)
+    left, right = found.left, found.right
+    u = np.linalg.svd(base)[0]
+    np.testing.assert_allclose(left @ left.T, u[:, :7] @ u[:, :7].T, atol=1e-9)
+    told = subspaces.shares([update], [found])
+    whole = (update**2).sum()
+    expected = (((left.T @ update @ right) ** 2).sum(), ((left.T @ update) ** 2).sum(), ((update @ right) ** 2).sum())
+    assert sorted(dataclasses.astuple(told)) == pytest.approx(sorted(part / whole for part in expected))

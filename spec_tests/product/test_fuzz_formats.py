@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import torch
 
 import setol_ww as ww
 from fixtures.broken_files import HOSTILE, BrokenFile, Unread, broken_files, hostile_files, read_elsewhere
+from setol_ww.formats import pickles
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from spec_tests.runner import profile
 
@@ -175,3 +177,20 @@ def test_hostile_pickles(tmp_path, monkeypatch, label):
             assert time.perf_counter() - started < HANG
             assert isinstance(found, str) or not found, (file.label, found)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [(b"'abc'", "abc"), (b'"a\\x41"', "aA"), (b"''", ""), (b"'\\xff'", b"\xff")],
+)
+def test_strings_of_the_oldest_pickles(line, value):
+    machine = SimpleNamespace(source=SimpleNamespace(line=lambda: line), stack=[])
+    pickles._string_line(machine)
+    assert machine.stack == [value]
+
+
+@pytest.mark.parametrize("line", [b"", b"'", b"abc", b"'abc\"", b"xabcx", b"abc'"])
+def test_strings_without_their_quotes_are_refused(line):
+    machine = SimpleNamespace(source=SimpleNamespace(line=lambda: line), stack=[])
+    with pytest.raises(pickles.Refused, match="a string without its quotes"):
+        pickles._string_line(machine)

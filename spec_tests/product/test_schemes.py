@@ -508,6 +508,7 @@ def test_every_scheme_of_the_registry_is_in_the_zoo():
 def test_an_original_without_a_mask_does_not_hide_the_next():
     """A tensor called so that is no weight, before one that is: each is told for itself."""
     state = {
+        "0.weight": torch.randn(5, 5),
         "a.noise_orig": torch.randn(4, 4),
         "b.weight_orig": torch.randn(6, 5),
         "c.weight_orig": torch.ones(6, 5),

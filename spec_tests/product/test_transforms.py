@@ -14,6 +14,7 @@ from fixtures import laws
 from fixtures.ensembles import marchenko_pastur_quantiles, pareto_eigenvalues
 from fixtures.free_probability import free_cumulants_by_enumeration, integrated_r_closed, r_transform_bisection
 from setol_ww import transforms
+from setol_ww.theory import resolvents
 
 
 @pytest.mark.parametrize("t", [1e-6, 1e-3, 1.0, 30.0, 1e3])
@@ -181,3 +182,14 @@ def test_misuse_is_told_by_the_name_of_what_was_given():
     for wrong in ([], [1.0, math.nan], [[1.0]]):
         with pytest.raises(ww.InvalidInput, match=r"^cumulants \[.* were given; accepted is a non-empty list"):
             transforms.moments_from_cumulants(wrong)
+
+
+@pytest.mark.parametrize("count", [4, 9, 16])
+def test_the_grid_interpolates(count):
+    """Coefficients from values at the nodes give these values back, and a polynomial between them."""
+    nodes, to_coefficients = resolvents._grid(count)
+    assert np.all(np.diff(nodes) > 0)
+    values = nodes**3 - 2 * nodes + 0.5
+    x = np.linspace(-1, 1, 11)
+    found = resolvents._chebyshev(x, count) @ (to_coefficients @ values)
+    np.testing.assert_allclose(found, x**3 - 2 * x + 0.5, atol=1e-13)

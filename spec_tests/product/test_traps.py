@@ -324,7 +324,7 @@ def test_columns_and_state_of_a_trapped_layer():
     assert frame.loc["plain", "trap_count"] == 0
     assert frame.loc["trapped", "trap_count"] == 1
     assert frame.loc["trapped", "setol_state"] == "undetermined"
-    assert frame.loc["trapped", "setol_flags"] == "trap: element"
+    assert frame.loc["trapped", "setol_flags"] == "little power, trap: element"
     assert "1 trap: element (7, 9)" in frame.loc["trapped", "setol_reason"]
     assert frame.loc["plain", "setol_flags"] == ""
     assert frame.loc["zero", [name for name in frame if name.startswith("trap_")]].isna().all()
@@ -629,9 +629,3 @@ def test_the_tail_of_entries_is_in_their_unit():
     one, thousand = fit_tail_of_entries(largest), fit_tail_of_entries(largest * 1024)
     assert thousand.width == pytest.approx(1024 * one.width, rel=1e-9)
     assert one.width == pytest.approx(1.0, rel=0.2)
-
-
-def test_a_report_does_not_print_its_elements_one_by_one():
-    report = ww.find_traps(spiked())
-    assert report.elements
-    assert "Element(" not in repr(report)

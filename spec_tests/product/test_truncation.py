@@ -861,3 +861,12 @@ def test_a_plan_for_strangers_names_five_that_are_near():
     net = torch.nn.Sequential(*(torch.nn.Linear(9, 9) for _ in range(8)))
     with pytest.raises(ww.InvalidInput, match=r"Accepted are: (\d, ){4}\d$"):
         ww.truncate(net, {"x": "rank:2"})
+
+
+def test_weights_that_lie_side_by_side_in_one_memory_are_two():
+    flat = torch.randn(3200, generator=torch.Generator().manual_seed(0))
+    net = torch.nn.Sequential(torch.nn.Linear(40, 40, bias=False), torch.nn.Linear(40, 40, bias=False))
+    net[0].weight.data, net[1].weight.data = flat[1600:].view(40, 40), flat[:1600].view(40, 40)
+    with ww.truncated(net, "rank:3"):
+        ranks = [int(torch.linalg.matrix_rank(layer.weight.double(), rtol=1e-4)) for layer in net]
+    assert ranks == [3, 3]
