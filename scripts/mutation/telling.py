@@ -23,10 +23,15 @@ A sample takes rooms in turn and in a room the kinds of slip in turn, so rare ki
 mutant is tried with the tests that run its lines, by a coverage taken test by test in this process (what tests start in
 another is not seen), the fastest first; a survivor may still fall to a test that was not run.
 
-Killed by the suite as it was: **{killed} of {tried} ({share:.0%})**. With the tests written for survivors since:
-**{after} of {tried} ({after_share:.0%})**. {equivalent} of the rest change nothing that can be seen; without them it is
+Killed by the tests tried: **{killed} of {tried} ({share:.0%})**; by the suite as it was, with {seen} survivors that
+fall to a test of it that was not among those: **{before} ({before_share:.0%})**; with the tests written for survivors
+since: **{after} ({after_share:.0%})**. {equivalent} of the rest change nothing that can be seen; without them it is
 **{sound_share:.0%}**.
 """
+
+
+#: What a fate in `argued.toml` is called on the page.
+WORDS = {"test": "killed now: ", "seen": "killed by ", "equivalent": "equivalent: ", "open": "open: "}
 
 
 def share(session: WorkDB) -> float:
@@ -46,7 +51,8 @@ def write(session: WorkDB, seed: int, root: Path) -> None:
 def page(done: list, drawn: int, seed: int, argued: dict, said: dict) -> str:
     survivors = [(item, result) for item, result in done if not _killed(result)]
     fates = [said.get(_key(item, result), {}) for item, result in survivors]
-    now = sum("test" in fate for fate in fates)
+    seen = sum("seen" in fate for fate in fates)
+    now = sum(_falls(fate) for fate in fates)
     killed = len(done) - len(survivors)
     equivalent = sum("equivalent" in fate for fate in fates)
     head = HEAD.format(
@@ -54,6 +60,9 @@ def page(done: list, drawn: int, seed: int, argued: dict, said: dict) -> str:
         tried=len(done),
         killed=killed,
         share=killed / len(done),
+        seen=seen,
+        before=killed + seen,
+        before_share=(killed + seen) / len(done),
         after=killed + now,
         after_share=(killed + now) / len(done),
         equivalent=equivalent,
@@ -71,7 +80,7 @@ def _table(title: str, key: Callable[[WorkItem], str], done: list, fates: dict[s
     for item, result in done:
         tried[key(item)] += 1
         killed[key(item)] += _killed(result)
-        now[key(item)] += _killed(result) or "test" in fates[item.job_id]
+        now[key(item)] += _killed(result) or _falls(fates[item.job_id])
         same[key(item)] += "equivalent" in fates.get(item.job_id, {})
     lines = [
         f"| {title} | tried | killed | killed now | equivalent | share now, without equivalent |",
@@ -83,18 +92,17 @@ def _table(title: str, key: Callable[[WorkItem], str], done: list, fates: dict[s
             f"| {name} | {tried[name]} | {killed[name]} ({killed[name] / tried[name]:.0%}) | {now[name]} "
             f"| {same[name]} | {f'{now[name] / left:.0%}' if left else ''} |"
         )
-    return f"\n## By {title}\n\n" + "\n".join(lines) + "\n"
+    return f"## By {title}\n\n" + "\n".join(lines) + "\n"
 
 
 def _survivors(survivors: list, fates: list[dict]) -> str:
     lines = ["| place | kind | change | what became of it |", "|---|---|---|---|"]
     for (item, result), fate in zip(survivors, fates):
         candidate = candidate_of(item)
-        told = f"killed: {fate['test']}" if "test" in fate else fate.get("equivalent") or fate.get("open") or "open"
-        told = f"equivalent: {told}" if "equivalent" in fate else told
+        told = "; ".join(f"{WORDS[how]}{said}" for how, said in fate.items() if how in WORDS) or "open"
         place = f"`{candidate.module.removeprefix('setol_ww/')}:{candidate.start[0]}`"
         lines.append(f"| {place} | {candidate.kind} | {_cell(result.diff)} | {told} |")
-    return "\n## Survivors\n\n" + "\n".join(lines) + "\n"
+    return "## Survivors\n\n" + "\n".join(lines) + "\n"
 
 
 def _cell(change: str) -> str:
@@ -108,6 +116,11 @@ def _key(item: WorkItem, result: WorkResult) -> tuple[str, str]:
 
 def _room(item: WorkItem) -> str:
     return room_of(candidate_of(item).module)
+
+
+def _falls(fate: dict[str, str]) -> bool:
+    """Whether a test is known that kills it."""
+    return "test" in fate or "seen" in fate
 
 
 def _killed(result: WorkResult) -> bool:

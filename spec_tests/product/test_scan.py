@@ -367,6 +367,13 @@ def test_nothing_to_fit_is_nan(raw):
     assert np.isnan(weightwatcher_columns.weightwatcher_fit(np.array(raw))).all()
 
 
+def test_a_fit_over_the_whole_of_float64_warns_of_nothing():
+    """From just above weightwatcher's threshold to the largest number: their ratio is none."""
+    row = weightwatcher_columns.weightwatcher_row(Spectrum.from_eigenvalues(np.geomspace(2e-5, 1e307, 40)))
+    assert 1 < row["alpha"] < 1.1
+    assert row["xmin"] >= 2e-5
+
+
 def test_norms_of_a_known_spectrum():
     raw = np.array([1.0, 2.0, 5.0])
     norms = weightwatcher_columns.weightwatcher_norms(Spectrum.from_eigenvalues(raw))
