@@ -434,3 +434,10 @@ def test_a_spectral_norm_in_training_is_not_stepped_by_reading_it():
     assert not torch.equal(
         model.state_dict()["0.parametrizations.weight.0._u"], before["0.parametrizations.weight.0._u"]
     )
+
+
+@pytest.mark.parametrize("last", ["bias", "in_proj_bias", "weight_scale"])
+def test_matrices_that_are_no_weights_by_their_names_say_so(last):
+    rows = ww.examine({"fc.weight": torch.randn(20, 20), f"fc.{last}": torch.randn(20, 20)}).coverage_rows
+    told = {row["longname"]: (row["status"], row["reason"]) for row in rows}
+    assert told[f"fc.{last}"] == ("skipped", f"'{last}' is no weight matrix")
