@@ -626,6 +626,18 @@ PLANTS: tuple[Plant, ...] = (
         lambda real: argparse.ArgumentParser.error,
         f"{PRODUCT}/test_terminal.py::test_an_error_is_one_line_with_the_way_out",
     ),
+    Plant(
+        "windows are resampled alike whatever the seed",
+        "setol_ww.spectrum.windows:_resampled_spread",
+        lambda real: lambda spectra, rows, columns, eps, seed: real(spectra, rows, columns, eps, 0),
+        f"{PRODUCT}/test_seeds.py::test_the_seed_alone_decides[fit_submatrices]",
+    ),
+    Plant(
+        "every permutation is the same shuffle",
+        "setol_ww.traps.search:reference_excess",
+        lambda real: lambda matrix, seen, seed: real(matrix, seen, seed[:-1]),
+        f"{PRODUCT}/test_seeds.py::test_permutations_of_noise_are_uniform_on_their_grid",
+    ),
 )
 
 
