@@ -384,7 +384,7 @@ PLANTS: tuple[Plant, ...] = (
         "one layer to look at instead of three",
         "setol_ww.views.report.payload:SHOWN_FIRST",
         lambda real: 1,
-        f"{PRODUCT}/test_report.py::test_where_nothing_calls_for_a_look_the_furthest_from_2_are_shown",
+        f"{PRODUCT}/test_report.py::test_where_nothing_calls_for_a_look_those_at_the_ends_of_the_usual_range_are_shown",
     ),
     Plant(
         "the folders of the maker in the page",
@@ -673,8 +673,12 @@ def _holders(name: str, real: Any) -> list[tuple[Any, str]]:
 
 
 def _run(test: str) -> int:
+    # What a test has computed before without the bug is not to answer for it; long values are not compared in words.
+    for name in [name for name in sys.modules if name.startswith("spec_tests.product.test_")]:
+        del sys.modules[name]
+    options = ("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header")
     with redirect_stdout(StringIO()):
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", test]))
+        return int(pytest.main([*options, test]))
 
 
 def main(names: list[str]) -> int:

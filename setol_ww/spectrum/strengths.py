@@ -138,15 +138,17 @@ class _Sums:
         rows, columns = matrices[0].shape
         row, column, part = ((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices)))
         sums = cls(row, column, part)
-        shrink = 0.0
+        shrink: tuple[float, ...] = ()
         # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for number, matrix in enumerate(matrices):
                 start = 0
                 for block in blocks(matrix, axis=0, elements=BLOCK) if rows and columns else ():
                     size = np.abs(block, out=block)
-                    shrink = shrink or _power_of_two(float(size.max()))
-                    sums._add(number, start, np.multiply(size, shrink or 1.0, out=size))
+                    shrink = shrink or _powers_of_two(float(size.max()))
+                    for factor in shrink:
+                        np.multiply(size, factor, out=size)
+                    sums._add(number, start, size)
                     start += block.shape[0]
         return sums
 
@@ -176,11 +178,12 @@ class _Sums:
         self.sixth += float(cube @ cube)
 
 
-def _power_of_two(largest: float) -> float:
-    """What brings a size near to 1 without rounding; 0 where there is none."""
+def _powers_of_two(largest: float) -> tuple[float, ...]:
+    """What brings a size near to 1 without rounding, in one or two steps; nothing where there is no size."""
     exponent = int(np.frexp(largest)[1])
-    # Powers beyond this are not normal numbers, and this near is near enough.
-    return math.ldexp(1.0, -max(-1000, min(exponent, 1000))) if largest else 0.0
+    # No single normal number reaches from subnormal ones to 1.
+    steps = (exponent,) if abs(exponent) <= 1000 else (exponent // 2, exponent - exponent // 2)
+    return tuple(math.ldexp(1.0, -step) for step in steps) if largest else ()
 
 
 @dataclass(frozen=True)

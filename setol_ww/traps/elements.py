@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from ..core.arrays import FloatArray, to_numpy
@@ -167,21 +167,24 @@ def censored_pareto(seen: FloatArray, bound: float, hidden: int) -> tuple[float,
         shape = min((logs + beyond) / number, LARGEST_SHAPE)
         return number * math.log(shape / theta) + logs + (logs + beyond) / shape, shape
 
+    def slope(log_theta: float) -> float:
+        """Derivative by theta of what is minimised, times theta."""
+        theta = math.exp(log_theta)
+        rise, beyond = float(np.sum(theta * seen / (1 + theta * seen))), hidden * theta * bound / (1 + theta * bound)
+        shape = at(theta)[1]
+        # One formula, below the largest shape and at it.
+        return (rise + beyond) / shape - number + rise
+
     grid = [at(theta)[0] for theta in THETAS]
     best = int(np.argmin(grid))
-    ends = THETAS[max(0, best - 1)], THETAS[min(len(THETAS) - 1, best + 1)]
-    found = minimize_scalar(
-        lambda log_theta: at(math.exp(log_theta))[0],
-        bounds=(math.log(ends[0]), math.log(ends[1])),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
+    ends = math.log(THETAS[max(0, best - 1)]), math.log(THETAS[min(len(THETAS) - 1, best + 1)])
+    inside = slope(ends[0]) < 0 < slope(ends[1])
+    theta = math.exp(brentq(slope, *ends, xtol=1e-14, rtol=1e-14)) if inside else THETAS[best]
+    loss, shape = at(theta)
     # Exponential: the limit of theta to 0.
     width = (float(seen.sum()) + hidden * bound) / number
-    if number * math.log(width) + number <= found.fun:
+    if number * math.log(width) + number <= loss:
         return 0.0, width
-    theta = math.exp(found.x)
-    shape = at(theta)[1]
     return shape, shape / theta
 
 

@@ -122,6 +122,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     """What the pages take for given: a trained net in a file, and a folder that transformers has written."""
     save_file(demo_nets()[16][0], tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
+    # What the pages show was printed so wide.
+    monkeypatch.setenv("COLUMNS", "100")
     return tmp_path
 
 

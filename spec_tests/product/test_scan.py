@@ -996,7 +996,9 @@ def test_workers_end_with_the_process_that_began_them():
 
 def children() -> set[int]:
     """Worker processes of loky that this process began."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    )
     return {int(line.split()[0]) for line in listed.stdout.splitlines() if "popen_loky" in line}
 
 

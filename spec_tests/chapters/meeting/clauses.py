@@ -79,7 +79,8 @@ def all_of_it_is_scale_free(impl, watch, case: SpectrumCase, scale: float):
 def states(impl, watch):
     for raw, state in (
         (ensembles.ideal_layer_eigenvalues(200, 600), "ideal"),
-        (ensembles.marchenko_pastur_quantiles(2000, 0.5), "under-trained"),
+        # Eigenvalues without a shape are those of a square matrix.
+        (ensembles.marchenko_pastur_quantiles(2000, 1.0), "under-trained"),
         (ensembles.power_law_quantiles(2000, 1.4), "over-regularized"),
         (np.full(50, 2.0), "undetermined"),
         (np.geomspace(1, 1.5, 500), "undetermined"),
