@@ -38,7 +38,7 @@ SPEC_EXAMPLE = """examples:
 DEMO_FOLDER = "setol-ww-demo"
 DEMO_EXAMPLE = """examples:
   setol-ww demo
-  setol-ww demo --out /tmp/nets
+  setol-ww demo --out nets
 """
 
 

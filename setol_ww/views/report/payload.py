@@ -94,7 +94,7 @@ def name_of(results: Results) -> str:
 def said_name(told: str) -> str:
     """The name of a model without the folders it lies in, which are nobody's business.
 
-    >>> said_name("/home/someone/llama/model.safetensors"), said_name("/home/someone/net.pt")
+    >>> said_name("/weights/llama/model.safetensors"), said_name("/weights/net.pt")
     ('llama/model.safetensors', 'net.pt')
     """
     parts = PurePath(told).parts
