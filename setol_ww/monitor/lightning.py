@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from .callback import Following
 from .libraries import library
-from .live import Monitor
 
 Callback = library("lightning.pytorch", "lightning", "lightning").Callback
 
 
-class SetolCallback(Callback):  # type: ignore[valid-type,misc]
+class SetolCallback(Following, Callback):  # type: ignore[valid-type,misc]
     """Follow the module of a Trainer, in its main process.
 
     Parameters
@@ -32,29 +31,18 @@ class SetolCallback(Callback):  # type: ignore[valid-type,misc]
         When training begins: settings that `Monitor` does not accept, or sharded parameters (FSDP, ZeRO-3).
     """
 
-    def __init__(self, out: str | Path | None = None, **settings: Any) -> None:
-        self.out, self.settings = out, settings
-        self.monitor: Monitor | None = None
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor."""
-        self.monitor = Monitor(pl_module, **self.settings) if trainer.is_global_zero else None
+        self.begin(pl_module, trainer.is_global_zero)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A batch is done."""
-        if self.monitor is not None:
-            self.monitor.step(trainer.global_step)
+        self.step(trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Finish the layer that is being analysed, and keep the history."""
-        self._keep()
+        self.finish()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Keep what there is."""
-        self._keep()
-
-    def _keep(self) -> None:
-        if self.monitor is not None:
-            self.monitor.close()
-            if self.out is not None:
-                self.monitor.save(self.out)
+        self.finish()

@@ -1,0 +1,32 @@
+"""What the callbacks of training libraries share: settings, a monitor from the start of training, its history kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .live import Monitor
+
+
+class Following:
+    """A `Monitor` that training begins, steps and finishes; `out` and `settings` are as in the callbacks."""
+
+    def __init__(self, out: str | Path | None = None, **settings: Any) -> None:
+        self.out, self.settings = out, settings
+        self.monitor: Monitor | None = None
+
+    def begin(self, model: Any, is_main: bool) -> None:
+        """Make the monitor, in the main process alone."""
+        self.monitor = Monitor(model, **self.settings) if is_main else None
+
+    def step(self, number: int) -> None:
+        """A step is done."""
+        if self.monitor is not None:
+            self.monitor.step(number)
+
+    def finish(self) -> None:
+        """Finish the layer that is being analysed, and keep the history."""
+        if self.monitor is not None:
+            self.monitor.close()
+            if self.out is not None:
+                self.monitor.save(self.out)
