@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from .checkpoints_in import Folder, Found
 from .history import FORM, History
 
 EVERY, SETTLE = 30.0, 1.0
+#: How the results of a scan that goes on after a kill end.
+PART = ".part.setol"
 #: Options of a scan that stand in `Options` by the same name.
 SCANNED = ("randomize", "seed", "quality", "uncertainty", "device", "n_jobs")
 
@@ -184,11 +187,12 @@ class Kept:
 
     def _part(self, weights: str) -> Path:
         assert self.target is not None
-        return self.target.with_name(f".{self.target.name}.{weights[:16]}.part.setol")
+        return self.target.with_name(f".{self.target.name}.{weights[:16]}{PART}")
 
     def _forget_parts(self, keep: Path | None = None) -> None:
-        """Remove what killed scans have left of other checkpoints."""
+        """Remove what killed scans have left of other checkpoints, with the journals of their transactions."""
         assert self.target is not None
-        for part in self.target.parent.glob(f".{self.target.name}.*.part.setol"):
-            if part != keep:
+        ours = re.compile(rf"{re.escape(f'.{self.target.name}.')}[0-9a-f]+{re.escape(PART)}(-journal)?")
+        for part in self.target.parent.iterdir():
+            if ours.fullmatch(part.name) and not (keep and part.name.startswith(keep.name)):
                 part.unlink(missing_ok=True)

@@ -147,6 +147,20 @@ def test_a_checkpoint_written_again_is_looked_at_again(tmp_path):
     assert history["tail_alpha"].tolist()[:3] != history["tail_alpha"].tolist()[3:]
 
 
+@pytest.mark.parametrize("ending", ["", "-journal"])
+def test_what_killed_scans_left_is_gone(ending, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "history[1].setol"
+    run.mkdir()
+    save_file(weights(0), run / "step0.safetensors")
+    # A checkpoint that was read half written has another name for its part, and a kill in a transaction a journal.
+    left = tmp_path / f".{out.name}.0123456789abcdef.part.setol{ending}"
+    others = tmp_path / f".{out.name}.other.0123456789abcdef.part.setol{ending}"
+    left.write_bytes(b"")
+    others.write_bytes(b"")
+    watch(run, out, once=True, settle=0.01)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, out.name, "run"]
+
+
 def test_other_options_do_not_go_on(tmp_path):
     save_file(weights(0), tmp_path / "step0.safetensors")
     (tmp_path / "out").mkdir()
