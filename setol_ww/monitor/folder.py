@@ -139,6 +139,8 @@ class Kept:
     def take(self, found: Found, tell: Callable[[Seen | str], Any]) -> None:
         """Analyse a checkpoint and keep it, unless it is there."""
         if (found.name, found.weights) in self._done:
+            # A kill between the rows and the removal of their part.
+            self._forget_parts(lambda weights: weights == short(found.weights))
             return
         started = time.perf_counter()
         try:
@@ -155,7 +157,7 @@ class Kept:
                 store.add_all(self.history.records[first:])
             if not is_store(self.target):
                 export(self.history.frame(), self.target)
-            self._forget_parts()
+            self._forget_parts(lambda weights: True)
         tell(Seen(step, found.name, rows, time.perf_counter() - started))
 
     def _step(self, found: Found) -> int:
@@ -169,9 +171,8 @@ class Kept:
         if self.target is None:
             with tempfile.TemporaryDirectory() as folder:
                 return self._scanned(found, Path(folder) / "part.setol")
-        part = self._part(found.weights)
-        self._forget_parts(part)
-        return self._scanned(found, part)
+        self._forget_parts(lambda weights: weights != short(found.weights))
+        return self._scanned(found, self.target.with_name(f".{self.target.name}.{short(found.weights)}{PART}"))
 
     def _scanned(self, found: Found, part: Path) -> list[LayerRecord]:
         told = {name: getattr(self.options, name) for name in SCANNED}
@@ -185,14 +186,17 @@ class Kept:
     def _opened(self) -> Store:
         return Store.open(self.store, self.history.about, notes_of(self.options, FORM))
 
-    def _part(self, weights: str) -> Path:
-        assert self.target is not None
-        return self.target.with_name(f".{self.target.name}.{weights[:16]}{PART}")
+    def _forget_parts(self, gone: Callable[[str], bool]) -> None:
+        """Remove what killed scans have left, a part or the journal of its transaction, by the weights in its name."""
+        if self.target is None:
+            return
+        pattern = re.compile(rf"{re.escape(f'.{self.target.name}.')}([0-9a-f]+){re.escape(PART)}(-journal)?")
+        for path in self.target.parent.iterdir():
+            part = pattern.fullmatch(path.name)
+            if part and gone(part[1]):
+                path.unlink(missing_ok=True)
 
-    def _forget_parts(self, keep: Path | None = None) -> None:
-        """Remove what killed scans have left of other checkpoints, with the journals of their transactions."""
-        assert self.target is not None
-        ours = re.compile(rf"{re.escape(f'.{self.target.name}.')}[0-9a-f]+{re.escape(PART)}(-journal)?")
-        for part in self.target.parent.iterdir():
-            if ours.fullmatch(part.name) and not (keep and part.name.startswith(keep.name)):
-                part.unlink(missing_ok=True)
+
+def short(weights: str) -> str:
+    """The weights of a checkpoint as they stand in the name of a file."""
+    return weights[:16]
