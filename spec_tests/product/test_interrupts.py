@@ -28,6 +28,16 @@ PACKAGE = str(Path(ww.__file__).parent)
 MOST = 10**9 if os.environ.get("SETOL_SPEC_PROFILE") == "deep" else 60
 
 
+#: Threads of whatever ran before in this process, which may end at any time.
+others: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> None:
+    others.clear()
+    others.update(threading.enumerate())
+
+
 @pytest.fixture(autouse=True)
 def _ctrl_c() -> Iterator[None]:
     """Python's own handler: what a shell starts in the background ignores the signal from the beginning."""
@@ -52,7 +62,7 @@ def state_of(model: nn.Module) -> list[Any]:
         [list(root.handlers), root.level, logging.getLogger("weightwatcher").level],
         [list(warnings.filters), signal.getsignal(signal.SIGINT), id(sys.stdout), np.geterr()],
         [np.random.get_state()[1].tolist(), torch.get_rng_state().tolist(), random.getstate()],
-        [torch.is_grad_enabled(), sorted(os.environ), threading.active_count()],
+        [torch.is_grad_enabled(), sorted(os.environ), set(threading.enumerate()) - others],
     ]
 
 

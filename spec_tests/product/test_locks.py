@@ -147,11 +147,13 @@ class Limits:
         limits.append("set")
 
     def restore_original_limits(self) -> None:
+        lifting.set()
         time.sleep(3 * PAUSE)
         limits.append("lifted")
 
 
 limits: list[str] = []
+lifting = threading.Event()
 
 
 def test_threads_are_limited_once_for_all_and_until_the_last_is_done(monkeypatch):
@@ -162,7 +164,8 @@ def test_threads_are_limited_once_for_all_and_until_the_last_is_done(monkeypatch
     assert (limits, count.inside) == (["set"], 4)
     together(*[count.leave] * 3)
     assert limits == ["set"]
-    together(count.leave, lambda: (time.sleep(PAUSE / 2), count.enter()))
+    lifting.clear()
+    together(count.leave, lambda: (lifting.wait(60), count.enter()))
     assert (limits, count.inside) == (["set", "lifted", "set"], 1)
     count.leave()
     assert (limits, count.inside) == (["set", "lifted", "set", "lifted"], 0)

@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import warnings
 import weakref
@@ -689,24 +688,23 @@ def test_two_processes_on_one_file(checkpoint, tmp_path):
     assert_same_table(ww.scan(checkpoint, out), ww.scan(checkpoint))
 
 
-def test_another_process_finishes_while_one_waits(checkpoint, tmp_path):
+def test_another_process_finishes_while_one_waits(checkpoint, tmp_path, monkeypatch):
+    """It has the file open, and waits for the lock on it, when the file goes."""
     out = tmp_path / "layers.csv"
-    said = []
+    first, plain = Store.open(store_path(out), {}), sqlite3.connect
 
-    def lose() -> None:
-        with pytest.raises(ww.InvalidInput) as caught:
-            ww.scan(checkpoint, out)
-        said.append(str(caught.value))
+    def connect(*asked, **options):
+        connection = plain(*asked, **options)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        first.remove()
+        return connection
 
-    first = Store.open(store_path(out), {})
-    second = threading.Thread(target=lose)
-    second.start()
-    time.sleep(0.4)
-    first.remove()
-    second.join()
-    assert said == [
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(ww.InvalidInput) as caught:
+        ww.scan(checkpoint, out)
+    assert str(caught.value) == (
         f"the results file {store_path(out)} was asked; another process finished it and removed it meanwhile"
-    ]
+    )
     assert list(tmp_path.glob("layers*")) == []
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -215,26 +215,51 @@ for step in range(steps):
 """
 
 
-def test_killed_again_and_again_while_checkpoints_are_written(tmp_path):
-    run, out, steps = tmp_path / "run", tmp_path / "history.setol", 6
-    run.mkdir()
+#: The command, which does the checkpoint after its first new one too, and no more, however late it is killed.
+WATCHER = """
+import sys, time
+from setol_ww.cli.main import main
+from setol_ww.monitor import folder
+plain, done = folder.watch, []
+def watch(*asked, tell, **options):
+    def telling(seen):
+        done.append(seen) if isinstance(seen, folder.Seen) else None
+        if len(done) > 1:
+            time.sleep(600)
+        tell(seen)
+    return plain(*asked, tell=telling, **options)
+folder.watch = watch
+main(sys.argv[1:])
+"""
+
+
+def killed_after_a_checkpoint(asked: list[str], seconds: float) -> None:
+    """Run the command until it says that a checkpoint is done and so much longer; then it is killed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WATCHER, *asked], env=environment, stdout=subprocess.PIPE, text=True
+    ) as watcher:
+        late = threading.Timer(600, watcher.kill)
+        late.start()
+        try:
+            assert watcher.stdout is not None
+            # Of one that rests half written while the machine has other work it says that it is not read.
+            assert any(line.startswith("step ") for line in watcher.stdout), "it ended, or nothing came in ten minutes"
+            time.sleep(seconds)
+        finally:
+            late.cancel()
+            watcher.kill()
+
+
+def test_killed_again_and_again_while_checkpoints_are_written(tmp_path):
+    run, out, steps = tmp_path / "run", tmp_path / "history.setol", 4
+    run.mkdir()
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(run), str(steps)])
-    asked = [sys.executable, "-m", "setol_ww", "watch", str(run), "--out", str(out), "--every", "0.1"]
     kills, kept, partial = 0, 0, 0
     try:
-        deadline = time.monotonic() + 240
         while kept < 3 * steps:
-            assert time.monotonic() < deadline
-            watcher = subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, text=True)
-            try:
-                # Killed after one more checkpoint, a little later each time: in the next one, in a write, in a pause.
-                assert watcher.stdout is not None
-                assert watcher.stdout.readline().startswith("step ")
-                time.sleep(0.03 * kills)
-            finally:
-                watcher.send_signal(signal.SIGKILL)
-                watcher.communicate()
+            # A little later each time: in the next one, in a write, in a pause.
+            killed_after_a_checkpoint(["watch", str(run), "--out", str(out), "--every", "0.1"], 0.03 * kills)
             kills += 1
             found = len(ww.open_results(out).records)
             assert found % 3 == 0
