@@ -7,6 +7,7 @@ adapter reaches: the plan, the reader, the fingerprint, the boundary of a layer,
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import json
 import os
@@ -76,6 +77,14 @@ def _narrow(real: Any) -> Any:
     return attempt
 
 
+def _locked(real: Any) -> Any:
+    def call(routine: Any, *arguments: Any) -> None:
+        kept = ctypes.PYFUNCTYPE(None)(ctypes.cast(routine, ctypes.c_void_p).value)
+        real(kept, *arguments)
+
+    return call
+
+
 def _without_freedom(real: Any) -> Any:
     def told_apart(first: Any, second: Any) -> Any:
         return real(*(replace(mean, count=10**6) for mean in (first, second)))
@@ -140,6 +149,18 @@ def _one_sided(real: Any) -> Any:
 
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "a routine that keeps Python's lock",
+        "setol_ww.linalg.routines:call",
+        _locked,
+        f"{PRODUCT}/test_without_lock.py::test_another_thread_goes_on[eigenvalues]",
+    ),
+    Plant(
+        "the traps of a kernel begun before it is scaled",
+        "setol_ww.watcher.subclass:WeightWatcher._begin",
+        lambda real: lambda self, record, params: real(self, record, {**params, "conv2d_norm": False}),
+        f"{PRODUCT}/test_jobs.py::test_traps_of_the_next_layer_are_begun_with_its_spectrum[True]",
+    ),
     Plant(
         "a matrix that does not fit is sent to the device",
         "setol_ww.linalg.device:memory_needed",

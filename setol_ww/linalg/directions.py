@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ..core.arrays import EPS_FLOAT64, FloatArray, as_matrix, precision
 from ..core.errors import InvalidInput
 from .eigenvalues import gram, row_blocks, size_exponent, triangle
 from .scaled import is_moderate
+from .svd import svd
+from .symmetric import symmetric_eigenpairs
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ def _directions(matrix: Any, exponent: int, *, at_any_size: bool = False) -> Dir
     if not (at_any_size or is_moderate(float(squares.max()))):
         return None
     if wide:
-        _, sigma, right = scipy.linalg.svd(total, overwrite_a=True, check_finite=False)
+        sigma, right = svd(total, right=True)
         return Directions(sigma, right.T, exponent)
-    values, vectors = scipy.linalg.eigh(total, lower=True, overwrite_a=True, driver="evd", check_finite=False)
+    values, vectors = symmetric_eigenpairs(total)
     return Directions(np.sqrt(np.maximum(values[::-1], 0.0)), vectors[:, ::-1], exponent)
 
 

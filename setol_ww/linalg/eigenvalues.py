@@ -18,8 +18,9 @@ import numpy as np
 
 from ..core.arrays import EPS_FLOAT64, FloatArray
 from .device import eigenvalues_on
-from .routines import Integer, call, check_converged, scipys
+from .routines import Integer, call, scipys
 from .scaled import Scaled, is_moderate
+from .svd import svd
 from .symmetric import symmetric_eigenvalues
 
 logger = logging.getLogger(__name__)
@@ -161,19 +162,4 @@ def triangle(matrix: Any, exponent: int = 0) -> FloatArray:
 
 def singular_values(matrix: Any, exponent: int = 0) -> FloatArray:
     """Singular values of the matrix times 2^-exponent, ascending: blocked QR, then the SVD of the triangle."""
-    total = triangle(matrix, exponent)
-    side = total.shape[0]
-    values, status = np.empty(side), np.zeros(1, dtype=Integer)
-    integers, none = np.zeros(max(1, 8 * side), dtype=Integer), np.zeros(1)
-
-    def run(work: FloatArray, size: int) -> None:
-        vectors = none, 1, none, 1
-        call(scipys("dgesdd"), "N", side, side, total, max(1, side), values, *vectors, work, size, integers, status)
-        check_converged("dgesdd", status)
-
-    # A size of -1 asks for the best one.
-    work = np.zeros(1)
-    run(work, -1)
-    work = np.empty(max(1, int(work[0])))
-    run(work, work.size)
-    return values[::-1]
+    return svd(triangle(matrix, exponent))[0][::-1]

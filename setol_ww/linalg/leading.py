@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import scipy.linalg
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ..core.arrays import FloatArray
@@ -71,11 +70,7 @@ class Leading:
 
     def _by_reduction(self, number: int) -> tuple[FloatArray, FloatArray]:
         diagonal, beside, reflectors = self._reduced()
-        ends = (self.side - number, self.side - 1)
-        values, vectors = scipy.linalg.eigh_tridiagonal(
-            diagonal, beside, select="i", select_range=ends, check_finite=False
-        )
-        vectors = np.asfortranarray(vectors)
+        values, vectors = largest_of_tridiagonal(diagonal, beside, number)
         if self.side < SMALLEST_REDUCED:
             return values, vectors
         status, size = np.zeros(1, dtype=Integer), number * 64
@@ -108,3 +103,33 @@ class Leading:
         side, result = self.side, np.zeros(self.side)
         call(scipys("dsymv"), "L", side, 1.0, self.lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
         return result
+
+
+def largest_of_tridiagonal(diagonal: FloatArray, beside: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:
+    """The `number` largest eigenvalues, ascending, of a symmetric tridiagonal matrix, and vectors in columns.
+
+    By bisection and inverse iteration (LAPACK's `stebz` and `stein`).
+
+    Examples
+    --------
+    >>> values, vectors = largest_of_tridiagonal(np.array([2.0, 2.0]), np.array([1.0]), 1)
+    >>> values.round(12).tolist(), (vectors[0] * vectors[1]).round(12).tolist()
+    ([3.0], [0.5])
+    """
+    side, status = diagonal.size, np.zeros(1, dtype=Integer)
+    counts, blocks, ends = (np.zeros(size, dtype=Integer) for size in (2, side, side))
+    values, work, integers = np.empty(side), np.empty(5 * side), np.zeros(3 * side, dtype=Integer)
+    # What LAPACK is given of nothing is still an address.
+    beside = beside if beside.size else np.zeros(1)
+    found, splits = counts[:1], counts[1:]
+    # In the order of blocks, which `stein` wants; range and tolerance by number and by default.
+    asked = "I", "B", side, 0.0, 0.0, side - number + 1, side, 0.0
+    call(scipys("dstebz"), *asked, diagonal, beside, found, splits, values, blocks, ends, work, integers, status)
+    check_converged("dstebz", status)
+    number = int(found.view(np.int32)[0])
+    vectors, failed = np.empty((side, number), order="F"), np.zeros(max(1, number), dtype=Integer)
+    of_these = diagonal, beside, number, values, blocks, ends, vectors, side
+    call(scipys("dstein"), side, *of_these, work, integers, failed, status)
+    check_converged("dstein", status)
+    order = np.argsort(values[:number])
+    return values[:number][order], np.asfortranarray(vectors[:, order])

@@ -44,16 +44,29 @@ def symmetric_eigenvalues(lower: FloatArray) -> FloatArray:
     return eigenvalues_by(routine or scipys("dsyevd"), np.require(lower, np.float64, ["F", "W"]))
 
 
-def eigenvalues_by(routine: Routine, lower: FloatArray) -> FloatArray:
-    """`symmetric_eigenvalues` by `dsyevd` or a routine of the same arguments.
+def symmetric_eigenpairs(lower: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`symmetric_eigenvalues` and orthonormal eigenvectors in columns, which take the memory of the matrix.
 
-    The two-stage one has about 105 M doubles of workspace, the usual one 34 M.
+    Examples
+    --------
+    >>> values, vectors = symmetric_eigenpairs(np.asfortranarray([[2.0, 0.0], [1.0, 2.0]]))
+    >>> values.round(12).tolist(), (vectors[0] * vectors[1]).round(12).tolist()
+    ([1.0, 3.0], [-0.5, 0.5])
+    """
+    lower = np.require(lower, np.float64, ["F", "W"])
+    return eigenvalues_by(scipys("dsyevd"), lower, "V"), lower
+
+
+def eigenvalues_by(routine: Routine, lower: FloatArray, vectors: str = "N") -> FloatArray:
+    """`symmetric_eigenvalues` by `dsyevd` or a routine of the same arguments; `V` leaves vectors in `lower`.
+
+    The two-stage one has about 105 M doubles of workspace, the usual one 34 M and two matrices with vectors.
     """
     side = lower.shape[0]
     values, status = np.empty(side), np.zeros(1, dtype=Integer)
 
     def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
-        call(routine, "N", "L", side, lower, max(1, side), values, work, work_size, integers, integers_size, status)
+        call(routine, vectors, "L", side, lower, max(1, side), values, work, work_size, integers, integers_size, status)
         check_converged("dsyevd", status)
 
     # Sizes of -1 ask for the best ones.

@@ -355,7 +355,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             base = None if self._base is None else Base(self._base)
             walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params), base=base)
             try:
-                walk.through(lambda ww_layer: self._steps(ww_layer, params), self._begin)
+                walk.through(lambda ww_layer: self._steps(ww_layer, params), lambda record: self._begin(record, params))
             finally:
                 figures.clf()
             about = {"source": given.described}
@@ -595,9 +595,10 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
             record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
-        if record is not None and self._run is not None and self._has_traps(record, params):
-            begun = self._run.ahead.later(self._traps_of, record)
-            record.traps = functools.cache(lambda: attempt(record.title, "no traps", begun))
+        if record is not None and not self._has_traps(record, params):
+            record.traps = None
+        elif record is not None and record.traps is None:
+            self._begin_traps(record)
         if ww_layer.evals is None:
             if record is not None and record.traps is not None:
                 self._add_traps(record)
@@ -627,17 +628,22 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         record = self._record(ww_layer)
         if record is None:
             return super().apply_normalize_Wmats(ww_layer, params)
-        is_scaled = params["conv2d_norm"] and (record.is_kernel or ww_layer.the_type is LAYER_TYPE.CONV2D)
-        record.norm = ww_layer.conv2d_count / 2.0 if is_scaled else 1.0
+        is_scaled = self._is_scaled(record, params)
         if self._engine() == "reference" and record.origin == "weightwatcher":
             return super().apply_normalize_Wmats(ww_layer, params)
         if is_scaled:
             ww_layer.w_norm = np.sqrt(ww_layer.conv2d_count / 2.0)
-            if self._as_stored(params):
-                record.scale = record.norm
-            else:
+            if not self._as_stored(params):
                 ww_layer.Wmats = [matrix * ww_layer.w_norm for matrix in ww_layer.Wmats]
         return ww_layer
+
+    def _is_scaled(self, record: Record, params: Any) -> bool:
+        """True where weightwatcher scales the matrices of a layer; the record is told by what."""
+        layer = record.ww_layer
+        is_scaled = bool(params["conv2d_norm"] and (record.is_kernel or layer.the_type is LAYER_TYPE.CONV2D))
+        record.norm = layer.conv2d_count / 2.0 if is_scaled else 1.0
+        record.scale = record.norm if self._as_stored(params) else 1.0
+        return is_scaled
 
     def apply_esd(self, ww_layer: Any, params: Any = None) -> Any:
         """The spectrum; a layer without one keeps `evals = None` and its reason, and the walk goes on."""
@@ -780,11 +786,21 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         assert self._run is not None
         return functools.partial(eigenvalues, device=self._run.device)
 
-    def _begin(self, record: Record) -> None:
-        """Have the spectrum of a layer computed that is to be walked soon."""
+    def _begin(self, record: Record, params: Any) -> None:
+        """Have the traps and the spectrum of a layer computed that is to be walked soon, what takes longest first."""
         assert self._run is not None
-        if record.has_row and not record.failure and record.ww_layer.num_components >= record.ww_layer.M:
+        if not record.has_row or record.failure:
+            return
+        if self._run.randomize:
+            self._is_scaled(record, params)
+            self._begin_traps(record)
+        if record.ww_layer.num_components >= record.ww_layer.M:
             record.spectra = [self._run.ahead.later(self._decompose(), matrix) for matrix in record.ww_layer.Wmats]
+
+    def _begin_traps(self, record: Record) -> None:
+        assert self._run is not None
+        begun = self._run.ahead.later(self._traps_of, record)
+        record.traps = functools.cache(lambda: attempt(record.title, "no traps", begun))
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None

@@ -161,6 +161,31 @@ def test_traps_are_searched_while_the_walk_goes_on(monkeypatch):
         assert ww.analyze(gaussian_matrix(60, 40, seed=0), n_jobs=2, randomize=True)["trap_count"].tolist() == [0]
 
 
+@pytest.mark.parametrize("norm", [True, False])
+def test_traps_of_the_next_layer_are_begun_with_its_spectrum(monkeypatch, norm):
+    """The walk waits for a first spectrum until the traps of a layer after it are there, kernels scaled as ever."""
+    options = {"randomize": True, "conv2d_norm": norm}
+    weights = {"a.weight": gaussian_matrix(60, 40, seed=0), "b.weight": gaussian_matrix(8, 72, seed=1)}
+    weights["b.weight"] = weights["b.weight"].reshape(8, 8, 3, 3)
+    alone, searched = ww.analyze(weights, **options), threading.Event()
+    plain, plain_esd = subclass.find_traps_of, ww.WeightWatcher.apply_esd
+
+    def search(matrices, **asked):
+        found = plain(matrices, **asked)
+        if len(matrices) == 9:
+            searched.set()
+        return found
+
+    def waiting(self, *arguments, **asked):
+        assert searched.wait(timeout=60)
+        return plain_esd(self, *arguments, **asked)
+
+    monkeypatch.setattr(subclass, "find_traps_of", search)
+    monkeypatch.setattr(ww.WeightWatcher, "apply_esd", waiting)
+    with threadpool_limits(1, user_api="blas"):
+        assert_same_bytes(ww.analyze(weights, n_jobs=2, **options), alone)
+
+
 def test_large_layers_by_every_routine(monkeypatch, blas):
     """Two-stage solver, Lanczos, shuffles as stored and several blocks, at lowered thresholds."""
     monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 30)
@@ -225,7 +250,12 @@ def test_a_checkpoint_is_read_one_layer_ahead(tmp_path, monkeypatch):
     save_file({f"{name}.weight": torch.randn(40, 30) for name in "abcdefgh"}, tmp_path / "m.safetensors")
     read: list[int] = []
     plain = subclass.WeightWatcher._begin
-    monkeypatch.setattr(subclass.WeightWatcher, "_begin", lambda self, record: (read.append(1), plain(self, record)))
+
+    def begin(self, *arguments):
+        read.append(1)
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(subclass.WeightWatcher, "_begin", begin)
     walked: list[int] = []
     steps = subclass.WeightWatcher._steps
 
