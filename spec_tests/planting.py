@@ -600,6 +600,30 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_monitor.py::test_alarms_call_when_a_rule_begins_to_hold",
     ),
     Plant(
+        "a layer that is gone is left out without a word",
+        "setol_ww.monitor.live:layers_now",
+        lambda real: lambda *asked: [one for one in real(*asked) if not one.missing],
+        f"{PRODUCT}/test_monitor.py::test_a_layer_that_is_gone_has_a_row_with_the_reason_once",
+    ),
+    Plant(
+        "weights without values left out",
+        "setol_ww.monitor.copies:_has_no_values",
+        lambda real: lambda job, tensor: False,
+        f"{PRODUCT}/test_monitor.py::test_weights_without_values_have_a_row_until_they_have_some",
+    ),
+    Plant(
+        "a history of steps that were done again",
+        "setol_ww.monitor.on_disk:Keeper.begin",
+        lambda real: lambda self, step, *asked: real(self, 10**9, *asked),
+        f"{PRODUCT}/test_monitor.py::test_a_run_that_is_killed_leaves_its_history_and_one_that_goes_on_adds_to_it",
+    ),
+    Plant(
+        "rows given up when they could not be written",
+        "setol_ww.monitor.on_disk:Keeper._try",
+        lambda real: lambda self, write: (real(self, write), True)[1],
+        f"{PRODUCT}/test_monitor.py::test_a_history_that_cannot_be_written_ends_no_training",
+    ),
+    Plant(
         "checkpoints opened while they grow",
         "setol_ww.monitor.checkpoints_in:signature_of",
         lambda real: lambda path: ((path.name, 0, 0),),

@@ -5,6 +5,7 @@ May use everything below; nothing of the run changes by it.
 | module | what it follows |
 |---|---|
 | `live` | a training loop: `Monitor` |
+| `on_disk` | the history of either, written while the run goes on |
 | `folder` | a folder of checkpoints: `watch`, the command `setol-ww watch` |
 | `hf`, `lightning` | the trainers of transformers and Lightning: callbacks around `Monitor` |
 | `tensorboard`, `wandb` | where the numbers go: `log=` of `Monitor` |

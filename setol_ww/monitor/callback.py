@@ -12,7 +12,7 @@ class Following:
     """A `Monitor` that training begins, steps and finishes; `out` and `settings` are as in the callbacks."""
 
     def __init__(self, out: str | Path | None = None, **settings: Any) -> None:
-        self.out, self.settings = out, settings
+        self.settings = {"out": out, **settings}
         self.monitor: Monitor | None = None
 
     def begin(self, model: Any, is_main: bool) -> None:
@@ -24,9 +24,12 @@ class Following:
         if self.monitor is not None:
             self.monitor.step(number)
 
+    def keep(self) -> None:
+        """Keep the history as it is now."""
+        if self.monitor is not None:
+            self.monitor.keep()
+
     def finish(self) -> None:
         """Finish the layer that is being analysed, and keep the history."""
         if self.monitor is not None:
             self.monitor.close()
-            if self.out is not None:
-                self.monitor.save(self.out)

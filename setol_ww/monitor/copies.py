@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,11 @@ from ..results.record import ANALYZED, FAILED, LayerRecord
 from ..scanning.row import computed, scale_of
 from ..truncation.pieces import model_tensors
 from ..weights.plan import Job, plan
-from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors
+from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, why_unfit
 from .sharded import refuse_sharded
 
 WARM = (48, 32)
+GONE = "the model has no layer of that name any more"
 #: Wrappers that hold the whole model under another name.
 WRAPPERS = {"_orig_mod": ("OptimizedModule",), "module": ("DistributedDataParallel", "DataParallel")}
 
@@ -36,13 +37,16 @@ class Copy:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A matrix of the model, to be copied when its turn comes."""
+    """A matrix of the model, to be copied when its turn comes, or why there is none to copy (`missing`)."""
 
     job: Job
     tensor: WeightTensor
+    missing: str = ""
 
     def copied(self) -> Copy:
         """A copy as it is now; nothing of the model changes."""
+        if self.missing:
+            return Copy(self.job, [], f"layer {self.job.title}: {self.missing}")
         found = attempt(self.job.title, "not copied", self._matrices)
         return Copy(self.job, found.value or [], found.reason)
 
@@ -61,7 +65,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def layers_of_model(model: Any, options: Options) -> list[Layer]:
-    """The matrices that are to be looked at, in the order of the model.
+    """The matrices that are to be looked at, in the order of the model; weights without values with the reason.
 
     Raises
     ------
@@ -75,12 +79,38 @@ def layers_of_model(model: Any, options: Options) -> list[Layer]:
     config: Mapping[str, Any] = config_of_module(inner)
     jobs = plan(tensors, options.layers or None, options.layouts, config=config)
     by_name = {tensor.name: tensor for tensor in tensors}
-    layers = [Layer(job, by_name[job.tensor]) for job in jobs if job.part is not None and not job.skipped]
-    if not layers:
+    layers = [
+        Layer(job, by_name[job.tensor], job.note if job.skipped else "")
+        for job in jobs
+        if (job.part is not None and not job.skipped) or _has_no_values(job, by_name[job.tensor])
+    ]
+    if all(one.missing for one in layers):
+        why = "".join(f" ({one.job.title}: {one.missing})" for one in layers[:1])
         raise InvalidInput(
-            f"a monitor of {type(inner).__name__} was asked; it holds no weight of two or more dimensions"
+            f"a monitor of {type(inner).__name__} was asked; it holds no weight of two or more dimensions that can be "
+            f"looked at{why}"
         )
     return layers
+
+
+def _has_no_values(job: Job, tensor: WeightTensor) -> bool:
+    """Whether a weight that was asked for cannot be read because of how it is stored: on the meta device, ..."""
+    if job.left_out or tensor.same_as or not tensor.unfit:
+        return False
+    return 0 in tensor.shape or not why_unfit(tensor.name, tensor.shape, tensor.dtype, (), tensor.owner)
+
+
+def layers_now(model: Any, options: Options, before: Sequence[Layer], chosen: Container[str] | None) -> list[Layer]:
+    """`layers_of_model` of a run that goes on, whatever has become of the model: of all titles or of the `chosen` ones.
+
+    What was followed `before` and is not there any more comes last, once, with the reason.
+    """
+    every = options.changed(layers=None)
+    tried = attempt(type(model).__name__, "not looked at", lambda: layers_of_model(model, every))
+    now = [one for one in tried.value or () if chosen is None or one.job.title in chosen]
+    there = {one.job.title for one in now}
+    gone = [one for one in before if not one.missing and one.job.title not in there]
+    return [*now, *(replace(one, missing=tried.reason or GONE) for one in gone)]
 
 
 def analysed(copy: Copy, options: Options) -> LayerRecord:

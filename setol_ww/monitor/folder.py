@@ -15,14 +15,13 @@ import pandas as pd
 from ..core.checks import is_finite, path_of
 from ..core.errors import InvalidInput
 from ..core.options import Options
-from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.printed import title
 from ..results.record import ANALYZED, LayerRecord
-from ..results.results import notes_of
-from ..results.store import ENDINGS, Store, is_store, store_path
+from ..results.store import Store
 from ..scanning.run import scan
 from .checkpoints_in import Folder, Found
-from .history import FORM, History
+from .history import History
+from .on_disk import OnDisk
 
 EVERY, SETTLE = 30.0, 1.0
 #: How the results of a scan that goes on after a kill end.
@@ -99,8 +98,6 @@ def watch(
         if not is_finite(value) or not value > 0:
             raise InvalidInput(f"{name}={value!r} was asked; accepted is a number of seconds above 0")
     place, target = Folder(path_of("folder", folder)), None if out is None else path_of("out", out)
-    if target is not None:
-        refuse_unwritable("out", target, (*WRITERS, *ENDINGS))
     kept = Kept(target, options or Options())
     told: dict[str, str] = {}
     while True:
@@ -128,12 +125,11 @@ class Kept:
 
     def __init__(self, target: Path | None, options: Options) -> None:
         self.target, self.options = target, options
-        self.store = None if target is None else store_path(target)
         about = {"history_of": "checkpoints of a folder"}
         self.history = History(options, about)
-        if self.store is not None:
-            with self._opened() as store:
-                self.history = History(options, about, store.records())
+        self.disk = None if target is None else OnDisk(target, options, self.history.about)
+        if self.disk is not None:
+            self.history = History(options, about, self.disk.records())
         self._done = {(one.identity.get("source"), one.identity.get("weights")) for one in self.history.records}
 
     def take(self, found: Found, tell: Callable[[Seen | str], Any]) -> None:
@@ -152,11 +148,8 @@ class Kept:
         step = self._step(found)
         rows = tuple(self.history.add(step, record, found.name) for record in records)
         self._done.add((found.name, found.weights))
-        if self.store is not None and self.target is not None:
-            with self._opened() as store:
-                store.add_all(self.history.records[first:])
-            if not is_store(self.target):
-                export(self.history.frame(), self.target)
+        if self.disk is not None:
+            self.disk.add(self.history, first)
             self._forget_parts(lambda weights: True)
         tell(Seen(step, found.name, rows, time.perf_counter() - started))
 
@@ -182,9 +175,6 @@ class Kept:
             records = store.records()
         kept = [record for record in records if record.status != "skipped"]
         return [replace(one, identity={**one.identity, "weights": found.weights}) for one in kept]
-
-    def _opened(self) -> Store:
-        return Store.open(self.store, self.history.about, notes_of(self.options, FORM))
 
     def _forget_parts(self, gone: Callable[[str], bool]) -> None:
         """Remove what killed scans have left, a part or the journal of its transaction, by the weights in its name."""

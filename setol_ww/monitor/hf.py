@@ -16,7 +16,8 @@ class SetolCallback(Following, TrainerCallback):  # type: ignore[valid-type,misc
     Parameters
     ----------
     out : path, optional
-        Where the history is kept when training ends: `.setol`, or a table by its ending.
+        Where the history is kept: `.setol`, or a table by its ending with the store beside it. Written while training
+        goes on and with every checkpoint, so that a run that is killed has it; one that is resumed goes on there.
     **settings
         Of `Monitor`: `every`, `layers`, `time_budget`, `log`, `alarms`, ...
 
@@ -38,6 +39,10 @@ class SetolCallback(Following, TrainerCallback):  # type: ignore[valid-type,misc
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A step of the optimiser is done."""
         self.step(state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the history with the checkpoint."""
+        self.keep()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Finish the layer that is being analysed, and keep the history."""

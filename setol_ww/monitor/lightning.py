@@ -16,7 +16,8 @@ class SetolCallback(Following, Callback):  # type: ignore[valid-type,misc]
     Parameters
     ----------
     out : path, optional
-        Where the history is kept when training ends, by an error too: `.setol`, or a table by its ending.
+        Where the history is kept: `.setol`, or a table by its ending with the store beside it. Written while training
+        goes on and with every checkpoint, so that a run that is killed has it; one that is resumed goes on there.
     **settings
         Of `Monitor`: `every`, `layers`, `time_budget`, `log`, `alarms`, ...
 
@@ -38,6 +39,10 @@ class SetolCallback(Following, Callback):  # type: ignore[valid-type,misc]
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A batch is done."""
         self.step(trainer.global_step)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep the history with the checkpoint."""
+        self.keep()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Finish the layer that is being analysed, and keep the history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import operator
 import threading
 import time
@@ -14,16 +15,20 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.checks import positive_integer
+from ..core.boundary import attempt
+from ..core.checks import path_of, positive_integer
 from ..core.errors import InvalidInput
 from ..core.manners import importing
 from ..core.options import Options, refuse_unknown
-from ..results.record import LayerRecord
+from ..results.record import ANALYZED, LayerRecord
 from ..results.results import Results
 from .alarms import Alarm, Alarms
 from .budget import Budget, share_of
-from .copies import Copy, Layer, analysed, layers_of_model, warm_up
+from .copies import Copy, Layer, analysed, layers_now, layers_of_model, warm_up
 from .history import History
+from .on_disk import Keeper, OnDisk
+
+logger = logging.getLogger(__name__)
 
 #: Options of an analysis that a monitor takes.
 OPTIONS = ("layouts", "quality", "randomize", "seed", "uncertainty")
@@ -46,7 +51,7 @@ class Monitor:
     every : int
         Steps between two rounds.
     layers : optional
-        Which layers, as in `analyze`: names, patterns, types, `-` leaves out.
+        Which layers, as in `analyze`: names, patterns, types, `-` leaves out; of those that the model has now.
     time_budget : float or None
         Share of the time of training (wall clock) for the monitor's own work on any thread, from above 0 to 1. A layer
         begins when the time it took before fits; one whose time is not known begins when nothing is owed. None: no
@@ -56,7 +61,10 @@ class Monitor:
         `setol_ww.monitor.tensorboard` and `.wandb`.
     alarms : mapping, optional
         What to call when a rule begins to hold for a layer: `{"alpha below 2": warn}`; rules are `alpha below 2`,
-        `trap`, `moved`, or a function of a row. Called with an `Alarm`, in the thread that calls `step`.
+        `trap`, `moved`, or a function of an analysed row. Called with an `Alarm`, in the thread that calls `step`.
+    out : path, optional
+        Where the history is kept while the run goes on: `.setol` with the spectra, or `.csv`, `.parquet`, `.json`,
+        `.html` with the store beside it. A run that goes on from an earlier step goes on there.
     background : bool
         False analyses in the thread that calls `step`.
     **options
@@ -65,11 +73,14 @@ class Monitor:
     Raises
     ------
     InvalidInput
-        An option that is not accepted, no layers, or parameters that are sharded (FSDP, ZeRO-3, DTensor): then
-        follow checkpoints with `setol-ww watch DIR`.
+        An option that is not accepted, no layers, parameters that are sharded (FSDP, ZeRO-3, DTensor): then follow
+        checkpoints with `setol-ww watch DIR`; `out` cannot be written or holds the history of another run.
 
     Notes
     -----
+    Once it is made nothing but what an alarm calls ends a training: a layer that cannot be looked at, or is not there
+    any more, has a row with the reason; what cannot be written or logged is said by Python's `logging`.
+
     Spectra are kept, 8 bytes for each eigenvalue and look, until the monitor is let go. docs/monitor.md has what was
     measured of its cost and of the words in `move`.
 
@@ -96,6 +107,7 @@ class Monitor:
         *,
         alarms: Mapping[Any, Callable[[Alarm], Any]] | None = None,
         background: bool = True,
+        out: str | Path | None = None,
         **options: Any,
     ) -> None:
         refuse_unknown(options, OPTIONS)
@@ -110,26 +122,30 @@ class Monitor:
         with importing():
             self._layers = layers_of_model(model, self.options)
             warm_up(self.options)
-        about = {"history_of": type(model).__qualname__, "every": self.every}
-        self._history = History(self.options, about)
+        titles = frozenset(one.job.title for one in self._layers)
+        self._chosen = titles if self.options.layers else None
+        self._about = {"history_of": type(model).__qualname__, "every": self.every}
+        self._history = History(self.options, self._about)
+        self._keeper = None if out is None else self._kept_in(path_of("out", out))
         self._seconds: dict[str, float] = {}
+        self._unlogged = ""
         self._round = self._step = -1
         # Layers of this round that are still to come, and whose turn it is.
         self._left = self._turn = 0
         self._running: _Running | None = None
 
     def step(self, step: int) -> None:
-        """Say that a step of training is done; its number must not go back.
+        """Say that a step of training is done.
 
         Parameters
         ----------
         step : int
-            The global step, counted over all epochs.
+            The global step, counted over all epochs; smaller than before after a return to an earlier checkpoint.
         """
-        number = self._checked(step)
+        number = _whole(step)
         self.budget.tick()
-        is_due = self._step < 0 or number // self.every > self._round
-        self._step = number
+        is_due = self._step < 0 or number // self.every != self._round
+        self._begin(number)
         if not (is_due or self._has_finished or self._may_begin()):
             return
         started = self.budget.clock()
@@ -141,18 +157,21 @@ class Monitor:
             self._look(number)
             if self.budget.share is not None:
                 break
+        self._keep()
         self.budget.spend(self.budget.clock() - started, waited=True)
         self.budget.tick()
 
     def look(self, step: int) -> None:
         """Look at every layer now, whatever the budget, and wait for it: before training, or at its end."""
-        number = self._checked(step)
+        number = _whole(step)
         self.wait()
+        self._begin(number)
         self._begin_round()
-        self._step, self._round, self._turn = number, number // self.every, 0
+        self._round, self._turn = number // self.every, 0
         for layer in self._layers:
             self._add(_Running(layer, number, self.options, background=False))
         self._left = 0
+        self._keep()
 
     def wait(self) -> None:
         """Wait for the layer that is being analysed."""
@@ -160,7 +179,14 @@ class Monitor:
             self._running.join()
             self._collect()
 
-    close = wait
+    def keep(self) -> None:
+        """Write every row that is there to `out`; beside a checkpoint, so that both go together."""
+        self._keep(due=True)
+
+    def close(self) -> None:
+        """Wait for the layer that is being analysed, and keep its row."""
+        self.wait()
+        self.keep()
 
     @property
     def history(self) -> pd.DataFrame:
@@ -193,7 +219,7 @@ class Monitor:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.wait()
+        self.close()
 
     def __str__(self) -> str:
         share = self.budget.share
@@ -204,28 +230,30 @@ class Monitor:
                 f"worked {100 * self.overhead:.2g} % of {self.budget.elapsed:.1f} s ({limit}); training waited "
                 f"{100 * self.waiting:.2g} %"
             )
+        lines += [str(self._keeper)] if self._keeper is not None else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 
-    def _checked(self, step: Any) -> int:
-        try:
-            number = operator.index(step)
-        except TypeError:
-            raise InvalidInput(f"step({step!r}) was asked; accepted is the number of a step") from None
-        if number < max(0, self._step):
-            raise InvalidInput(
-                f"step({number}) was asked after step {self._step}; accepted is a number that does not go back: count "
-                "over all epochs"
-            )
-        return number
+    def _kept_in(self, target: Path) -> Keeper:
+        return Keeper(OnDisk(target, self.options, self._history.about), self.budget.clock)
+
+    def _begin(self, number: int) -> None:
+        """At the first step of all, go on with the history that is kept of the steps before."""
+        if self._step < 0 and self._keeper is not None:
+            self._history = self._keeper.begin(number, self.options, self._about)
+        self._step = number
+
+    def _keep(self, *, due: bool = False) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(self._history, due=due)
 
     def _begin_round(self) -> None:
         # The model may have been wrapped, sharded or taken apart since.
-        self._layers = layers_of_model(self._model, self.options)
+        self._layers = layers_now(self._model, self.options, self._layers, self._chosen)
         self._left = len(self._layers)
-        self._turn %= self._left
+        self._turn %= max(1, self._left)
 
     @property
     def _has_finished(self) -> bool:
@@ -259,9 +287,29 @@ class Monitor:
         record = running.record
         self._seconds[record.title] = record.seconds
         row = self._history.add(running.step, record)
-        if self.log is not None:
-            self.log(row)
-        self._alarms.look(row)
+        self._tell(row)
+        if record.status == ANALYZED:
+            self._alarms.look(row)
+
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        """Log a row; what goes wrong there is no reason to end a training."""
+        log = self.log
+        if log is None:
+            return
+        reason = attempt(str(row["longname"]), "not logged", lambda: log(row)).reason
+        if reason and reason != self._unlogged:
+            logger.warning("step %d, %s; training goes on", row["step"], reason)
+        self._unlogged = reason
+
+
+def _whole(step: Any) -> int:
+    try:
+        number = operator.index(step)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise InvalidInput(f"step({step!r}) was asked; accepted is the number of a step, 0 or more")
+    return number
 
 
 class _Running:
@@ -278,8 +326,12 @@ class _Running:
         if background:
             # It is no reason for a process to stay that a layer is not finished.
             self.thread = threading.Thread(target=self._work, name="setol_ww.Monitor", daemon=True)
-            self.thread.start()
-        else:
+            try:
+                self.thread.start()
+            except RuntimeError:
+                # The process may have no more threads.
+                self.thread = None
+        if self.thread is None:
             self._work()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import threading
 import warnings
 
@@ -376,13 +377,168 @@ def test_what_is_no_model_is_said(model, said):
         ww.Monitor(model)
 
 
-def test_steps_do_not_go_back():
-    monitor = ww.Monitor(net_of(), every=10)
-    monitor.step(10)
-    with pytest.raises(ww.InvalidInput, match="over all epochs"):
-        monitor.step(3)
-    with pytest.raises(ww.InvalidInput, match="number of a step"):
-        monitor.step("eleven")
+def test_a_step_is_a_number_and_may_go_back():
+    """After a return to an earlier checkpoint training goes on, and so does the history."""
+    monitor = ww.Monitor({"fc.weight": np.eye(30) + 0.1}, every=10, time_budget=None)
+    for step in (0, 10, 20, 12, 13, 20):
+        monitor.step(step)
+    assert monitor.history["step"].tolist() == [0, 10, 20, 12, 20]
+    for wrong in ("eleven", 1.5, -1):
+        with pytest.raises(ww.InvalidInput, match="number of a step"):
+            monitor.step(wrong)
+
+
+def test_a_layer_that_is_gone_has_a_row_with_the_reason_once():
+    net = net_of()
+    monitor = ww.Monitor(net, every=1, time_budget=None, layers=["0", "3"])
+    monitor.step(0)
+    kept, net[3] = net[3], torch.nn.Identity()
+    for step in (1, 2):
+        monitor.step(step)
+    net[3] = kept
+    monitor.step(3)
+    history = monitor.history
+    told = history[["step", "longname", "status"]].values.tolist()
+    assert [row for row in told if row[1] == "0"] == [[step, "0", "analyzed"] for step in range(4)]
+    assert [row for row in told if row[1] == "3"] == [[0, "3", "analyzed"], [1, "3", "failed"], [3, "3", "analyzed"]]
+    assert history.query("status == 'failed'")["reason"].tolist() == [
+        "layer 3: the model has no layer of that name any more"
+    ]
+
+
+def test_a_model_of_which_nothing_is_left_ends_no_training():
+    weights = {"fc.weight": np.eye(30) + 0.1}
+    monitor = ww.Monitor(weights, every=1, time_budget=None)
+    monitor.step(0)
+    weights.clear()
+    for step in (1, 2):
+        monitor.step(step)
+    assert monitor.history[["step", "status"]].values.tolist() == [[0, "analyzed"], [1, "failed"]]
+    assert "holds no weight" in monitor.history["reason"][1]
+    assert "0 layers" in str(monitor)
+
+
+def test_weights_without_values_have_a_row_until_they_have_some():
+    net = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.Linear(30, 20, device="meta"))
+    monitor = ww.Monitor(net, every=1, time_budget=None)
+    monitor.step(0)
+    net[1] = torch.nn.Linear(30, 20)
+    monitor.step(1)
+    rows = monitor.history[["step", "longname", "status", "reason"]].values.tolist()
+    assert rows[1] == [0, "1", "failed", "layer 1: it lies on the meta device and has no values"]
+    assert [row[2] for row in rows] == ["analyzed", "failed", "analyzed", "analyzed"]
+    with pytest.raises(ww.InvalidInput, match="meta device"):
+        ww.Monitor(torch.nn.Linear(30, 20, device="meta"))
+
+
+def test_a_log_that_breaks_ends_no_training(caplog):
+    def log(row):
+        raise OSError("no space left")
+
+    monitor = ww.Monitor(net_of(), every=1, time_budget=None, log=log)
+    for step in range(3):
+        monitor.step(step)
+    assert len(monitor.history) == 6
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said
+    assert "no space left; training goes on" in said[0]
+
+
+def test_a_rule_of_the_users_sees_rows_with_numbers_alone():
+    net = net_of()
+    heard = []
+    monitor = ww.Monitor(net, every=1, time_budget=None, alarms={(lambda row: row["tail_alpha"] > 0): heard.append})
+    with torch.no_grad():
+        net[0].weight[0, 0] = float("nan")
+    monitor.step(0)
+    assert [alarm.layer for alarm in heard] == ["3"]
+
+
+def test_no_more_threads_end_no_training(monkeypatch):
+    def full(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    monitor = ww.Monitor(net_of(), every=1, time_budget=1.0)
+    for step in range(3):
+        monitor.step(step)
+    assert set(monitor.history["status"]) == {"analyzed"}
+
+
+@pytest.mark.parametrize("name", ["run.setol", "run.csv"])
+def test_a_run_that_is_killed_leaves_its_history_and_one_that_goes_on_adds_to_it(tmp_path, name):
+    net = net_of()
+    first = ww.Monitor(net, every=10, time_budget=None, out=tmp_path / name)
+    for step in (0, 10, 20):
+        first.step(step)
+    first.keep()
+    # What comes after the last writing is lost with the process.
+    lost = first.history["step"].tolist()
+    del first
+    assert lost == [0, 0, 10, 10, 20, 20]
+    assert steps_in(tmp_path / name) == lost
+    # From the checkpoint of step 15 on: the look at 20 was of a run that did not happen.
+    with ww.Monitor(net, every=10, time_budget=None, out=tmp_path / name) as second:
+        second.step(16)
+        second.step(20)
+    assert steps_in(tmp_path / name) == second.history["step"].tolist() == [0, 0, 10, 10, 16, 16, 20, 20]
+    assert f"8 rows are in {tmp_path / name}" in str(second)
+    # A new run under the same name begins anew.
+    with ww.Monitor(net, every=10, time_budget=None, out=tmp_path / name) as third:
+        third.step(0)
+    assert steps_in(tmp_path / name) == [0, 0]
+
+
+def steps_in(path) -> list[int]:
+    frame = ww.read_table(path) if path.suffix == ".csv" else history_of(ww.open_results(path))
+    return frame["step"].tolist()
+
+
+def test_a_history_that_cannot_be_written_ends_no_training(tmp_path, caplog):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monitor = ww.Monitor(net_of(), every=1, time_budget=None, out=folder / "run.setol")
+    shutil.rmtree(folder)
+    monitor.step(0)
+    monitor.keep()
+    assert "the last rows are not" in str(monitor)
+    assert "training goes on" in caplog.text
+    folder.mkdir()
+    monitor.step(1)
+    monitor.close()
+    assert steps_in(folder / "run.setol") == [0, 0, 1, 1]
+    assert "4 rows are in" in str(monitor)
+
+
+def test_where_a_history_is_kept_is_refused_before_training(tmp_path):
+    with ww.Monitor(net_of(), every=5, out=tmp_path / "run.setol") as monitor:
+        monitor.look(0)
+    for wrong, said in [
+        ({"out": tmp_path / "run.xyz"}, "xyz"),
+        ({"out": tmp_path / "nowhere" / "run.setol"}, "nowhere"),
+        ({"out": tmp_path / "run.setol", "every": 7}, "every was 5, now 7"),
+    ]:
+        with pytest.raises(ww.InvalidInput, match=said):
+            ww.Monitor(net_of(), **wrong)
+
+
+def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
+    clock = Clock()
+    monitor = ww.Monitor({"fc.weight": np.eye(30) + 0.1}, every=1, time_budget=None, out=tmp_path / "run.setol")
+    keeper, written = monitor._keeper, []
+    keeper.clock = clock
+    keeper._next = 0.0
+
+    def add(history, start):
+        written.append(clock.now)
+        clock.now += 0.5
+
+    monkeypatch.setattr(type(keeper.disk), "add", lambda self, history, start: add(history, start))
+    for step in range(100):
+        monitor.step(step)
+        clock.now += 1.0
+    # A writing of half a second every 25 seconds.
+    assert written == pytest.approx([0.0, 25.5, 51.0, 76.5], abs=1.0)
 
 
 def test_it_says_what_it_costs():
@@ -421,9 +577,10 @@ def test_fsdp_is_refused_with_the_way_out(gloo):
     fully_shard(net, mesh=init_device_mesh("cpu", (1,)))
     with pytest.raises(ww.InvalidInput, match="setol-ww watch DIR"):
         ww.Monitor(net)
-    # Sharded after the monitor was made: the next round says so.
-    with pytest.raises(ww.InvalidInput, match="FSDP"):
-        monitor.step(0)
+    # Sharded after the monitor was made: the rows of the next round say so, and training goes on.
+    monitor.step(0)
+    assert set(monitor.history["status"]) == {"failed"}
+    assert monitor.history["reason"].str.contains("FSDP").all()
 
 
 def test_a_dtensor_is_refused_unless_every_process_has_it_whole(gloo):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import struct
 import sys
+import time
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def trained_by_transformers(folder, callbacks):
+def trained_by_transformers(folder, callbacks, *, resumed=False, **settings):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     transformers.set_seed(0)
@@ -35,17 +36,18 @@ def trained_by_transformers(folder, callbacks):
     model = transformers.GPT2LMHeadModel(config)
     ids = torch.randint(0, 64, (24, 16), generator=torch.Generator().manual_seed(0))
     rows = [{"input_ids": one, "labels": one} for one in ids]
-    settings = transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=str(folder / "out"),
         max_steps=STEPS,
         per_device_train_batch_size=4,
         report_to=[],
-        save_strategy="no",
         disable_tqdm=True,
         use_cpu=True,
         logging_strategy="no",
+        **{"save_strategy": "no", **settings},
     )
-    transformers.Trainer(model, settings, train_dataset=rows, callbacks=callbacks).train()
+    trainer = transformers.Trainer(model, arguments, train_dataset=rows, callbacks=callbacks)
+    trainer.train(resume_from_checkpoint=resumed or None)
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
@@ -69,6 +71,32 @@ def test_transformers_trainer(tmp_path):
     assert set(history["status"]) == {"analyzed"}
     assert len(alarms) == len(history[history["step"] == 4])
     assert same(weights, trained_by_transformers(tmp_path, []))
+
+
+def test_a_killed_run_of_transformers_has_its_history_and_goes_on(tmp_path):
+    pytest.importorskip("transformers")
+    from setol_ww.monitor.hf import SetolCallback
+
+    class Killed(Exception):
+        pass
+
+    def kill(alarm):
+        raise Killed
+
+    def callback(**settings):
+        return SetolCallback(
+            out=tmp_path / "run.setol", every=1, layers="*c_fc", time_budget=None, background=False, **settings
+        )
+
+    saving = {"save_strategy": "steps", "save_steps": 2, "save_only_model": False}
+    at_4 = {"alarms": {(lambda row: row["step"] == 4): kill}}
+    # Nothing of the library is called any more: what is on the disk is what a killed process leaves.
+    with pytest.raises(Killed):
+        trained_by_transformers(tmp_path, [callback(**at_4)], **saving)
+    left = history_of(ww.open_results(tmp_path / "run.setol"))["step"].tolist()
+    assert left[:2] == [1, 2]
+    trained_by_transformers(tmp_path, [callback()], resumed=True, **saving)
+    assert history_of(ww.open_results(tmp_path / "run.setol"))["step"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def trained_by_lightning(folder, callbacks):
@@ -194,11 +222,20 @@ def test_wandb_offline(tmp_path, monkeypatch):
     assert summary[STEP] == 10
     for name, row in last.iterrows():
         assert summary[f"setol/{name}/tail_alpha"] == pytest.approx(row["tail_alpha"])
-    records = records_of(next(folder.glob("*.wandb")))
-    logged = [one for one in records if "setol/0/tail_alpha" in one]
+    logged = logged_in(next(folder.glob("*.wandb")), "setol/0/tail_alpha", 3)
     assert [one[STEP] for one in logged] == ["0", "5", "10"]
     expected = monitor.history.query("longname == '0'")["tail_alpha"]
     assert [float(one["setol/0/tail_alpha"]) for one in logged] == pytest.approx(expected.tolist())
+
+
+def logged_in(file, name: str, number: int) -> list[dict[str, str]]:
+    """The entries of a curve; a process of its own writes them, which may be behind on a busy machine."""
+    for _ in range(120):
+        found = [one for one in records_of(file) if name in one]
+        if len(found) >= number:
+            break
+        time.sleep(0.5)
+    return found
 
 
 def records_of(file) -> list[dict[str, str]]:
