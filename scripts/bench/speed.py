@@ -2,9 +2,9 @@
 
 Claim      At equal numbers twice to several times faster on one core from 512 columns on; within 1.25 of the bare
            eigensolver from M = 2048 on.
-Command    python scripts/bench/speed.py [--quick] [--part whole|stages|solvers|jobs] [--out docs/figures/bench]
+Command    python scripts/bench/speed.py [--quick] [--part whole|stages|solvers] [--out docs/figures/bench]
 Run time   about a quarter of an hour on one core; --quick two minutes.
-Output     speed_whole.csv, speed_stages.csv, speed_solvers.csv, speed_jobs.csv, their machines (.json), speed.png.
+Output     speed_whole.csv, speed_stages.csv, speed_solvers.csv, their machines (.json), speed.png.
 
 Times are CPU time of one process with one BLAS thread. The contenders take turns on the same object, and of each
 the least time counts; only ratios are meant to be compared between machines. Weights are synthetic: noise with a
@@ -14,7 +14,7 @@ LAPACK's usual eigenvalues of every weight and no more, three times with `random
 numbers. `share of SETOL columns` is the part of our time that goes into columns which WeightWatcher does not have, with
 `randomize` traps too; `times faster without them` leaves that part out. Not in that part is the noise of a layer's own
 rows and columns, which the classes of `analyze` are asked against.
-`jobs` compares `n_jobs=1` and 2 by the clock on the wall; it needs two idle cores.
+What a second job gains is told by `jobs.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import scipy.linalg
 import torch
-from machine import FIGURES, cpu_seconds, keep, wall_seconds
+from machine import FIGURES, cpu_seconds, keep
 from torch import nn
 
 import setol_ww as ww
@@ -99,15 +99,13 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def take_turns(
-    runs: dict[str, tuple[Callable[[], Any], int]], seconds: Callable[[Callable[[], Any]], float] = cpu_seconds
-) -> dict[str, float]:
-    """Least time of each contender over its repeats, one after the other in every round."""
+def take_turns(runs: dict[str, tuple[Callable[[], Any], int]]) -> dict[str, float]:
+    """Least CPU time of each contender over its repeats, one after the other in every round."""
     best = dict.fromkeys(runs, math.inf)
     for turn in range(max(repeats for _, repeats in runs.values())):
         for name, (run, repeats) in runs.items():
             if turn < repeats:
-                best[name] = min(best[name], seconds(run))
+                best[name] = min(best[name], cpu_seconds(run))
     return best
 
 
@@ -245,30 +243,6 @@ def solvers(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def jobs(quick: bool) -> list[dict[str, Any]]:
-    """`analyze` with one thread and with two, BLAS having one, in time on the wall."""
-    rows = []
-    for name in ("MiniLM",) if quick else ("MiniLM", "3 conv 512", "4 linear 2048"):
-        model = with_signal(
-            MODELS[name]() if name in MODELS else nn.Sequential(*[nn.Linear(2048, 2048) for _ in range(4)])
-        )
-        for label, options in OPTIONS.items():
-            runs = {
-                str(number): (functools.partial(ww.analyze, model, n_jobs=number, **options), 3) for number in (1, 2)
-            }
-            best = take_turns(runs, wall_seconds)
-            rows.append(
-                {
-                    "model": name,
-                    "options": label,
-                    "times faster with two jobs": round(best["1"] / best["2"], 2),
-                    **{f"{number} s": round(seconds, 4) for number, seconds in best.items()},
-                }
-            )
-            print(rows[-1], flush=True)
-    return rows
-
-
 def picture(out: Path) -> None:
     """speed.png from the CSV files."""
     import matplotlib
@@ -295,11 +269,11 @@ def picture(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--part", choices=("whole", "stages", "solvers", "jobs"))
+    parser.add_argument("--part", choices=("whole", "stages", "solvers"))
     parser.add_argument("--out", type=Path, default=FIGURES)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    parts = {"whole": whole, "stages": stages, "solvers": solvers, "jobs": jobs}
+    parts = {"whole": whole, "stages": stages, "solvers": solvers}
     for name, part in parts.items():
         if args.part in (None, name):
             print(keep(f"speed_{name}", part(args.quick), args.out))

@@ -1,4 +1,4 @@
-"""Who does the work: local processes, a Dask cluster, a Ray cluster; which of them, joblib is asked.
+"""Who does the work: threads, local processes, a Dask cluster, a Ray cluster; which of them, joblib is asked.
 
 Jobs are submitted one by one rather than through `joblib.Parallel`, which ends with the first death of a worker, does
 not tell whose it was, and does the work in the calling process where a cluster is down to one worker. No more are
@@ -7,12 +7,13 @@ under way than there are workers, so that a death has one layer to it.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
@@ -23,6 +24,9 @@ from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 
 from ..core.errors import InvalidInput
 
+# Work units of `cost`, five seconds of one core: a process takes half of them to begin, with torch.
+PROCESSES_FROM = 2e11
+
 
 class Pool(Protocol):
     """Workers.
@@ -31,9 +35,12 @@ class Pool(Protocol):
     ----------
     death : tuple of types
         What the result of a job raises whose worker died.
+    is_here : bool
+        True where the workers are threads of this process.
     """
 
     death: tuple[type[BaseException], ...]
+    is_here: bool
 
     def size(self) -> int:
         """How many workers there are now."""
@@ -54,10 +61,40 @@ class Pool(Protocol):
         """Drop what is under way, and end the workers if they are our own."""
 
 
+class ThreadPool:
+    """Threads of this process, for work that is over before a process has begun."""
+
+    death: tuple[type[BaseException], ...] = ()
+    is_here = True
+
+    def __init__(self, size: int) -> None:
+        self.number, self.executor = size, ThreadPoolExecutor(size)
+
+    def size(self) -> int:
+        return self.number
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future:
+        # numpy's error state is the caller's.
+        return self.executor.submit(contextvars.copy_context().run, work, *arguments)
+
+    def wait(self, handles: Sequence[Future]) -> Sequence[Future]:
+        return list(wait(handles, return_when=FIRST_COMPLETED).done)
+
+    def result(self, handle: Future) -> Any:
+        return handle.result()
+
+    def deaths(self, error: BaseException) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.executor.shutdown(cancel_futures=True)
+
+
 class LocalPool:
     """Processes of joblib's loky, an executor of one process each."""
 
     death: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+    is_here = False
 
     def __init__(self, size: int) -> None:
         self.idle = [self._executor() for _ in range(size)]
@@ -109,6 +146,8 @@ def end_with(parent: int) -> None:
 class DaskPool:
     """The workers of a Dask cluster, which come and go."""
 
+    is_here = False
+
     def __init__(self, client: Any) -> None:
         from distributed import KilledWorker
 
@@ -144,6 +183,8 @@ class DaskPool:
 
 class RayPool:
     """The workers of a Ray cluster, one core a job."""
+
+    is_here = False
 
     def __init__(self) -> None:
         import ray
@@ -191,22 +232,23 @@ def number_of_jobs(n_jobs: int) -> int:
     return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
 
 
-def pool_maker(n_jobs: int) -> Callable[[int], Pool] | None:
+def pool_maker(n_jobs: int) -> Callable[[int, float], Pool] | None:
     """What makes the pool that `n_jobs` and the active joblib backend ask for; None for this process alone.
 
-    The argument of what is returned is the number of jobs, beyond which no process is started.
+    The arguments of what is returned are the number of jobs, beyond which no worker is started, and their work units,
+    below `PROCESSES_FROM` of which threads are faster than processes.
     """
     number = number_of_jobs(n_jobs)
     backend, configured = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
-        return lambda jobs: DaskPool(backend.client)
+        return lambda jobs, units: DaskPool(backend.client)
     if name == "RayBackend":
-        return lambda jobs: RayPool()
+        return lambda jobs, units: RayPool()
     if not isinstance(backend, (LokyBackend, SequentialBackend)):
         raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
     if n_jobs == 1 and isinstance(configured, int):
         number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
-    return lambda jobs: LocalPool(min(number, jobs))
+    return lambda jobs, units: (ThreadPool if units < PROCESSES_FROM else LocalPool)(min(number, jobs))

@@ -77,8 +77,9 @@ def scan(
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
-        Local worker processes, largest layers first; -1 for every core. Each holds a tensor and its Gram matrix
-        and works with one BLAS thread, so that the numbers do not depend on `n_jobs`. Within
+        Local workers, largest layers first; -1 for every core: threads where one core would be done in seconds, else
+        processes. Each holds a tensor and its Gram matrix and works with one BLAS thread, so that the numbers do not
+        depend on `n_jobs`. Within
         `joblib.parallel_config(backend="dask")` (or ray) the backend's workers do it.
     device : str
         `cpu`, or `cuda` where torch sees a GPU: spectra in float64 there.
@@ -175,14 +176,15 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     left = {job.position: job for job in jobs if job.position not in there}
     make = pool_maker(asked.options.n_jobs)
     heavy = sum(not job.skipped for job in left.values())
-    pool = make(heavy) if make is not None and heavy else None
-    if pool is None:
+    pool = make(heavy, sum(map(cost_of, left.values()))) if make is not None and heavy else None
+    is_here = pool is None or pool.is_here
+    if is_here:
         # Every library of threads is there before they are limited, once for all layers.
         load_libraries(left.values())
     try:
         workers = pool.size() if pool else 1
         with (
-            one_blas_thread() if pool is None else nullcontext(),
+            one_blas_thread() if is_here else nullcontext(),
             _bar(jobs, there, workers, asked.options.progress) as advance,
         ):
             for done in finished(list(left.values()), asked, pool):

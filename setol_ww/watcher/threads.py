@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import numpy as np
 import threadpoolctl
 
 logger = logging.getLogger(__name__)
@@ -86,15 +85,8 @@ class Ahead:
 
     def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
         assert self.pool is not None
-        # numpy's error state is the caller's; before numpy 2 it is not part of the context.
-        inherited = functools.partial(with_errors, np.geterr(), work, *arguments)
-        return self.pool.submit(contextvars.copy_context().run, inherited)
-
-
-def with_errors(state: Any, work: Callable[..., Result], *arguments: Any) -> Result:
-    """The result of `work` under an error state of numpy."""
-    with np.errstate(**state):
-        return work(*arguments)
+        # numpy's error state is the caller's.
+        return self.pool.submit(contextvars.copy_context().run, work, *arguments)
 
 
 def blas_pools() -> list[dict[str, Any]]:

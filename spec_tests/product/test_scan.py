@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -906,10 +907,61 @@ def test_shards_merged_are_the_whole(checkpoint, tmp_path, number):
 # Workers.
 
 
-def test_jobs_change_no_number(checkpoint, tmp_path):
+@pytest.fixture
+def processes(monkeypatch):
+    """Workers are processes, however little there is to do."""
+    monkeypatch.setattr(pools, "PROCESSES_FROM", 0)
+
+
+@pytest.mark.parametrize("threads", [True, False], ids=["threads", "processes"])
+def test_jobs_change_no_number(checkpoint, tmp_path, monkeypatch, threads):
+    made = []
+    for kind in (pools.ThreadPool, pools.LocalPool):
+        monkeypatch.setattr(kind, "close", lambda self, plain=kind.close: (made.append(type(self)), plain(self)))
+    if not threads:
+        monkeypatch.setattr(pools, "PROCESSES_FROM", 0)
     out = tmp_path / "layers.parquet"
     assert_same_table(ww.scan(checkpoint, out, n_jobs=2), ww.scan(checkpoint))
     assert_same_table(pd.read_parquet(out), ww.scan(checkpoint))
+    assert made == [pools.ThreadPool if threads else pools.LocalPool]
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_threads_change_no_trap_and_no_interval(tmp_path, number):
+    """A layer of every fate: fused, a kernel, rank one, not finite, zero."""
+    rng = np.random.default_rng(0)
+    weights = {f"{n}.weight": rng.normal(size=(60 + 10 * n, 40)) for n in range(6)}
+    weights |= {"conv.weight": rng.normal(size=(16, 12, 3, 3)), "zero.weight": np.zeros((30, 20))}
+    weights |= {"one.weight": np.outer(np.arange(1.0, 41), np.ones(30)), "nan.weight": np.full((20, 20), np.nan)}
+    weights["2.weight"][3, 4] = 50
+    np.savez(tmp_path / "model.npz", **weights)
+    options = {"randomize": True, "uncertainty": 5}
+    alone = ww.scan(tmp_path / "model.npz", **options)
+    assert_same_table(ww.scan(tmp_path / "model.npz", n_jobs=number, **options), alone)
+    assert alone["trap_count"].max() > 0
+
+
+def test_few_seconds_of_work_are_done_by_threads():
+    make = pools.pool_maker(3)
+    for units, kind in ((0.0, pools.ThreadPool), (1e10, pools.ThreadPool), (1e13, pools.LocalPool)):
+        pool = make(2, units)
+        assert (type(pool), pool.size()) == (kind, 2)
+        pool.close()
+
+
+def test_threads_work_at_once_under_the_callers_error_state():
+    """Two jobs wait for each other; what a job raises is raised where its result is asked."""
+    together, pool = threading.Barrier(2), pools.ThreadPool(2)
+    with np.errstate(divide="raise"):
+        handles = [pool.submit(lambda: together.wait(timeout=60)) for _ in range(2)]
+        handles.append(pool.submit(np.divide, np.ones(1), np.zeros(1)))
+    done: list = []
+    while len(done) < 3:
+        done += [one for one in pool.wait([one for one in handles if one not in done]) if one not in done]
+    assert sorted(pool.result(one) for one in handles[:2]) == [0, 1]
+    with pytest.raises(FloatingPointError):
+        pool.result(handles[2])
+    pool.close()
 
 
 def test_jobs_are_small_and_hold_no_weights(tmp_path):
@@ -919,7 +971,7 @@ def test_jobs_are_small_and_hold_no_weights(tmp_path):
 
 
 @pytest.fixture
-def dying(request, tmp_path, monkeypatch):
+def dying(request, tmp_path, monkeypatch, processes):
     """A checkpoint with layers `dies_N`, which kill their workers N times."""
     from spec_tests.product import dying_work
 
@@ -1001,7 +1053,7 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error):
+def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error, processes):
     """They are gone when the scan returns, and when it is interrupted too."""
     before, began = children(), set()
     plain = streaming.Store.add
@@ -1017,6 +1069,23 @@ def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error):
         ww.scan(checkpoint, n_jobs=2)
     assert began
     assert not children() & began
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_no_thread_is_left_at_the_end(checkpoint, monkeypatch, error):
+    before = set(threading.enumerate())
+    plain = streaming.Store.add
+    monkeypatch.setattr(streaming.Store, "add", broken(error) if error else plain)
+    with pytest.raises(error) if error else nullcontext():
+        ww.scan(checkpoint, n_jobs=2)
+    assert set(threading.enumerate()) <= before
+
+
+def broken(error):
+    def add(store, record):
+        raise error
+
+    return add
 
 
 def test_a_pool_is_closed_without_waiting_for_its_work():
