@@ -672,6 +672,18 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_terminal.py::test_an_error_is_one_line_with_the_way_out",
     ),
     Plant(
+        "analyze forgets the seed of its windows",
+        "setol_ww.watcher.subclass:fit_submatrices",
+        lambda real: lambda W, *, seed, device: real(W, device=device),
+        f"{PRODUCT}/test_seeds.py::test_the_seed_alone_decides[analyze windows]",
+    ),
+    Plant(
+        "dust counts as eigenvalues",
+        "setol_ww.spectrum.esd:Spectrum.above_rounding",
+        lambda real: property(lambda spectrum: spectrum),
+        f"{PRODUCT}/test_second_computation.py::test_every_number_is_that_of_the_plain_way[deficient]",
+    ),
+    Plant(
         "windows are resampled alike whatever the seed",
         "setol_ww.spectrum.windows:_resampled_spread",
         lambda real: lambda spectra, rows, columns, eps, seed: real(spectra, rows, columns, eps, 0),

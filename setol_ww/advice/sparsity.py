@@ -106,7 +106,8 @@ def advise(
 def _alpha(spectrum: Spectrum, kind: str) -> float:
     if not spectrum.is_defined:
         return math.nan
-    return peak_alpha(spectrum.raw) if kind == "peak" else median_hill(spectrum.values)
+    known = spectrum.above_rounding
+    return peak_alpha(known.raw) if kind == "peak" else median_hill(known.values)
 
 
 def _block_means(rows: list[Candidate], alphas: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def add_recommend(commands: Any) -> None:
         "--set", metavar="NAME=VALUE", action="append", default=[], dest="told", help="an option of the target, below"
     )
     asked.add_argument("--out", metavar="FILE", type=Path, help=".csv, .json, or .yaml in the form that its user reads")
-    add_flags(asked, "layers", "seed", "device", "n_jobs", "layouts")
+    add_flags(asked, "layers", "device", "n_jobs", "layouts")
     add_answers(asked)
 
 

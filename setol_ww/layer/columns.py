@@ -189,7 +189,7 @@ COLUMNS: tuple[Column, ...] = (
         "exponent",
         "Hill's exponent above the median eigenvalue, as TempBalance and AlphaDecay take it; no scale, no search",
         "`setol_ww/spectrum/starts.py`, median_hill",
-        lambda r: median_hill(r.spectrum.values) if r.spectrum.is_defined else math.nan,
+        lambda r: median_hill(r.spectrum.above_rounding.values) if r.spectrum.is_defined else math.nan,
     ),
     Column(
         "alpha_peak",
@@ -198,7 +198,7 @@ COLUMNS: tuple[Column, ...] = (
         "AlphaPruning's alpha_peak: least distance with starts up to 1.5 times the peak of the density; depends on the "
         "scale of W, as published",
         "`setol_ww/spectrum/starts.py`, peak_alpha",
-        lambda r: peak_alpha(r.spectrum.raw) if r.spectrum.is_defined else math.nan,
+        lambda r: peak_alpha(r.spectrum.above_rounding.raw) if r.spectrum.is_defined else math.nan,
     ),
     _quality(
         "q2",

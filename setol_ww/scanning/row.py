@@ -111,7 +111,9 @@ def computed(
         reason = reason or traps.reason
         extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
     if options.farms:
-        windows = attempt(job.title, "no windows", lambda: fit_submatrices(matrices, device=options.device))
+        windows = attempt(
+            job.title, "no windows", lambda: fit_submatrices(matrices, seed=options.seed, device=options.device)
+        )
         reason = reason or windows.reason
         extras = extras if windows.value is None else {**extras, FARMS: windows.value}
     record = replace(record, extras=extras)

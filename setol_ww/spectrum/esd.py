@@ -113,6 +113,16 @@ class Spectrum:
             return 0
         return int(np.count_nonzero(self.values > self.rounding**2 * self.values[-1]))
 
+    @property
+    def above_rounding(self) -> Spectrum:
+        """The same with exact zeros beyond the numerical rank, where eigenvalues are rounding errors of zero.
+
+        >>> Spectrum.from_eigenvalues([1e-40, 1.0, 2.0]).above_rounding.values.tolist()
+        [0.0, 1.0, 2.0]
+        """
+        zeros = self.num_evals - self.rank
+        return replace(self, values=np.concatenate([np.zeros(zeros), self.values[zeros:]])) if zeros else self
+
     @cached_property
     def is_flat(self) -> bool:
         """True when the singular values differ by no more than the rounding of the weights."""

@@ -594,7 +594,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         self.apply_esd(ww_layer, params)
         record = self._record(ww_layer)
         if record is not None and self._run is not None and self._run.farms and ww_layer.Wmats:
-            record.farms = fit_submatrices(record.own_matrices()[0], device=self._run.device)
+            record.farms = fit_submatrices(record.own_matrices()[0], seed=self._run.seed, device=self._run.device)
         if record is not None and not self._has_traps(record, params):
             record.traps = None
         elif record is not None and record.traps is None:

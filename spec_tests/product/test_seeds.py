@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import inspect
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -17,6 +22,7 @@ from scipy import stats
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
+from setol_ww.cli.main import main, parser
 from setol_ww.traps.find import trap_row
 
 
@@ -92,6 +98,11 @@ def unlike() -> list[Any]:
     return [signed_pareto_matrix(60, 60, mu, seed=0) for mu in (1.5, 2.0, 3.0, 5.0)]
 
 
+def tower() -> dict[str, Any]:
+    """A layer whose windows are unlike."""
+    return {"fc.weight": np.concatenate(unlike())}
+
+
 def detailed(**options: Any) -> Callable[[int, Path], Any]:
     return lambda seed, folder: ww.examine(net(), seed=seed, progress=False, **options).table()
 
@@ -137,6 +148,8 @@ DRAWS: dict[str, Draw] = {
     "analyze_matrix": lambda seed, folder: repr(
         ww.analyze_matrix(signed_pareto_matrix(90, 60, 3.0, seed=0), ww.Settings(uncertainty=20, seed=seed)).intervals
     ),
+    "examine windows": lambda seed, folder: ww.examine(tower(), farms=True, seed=seed, progress=False).table(),
+    "analyze windows": lambda seed, folder: ww.analyze(tower(), farms=True, seed=seed, progress=False),
     "trap_row": lambda seed, folder: json.dumps(trap_row([NOISE], seed=seed)),
 }
 
@@ -171,6 +184,76 @@ def takes_a_seed(what: Any) -> bool:
 def test_nothing_that_takes_a_seed_is_left_out():
     assert len(seeded()) >= 12
     assert seeded() <= set(DRAWS)
+
+
+def said(*words: str) -> Callable[[int, Path], Any]:
+    """What a command answers in JSON about the layers of a file, seeds and times apart."""
+
+    def ask(seed: int, folder: Path) -> Any:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert main([word.replace("NET", kept(folder)) for word in words] + ["--seed", str(seed), "--json"]) == 0
+        return re.sub(r'"(seconds|seed)": [^,}]*', "", out.getvalue().replace(str(folder), ""))
+
+    return ask
+
+
+def written(seed: int, folder: Path, *words: str) -> Any:
+    """The table that a command writes."""
+    out = folder / f"{seed}-{len(list(folder.iterdir()))}.csv"
+    kept(folder)
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main([words[0], str(folder), *words[1:], "--out", str(out), "--seed", str(seed)]) == 0
+    return values(ww.read_table(out))
+
+
+def reported(seed: int, folder: Path) -> Any:
+    page = folder / "page.html"
+    assert main(["report", kept(folder), "--out", str(page), "--randomize", "--quiet", "--seed", str(seed)]) == 0
+    return re.findall(r"trap_pvalue.{200}", page.read_text(encoding="utf-8"))
+
+
+def truncated(seed: int, folder: Path) -> Any:
+    out = folder / f"{seed}-{len(list(folder.iterdir()))}"
+    words = ["truncate", kept(folder), "--rule", "random:7", "--out", str(out), "--quiet", "--seed", str(seed)]
+    assert main(words) == 0
+    return [path.read_bytes() for path in sorted(out.rglob("*.safetensors"))]
+
+
+def asked_of_the_analysis(seed: int, folder: Path) -> Any:
+    """A summary counts words, which most draws leave as they are: the seed that its analysis is given."""
+    with mock.patch("setol_ww.watcher.examine", side_effect=ww.InvalidInput("seen")) as examine:
+        assert main(["summary", kept(folder), "--randomize", "--seed", str(seed)]) == 2
+    return examine.call_args.kwargs["seed"]
+
+
+#: Commands that take `--seed`. One that is not here fails the test below.
+COMMANDS: dict[str, Draw] = {
+    "analyze": said("analyze", "NET", "--randomize"),
+    "scan": lambda seed, folder: written(seed, folder, "scan", "--randomize"),
+    "summary": asked_of_the_analysis,
+    "report": reported,
+    "compare": said("compare", "NET", "NET", "--uncertainty", "20"),
+    "watch": lambda seed, folder: written(seed, folder, "watch", "--once", "--randomize"),
+    "truncate": truncated,
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_seed_of_a_command_alone_decides(name, tmp_path):
+    folders = [tmp_path / str(number) for number in range(3)]
+    for folder in folders:
+        folder.mkdir()
+    one, again, other = (COMMANDS[name](seed, folder) for seed, folder in zip((0, 0, 1), folders))
+    assert one == again
+    assert one != other
+
+
+def test_no_command_that_takes_a_seed_is_left_out():
+    commands = next(one.choices for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+    seeded = {name for name, one in commands.items() if any("--seed" in a.option_strings for a in one._actions)}
+    # The seed of the spec is that of hypothesis; `test_conformance` has its test.
+    assert seeded - {"spec"} == set(COMMANDS)
 
 
 def test_permutations_of_noise_are_uniform_on_their_grid():
