@@ -8,7 +8,6 @@ import numpy as np
 
 from ...layer.result import LayerResult
 from . import lines, style
-from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,12 +38,8 @@ def ccdf(result: LayerResult, ax: Axes | None = None) -> Axes:
     >>> ww.plots.ccdf(result).get_yscale()
     'log'
     """
-    layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
-    ax.set_title(lines.title_of(result), fontsize="medium")
-    reason = lines.why_nothing(result)
-    if reason:
-        style.sentence(ax, reason)
+    mine, ax, is_done = lines.begun(result, ax)
+    if is_done:
         return ax
     x = lines.positive(result)
     number = result.spectrum.num_evals

@@ -12,7 +12,6 @@ from ...core.checks import one_of
 from ...layer.result import LayerResult
 from ...traps.find import TrapReport
 from . import lines, style
-from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,12 +59,8 @@ def esd(result: LayerResult, ax: Axes | None = None, *, scale: str = "log-log") 
     '200 x 100: under-trained; class: random-like'
     """
     one_of("scale", scale, SCALES)
-    layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
-    ax.set_title(lines.title_of(result), fontsize="medium")
-    reason = lines.why_nothing(result)
-    if reason:
-        style.sentence(ax, reason)
+    mine, ax, is_done = lines.begun(result, ax)
+    if is_done:
         return ax
     x = lines.positive(result)
     shown, notes = _range(x, scale)

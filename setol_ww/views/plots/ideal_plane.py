@@ -127,7 +127,7 @@ def _layers(ax: Axes, frame: pd.DataFrame, alpha: FloatArray, y: FloatArray, sou
             "elinewidth": 0.8,
             "ecolor": to_rgba(colour, faint(len(frame))),
         }
-        edge: style.Look = {} if marker == "x" else {"markeredgecolor": style.BLACK, "markeredgewidth": 0.4}
+        edge: style.Look = {"markeredgecolor": style.BLACK, "markeredgewidth": 0.4}
         ax.errorbar(
             alpha[ours], y[ours], fmt=marker, label=f"{state}: {np.count_nonzero(ours)}", **bars, **look, **edge
         )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ...layer.result import LayerResult
 from . import lines, style
-from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,21 +43,18 @@ def ks(result: LayerResult, ax: Axes | None = None) -> Axes:
     >>> ww.plots.ks(result).get_ylabel()
     'KS distance D of the tail'
     """
-    layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
-    ax.set_title(lines.title_of(result), fontsize="medium")
-    curve, tail = result.ks_curve, result.tail
-    if not tail.rank:
-        style.sentence(ax, lines.without_tail(result))
+    mine, ax, is_done = lines.begun(result, ax, lines.without_tail)
+    if is_done:
         return ax
+    curve, tail = result.ks_curve, result.tail
     ax.plot(curve.lambda_min, curve.distances, color=style.GREY, linewidth=1.0, label="D of each start")
     said = f"fits as well up to {curve.tolerance:.3f}"
     ax.axhline(curve.tolerance, color=style.BLACK, linestyle="--", linewidth=0.8, label=said)
     low, high = tail.lambda_min_low, tail.lambda_min_high
     if math.isfinite(low) and math.isfinite(high):
-        ax.axvspan(low, high, color=style.VERMILLION, alpha=0.15, linewidth=0, label="90 % interval of the start")
+        ax.axvspan(low, high, color=style.POWER_LAW_COLOUR, alpha=0.15, linewidth=0, label="90 % interval of the start")
     best = f"least D = {tail.ks:.3f} at {tail.lambda_min:.3g}: {lines.alpha_in_words(result)}"
-    ax.plot([tail.lambda_min], [tail.ks], "o", color=style.VERMILLION, label=best, zorder=4)
+    ax.plot([tail.lambda_min], [tail.ks], "o", color=style.POWER_LAW_COLOUR, label=best, zorder=4)
     ax.axvline(tail.lambda_min, **style.START)
     if curve.second >= 0:
         at = curve.second

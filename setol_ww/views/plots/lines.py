@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ...layer.verdict import interval
 from ...spectrum.noise import marchenko_pastur_density, marchenko_pastur_quantiles
 from ...traps.find import TrapReport
 from . import style
+from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +47,20 @@ def why_nothing(result: LayerResult) -> str:
     if not positive(result).size:
         return f"Nothing to draw: {result.tail.outcome.sentence}."
     return ""
+
+
+def begun(result: Any, ax: Axes | None, why: Callable[[LayerResult], str] = why_nothing) -> tuple[bool, Axes, bool]:
+    """How a picture of one layer begins: whether the `Axes` is ours, the `Axes` with a title, whether it is done.
+
+    It is done where `why` has a reason why there is nothing to draw: the reason is the picture.
+    """
+    layer_of(result)
+    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    ax.set_title(title_of(result), fontsize="medium")
+    reason = why(result)
+    if reason:
+        style.sentence(ax, reason)
+    return mine, ax, bool(reason)
 
 
 def without_tail(result: LayerResult) -> str:
@@ -103,7 +119,7 @@ def draw_starts(ax: Axes, result: LayerResult, *, second: bool = True, erg: bool
     tail, cut, curve = result.tail, result.erg, result.ks_curve
     if tail.rank:
         if math.isfinite(tail.lambda_min_low) and math.isfinite(tail.lambda_min_high):
-            band: style.Look = {"color": style.VERMILLION, "alpha": 0.15, "linewidth": 0}
+            band: style.Look = {"color": style.POWER_LAW_COLOUR, "alpha": 0.15, "linewidth": 0}
             ax.axvspan(tail.lambda_min_low, tail.lambda_min_high, label="90 % interval of its start", **band)
         ax.axvline(tail.lambda_min, label=f"its start, {tail.lambda_min:.3g}: {tail.rank} above", **style.START)
     if second and curve.second >= 0:

@@ -9,7 +9,6 @@ import numpy as np
 from ...layer.result import LayerResult
 from ...spectrum.erg import partial_log_det
 from . import lines, style
-from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,14 +44,10 @@ def log_det(result: LayerResult, ax: Axes | None = None) -> Axes:
     >>> ww.plots.log_det(result).get_xlabel()
     'number k of leading eigenvalues'
     """
-    layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
-    ax.set_title(lines.title_of(result), fontsize="medium")
-    cut, tail = result.erg, result.tail
-    reason = lines.why_nothing(result)
-    if reason:
-        style.sentence(ax, reason)
+    mine, ax, is_done = lines.begun(result, ax)
+    if is_done:
         return ax
+    cut, tail = result.erg, result.tail
     partial = partial_log_det(result.spectrum)
     ax.axhline(0, label="S = 0: product (det X) = 1", **style.LEVEL)
     ax.plot(
@@ -60,11 +55,11 @@ def log_det(result: LayerResult, ax: Axes | None = None) -> Axes:
     )
     left = f"ERG cut k* = {cut.rank}, S = {cut.log_det:+.3f} is left"
     ax.axvline(cut.rank, **style.ERG)
-    ax.plot([cut.rank], [cut.log_det], "o", color=style.BLUE, label=left, zorder=4)
+    ax.plot([cut.rank], [cut.log_det], "o", color=style.ERG_COLOUR, label=left, zorder=4)
     if tail.rank:
         said = f"power-law tail of {tail.rank}, S = {partial[tail.rank - 1]:+.3g}"
         ax.axvline(tail.rank, **style.START)
-        ax.plot([tail.rank], [partial[tail.rank - 1]], "s", color=style.VERMILLION, label=said, zorder=4)
+        ax.plot([tail.rank], [partial[tail.rank - 1]], "s", color=style.POWER_LAW_COLOUR, label=said, zorder=4)
     # Far beyond the cut the sum falls without end and would leave nothing to see of where it crosses.
     top, edge = float(partial.max()), float(partial.min())
     ax.set_ylim(max(edge, -1.2 * max(top, 1.0)) - 0.05 * max(top, 1.0), 1.12 * max(top, 0.5))

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...layer.result import LayerResult
 from . import lines, style
-from .asked import layer_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +46,10 @@ def log_det_areas(result: LayerResult, ax: Axes | None = None) -> Axes:
     >>> ww.plots.log_det_areas(result).get_ylabel()
     'ln x (x of mean 1)'
     """
-    layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
-    ax.set_title(lines.title_of(result), fontsize="medium")
-    cut, tail = result.erg, result.tail
-    reason = lines.why_nothing(result)
-    if reason:
-        style.sentence(ax, reason)
+    mine, ax, is_done = lines.begun(result, ax)
+    if is_done:
         return ax
+    cut, tail = result.erg, result.tail
     logs = np.log(lines.positive(result)[::-1])
     inside = logs[: cut.rank]
     gain, loss = float(inside[inside > 0].sum()), float(inside[inside < 0].sum())

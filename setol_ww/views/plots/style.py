@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InvalidInput
 from ...core.printable import abbreviated, visible
-from ...layer.verdict import State
 from ...weights.kinds import Kind
+from .. import palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#767676", "#D0D0D0"
+# Those that the report has as well.
+POWER_LAW_COLOUR, ERG_COLOUR = palette.POWER_LAW.light, palette.ERG.light
 
 #: Keywords of what is drawn.
 Look = dict[str, Any]
@@ -34,10 +36,10 @@ FEW_DECADES = 150.0
 
 #: What each thing is drawn with, the same in every picture.
 EIGENVALUES: Look = {"facecolor": PALE, "edgecolor": GREY, "linewidth": 0.6}
-TAIL: Look = {"color": VERMILLION, "linestyle": "-", "linewidth": 1.8}
-START: Look = {"color": VERMILLION, "linestyle": (0, (5, 2)), "linewidth": 1.2}
+TAIL: Look = {"color": POWER_LAW_COLOUR, "linestyle": "-", "linewidth": 1.8}
+START: Look = {"color": POWER_LAW_COLOUR, "linestyle": (0, (5, 2)), "linewidth": 1.2}
 SECOND: Look = {"color": PURPLE, "linestyle": (0, (1, 1.5)), "linewidth": 1.8}
-ERG: Look = {"color": BLUE, "linestyle": "-.", "linewidth": 1.4}
+ERG: Look = {"color": ERG_COLOUR, "linestyle": "-.", "linewidth": 1.4}
 NOISE: Look = {"color": BLACK, "linestyle": "-", "linewidth": 0.9}
 EDGE: Look = {"color": BLACK, "linestyle": (0, (1, 3)), "linewidth": 1.1}
 SHUFFLED: Look = {"color": GREEN, "linestyle": (0, (7, 1.5)), "linewidth": 1.5}
@@ -47,11 +49,7 @@ TRAP: Look = {"color": GREEN, "marker": "v", "linestyle": "none", "markersize": 
 #: What carries a trap.
 CARRIERS: Mapping[str, str] = {"mean shift": "v", "element": "D", "spread": "s"}
 STATES: Mapping[str, tuple[str, str]] = {
-    State.IDEAL.value: (GREEN, "*"),
-    State.SHORT_OF_IDEAL.value: (BLUE, "o"),
-    State.OVER_REGULARIZED.value: (VERMILLION, "^"),
-    State.UNDER_TRAINED.value: (SKY, "v"),
-    State.UNDETERMINED.value: (GREY, "x"),
+    state.value: (ink.light, mark.matplotlib) for state, (ink, mark) in palette.STATES.items()
 }
 KINDS: Mapping[Kind, tuple[str, str]] = {
     Kind.ATTENTION: (BLUE, "o"),

@@ -20,8 +20,8 @@ LINES: dict[str, tuple[str, Any, str]] = {
     "bottom": (style.VERMILLION, (0, (1, 1.5)), "smallest components"),
 }
 MARKS: dict[str, tuple[str, str, str]] = {
-    "erg": ("o", style.BLUE, "ERG"),
-    "powerlaw": ("s", style.VERMILLION, "power law"),
+    "erg": ("o", style.ERG_COLOUR, "ERG"),
+    "powerlaw": ("s", style.POWER_LAW_COLOUR, "power law"),
     "mp": ("^", style.GREEN, "Marchenko-Pastur edge"),
     "gavish-donoho": ("D", style.PURPLE, "Gavish-Donoho"),
     "energy": (".", style.BLACK, "energy levels"),

@@ -3,13 +3,12 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const COUNT = DATA.titles.length;
 const COLUMN = Object.fromEntries(DATA.columns.map((column) => [column.name, column]));
-const STATES = {
-  ideal: { colour: "var(--ideal)", symbol: d3.symbolStar, name: "star" },
-  "short-of-ideal": { colour: "var(--short)", symbol: d3.symbolCircle, name: "circle" },
-  "under-trained": { colour: "var(--under)", symbol: d3.symbolSquare, name: "square" },
-  "over-regularized": { colour: "var(--over)", symbol: d3.symbolTriangle, name: "triangle" },
-  undetermined: { colour: "var(--undetermined)", symbol: d3.symbolDiamond, name: "diamond" },
-};
+const STATES = Object.fromEntries(
+  Object.entries(DATA.states).map(([word, { mark }]) => [
+    word,
+    { colour: `var(--${word})`, symbol: d3[`symbol${mark[0].toUpperCase()}${mark.slice(1)}`], name: mark },
+  ]),
+);
 
 const byId = (id) => document.getElementById(id);
 const cell = (name, layer) => DATA.cells[name]?.[layer] ?? null;

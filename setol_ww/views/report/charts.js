@@ -269,8 +269,8 @@ function planeChart(width) {
       },
       y: { label: "delta (0 is ideal)", domain: [room, Math.max(highest, 0.1)], nice: true, inset: 8 },
       marks: [
-        Plot.rectX([0], { x1: span[0], x2: 2, fill: "var(--over)", fillOpacity: 0.07 }),
-        Plot.rectX([0], { x1: 6, x2: span[1], fill: "var(--under)", fillOpacity: 0.07 }),
+        Plot.rectX([0], { x1: span[0], x2: 2, fill: "var(--over-regularized)", fillOpacity: 0.07 }),
+        Plot.rectX([0], { x1: 6, x2: span[1], fill: "var(--under-trained)", fillOpacity: 0.07 }),
         Plot.ruleY([0], { stroke: "currentColor", strokeDasharray: "3 3" }),
         Plot.ruleX([2], { stroke: "currentColor", strokeDasharray: "3 3" }),
         Plot.dot([0], { x: 2, y: 0, r: 9, stroke: "var(--ideal)", strokeWidth: 2, fill: "none" }),

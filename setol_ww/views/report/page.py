@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.checks import path_of
 from ...core.whole_file import written_whole
 from ...results.export import refuse_unwritable
+from ..palette import css_variables
 from .compared import compared_data, comparison_of
 from .payload import page_data
 
@@ -30,7 +31,6 @@ LIBRARIES = ("d3.min.js", "plot.umd.min.js", "tabulator.min.js")
 LICENCES = ("d3.LICENSE", "plot.LICENSE", "tabulator-tables.LICENSE")
 #: Our own code in the order in which it is read; one scope.
 OURS = ("base.js", "charts.js", "overview.js", "table.js", "compared.js", "panel.js", "main.js")
-STYLES = ("vendor/tabulator.min.css", "page.css")
 SOURCE_MAP = re.compile(r"^(//[#@]|/\*#) sourceMappingURL=.*$", re.MULTILINE)
 
 
@@ -70,7 +70,7 @@ def report_page(results: Results, compare: Any = None) -> str:
     return Template(_read("page.html")).substitute(
         policy=policy(scripts),
         title=html.escape(f"SETOL report: {data['name']}"),
-        style="\n".join(_library(name) if "/" in name else _read(name) for name in STYLES),
+        style="\n".join([_library("tabulator.min.css"), css_variables(), _read("page.css")]),
         summary=html.escape("\n".join(results.summary().lines())),
         licences=html.escape("\n\n".join(f"{name.partition('.')[0]}\n{_read(f'vendor/{name}')}" for name in LICENCES)),
         data=embedded(data),
@@ -103,7 +103,7 @@ def _ours() -> str:
 
 
 def _library(name: str) -> str:
-    return SOURCE_MAP.sub("", _read(name if "/" in name else f"vendor/{name}"))
+    return SOURCE_MAP.sub("", _read(f"vendor/{name}"))
 
 
 def _read(name: str) -> str:

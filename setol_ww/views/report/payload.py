@@ -10,13 +10,13 @@ from ...core.as_json import as_json
 from ...core.printable import visible
 from ...layer import columns as register
 from ...layer.flags import MEANINGS
-from ...layer.verdict import State
 from ...results.apart import apartness
 from ...results.glosses import MEANS
 from ...results.printed import is_number, title
 from ...results.record import SKIPPED, LayerRecord
 from ...results.summary import Look, Summary
 from ...weights.kinds import kind_of
+from ..palette import STATES
 from . import words
 from .curves import curves_of
 
@@ -80,7 +80,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "coverage": coverage_data(results),
         "provenance": provenance(results),
         "glossary": words.GLOSSARY,
-        "states": {state.value: {"meaning": state.meaning, "next": state.next_step} for state in State},
+        "states": states_data(),
         "flags": MEANINGS,
         "classes": words.CLASSES,
     }
@@ -145,6 +145,14 @@ def looks_data(summary: Summary, rows: Sequence[Mapping[str, Any]]) -> list[dict
             "also": words.quiet_flags(row),
         }
     return looks
+
+
+def states_data() -> dict[str, dict[str, str]]:
+    """Each state: what it means, what to do next, and its mark."""
+    return {
+        state.value: {"meaning": state.meaning, "next": state.next_step, "mark": mark.word}
+        for state, (_, mark) in STATES.items()
+    }
 
 
 def steps_data(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
