@@ -12,7 +12,7 @@ copyright = author
 release = setol_ww.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -22,6 +22,7 @@ extensions = [
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 exclude_patterns = ["changes"]
+nb_execution_mode = "off"
 suppress_warnings = ["myst.strikethrough"]
 
 # Types are words of the docstrings ("array of shape (n,)"), not references; signatures have the names alone.

@@ -36,10 +36,13 @@ Without `ax` a picture has an `Axes` of its own on a figure that pyplot does not
 ax = ww.plots.esd(results.layer("fc1"))
 ax.figure.savefig("fc1.png", dpi=300)
 
-figure, axes = plt.subplots(1, 2)  # or into yours
+figure, axes = plt.subplots(1, 2, layout="constrained")  # or into yours
 ww.plots.depth(results, "tail_alpha", ax=axes[0])
 ww.plots.ideal_plane(results, ax=axes[1])
 ```
+
+In an `Axes` of yours the legend stands inside, and under the axis where it would cover the picture: a figure with
+`layout="constrained"` makes room for it.
 
 In a notebook `ax.figure` as the last line of a cell shows it, once `%matplotlib inline` was said.
 

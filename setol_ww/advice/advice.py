@@ -14,7 +14,7 @@ from ..core.as_json import as_json
 from ..core.card import Card, Fact, Shown
 from ..core.checks import path_of
 from ..core.errors import InvalidInput
-from ..core.printable import GridColumn, visible
+from ..core.printable import GridColumn, first_words, visible
 from ..core.tones import Tone
 from ..core.whole_file import written_whole
 from ..results.export import refuse_unwritable
@@ -175,7 +175,7 @@ class Advice(Shown):
             worth = 0 if name == self.column else 1
             columns.append(GridColumn(name, [_cell(value) for value in frame[name]], worth=worth))
         reasons = [visible(reason) for reason in frame["reason"]]
-        columns += [GridColumn("why not its own", reasons, right=False, least=12)] * any(reasons)
+        columns += [GridColumn("why not its own", reasons, right=False, least=12, cut=first_words)] * any(reasons)
         return [with_gap(column, len(frame) // 2, left_out) for column in columns] if left_out else columns
 
     def _offers(self, name: str) -> None:

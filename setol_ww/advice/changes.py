@@ -13,7 +13,7 @@ import scipy.special
 
 from ..core.as_json import as_json
 from ..core.card import Card, Fact, Shown
-from ..core.printable import GridColumn, shortened, terminal_width, visible, wrapped
+from ..core.printable import GridColumn, first_words, shortened, terminal_width, visible, wrapped
 from ..core.tones import Tone
 from ..results.means import LEVEL, Mean, mean_of
 from ..results.printed import is_number
@@ -134,9 +134,9 @@ class ComparisonSummary(Shown):
     def lines(self, width: int | None = None) -> list[str]:
         """At most twenty lines."""
         room = terminal_width(width)
-        lines = [shortened(line, room) for line in self._first()]
+        lines = [first_words(line, room) for line in self._first()]
         for one in self.changes:
-            lines.append(shortened(f"{one.mean.label} {one.told}", room))
+            lines.append(first_words(f"{one.mean.label} {one.told}", room))
         if self.look_first:
             shown = self.look_first[:LAYERS_SHOWN]
             lines.append(f"look first at {layers_of(LAYERS_SHOWN, len(self.look_first))}:")
@@ -146,7 +146,7 @@ class ComparisonSummary(Shown):
             lines = lines[: MOST_LINES - 1 - min(REASONS_SHOWN, len(self.unmatched))]
             lines.append(f"not compared, {sum(self.unmatched.values())}:")
             told = list(self.unmatched.items())[:REASONS_SHOWN]
-            lines += [shortened(f"  {count} x {visible(reason)}", room) for reason, count in told]
+            lines += [first_words(f"  {count} x {visible(reason)}", room) for reason, count in told]
         return lines[:MOST_LINES]
 
     def __str__(self) -> str:
@@ -204,7 +204,7 @@ ALONE = (
 def _look(look: Look, room: int) -> str:
     """A name and why in one line: the name up to half of it."""
     name = shortened(look.title, max(room // 2, room - 4 - len(look.why)))
-    return shortened(f"  {name}: {look.why}", room)
+    return first_words(f"  {name}: {look.why}", room)
 
 
 def _column(table: pd.DataFrame, name: str, nothing: Any) -> list[Any]:

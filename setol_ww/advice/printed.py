@@ -9,7 +9,7 @@ import pandas as pd
 from ..core.card import Card
 from ..core.printable import GridColumn, terminal_width
 from ..core.tones import Tone
-from ..results.printed import WORD_LEAST, Words, is_number, number, shortened_rows, tones_of, with_gap
+from ..results.printed import Words, is_number, number, shortened_rows, tones_of, with_gap
 from .difference import ARROW, BASE, ERROR, TUNED, moved_tails
 
 if TYPE_CHECKING:
@@ -51,12 +51,7 @@ def columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
         GridColumn("in ECS", words.numbers("update_in_base_ecs", ".2f"), worth=3),
         GridColumn("turned", words.numbers("ecs_angle_right", ".0f"), worth=7),
         GridColumn(
-            "state",
-            states,
-            right=False,
-            worth=4,
-            least=WORD_LEAST,
-            tones=tones_of(state.rpartition(ARROW)[2] for state in states),
+            "state", states, right=False, worth=4, tones=tones_of(state.rpartition(ARROW)[2] for state in states)
         ),
     ]
 

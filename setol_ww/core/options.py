@@ -129,6 +129,7 @@ class Options:
             "mapping of str to str",
             "what is in a tensor, by its name or a pattern: `{'*.qkv_proj.weight': 'qkv:64,32,32'}`",
             name="--layout",
+            help="what is in a tensor, by its name or a pattern, as in '*.qkv_proj.weight=qkv:64,32,32'",
             action="append",
             metavar="PATTERN=WHAT",
         ),
@@ -256,7 +257,7 @@ def add_flags(parser: argparse.ArgumentParser, *wanted: str) -> None:
     for one in _fields(wanted):
         told = dict(one.metadata["flag"])
         flag = told.pop("name")
-        text = one.metadata["help"].replace("`", "").replace("%", "%%")
+        text = told.pop("help", one.metadata["help"]).replace("`", "").replace("%", "%%")
         text = {"store_false": f"do not {text}", "store_const": QUIET}.get(told.get("action", ""), text)
         if told.get("action") == "append":
             text += "; may be given several times"

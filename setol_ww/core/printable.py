@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .colour import painted
@@ -81,6 +81,40 @@ def shortened(text: str, width: int) -> str:
     return f"{_fitting(text, half)}{CUT}{_fitting(text[::-1], half)[::-1]}"
 
 
+def first_words(text: str, width: int) -> str:
+    """A sentence in at most `width` columns: its first words where it has more.
+
+    Examples
+    --------
+    >>> first_words("integers are no weights as they stand", 20)
+    'integers are no ..'
+    """
+    if cells(text) <= width:
+        return text
+    kept = _fitting(text, width - cells(CUT) - 1)
+    whole = kept if text[len(kept)] == " " else kept.rpartition(" ")[0]
+    return f"{whole.rstrip()} {CUT}" if whole.strip() else shortened(text, width)
+
+
+def first_parts(text: str, width: int) -> str:
+    """A list with commas in `width` columns: its first parts, one at least, and how many more there are.
+
+    Examples
+    --------
+    >>> first_parts("few eigenvalues, uneven rows, little power", 20)
+    'few eigenvalues +2'
+    """
+    if cells(text) <= width:
+        return text
+    parts = text.split(", ")
+    told = text
+    for kept in range(len(parts) - 1, 0, -1):
+        told = f"{', '.join(parts[:kept])} +{len(parts) - kept}"
+        if cells(told) <= width:
+            break
+    return told
+
+
 def abbreviated(name: str, width: int) -> str:
     """A dotted name in at most `width` columns: words before the last become their first letter, the foremost first.
 
@@ -144,8 +178,8 @@ def _pieces(word: str, width: int) -> list[str]:
 class GridColumn:
     """A column of a table in text: its head, its cells, and what it is worth where room is short.
 
-    `worth` 0 stays always; the highest goes first. `least` is the width down to which the cells may be cut; None does
-    not cut them. `tones` say how the cells are to be taken; none are plain.
+    `worth` 0 stays always; the highest goes first. `least` is the width down to which the cells may be cut, as `cut`
+    does it; None does not cut them. `tones` say how the cells are to be taken; none are plain.
     """
 
     head: str
@@ -154,6 +188,7 @@ class GridColumn:
     worth: int = 0
     least: int | None = None
     tones: Sequence[Tone] = ()
+    cut: Callable[[str, int], str] = shortened
 
     @property
     def width(self) -> int:
@@ -185,7 +220,7 @@ def grid(columns: Iterable[GridColumn], width: int, *, colour: bool = False) -> 
     def line(texts: Sequence[tuple[str, Tone]]) -> str:
         shown = []
         for (text, tone), size, column in zip(texts, widths, kept, strict=True):
-            word = shortened(text, size)
+            word = column.cut(text, size)
             blanks = " " * (size - cells(word))
             word = painted(word, tone) if colour else word
             shown.append(blanks + word if column.right else word + blanks)

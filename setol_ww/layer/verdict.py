@@ -78,7 +78,8 @@ class State(str, Enum):
     UNDETERMINED = (
         "undetermined",
         "the data do not carry a statement",
-        "Its reason (setol_reason) says what is lacking; an interval (uncertainty=200) may decide.",
+        "Neither good nor bad: its reason (setol_reason) says what is lacking; uncertainty=200 may narrow an interval "
+        "that is too wide.",
     )
 
     def __new__(cls, word: str, meaning: str, next_step: str) -> State:

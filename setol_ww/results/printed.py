@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..core.card import Card
 from ..core.outcomes import Outcome
-from ..core.printable import GridColumn, terminal_width, visible
+from ..core.printable import GridColumn, cells, first_parts, terminal_width, visible
 from ..core.tones import Tone
 from ..layer.classes import UniversalityClass
 from ..layer.flags import tone_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 #: A table in text or on a page shows so many rows at the start and at the end.
 ROWS_SHOWN = 60
-WORD_LEAST = 12
 #: Words in the column of states where a layer has none.
 STATUS_TONES = {"failed": Tone.BAD, "skipped": Tone.CAUTION}
 TONES = {
@@ -50,10 +49,17 @@ def ten_columns(frame: pd.DataFrame, width: int) -> list[GridColumn]:
         GridColumn("S_k*", columns.numbers("erg_log_det", "+.2f"), worth=6),
         GridColumn("delta", columns.numbers("delta_lambda_min", "+.3f"), worth=1),
         GridColumn("q2_norm", columns.numbers("q2_norm", ".3g"), worth=7),
-        GridColumn("class", classes, right=False, worth=5, least=WORD_LEAST, tones=tones_of(classes)),
-        GridColumn("flags", flags, right=False, worth=8, least=WORD_LEAST, tones=[*map(_flags_tone, flags)]),
+        GridColumn("class", classes, right=False, worth=5, tones=tones_of(classes)),
+        _flags_column(flags),
         GridColumn("state", states, right=False, tones=tones_of(states)),
     ]
+
+
+def _flags_column(flags: Sequence[str]) -> GridColumn:
+    """Flags, where room is short the first of a layer and how many more it has."""
+    least = max((cells(first_parts(told, 0)) for told in flags), default=0)
+    tones = [tone_of(flags_in(told)) for told in flags]
+    return GridColumn("flags", flags, right=False, worth=8, least=least, tones=tones, cut=first_parts)
 
 
 def tones_of(words: Iterable[str]) -> list[Tone]:
@@ -63,10 +69,6 @@ def tones_of(words: Iterable[str]) -> list[Tone]:
     ['good', 'bad', 'plain', 'plain']
     """
     return [TONES.get(word, Tone.PLAIN) for word in words]
-
-
-def _flags_tone(told: str) -> Tone:
-    return tone_of(flags_in(told))
 
 
 def flags_in(told: Any) -> list[str]:

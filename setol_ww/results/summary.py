@@ -13,7 +13,7 @@ import pandas as pd
 from ..core.as_json import as_json
 from ..core.card import Card, Fact, Shown
 from ..core.colour import words_painted
-from ..core.printable import GridColumn, shortened, terminal_width, visible, wrapped
+from ..core.printable import GridColumn, first_words, shortened, terminal_width, visible, wrapped
 from ..layer.flags import tone_of
 from ..layer.verdict import State, says_no_tail
 from .apart import USUAL, apartness
@@ -172,9 +172,10 @@ class Summary(Shown):
             if len(lines) + len(advice) + (2 if self.not_analyzed else 0) <= MOST_LINES:
                 lines += advice
         if self.not_analyzed:
-            lines.append(f"not analysed, {sum(self.not_analyzed.values())} tensors:")
+            number = sum(self.not_analyzed.values())
+            lines.append(f"not analysed, {number} tensor{'s' if number != 1 else ''}:")
             shown = list(self.not_analyzed.items())[: min(REASONS_SHOWN, MOST_LINES - len(lines))]
-            lines += [shortened(f"  {count} x {visible(reason)}", room) for reason, count in shown]
+            lines += [first_words(f"  {count} x {visible(reason)}", room) for reason, count in shown]
         return lines
 
     def __str__(self) -> str:
@@ -237,7 +238,7 @@ def _lines_of(most: int, first: str, text: str, room: int) -> list[str]:
 def _fitted(name: str, why: str, room: int) -> str:
     """A name and a reason in one line, the name cut first."""
     name = shortened(name, max(16, room - len(why) - 2))
-    return shortened(f"{name}: {why}", room)
+    return first_words(f"{name}: {why}", room)
 
 
 def layers_of(shown: int, total: int) -> str:

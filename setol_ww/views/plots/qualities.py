@@ -71,7 +71,7 @@ def _of_a_layer(result: LayerResult, ax: Axes | None) -> Axes:
         return ax
     ax.set_xscale("log")
     rows = np.arange(len(READINGS))
-    ax.hlines(rows, values[defined].min() / 3, values[defined].max() * 30, color=style.PALE, linewidth=0.8)
+    ax.hlines(rows[defined], values[defined].min() / 3, values[defined].max() * 30, color=style.PALE, linewidth=0.8)
     ax.plot(values[defined], rows[defined], "o", color=style.BLUE)
     why = dict(_reasons(found.q2_reason))
     for row, (name, value) in enumerate(zip(READINGS, values)):

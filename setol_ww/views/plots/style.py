@@ -17,6 +17,7 @@ from .. import palette
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.legend import Legend
 
 # M. Okabe and K. Ito, "Color universal design" (2008).
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -31,6 +32,8 @@ Look = dict[str, Any]
 SIZE = (7.5, 4.2)
 WIDE = (9.0, 4.2)
 SMALL = "small"
+# A legend in somebody else's picture takes at most this share of it.
+LARGEST_LEGEND = 0.4
 # High over low of a logarithmic axis whose ticks are at 1, 2 and 5.
 FEW_DECADES = 150.0
 
@@ -112,14 +115,32 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def legend(ax: Axes, *, outside: bool, title: str | None = None) -> None:
-    """The lines in words: beside a picture of our own, inside one of somebody else's."""
+    """The lines in words: beside a picture of our own, inside one of somebody else's or under it where it is small."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return
-    place: dict[str, Any] = (
-        {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0} if outside else {}
-    )
-    ax.legend(handles, labels, fontsize=SMALL, frameon=not outside, handlelength=2.6, title=title, **place)
+    look: Look = {"fontsize": SMALL, "handlelength": 2.6, "title": title}
+    if outside:
+        beside: Look = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+        ax.legend(handles, labels, frameon=False, **beside, **look)
+    elif _covers(ax.legend(handles, labels, **look), ax):
+        ax.legend(handles, labels, frameon=False, **_under(ax), **{**look, "fontsize": "x-small"})
+
+
+def _covers(made: Legend, ax: Axes) -> bool:
+    """Whether a legend would leave little to see of the picture it is in."""
+    said, whole = made.get_window_extent(), ax.get_window_extent()
+    return said.width > whole.width or said.width * said.height > LARGEST_LEGEND * whole.width * whole.height
+
+
+def _under(ax: Axes) -> Look:
+    """The place below the axis and what is written there."""
+    from matplotlib.transforms import ScaledTranslation
+
+    written = ax.xaxis.get_tightbbox()
+    below = 0.0 if written is None else ax.get_window_extent().y0 - written.y0
+    down = ScaledTranslation(0, -below / ax.figure.dpi, ax.figure.dpi_scale_trans)
+    return {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "bbox_transform": ax.transAxes + down}
 
 
 def sentence(ax: Axes, text: str) -> None:
