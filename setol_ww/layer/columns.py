@@ -88,7 +88,7 @@ COLUMNS: tuple[Column, ...] = (
         "erg_lambda_min_raw",
         "ERG",
         "raw",
-        "the same on the scale of WeightWatcher's xmin",
+        "start of the ERG tail on the scale of WeightWatcher's xmin",
         f"{PAPER} section 5.2.4",
         lambda r: r.erg.lambda_min_raw,
     ),
@@ -209,8 +209,8 @@ COLUMNS: tuple[Column, ...] = (
     _quality(
         "q2_norm",
         "unit mean",
-        "the same with the argument x/k and the ERG tail by itself: of order one for light tails, growing with M for "
-        "heavy ones, never below kappa1 squared",
+        "layer quality with the argument x/k and the ERG tail by itself: of order one for light tails, growing with M "
+        "for heavy ones, never below kappa1 squared",
         f"{PAPER} Eqs. 131, 163",
     ),
     _quality(
@@ -385,7 +385,8 @@ COLUMNS: tuple[Column, ...] = (
         "column_spread",
         "class",
         "log",
-        "the same of the columns; rows and columns as the matrix was taken",
+        "standard deviation of the logarithms of the columns' strengths beyond sampling; rows and columns as the "
+        "matrix was taken",
         "`setol_ww/spectrum/strengths.py`",
         lambda r: math.nan if r.strengths is None else r.strengths.column_spread,
     ),
@@ -412,7 +413,14 @@ UNCERTAINTY_COLUMNS: tuple[Column, ...] = (
         "tail_alpha_low", "uncertainty", "exponent", "lower end of the 90 % interval of alpha, the choice of the "
         "tail's start in it", _DRAWN, lambda r: r.tail.alpha_low,
     ),
-    Column("tail_alpha_high", "uncertainty", "exponent", "upper end of it", _DRAWN, lambda r: r.tail.alpha_high),
+    Column(
+        "tail_alpha_high",
+        "uncertainty",
+        "exponent",
+        "upper end of the 90 % interval of alpha",
+        _DRAWN,
+        lambda r: r.tail.alpha_high,
+    ),
     Column(
         "tail_gof_p", "uncertainty", "probability", "share of spectra with a power-law tail that fit it worse; small: "
         "no power law; uniform for independent draws alone, too large for the eigenvalues of a matrix",
@@ -431,9 +439,9 @@ UNCERTAINTY_COLUMNS: tuple[Column, ...] = (
         "", lambda r: r.tail.alpha_2nd,
     ),
     _interval("delta_low", "unit mean", "lower end of the 90 % interval of delta_lambda_min", _DRAWN),
-    _interval("delta_high", "unit mean", "upper end of it", _DRAWN),
+    _interval("delta_high", "unit mean", "upper end of the 90 % interval of delta_lambda_min", _DRAWN),
     _interval("q2_norm_low", "unit mean squared", "lower end of the 90 % interval of q2_norm", _DRAWN),
-    _interval("q2_norm_high", "unit mean squared", "upper end of it", _DRAWN),
+    _interval("q2_norm_high", "unit mean squared", "upper end of the 90 % interval of q2_norm", _DRAWN),
 )  # fmt: skip
 
 #: Columns that hold WeightWatcher's answer against the exact one, filled where WeightWatcher ran.
@@ -460,8 +468,8 @@ FARMS_COLUMNS: tuple[Column, ...] = (
         "farms_sigma",
         "farms",
         "exponent",
-        "its standard error: the larger of the asymptotic one of windows with no row or column in common and the "
-        "spread over resampled windows",
+        "standard error of farms_alpha: the larger of the asymptotic one of windows with no row or column in common "
+        "and the spread over resampled windows",
         "",
         lambda f: f.sigma,
     ),

@@ -78,8 +78,8 @@ class State(str, Enum):
     UNDETERMINED = (
         "undetermined",
         "the data do not carry a statement",
-        "Neither good nor bad: its reason (setol_reason) says what is lacking; uncertainty=200 may narrow an interval "
-        "that is too wide.",
+        "Neither good nor bad: its reason (setol_reason) says what is lacking; uncertainty=200 may narrow a wide "
+        "interval.",
     )
 
     def __new__(cls, word: str, meaning: str, next_step: str) -> State:

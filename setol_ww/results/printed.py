@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: A table in text or on a page shows so many rows at the start and at the end.
 ROWS_SHOWN = 60
+NO_NAME = "(no name)"
 #: Words in the column of states where a layer has none.
 STATUS_TONES = {"failed": Tone.BAD, "skipped": Tone.CAUTION}
 TONES = {
@@ -115,8 +116,22 @@ class Words:
 
 
 def title(longname: Any, part: Any = "") -> str:
-    """Long name with the slice, as it can be shown."""
-    return visible(titled(str(longname), part if isinstance(part, str) else ""))
+    """Long name with the slice, as it can be shown; blanks cannot.
+
+    >>> title("attn.qkv", "q"), title(" ")
+    ('attn.qkv [q]', '(no name)')
+    """
+    told = visible(titled(str(longname), part if isinstance(part, str) else ""))
+    return told if told.strip() else NO_NAME
+
+
+def has_failed(row: Mapping[str, Any]) -> bool:
+    """Whether nothing was found of a layer; where WeightWatcher's fit alone failed ours has an outcome.
+
+    >>> has_failed({"status": "failed"}), has_failed({"status": "failed", "tail_outcome": "ok"})
+    (True, False)
+    """
+    return row.get("status") == "failed" and not isinstance(row.get("tail_outcome"), str)
 
 
 def is_number(value: Any) -> bool:
@@ -171,7 +186,7 @@ def with_gap(column: GridColumn, half: int, left_out: int) -> GridColumn:
 def _rest(results: Results) -> str:
     skipped = sum(record.status == "skipped" for record in results.records)
     failed = sum(record.status == "failed" for record in results.records)
-    said = f"{len(results)} rows, {failed} failed, {skipped} skipped"
+    said = f"{len(results)} row{'s' if len(results) != 1 else ''}, {failed} failed, {skipped} skipped"
     if results.missing:
         said += f", {results.missing} not come to yet"
     return f"{said}. All columns: .table(); in short: .summary(); one layer: .layer(name)."

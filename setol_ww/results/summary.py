@@ -13,6 +13,7 @@ import pandas as pd
 from ..core.as_json import as_json
 from ..core.card import Card, Fact, Shown
 from ..core.colour import words_painted
+from ..core.outcomes import Outcome
 from ..core.printable import GridColumn, first_words, shortened, terminal_width, visible, wrapped
 from ..layer.flags import tone_of
 from ..layer.verdict import State, says_no_tail
@@ -20,7 +21,7 @@ from .apart import USUAL, apartness
 from .glosses import MEANS as MEANT
 from .glosses import glosses
 from .means import Mean, mean_of
-from .printed import TONES, alpha_told, flags_in, is_number, title
+from .printed import TONES, alpha_told, flags_in, has_failed, is_number, title
 
 if TYPE_CHECKING:
     from .results import Results
@@ -37,8 +38,10 @@ LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 4, 3, 20
 #: So many layers are told in any case, as far as some stand apart.
 LAYERS_WANTED = 3
 MORE = " .."
-#: States and classes that call for a look, the worst first, and what is said of them.
+ALL_ZERO = "all zero"
+#: Outcomes, states and classes that call for a look, the worst first, and what is said of them.
 CONCERNS = (
+    ("tail_outcome", Outcome.DEGENERATE.value, ALL_ZERO),
     ("universality_class", "rank collapse", "rank collapse"),
     ("setol_state", "over-regularized", "over-regularized"),
     ("setol_state", "under-trained", "under-trained"),
@@ -264,7 +267,7 @@ def _flags(table: pd.DataFrame) -> list[list[str]]:
 def _looks(table: pd.DataFrame) -> list[Look]:
     """Layers with a concern: what failed, then by the kind of concern, then by how far their alpha is from 2."""
     found = []
-    told = ("longname", "slice", "status", "reason", "tail_alpha", "setol_reason")
+    told = ("longname", "slice", "status", "reason", "tail_outcome", "tail_alpha", "setol_reason")
     columns = {name: _values(table, name) for name in told}
     words = {name: _values(table, name) for name, _, _ in CONCERNS}
     flags = _flags(table)
@@ -274,7 +277,7 @@ def _looks(table: pd.DataFrame) -> list[Look]:
         rank = next((i for i, (name, word, _) in enumerate(CONCERNS) if words[name][row] == word), len(CONCERNS))
         if whys or any(flag.startswith(LOUD) for flag in flags[row]):
             whys += sorted(flags[row], key=lambda flag: not flag.startswith(LOUD))
-        if cells["status"] == "failed":
+        if has_failed(cells):
             whys, rank = [_without_name(cells["reason"], cells["longname"])], -1
         if not whys:
             continue

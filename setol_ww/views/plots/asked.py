@@ -16,8 +16,6 @@ from ...results.printed import title
 from ...results.results import Results
 from ...weights.kinds import Kind, kind_of
 
-# How an entry of the register begins that is understood only beside the one before it.
-LEANING = ("the same", "its ", "upper end of it")
 _REGISTER = {column.name: column for column in (*COLUMNS, *UNCERTAINTY_COLUMNS, *FARMS_COLUMNS)}
 
 
@@ -89,9 +87,9 @@ def axis_label(column: str) -> str:
 
 
 def meaning(column: str) -> str:
-    """What the column is, in the register's words; empty for others and where they lean on the entry before."""
+    """What the column is, in the register's words; empty for others."""
     known = _REGISTER.get(column)
-    return known.meaning if known and not known.meaning.startswith(LEANING) else ""
+    return known.meaning if known else ""
 
 
 def _kind(value: Any) -> str:

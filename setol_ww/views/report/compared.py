@@ -10,6 +10,7 @@ from ...advice.comparing import compare
 from ...advice.comparison import Comparison
 from ...core.as_json import as_json
 from ...core.printable import visible
+from ...results.printed import title
 from ...results.record import SKIPPED
 from ...results.store import is_store
 from .payload import cell, said_name
@@ -64,7 +65,7 @@ def compared_data(comparison: Comparison, results: Results) -> dict[str, Any]:
         "looks": [[layers[by_name[look.layer, look.slice]], look.title, look.why] for look in summary.look_first],
         "columns": [{"name": name, "meaning": COLUMNS[name]} for name in shown],
         "layers": layers,
-        "titles": [visible(record.title) for record in comparison.tuned.records],
+        "titles": [title(record.longname, record.slice) for record in comparison.tuned.records],
         "cells": {name: [cell(row[name]) for row in rows] for name in shown},
         "unmatched": _unmatched(comparison.unmatched.to_dict("records")),
     }

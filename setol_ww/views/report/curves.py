@@ -16,10 +16,12 @@ from ...spectrum.esd import Spectrum
 POINTS = 200
 FEWEST_BINS, MOST_BINS = 8, 44
 LEVELS = 65535
+#: Closer logarithms are one place on any screen.
+DISTINCT = 1e-6
 
 
 def curves_of(spectrum: Spectrum) -> dict[str, Any] | None:
-    """What the pictures of one layer are drawn from; None where there is nothing positive.
+    """What the pictures of one layer are drawn from; None of fewer than two distinct positive eigenvalues.
 
     Returns
     -------
@@ -37,6 +39,8 @@ def curves_of(spectrum: Spectrum) -> dict[str, Any] | None:
     if not spectrum.is_defined:
         return None
     log_x = np.log(spectrum.unit_mean[::-1][: spectrum.rank])
+    if log_x[0] - log_x[-1] < DISTINCT:
+        return None
     ranks = thinned(log_x.size)
     counts, ends = histogram(log_x)
     return {

@@ -142,7 +142,7 @@ function card(look, number) {
     { class: "card" },
     element("h3", {}, `${number + 1}. `, layerLink(look.layer)),
     element("p", { class: "headline" }, stateMark(stateOf(look.layer)), look.headline),
-    picture,
+    DATA.curves[look.layer] ? picture : null,
     element("ul", {}, ...look.because.map((sentence) => element("li", {}, ...glossed(sentence, told)))),
     also,
     nextStep(look.layer),
@@ -187,6 +187,10 @@ function pictureKey() {
 }
 
 function fillGlance() {
+  if (!withNumber("setol_state").length) {
+    byId("glance").append(element("p", {}, "There is nothing to see: no layer was analysed."));
+    return;
+  }
   const legend = element(
     "ul",
     { class: "legend" },
@@ -234,7 +238,7 @@ function fillGlance() {
       }),
       stripChart("erg_fraction", width, { label: "share of eigenvalues in the ERG tail" }),
       stripChart("q2_norm", width, { label: "layer quality q2_norm", type: "log" }),
-    ];
+    ].filter((strip) => strip.querySelector("a"));
     const traps = withNumber("trap_count").length;
     drawn.push(
       traps

@@ -45,13 +45,15 @@ function panelParts(layer) {
       ),
     ),
     ...reasonsOf(layer),
-    ...figuresOf(layer),
+    ...(hasFailed(layer) ? [] : figuresOf(layer)),
     ...numbersOf(layer),
   ];
 }
 
+const hasFailed = (layer) => cell("setol_state", layer) === null;
+
 function reasonsOf(layer) {
-  if (cell("status", layer) === "failed")
+  if (hasFailed(layer))
     return [
       element("p", { class: "headline" }, "It could not be analysed: ", cell("reason", layer) ?? ""),
       nextStep(layer),
@@ -91,7 +93,8 @@ function reasonsOf(layer) {
 }
 
 function figuresOf(layer) {
-  if (!DATA.curves[layer]) return [element("p", {}, "It has no spectrum to draw.")];
+  if (!DATA.curves[layer])
+    return [element("p", {}, "There is nothing to draw: it has no two distinct positive eigenvalues.")];
   const figure = (place, caption) =>
     element("figure", {}, element("div", { class: `picture ${place}` }), element("figcaption", {}, caption));
   return [

@@ -72,7 +72,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "columns": [column_data(name) for name in shown],
         "leading": [name for name in LEADING if name in shown],
         "cells": {name: [cell(row[name]) for row in rows] for name in shown},
-        "titles": [visible(record.title) for record in kept.records],
+        "titles": [title(record.longname, record.slice) for record in kept.records],
         "reasons": [visible(said) if isinstance(said := row.get("setol_reason"), str) else "" for row in rows],
         "kinds": [kind_of(record.longname, _word(record.identity.get("layer_type"))).value for record in kept.records],
         **steps_data(rows),

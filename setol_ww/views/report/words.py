@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.outcomes import Outcome
 from ...core.printable import visible
 from ...layer.classes import UniversalityClass
 from ...layer.flags import MEANINGS
 from ...layer.verdict import UNDER_TRAINED_ALPHA, State, says_no_tail
 from ...results.apart import USUAL, apartness
 from ...results.glosses import WORDS
-from ...results.printed import alpha_told, flags_in, is_number
-from ...results.summary import LOUD, Look
+from ...results.printed import alpha_told, flags_in, has_failed, is_number
+from ...results.summary import ALL_ZERO, LOUD, Look
 
 #: Terms of the page and what they mean.
 GLOSSARY = {
@@ -45,15 +46,20 @@ TRAP_NEXT = (
 FAILED_NEXT = (
     "Look into the file, or at the training, for what the reason names; the other layers do not suffer from it."
 )
+ZERO_NEXT = "Some layers begin so, the second factor of an adapter for one. In a trained model it may be pruned."
+COLLAPSE_NEXT = (
+    "See whether it was cut to a low rank on purpose, as by an adapter or a truncation; if not, units may have died."
+)
 SHIFT_NEXT = "Nothing need be done about the shift itself; judge alpha with care, for the shift is in it."
 
 
 def headline(row: Mapping[str, Any], look: Look | None) -> str:
     """What is the matter with a layer, in a few words."""
-    if row.get("status") == "failed":
+    if has_failed(row):
         return "could not be analysed"
     state, kind = _state(row), row.get("universality_class")
-    said = [kind] if kind == UniversalityClass.RANK_COLLAPSE.value else []
+    said = [ALL_ZERO] if _is_zero(row) else []
+    said += [kind] if kind == UniversalityClass.RANK_COLLAPSE.value else []
     said += [state.value] if state in GRAVE else []
     said += loud_flags(row)
     if look is not None and said:
@@ -67,7 +73,7 @@ def because(row: Mapping[str, Any], look: Look | None) -> list[str]:
 
     What speaks against a statement on an undetermined layer has its alpha in it.
     """
-    if row.get("status") == "failed":
+    if has_failed(row):
         return [f"It could not be analysed: {visible(str(row.get('reason', '')))}"]
     said = []
     state, kind = _state(row), row.get("universality_class")
@@ -84,9 +90,13 @@ def because(row: Mapping[str, Any], look: Look | None) -> list[str]:
 
 def next_step(row: Mapping[str, Any]) -> str:
     """What to do about a layer: by its state where that is a grave one or there is no trap."""
-    if row.get("status") == "failed":
+    if has_failed(row):
         return FAILED_NEXT
+    if _is_zero(row):
+        return ZERO_NEXT
     state = _state(row)
+    if state is State.UNDETERMINED and row.get("universality_class") == UniversalityClass.RANK_COLLAPSE.value:
+        return COLLAPSE_NEXT
     if state is not None and (state in GRAVE or not loud_flags(row)):
         return state.next_step
     if loud_flags(row) == ["trap: mean shift"]:
@@ -106,6 +116,10 @@ def quiet_flags(row: Mapping[str, Any]) -> list[str]:
 
 def _state(row: Mapping[str, Any]) -> State | None:
     return next((state for state in State if state.value == row.get("setol_state")), None)
+
+
+def _is_zero(row: Mapping[str, Any]) -> bool:
+    return row.get("tail_outcome") == Outcome.DEGENERATE.value
 
 
 def _apart(row: Mapping[str, Any]) -> str:
