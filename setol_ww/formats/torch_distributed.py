@@ -58,7 +58,8 @@ class Chunked(Computed):
                 target = tuple(one[0] for one in where if one is not None and one[0] is not None)
                 values = _read(chunk, tuple(one[1] for one in where if one is not None))
                 if values.dtype != made.dtype:
-                    raise handle.unreadable(f"a part of a tensor of {self.dtype} is of {values.dtype}")
+                    found = str(values.dtype).removeprefix("torch.")
+                    raise handle.unreadable(f"a part of a tensor of {self.dtype} is of {found}")
                 made[target] = values
                 filled += values.numel()
         if filled != made.numel():
