@@ -148,6 +148,18 @@ def _one_sided(real: Any) -> Any:
     return lambda first, second: float((first.exp() * (first - second)).sum(1).mean())
 
 
+def _by_tensor_alone(real: Any) -> Any:
+    def rows_of(matchings: Any, options: Any, *, update: bool) -> Any:
+        first: dict[int, Any] = {}
+        for matches in matchings:
+            for match in matches:
+                part = first.setdefault(id(match.tensors[0]), match.jobs[0].part)
+                object.__setattr__(match.jobs[0], "part", part)
+        return real(matchings, options, update=update)
+
+    return rows_of
+
+
 PLANTS: tuple[Plant, ...] = (
     Plant(
         "a routine that keeps Python's lock",
@@ -622,6 +634,18 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.monitor.on_disk:Keeper._try",
         lambda real: lambda self, write: (real(self, write), True)[1],
         f"{PRODUCT}/test_monitor.py::test_a_history_that_cannot_be_written_ends_no_training",
+    ),
+    Plant(
+        "layers of a run known by their tensor alone",
+        "setol_ww.advice.layerwise:rows_of",
+        _by_tensor_alone,
+        f"{PRODUCT}/test_compare.py::test_a_run_of_other_vocabularies_is_compared_as_far_as_each_goes",
+    ),
+    Plant(
+        "leading directions from the wrong end",
+        "setol_ww.linalg.leading:Leading.many",
+        lambda real: lambda self, number: (real(self, number)[0], real(self, self.side)[1][:, -number:]),
+        f"{PRODUCT}/test_compare.py::test_one_reduction_has_the_eigenvalues_of_the_scan_and_the_directions_of_the_svd",
     ),
     Plant(
         "checkpoints opened while they grow",

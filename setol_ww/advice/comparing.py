@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tqdm import tqdm
-
-from ..core.boundary import attempt
 from ..core.errors import InvalidInput
 from ..core.options import Options
-from ..core.plain import as_computed
 from ..linalg.device import check_device
-from ..results.record import ANALYZED, FAILED, SKIPPED, LayerRecord
+from ..results.record import SKIPPED, LayerRecord
 from ..results.results import Results
-from ..scanning.pools import number_of_jobs
-from ..scanning.row import FORM, NOT_LOADED, computed, one_blas_thread, scale_of
+from ..scanning.row import FORM
 from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor
 from .comparison import Comparison
 from .kept import aligned, settled
-from .matching import Match, Matching, Unmatched, matched
+from .layerwise import Row, looked_at, rows_of, worked
+from .matching import Matching, Unmatched, matched
 from .sources import Source, applied, is_update, source_of
-from .update import Side, Update, lone_update, update_of
+from .update import Update, lone_update
 
 
 def compare(base: Any, tuned: Any, *, update: bool = True, **options: Any) -> Comparison:
@@ -81,30 +74,43 @@ def compare(base: Any, tuned: Any, *, update: bool = True, **options: Any) -> Co
     first = source_of(base, "base")
     if isinstance(first, Results) or isinstance(second, Results):
         return _of_results(first, second, told, options)
-    first, second, partial = _with_adapters(first, second)
-    found = matched(first, second, told.layers or None, told.layouts, partial=partial)
-    if not found.matches:
-        raise InvalidInput(_nothing_shared(first, second, found))
-    rows = list(_worked(found.matches, told, lambda match: _row(match, told, update)))
-    return Comparison(
-        base=_results((row.base for row in rows), told, first),
-        tuned=_results((row.tuned for row in rows), told, second),
-        updates=tuple(row.update for row in rows) if update else (),
-        notes=tuple(row.note for row in rows),
-        unmatched_rows=tuple(found.unmatched),
-        remarks=found.remarks,
-        names=(first.described, second.described),
-    )
+    (found,) = compared([pair_of(first, second, told)], told, update=update)
+    return found
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One layer of both models, and what is to be said of it."""
+class Pair:
+    """Two models, and what of one is what of the other."""
 
-    base: LayerRecord
-    tuned: LayerRecord
-    update: Update
-    note: str
+    base: Source
+    tuned: Source
+    found: Matching
+
+
+def pair_of(base: Source, tuned: Source, options: Options) -> Pair:
+    """Two models matched; `InvalidInput` where nothing of one is in the other."""
+    base, tuned, partial = _with_adapters(base, tuned)
+    found = matched(base, tuned, options.layers or None, options.layouts, partial=partial)
+    if not found.matches:
+        raise InvalidInput(_nothing_shared(base, tuned, found))
+    return Pair(base, tuned, found)
+
+
+def compared(pairs: Sequence[Pair], options: Options, *, update: bool) -> list[Comparison]:
+    """The comparison of each pair; what they have in common is looked at once."""
+    listed = rows_of([pair.found.matches for pair in pairs], options, update=update)
+    return [
+        Comparison(
+            base=_results((row.base for row in rows), options, pair.base),
+            tuned=_results((row.tuned for row in rows), options, pair.tuned),
+            updates=tuple(row.update for row in rows) if update else (),
+            notes=tuple(row.note for row in rows),
+            unmatched_rows=tuple(pair.found.unmatched),
+            remarks=pair.found.remarks,
+            names=(pair.base.described, pair.tuned.described),
+        )
+        for pair, rows in zip(pairs, listed, strict=True)
+    ]
 
 
 def _with_adapters(first: Source, second: Source) -> tuple[Source, Source, bool]:
@@ -121,60 +127,6 @@ def _results(records: Iterable[LayerRecord], options: Options, source: Source) -
     return Results.from_records(placed, options, {"path": source.described}, form=FORM)
 
 
-def _row(match: Match, options: Options, update: bool) -> _Row:
-    """Read both parts, analyse them, and their difference."""
-    job, other = match.jobs
-    mine, theirs = _side(job, match.tensors[0], options), _side(other, match.tensors[1], options)
-    found = Update()
-    if update and mine[1] is not None and theirs[1] is not None:
-        sides = mine[1], theirs[1]
-        tried = attempt(job.title, "no update", lambda: update_of(*sides, device=options.device))
-        found = tried.value or Update(update_reason=tried.reason)
-    return _Row(mine[0], theirs[0], found, match.note)
-
-
-def _side(job: Job, tensor: WeightTensor, options: Options) -> tuple[LayerRecord, Side | None]:
-    """The record of one layer, and what its update needs of it; None where it failed."""
-    read = attempt(job.title, NOT_LOADED, lambda: _matrices(job, tensor))
-    record = _record(job, read.value, read.reason, options)
-    if read.value is None or record.spectrum is None or record.status != ANALYZED:
-        return record, None
-    return record, Side(read.value, job.dtype, record.spectrum, _scale(job))
-
-
-def _matrices(job: Job, tensor: WeightTensor) -> list[Any]:
-    assert job.part is not None
-    return job.part.matrices_of_cut(as_computed(tensor.read(job.part.index(tensor.shape))))
-
-
-def _scale(job: Job) -> float:
-    return 1.0 if job.part is None else scale_of(job.part)
-
-
-def _record(job: Job, matrices: list[Any] | None, reason: str, options: Options) -> LayerRecord:
-    record = LayerRecord(job.position, job.identity(), reason=job.note)
-    if matrices is None:
-        return replace(record, status=FAILED, reason=reason)
-    record, reason = computed(record, job, matrices, _scale(job), options)
-    return replace(record, status=FAILED if reason else ANALYZED, reason=reason or job.note)
-
-
-def _worked(items: Sequence[Any], options: Options, work: Callable[[Any], Any]) -> Iterator[Any]:
-    """What `work` makes of each, in order, by threads where they were asked; with a bar."""
-    disable = None if options.progress is None else not options.progress
-    with ExitStack() as stack:
-        stack.enter_context(one_blas_thread())
-        bar = stack.enter_context(tqdm(total=len(items), desc="layers", disable=disable, file=sys.stderr))
-        done: Iterable[Any] = map(work, items)
-        if options.n_jobs != 1:
-            pool = ThreadPoolExecutor(number_of_jobs(options.n_jobs))
-            stack.callback(pool.shutdown, cancel_futures=True)
-            done = pool.map(work, items)
-        for one in done:
-            yield one
-            bar.update()
-
-
 def _alone(source: Source | Results, options: Options) -> Comparison:
     """An adapter without its base."""
     if isinstance(source, Results) or not source.is_adapter:
@@ -187,11 +139,11 @@ def _alone(source: Source | Results, options: Options) -> Comparison:
     mine = [job for job in jobs if not job.skipped and is_update(by_name[job.tensor])]
     left = [job for job in jobs if job.part is None and not by_name[job.tensor].same_as]
 
-    def worked(job: Job) -> _Row:
-        record, side = _side(job, by_name[job.tensor], options)
-        return _Row(record, record, Update() if side is None else lone_update(side), job.note)
+    def work(job: Job) -> Row:
+        found = looked_at(job, by_name[job.tensor], options)
+        return Row(found.record, found.record, Update() if found.side is None else lone_update(found.side), job.note)
 
-    rows = list(_worked(mine, options, worked))
+    rows = list(worked(mine, options, work))
     return Comparison(
         base=None,
         tuned=_results((row.tuned for row in rows), options, source),
@@ -225,14 +177,14 @@ def _examined(source: Source, options: Options) -> Results:
     """The results of one model alone."""
     by_name = {tensor.name: tensor for tensor in source.tensors}
     jobs = plan(source.tensors, options.layers or None, options.layouts, config=source.config)
-    done = _worked(jobs, options, lambda job: _examined_row(job, by_name[job.tensor], options))
+    done = worked(jobs, options, lambda job: _examined_row(job, by_name[job.tensor], options))
     return _results(done, options, source)
 
 
 def _examined_row(job: Job, tensor: WeightTensor, options: Options) -> LayerRecord:
     if job.part is None or job.skipped:
         return LayerRecord(job.position, job.identity(), status=SKIPPED, reason=job.note)
-    return _side(job, tensor, options)[0]
+    return looked_at(job, tensor, options).record
 
 
 def _nothing_shared(first: Source, second: Source, found: Matching) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,21 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import InvalidInput
+from ..core.options import Options
 from ..core.printable import GridColumn, grid, terminal_width
 from ..formats.steps import step_of
+from ..linalg.device import check_device
 from ..results.printed import number, title
-from .comparing import compare
+from ..results.results import Results
+from .comparing import compare, compared, pair_of
+from .comparison import Comparison
 from .difference import TUNED
+from .sources import source_of
 
 
-def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None, **options: Any) -> pd.DataFrame:
+def compare_run(
+    checkpoints: Sequence[Any], steps: Sequence[float] | None = None, *, update: bool = True, **options: Any
+) -> pd.DataFrame:
     """Checkpoints of one run, each compared with the first: a row for each layer and step.
 
     Parameters
@@ -27,6 +34,8 @@ def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None
     steps : sequence of float, optional
         Their steps, rising. By default those that they say themselves or are called by, as `setol-ww watch` reads them
         (`checkpoint-500`), where these rise, else 0, 1, 2, ...
+    update : bool
+        As in `compare`.
     **options
         Those of `compare`.
 
@@ -41,6 +50,11 @@ def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None
     InvalidInput
         Fewer than two checkpoints, or steps that are not one a checkpoint and rising.
 
+    Notes
+    -----
+    Layer by layer: one of the first checkpoint and one of another are in memory at a time, and each layer of the first
+    is read and decomposed once.
+
     Examples
     --------
     >>> import numpy as np
@@ -54,12 +68,21 @@ def compare_run(checkpoints: Sequence[Any], steps: Sequence[float] | None = None
     if len(listed) < 2:
         raise InvalidInput(f"{len(listed)} checkpoints were asked; accepted are two or more of one run")
     at = steps_of(listed, steps)
-    frames = []
-    for step, checkpoint in zip(at, listed, strict=True):
-        frame = compare(listed[0], checkpoint, **options).table()
+    frames = [one.table() for one in _compared(listed, update=update, **options)]
+    for step, frame in zip(at, frames, strict=True):
         frame.insert(0, "step", step)
-        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def _compared(checkpoints: list[Any], *, update: bool, **options: Any) -> Iterable[Comparison]:
+    """Each with the first, whose layers are decomposed once; of kept results nothing is."""
+    told = Options().changed(**options)
+    sources = [source_of(one, f"checkpoints[{place}]") for place, one in enumerate(checkpoints)]
+    models = [one for one in sources if not isinstance(one, Results)]
+    if len(models) < len(sources):
+        return (compare(checkpoints[0], one, update=update, **options) for one in checkpoints)
+    check_device(told.device)
+    return compared([pair_of(models[0], one, told) for one in models], told, update=update)
 
 
 def steps_of(checkpoints: Sequence[Any], steps: Sequence[float] | None = None) -> list[float]:

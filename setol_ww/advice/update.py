@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..core.arrays import FloatArray, to_numpy
+from ..core.arrays import FloatArray, as_matrix, precision, to_numpy
 from ..core.outcomes import Outcome
+from ..linalg.decomposed import Decomposed
 from ..linalg.rounding import Rounding, rounding_of, significand
 from ..linalg.subspaces import Subspace, angles, leading_subspaces, shares
-from ..spectrum.erg import erg_cut
+from ..spectrum.erg import ErgCut, erg_cut
 from ..spectrum.esd import Spectrum
 from ..spectrum.tail import fit_tail
 
@@ -83,14 +85,45 @@ class Update:
 UPDATE_COLUMNS = tuple(one.name for one in fields(Update))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One layer of one model: its matrices, the type they are stored in, and the spectrum of them times root scale."""
 
-    matrices: Sequence[Any]
+    parts: Sequence[Decomposed] = field(repr=False)
     dtype: str
     spectrum: Spectrum
     scale: float = 1.0
+
+    @classmethod
+    def of(cls, matrices: Sequence[Any], dtype: str) -> Side:
+        """Of matrices as they are.
+
+        >>> Side.of([np.eye(3)], "float64").spectrum.num_evals
+        3
+        """
+        parts = [Decomposed(as_matrix(matrix)) for matrix in matrices]
+        return cls(parts, dtype, pooled(parts))
+
+    @property
+    def matrices(self) -> list[Any]:
+        """As they are stored."""
+        return [part.matrix for part in self.parts]
+
+    @cached_property
+    def cut(self) -> ErgCut:
+        """Where the effective correlation space ends."""
+        return erg_cut(self.spectrum)
+
+    @cached_property
+    def ecs(self) -> list[Subspace] | None:
+        """The effective correlation space on both sides, slice by slice; None for entries that are not finite."""
+        return leading_subspaces(self.parts, self.cut.rank)
+
+
+def pooled(parts: Sequence[Decomposed]) -> Spectrum:
+    """The spectrum of slices that are decomposed."""
+    matrices = [part.matrix for part in parts]
+    return Spectrum.pooled([part.eigenvalues for part in parts], matrices[0].shape, min(map(precision, matrices)))
 
 
 def update_of(base: Side, tuned: Side, device: str = "cpu") -> Update:
@@ -100,14 +133,14 @@ def update_of(base: Side, tuned: Side, device: str = "cpu") -> Update:
     --------
     >>> W = np.random.default_rng(0).normal(size=(60, 40))
     >>> D = np.outer(np.ones(60), np.ones(40)) / 40
-    >>> base, tuned = (Side([one], "float64", Spectrum.from_matrix(one)) for one in (W, W + D))
+    >>> base, tuned = (Side.of([one], "float64") for one in (W, W + D))
     >>> found = update_of(base, tuned)
     >>> round(found.update_norm_share, 3), found.update_rank, round(found.update_stable_rank, 3)
     (0.025, 1.0, 1.0)
     """
     differences = [difference(one, other) for one, other in zip(tuned.matrices, base.matrices, strict=True)]
     if not any(one.any() for one in differences):
-        return Update(update_norm=0.0, update_norm_share=0.0, update_rank=0.0, **_same(base.spectrum))
+        return Update(update_norm=0.0, update_norm_share=0.0, update_rank=0.0, **_same(base))
     spectrum = Spectrum.from_slices(differences, device=device)
     if not spectrum.is_defined:
         return Update(update_reason=NOT_FINITE)
@@ -130,9 +163,9 @@ def difference(tuned: Any, base: Any) -> np.ndarray:
         return np.subtract(one, other, dtype=wide)
 
 
-def _same(spectrum: Spectrum) -> dict[str, Any]:
+def _same(base: Side) -> dict[str, Any]:
     """What is known without a difference."""
-    has_ecs = erg_cut(spectrum).status is not Outcome.DEGENERATE
+    has_ecs = base.cut.status is not Outcome.DEGENERATE
     unmoved = {"ecs_overlap_left": 1.0, "ecs_overlap_right": 1.0, "ecs_angle_left": 0.0, "ecs_angle_right": 0.0}
     return {**(unmoved if has_ecs else {}), "update_reason": SAME}
 
@@ -187,10 +220,9 @@ def _significand(side: Side) -> int | None:
 
 def _places(base: Side, tuned: Side, differences: Sequence[np.ndarray]) -> dict[str, Any]:
     """Where the update lies, and how far the effective correlation space has turned."""
-    cut, after = erg_cut(base.spectrum), erg_cut(tuned.spectrum)
-    if Outcome.DEGENERATE in (cut.status, after.status):
+    if Outcome.DEGENERATE in (base.cut.status, tuned.cut.status):
         return {"update_reason": NO_ECS}
-    ours, theirs = leading_subspaces(base.matrices, cut.rank), leading_subspaces(tuned.matrices, after.rank)
+    ours, theirs = base.ecs, tuned.ecs
     if ours is None or theirs is None:
         return {"update_reason": NO_ECS}
     inside = shares(differences, ours)

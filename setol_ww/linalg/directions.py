@@ -29,6 +29,7 @@ class Directions:
         In units of 2^exponent.
     vectors : ndarray of float64, shape (M, M)
         Column i belongs to sigma[i]: right singular vectors of a tall or square matrix, left ones of a wide matrix.
+        Only as many as were asked for.
     exponent : int
         0 but for entries whose squares leave the middle of float64's range.
     """

@@ -31,6 +31,8 @@ class Leading:
     ----------
     lower : ndarray of float64, shape (M, M), Fortran order
         Entries above the diagonal are not read. All entries below must be finite.
+    reduced : bool
+        True reduces it now, whatever its size.
 
     Examples
     --------
@@ -39,10 +41,12 @@ class Leading:
     ([5.0, 2.0], [0.5, 1.0, 2.0, 5.0])
     """
 
-    def __init__(self, lower: FloatArray) -> None:
+    def __init__(self, lower: FloatArray, *, reduced: bool = False) -> None:
         self.lower = np.require(lower, np.float64, ["F", "W"])
         self.side = lower.shape[0]
         self._tridiagonal: tuple[FloatArray, FloatArray, FloatArray] | None = None
+        if reduced:
+            self._reduced()
 
     @property
     def is_reduced(self) -> bool:
@@ -58,6 +62,15 @@ class Leading:
         order = np.argsort(-values, kind="stable")
         return values[order], vectors[:, order]
 
+    def many(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """Every eigenvalue, ascending, and the vectors of the `number` largest in columns, the largest first.
+
+        By divide and conquer (LAPACK's `stedc`), which costs the same for few and for all.
+        """
+        diagonal, beside, _ = self._reduced()
+        values, vectors = eigenpairs_of_tridiagonal(diagonal, beside)
+        return values, self._turned(np.asfortranarray(vectors[:, ::-1][:, :number]))
+
     def all(self) -> FloatArray:
         """Every eigenvalue, ascending. Nothing can be asked afterwards where nothing was reduced before."""
         if not self.is_reduced and self.side > DENSE_SIDE:
@@ -69,15 +82,20 @@ class Leading:
         return values
 
     def _by_reduction(self, number: int) -> tuple[FloatArray, FloatArray]:
-        diagonal, beside, reflectors = self._reduced()
+        diagonal, beside, _ = self._reduced()
         values, vectors = largest_of_tridiagonal(diagonal, beside, number)
-        if self.side < SMALLEST_REDUCED:
-            return values, vectors
+        return values, self._turned(vectors)
+
+    def _turned(self, vectors: FloatArray) -> FloatArray:
+        """Vectors of the tridiagonal as those of the matrix, in their memory."""
+        number = vectors.shape[1]
+        if self.side < SMALLEST_REDUCED or not number:
+            return vectors
         status, size = np.zeros(1, dtype=Integer), number * 64
-        work = np.empty(size)
+        work, reflectors = np.empty(size), self._reduced()[2]
         sides = (self.side, number, self.lower, self.side, reflectors, vectors, self.side)
         call(scipys("dormtr"), "L", "L", "N", *sides, work, size, status)
-        return values, vectors
+        return vectors
 
     def _reduced(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Diagonal and subdiagonal of the tridiagonal, and what its reflectors need beside the matrix."""
@@ -133,3 +151,28 @@ def largest_of_tridiagonal(diagonal: FloatArray, beside: FloatArray, number: int
     check_converged("dstein", status)
     order = np.argsort(values[:number])
     return values[:number][order], np.asfortranarray(vectors[:, order])
+
+
+def eigenpairs_of_tridiagonal(diagonal: FloatArray, beside: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Every eigenvalue, ascending, of a symmetric tridiagonal matrix, and vectors in columns (LAPACK's `stedc`).
+
+    Examples
+    --------
+    >>> values, vectors = eigenpairs_of_tridiagonal(np.array([2.0, 2.0]), np.array([1.0]))
+    >>> values.round(12).tolist(), (vectors[0] * vectors[1]).round(12).tolist()
+    ([1.0, 3.0], [-0.5, 0.5])
+    """
+    side, status = diagonal.size, np.zeros(1, dtype=Integer)
+    values, rest, vectors = diagonal.copy(), np.append(beside, 0.0), np.empty((side, side), order="F")
+
+    def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
+        sides = side, values, rest, vectors, max(1, side)
+        call(scipys("dstedc"), "I", *sides, work, work_size, integers, integers_size, status)
+        check_converged("dstedc", status)
+
+    # Sizes of -1 ask for the best ones.
+    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
+    run(work, -1, integers, -1)
+    work, integers = np.empty(max(1, int(work[0]))), np.zeros(max(1, int(integers[0])), dtype=Integer)
+    run(work, work.size, integers, integers.size)
+    return values, vectors

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .directions import Directions, directions
+from .decomposed import Decomposed
+from .directions import Directions
 from .eigenvalues import blocks, eigenvalues, row_blocks, size_exponent
 from .scaled import Scaled, with_one_exponent
 
@@ -63,24 +64,24 @@ class Angles:
     largest: float
 
 
-def leading_subspaces(matrices: Sequence[Any], count: int) -> list[Subspace] | None:
+def leading_subspaces(matrices: Sequence[Decomposed], count: int) -> list[Subspace] | None:
     """The subspaces of the `count` largest of the pooled singular values, one a slice; None for entries not finite.
 
     Examples
     --------
-    >>> found = leading_subspaces([np.diag([3.0, 1.0]), np.diag([2.5, 2.0])], 3)
+    >>> found = leading_subspaces([Decomposed(np.diag(one)) for one in ([3.0, 1.0], [2.5, 2.0])], 3)
     >>> [one.size for one in found]
     [1, 2]
     """
-    found = [directions(matrix) for matrix in matrices]
+    found = [one.leading(count) for one in matrices]
     known = [one for one in found if one is not None]
     if len(known) < len(found):
         return None
     sigmas, _ = with_one_exponent([Scaled(one.sigma, one.exponent) for one in known])
     order = np.argsort(-np.concatenate(sigmas), kind="stable")[:count]
-    slice_of = order // max(1, min(matrices[0].shape))
+    slice_of = order // max(1, min(matrices[0].matrix.shape))
     sizes = np.bincount(slice_of, minlength=len(known))
-    return [_leading(*one) for one in zip(matrices, known, sizes.tolist(), strict=True)]
+    return [_leading(one.matrix, *rest) for one, *rest in zip(matrices, known, sizes.tolist(), strict=True)]
 
 
 def _leading(matrix: Any, found: Directions, count: int) -> Subspace:

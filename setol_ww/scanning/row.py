@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -92,10 +92,19 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
 
 
 def computed(
-    record: LayerRecord, job: Job, matrices: list[Any], scale: float, options: Options
+    record: LayerRecord,
+    job: Job,
+    matrices: list[Any],
+    scale: float,
+    options: Options,
+    spectrum_of: Callable[[], Spectrum] | None = None,
 ) -> tuple[LayerRecord, str]:
-    """The record with what its matrices say, and why something is not there; any number of BLAS threads."""
-    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device))
+    """The record with what its matrices say, and why something is not there; any number of BLAS threads.
+
+    `spectrum_of` is called for the spectrum of the matrices where it comes from elsewhere.
+    """
+    own = spectrum_of or (lambda: Spectrum.from_slices(matrices, device=options.device))
+    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device, own()))
     if found.value is None:
         return record, found.reason
     spectrum, upstream = found.value
@@ -149,12 +158,12 @@ def scale_of(part: Part) -> float:
     return CONV_SCALE if part.kind == "kernel" else 1.0
 
 
-def spectra_of(job: Job, matrices: list[Any], scale: float, device: str) -> tuple[Spectrum, Spectrum]:
+def spectra_of(job: Job, matrices: list[Any], scale: float, device: str, own: Spectrum) -> tuple[Spectrum, Spectrum]:
     """The spectrum of what is stored, for our columns, and of what WeightWatcher reads, for its columns.
 
-    They differ where WeightWatcher has a row for a tensor that it cuts to float32.
+    They differ where WeightWatcher has a row for a tensor that it cuts to float32; `own` is that of the matrices.
     """
-    spectrum = Spectrum.from_slices(matrices, device=device).times(scale)
+    spectrum = own.times(scale)
     if not (is_read_by_weightwatcher(job) and is_cut_by_weightwatcher(matrices[0])):
         return spectrum, spectrum
     read = [as_weightwatcher_reads(matrix) for matrix in matrices]

@@ -387,6 +387,64 @@ def test_a_run_is_a_table_of_layers_and_steps(base, tuned, tmp_path):
         ww.compare_run(paths[:1])
 
 
+def in_float32(state: dict) -> dict:
+    return {name: W.astype(np.float32) for name, W in state.items()}
+
+
+def test_a_run_is_its_comparisons_and_decomposes_its_first_checkpoint_once(base, tuned, monkeypatch):
+    """Whether of weights in float32, whose Gram matrix serves eigenvalues and directions, or in float64."""
+    from setol_ww.advice import layerwise
+
+    states = [base, tuned, {name: W + 0.1 for name, W in base.items()}]
+    seen = []
+
+    class Counted(layerwise.Decomposed):
+        def __init__(self, matrix, *rest):
+            seen.append(matrix.shape)
+            super().__init__(matrix, *rest)
+
+    monkeypatch.setattr(layerwise, "Decomposed", Counted)
+    for run in (states, [in_float32(state) for state in states]):
+        seen.clear()
+        frame = ww.compare_run(run, n_jobs=2)
+        # Three layers of three checkpoints.
+        assert len(seen) == 9
+        pairs = [ww.compare(run[0], state).table() for state in run]
+        for step, expected in enumerate(pairs):
+            found = frame[frame["step"] == step].drop(columns="step").reset_index(drop=True)
+            pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_a_run_of_other_vocabularies_is_compared_as_far_as_each_goes():
+    """The same tensor of the first checkpoint in two parts: its rows belong to the comparison they are of."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(60, 20))
+    states = [{"embed_tokens.weight": table[:rows], "fc.weight": table[:30]} for rows in (60, 60, 50, 40)]
+    frame = ww.compare_run(states).query("longname == 'embed_tokens'")
+    assert frame["N"].tolist() == [60, 60, 50, 40]
+    assert frame["update_norm"].tolist() == [0.0] * 4
+    assert (frame["tail_alpha_base"] == frame["tail_alpha_tuned"]).all()
+
+
+@pytest.mark.parametrize("shape", [(70, 40), (40, 70), (50, 50), (1, 5), (3, 2), (60, 60, 2)])
+def test_one_reduction_has_the_eigenvalues_of_the_scan_and_the_directions_of_the_svd(shape):
+    from setol_ww.linalg.decomposed import Decomposed
+
+    W = updates.heavy_matrix(*shape[:2], seed=3).astype(np.float32)
+    if len(shape) == 3:
+        # Of rank 2: the Gram matrix does not resolve what is next to nothing.
+        W = (W[:, :2] @ W[:2, :]).astype(np.float32)
+        W[5:] = np.round(W[5:] / W.max() * 8)
+    found = Decomposed(W)
+    np.testing.assert_array_equal(found.eigenvalues.plain, ww.Spectrum.from_matrix(W).raw)
+    count = max(1, min(shape[:2]) // 4)
+    directions = found.leading(count)
+    assert directions.vectors.shape == (min(shape[:2]), count)
+    left, _, right = np.linalg.svd(W.astype(float))
+    short = right[:count].T if W.shape[0] >= W.shape[1] else left[:, :count]
+    np.testing.assert_allclose(directions.vectors @ directions.vectors.T, short @ short.T, atol=1e-7)
+
+
 def test_a_run_and_a_watched_folder_read_the_same_steps(tmp_path):
     """The step stands before other numbers of a name."""
     names = ["step=500-loss=2.31.npz", "step=1000-loss=2.05.npz"]
@@ -421,11 +479,12 @@ def test_the_command_says_the_same(base, tuned, compared, tmp_path, capsys):
 def test_shares_of_a_matrix_of_many_blocks_of_rows(monkeypatch):
     """Blocks of rows find their places in the subspace: three blocks and a rest, against the projectors."""
     from setol_ww.linalg import eigenvalues, subspaces
+    from setol_ww.linalg.decomposed import Decomposed
 
     monkeypatch.setattr(eigenvalues, "BLOCK_ELEMENTS", 40 * 30)
     rng = np.random.default_rng(0)
     base, update = rng.normal(size=(130, 30)), rng.normal(size=(130, 30))
-    (found,) = subspaces.leading_subspaces([base], 7)
+    (found,) = subspaces.leading_subspaces([Decomposed(base)], 7)
     left, right = found.left, found.right
     u = np.linalg.svd(base)[0]
     np.testing.assert_allclose(left @ left.T, u[:, :7] @ u[:, :7].T, atol=1e-9)
