@@ -18,8 +18,9 @@ LIBRARIES = (
     "hypothesis", "weightwatcher",
 )  # fmt: skip
 
-#: How a child calls pytest; some of its plugins are among the libraries.
-PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=line", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+#: How a child calls pytest; some of its plugins are among the libraries. The examples of docstrings are tests too.
+PYTEST = ["-q", "-p", "no:cacheprovider", "--tb=line", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+          "--doctest-modules", "--ignore-glob=*suite*"]  # fmt: skip
 
 
 def load_libraries() -> None:

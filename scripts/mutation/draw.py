@@ -1,17 +1,18 @@
-"""A seeded sample of mutants, the same number from every room as far as there are, kinds in turn within a room."""
+"""Which mutants there are, which of them are drawn, and a key of each that outlives changes of the code elsewhere."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import random
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import mutate_code
-from cosmic_ray.work_item import MutationSpec, WorkItem
 
 from .operators import KIND_OF, operator
 
@@ -20,13 +21,20 @@ PACKAGE = "setol_ww"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place where an operator can act: `occurrence` counts the operator's places in the module."""
+    """A place where an operator can act: `occurrence` counts the operator's places in the module.
+
+    `scope` is the function or class the place stands in, with those around it; `key` goes by module, scope, operator
+    and the line's text, and by how many such places come before it in the scope. What was found of a mutant so stays
+    with it while the code around it changes, and goes when its own line does.
+    """
 
     module: str
     operator: str
     occurrence: int
     start: tuple[int, int]
     end: tuple[int, int]
+    scope: str
+    key: str
 
     @property
     def kind(self) -> str:
@@ -47,13 +55,27 @@ def modules(root: Path, rooms: list[str]) -> list[str]:
 
 def candidates(root: Path, module: str) -> Iterator[Candidate]:
     """Every place of every operator in one module."""
+    lines = (root / module).read_text(encoding="utf-8").splitlines()
     nodes = list(ast_nodes(get_ast_from_path(root / module)))
     for name in KIND_OF:
-        acting, occurrence = operator(name), 0
+        acting, occurrence, alike = operator(name), 0, Counter()
         for node in nodes:
             for start, end in acting.mutation_positions(node):
-                yield Candidate(module, name, occurrence, start, end)
+                scope = _scope(node)
+                content = "\n".join((module, scope, name, lines[start[0] - 1].strip()))
+                key = hashlib.sha1(f"{content}\n{alike[content]}".encode()).hexdigest()[:12]
+                yield Candidate(module, name, occurrence, start, end, scope, key)
+                alike[content] += 1
                 occurrence += 1
+
+
+def _scope(node: Any) -> str:
+    names = []
+    while node is not None:
+        if node.type in ("funcdef", "classdef"):
+            names.append(node.name.value)
+        node = node.parent
+    return ".".join(reversed(names))
 
 
 def mutated(root: Path, candidate: Candidate) -> str | None:
@@ -96,12 +118,24 @@ def statement(source: str, line: int) -> tuple[int, int]:
 
 def sample(root: Path, number: int, seed: int, rooms: list[str]) -> list[Candidate]:
     """`number` mutants: rooms in turn, in a room kinds in turn, a kind's places by chance."""
+    return _drawn(root, number, seed, rooms, lambda candidate: room_of(candidate.module))
+
+
+def of_functions(root: Path, each: int, seed: int, rooms: list[str]) -> list[Candidate]:
+    """`each` mutants of every function, as far as there are: kinds in turn, a kind's places by chance."""
+    scopes = {(each.module, each.scope) for module in modules(root, rooms) for each in candidates(root, module)}
+    return _drawn(root, each * len(scopes), seed, rooms, lambda candidate: f"{candidate.module} {candidate.scope}")
+
+
+def _drawn(root: Path, number: int, seed: int, rooms: list[str], pot: Callable[[Candidate], str]) -> list[Candidate]:
+    """`number` mutants: pots in turn, in a pot kinds in turn, a kind's places by chance."""
     random_ = random.Random(seed)
-    by_room: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
+    pots: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for module in modules(root, rooms):
         for candidate in candidates(root, module):
-            by_room[room_of(module)][candidate.kind].append(candidate)
-    turns = [_in_turn(kinds, random_) for _, kinds in sorted(by_room.items())]
+            pots[pot(candidate)][candidate.kind].append(candidate)
+    turns = [_in_turn(kinds, random_) for _, kinds in sorted(pots.items())]
+    random_.shuffle(turns)
     drawn: list[Candidate] = []
     while turns and len(drawn) < number:
         for turn in list(turns):
@@ -120,21 +154,3 @@ def _in_turn(kinds: dict[str, list[Candidate]], random_: random.Random) -> Itera
         for pile in piles:
             yield pile.pop()
         piles = [pile for pile in piles if pile]
-
-
-def work_item(number: int, candidate: Candidate) -> WorkItem:
-    """How cosmic-ray's session keeps a mutant: `cr-report` and `cr-html` read it too."""
-    spec = MutationSpec(
-        module_path=candidate.module,
-        operator_name=candidate.operator,
-        occurrence=candidate.occurrence,
-        start_pos=candidate.start,
-        end_pos=candidate.end,
-    )
-    return WorkItem.single(job_id=f"{number:05d}", mutation=spec)
-
-
-def candidate_of(item: WorkItem) -> Candidate:
-    """The mutant of a kept item."""
-    (spec,) = item.mutations
-    return Candidate(str(spec.module_path), spec.operator_name, spec.occurrence, spec.start_pos, spec.end_pos)

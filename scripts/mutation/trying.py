@@ -2,78 +2,178 @@
 
 from __future__ import annotations
 
+import compileall
 import difflib
+import json
+import os
+import py_compile
 import shutil
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cosmic_ray.work_db import WorkDB
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
-from . import covered
-from .children import PYTEST, end, ended, start
-from .draw import Candidate, candidate_of, mutated, room_of, statement
+from . import covered, keeping, warm
+from .children import PYTEST, end, in_child, start
+from .draw import Candidate, mutated, statement
+from .keeping import Trial
 
-#: Seconds by the clock after which the tests of a mutant are ended.
-PATIENCE = 600.0
-
-
-@dataclass
-class Running:
-    """A mutant in a worker's copy."""
-
-    item: WorkItem
-    copy: Path
-    tests: list[str]
-    pid: int
-    until: float
-    before: str
+#: The tests to try a mutant with, in order, what they take in seconds, and whether an import runs its line.
+Choice = tuple[list[str], float, bool]
+#: Seconds by the clock after which a mutant that was imported anew is ended.
+PATIENCE = 400.0
 
 
-def try_all(
-    root: Path,
-    folder: Path,
-    session: WorkDB,
-    choose: Callable[[Candidate], list[str]],
-    workers: int,
-    rooms: list[str],
-    again: bool = False,
-) -> None:
-    """Try what the session has pending in `rooms`, with `again` what survived as well.
+def try_all(root: Path, folder: Path, pending: list[Candidate], choose: Callable[..., Choice], workers: int) -> None:
+    """Try every mutant in turn and keep what became of it."""
+    files = covered.files(folder / "covered.sqlite")
+    with copies(root, folder, min(workers, len(pending) or 1)) as found:
+        pids = []
+        for number, copy in enumerate(found[1:], 1):
+            pid = os.fork()
+            if not pid:
+                try:
+                    _work(copy, folder, pending[number :: len(found)], choose, files)
+                finally:
+                    sys.stdout.flush()
+                    os._exit(0)
+            pids.append(pid)
+        _work(found[0], folder, pending[:: len(found)], choose, files)
+        for pid in pids:
+            os.waitpid(pid, 0)
 
-    A session that was stopped goes on where it was.
-    """
-    pending = sorted(session.pending_work_items, key=lambda item: item.job_id)
-    if again:
-        tried = sorted(session.completed_work_items, key=lambda pair: pair[0].job_id)
-        pending = [item for item, result in tried if result.test_outcome is TestOutcome.SURVIVED] + pending
-    pending = [item for item in pending if not rooms or room_of(candidate_of(item).module) in rooms]
-    with copies(root, folder, workers) as free:
-        running: list[Running] = []
-        while pending or running:
-            while pending and free:
-                running.append(_begin(pending.pop(0), free.pop(), choose))
-            time.sleep(0.1)
-            for one in list(running):
-                result = _result(one)
-                if result is not None:
-                    (one.copy / candidate_of(one.item).module).write_text(one.before, encoding="utf-8")
-                    session.set_result(one.item.job_id, result)
-                    running.remove(one)
-                    free.append(one.copy)
-                    print(_line(one.item, result), flush=True)
+
+def _work(copy: Path, folder: Path, mine: list[Candidate], choose: Callable[..., Choice], files: list[str]) -> None:
+    with House(copy, files) as house:
+        for candidate in mine:
+            trial = Attempt(copy, candidate, house).done(choose)
+            if trial is not None:
+                keeping.keep(folder, trial)
+                place = f"{trial.module}:{trial.line}"
+                print(f"{trial.key} {trial.fate:9} {place} {trial.kind}: {trial.why[:150]}", flush=True)
+
+
+class House:
+    """A process that has collected `files` in `copy`: see `warm`."""
+
+    def __init__(self, copy: Path, files: list[str]) -> None:
+        self.copy, self.files = copy, files
+        #: Tests that fail without a mutant too, and those that are known not to.
+        self.unfit: set[str] = set()
+        self.sound: set[str] = set()
+
+    def __enter__(self) -> House:
+        reading, asks = os.pipe()
+        answers, writing = os.pipe()
+        log = self.copy.parent.parent / "house.log"
+        self.pid = start(lambda: self._serve(reading, writing, (asks, answers)), self.copy, log)
+        os.close(reading)
+        os.close(writing)
+        self.asks, self.answers = os.fdopen(asks, "w"), os.fdopen(answers)
+        # Not before everything is imported may a module be changed.
+        self.answers.readline()
+        return self
+
+    def _serve(self, reading: int, writing: int, others: tuple[int, int]) -> int:
+        for other in others:
+            os.close(other)
+        files = [file for file in self.files if (self.copy / file).exists()]
+        # Tests rewritten by pytest are kept for the children that import anew: only modules of the package change.
+        sys.dont_write_bytecode = False
+        plugin = warm.Server(self.copy, reading, writing)
+        return int(pytest.main([*PYTEST, "--continue-on-collection-errors", *files], plugins=[plugin]))
+
+    def __exit__(self, *_: object) -> None:
+        self.asks.close()
+        self.answers.close()
+        end(self.pid)
+
+    def ask(self, module: str, before: str, after: str | None, tests: list[str], seconds: float) -> tuple[str, str]:
+        """The fate of a mutant (without one where `after` is None), and why."""
+        asked = {"module": module, "before": before, "after": after, "tests": tests, "seconds": seconds}
+        print(json.dumps(asked), file=self.asks, flush=True)
+        fate, why = json.loads(self.answers.readline())
+        return fate, why
+
+    def is_sound(self, killer: str) -> bool:
+        """Whether a test passes without a mutant."""
+        if killer not in self.sound | self.unfit:
+            fate, _ = self.ask("", "", None, [killer], covered.MOST_SECONDS)
+            (self.sound if fate == "survived" else self.unfit).add(killer)
+        return killer in self.sound
+
+
+class Attempt:
+    """One mutant in a worker's copy."""
+
+    def __init__(self, copy: Path, candidate: Candidate, house: House) -> None:
+        self.copy, self.candidate, self.house = copy, candidate, house
+        self.path = copy / candidate.module
+        self.before = self.path.read_text(encoding="utf-8")
+        self.after = mutated(copy, candidate)
+
+    def done(self, choose: Callable[..., Choice]) -> Trial | None:
+        """What became of it; None where it says what was said before."""
+        if self.after is None:
+            return None
+        while True:
+            tests, seconds, imported = choose(self.candidate, self.before, self.house.unfit)
+            fate, why = self._tried(tests, seconds, imported) if tests else ("survived", "no test runs this line")
+            killer = why.partition(" - ")[0]
+            if fate == "survived" or killer not in tests or self.house.is_sound(killer):
+                break
+        at = self.candidate
+        return Trial(at.key, at.module, at.start[0], at.kind, changed(self.before, self.after), fate, why)
+
+    def _tried(self, tests: list[str], seconds: float, imported: bool) -> tuple[str, str]:
+        try:
+            self.path.write_text(self.after or "", encoding="utf-8")
+            if not imported:
+                fate, why = self.house.ask(self.candidate.module, self.before, self.after, tests, seconds)
+                if fate != "cold":
+                    return fate, why
+            return self._cold(tests)
+        finally:
+            self.path.write_text(self.before, encoding="utf-8")
+
+    def _cold(self, tests: list[str]) -> tuple[str, str]:
+        log = self.copy.parent / "log"
+        status = in_child(lambda: _tested(tests), self.copy, PATIENCE, log)
+        said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if status == 0:
+            return "survived", f"{len(tests)} tests passed"
+        if status is None:
+            return "killed", "stopped by time"
+        killers = [line.partition(" ")[2] for line in said if line.startswith(("FAILED", "ERROR"))]
+        return "killed", killers[0] if killers else f"exit {status}: " + "\n".join(said[-8:])
+
+
+def _tested(tests: list[str]) -> int:
+    signal.alarm(int(PATIENCE))
+    return int(pytest.main([*PYTEST, "-x", *tests]))
+
+
+def chooser(kept: Path, seconds: float, most: int) -> Callable[[Candidate, str, set[str]], Choice]:
+    """The tests that run a mutant's lines, by the kept coverage: so many, and no more than take so long."""
+    coverage = covered.Coverage(kept)
+
+    def choose(candidate: Candidate, content: str, unfit: set[str]) -> Choice:
+        span = statement(content, candidate.start[0])
+        found, imported = coverage.tests_of(candidate.module, content, *span)
+        chosen, took = covered.within([each for each in found if each[0] not in unfit], seconds, most)
+        return chosen, took, imported
+
+    return choose
 
 
 @contextmanager
 def copies(root: Path, folder: Path, workers: int) -> Iterator[list[Path]]:
     """Copies of what git keeps of the tree, side by side, gone afterwards."""
-    found = [folder / f"copy{number}" / root.name for number in range(workers)]
+    found = [folder / f"copy{number}-{os.getpid()}" / root.name for number in range(workers)]
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
     try:
         for copy in found:
@@ -82,67 +182,20 @@ def copies(root: Path, folder: Path, workers: int) -> Iterator[list[Path]]:
                 shutil.copy2(root / name, copy / name)
             if (root.parent / "shared").is_dir() and not (copy.parent / "shared").exists():
                 (copy.parent / "shared").symlink_to((root.parent / "shared").resolve())
+            # By hash, not by time: a mutant of the same length in the same second is another module.
+            by_hash = py_compile.PycInvalidationMode.CHECKED_HASH
+            compileall.compile_dir(copy / "setol_ww", quiet=1, invalidation_mode=by_hash)
         yield list(found)
     finally:
         for copy in found:
             shutil.rmtree(copy.parent, ignore_errors=True)
 
 
-def chooser(root: Path, kept: Path, seconds: float, most: int) -> Callable[[Candidate], list[str]]:
-    """The tests that run a mutant's lines, by the kept coverage: so many, and no more than take so long."""
-    store = covered.opened(kept)
-
-    def choose(candidate: Candidate) -> list[str]:
-        source = (root / candidate.module).read_text(encoding="utf-8")
-        found = covered.tests_of(store, candidate.module, *statement(source, candidate.start[0]))
-        return covered.within(found, seconds, most)
-
-    return choose
-
-
-def _begin(item: WorkItem, copy: Path, choose: Callable[[Candidate], list[str]]) -> Running:
-    candidate = candidate_of(item)
-    module = copy / candidate.module
-    before, after, tests = module.read_text(encoding="utf-8"), mutated(copy, candidate), choose(candidate)
-    module.write_text(after or before, encoding="utf-8")
-    pid = start(lambda: _tested(tests), copy, copy.parent / "log") if tests and after else 0
-    return Running(item, copy, tests, pid, time.monotonic() + PATIENCE, before)
-
-
-def _tested(tests: list[str]) -> int:
-    signal.alarm(int(PATIENCE))
-    return int(pytest.main([*PYTEST, "-x", *tests]))
-
-
-def _result(one: Running) -> WorkResult | None:
-    if not one.pid:
-        return WorkResult(WorkerOutcome.NO_TEST, "no test runs this line", TestOutcome.SURVIVED, _change(one))
-    status = ended(one.pid)
-    if status is None and time.monotonic() < one.until:
-        return None
-    if status is None:
-        end(one.pid)
-        return WorkResult(WorkerOutcome.NORMAL, "stopped by time", TestOutcome.KILLED, _change(one))
-    log = (one.copy.parent / "log").read_text(encoding="utf-8", errors="replace")
-    if status == 0:
-        return WorkResult(WorkerOutcome.NORMAL, f"{len(one.tests)} tests passed", TestOutcome.SURVIVED, _change(one))
-    killers = [line for line in log.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    said = killers[0] if killers else "\n".join(log.splitlines()[-8:])
-    return WorkResult(WorkerOutcome.NORMAL, f"exit {status}: {said}", TestOutcome.KILLED, _change(one))
-
-
-def _change(one: Running) -> str:
-    """What the mutant changes: lines before, an arrow, lines after."""
-    before = one.before.splitlines()
-    after = (one.copy / candidate_of(one.item).module).read_text(encoding="utf-8").splitlines()
-    for what, *spans in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+def changed(before: str, after: str) -> str:
+    """What a mutant changes: lines before, an arrow, lines after."""
+    old, new = before.splitlines(), after.splitlines()
+    for what, *spans in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if what != "equal":
-            old, new = before[spans[0] : spans[1]], after[spans[2] : spans[3]]
-            return " -> ".join(" ".join(line.strip() for line in lines) for lines in (old, new))
+            sides = old[spans[0] : spans[1]], new[spans[2] : spans[3]]
+            return " -> ".join(" ".join(line.strip() for line in lines) for lines in sides)
     return ""
-
-
-def _line(item: WorkItem, result: WorkResult) -> str:
-    candidate = candidate_of(item)
-    place = f"{candidate.module}:{candidate.start[0]}"
-    return f"{item.job_id} {result.test_outcome.value:9} {place} {candidate.kind}: {result.output[:150]}"

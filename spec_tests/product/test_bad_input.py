@@ -329,3 +329,29 @@ def test_a_table_of_failures_alone_has_the_columns_of_weightwatchers():
     failed = ww.analyze(bad)
     assert sorted(failed) == sorted(sound)
     assert failed["alpha_weighted"].isna().all()
+
+
+class Sly(torch.Tensor):
+    """A plain tensor whose class does not say the truth of it."""
+
+    told = torch.Tensor.is_quantized, True
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        """Untrue of one question, torch's own of the others."""
+        asked, untrue = cls.told
+        if getattr(function, "__self__", None) is asked:
+            return untrue
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+@pytest.mark.parametrize(
+    ("asked", "untrue"), [("is_quantized", True), ("shape", (1, 1)), ("dtype", torch.int8), ("is_nested", True)]
+)
+def test_what_a_class_says_of_its_tensor_is_not_believed(asked, untrue, monkeypatch):
+    monkeypatch.setattr(Sly, "told", (getattr(torch.Tensor, asked), untrue))
+    sly = torch.randn(30, 20).as_subclass(Sly)
+    assert getattr(sly, asked) == untrue
+    frame = ww.analyze({"fc.weight": sly})
+    assert frame["longname"].tolist() == ["fc"]
+    assert (frame["N"][0], frame["M"][0]) == (30, 20)

@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from setol_ww.cli import spec
 from setol_ww.cli.main import main
 from spec_tests import runner
 from spec_tests.bug import planted
@@ -311,3 +313,17 @@ def test_the_committed_report_has_no_failure_but_weightwatchers():
     verdicts = [(cells[1].strip(), cells[5], cells[7]) for cells in rows if len(cells) == 9]
     assert len(verdicts) > 100
     assert not [verdict for verdict in verdicts if "FAIL" in verdict[1] + verdict[2]]
+
+
+def test_a_statement_is_cut_where_it_has_no_room():
+    room = spec.WIDTH - 30
+    statements = {f"C-{length}": "x" * length for length in (room - 1, room, room + 1)}
+    clauses = {name: SimpleNamespace(statement=said) for name, said in statements.items()}
+    told = [SimpleNamespace(id=name, status="pass") for name in clauses]
+    report = SimpleNamespace(
+        implementation="ours", implementation_version="1", profile="dev", seed=0, versions={}, rows=told, problems=[]
+    )
+    lines = spec._lines(report, SimpleNamespace(BY_ID=clauses))
+    shown = [line.split()[-1] for line in lines[2:5]]
+    assert shown == ["x" * (room - 1), "x" * room, "x" * (room - 2) + ".."]
+    assert lines[-1] == "3 pass"

@@ -6,12 +6,14 @@ import ctypes
 import itertools
 import logging
 import math
+import sys
 import threading
 
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
+import threadpoolctl
 import torch
 
 import setol_ww as ww
@@ -366,3 +368,12 @@ def test_every_convolution_has_half_the_squares_of_its_kernel_slices(kind, engin
     assert row["lambda_max"] == pytest.approx(squares.max() / 2, rel=1e-5)
     kept = found.layer(row["longname"]).spectrum.raw
     np.testing.assert_allclose(kept, np.sort(squares) / 2, rtol=1e-4)
+
+
+def test_a_routine_is_found_where_a_blas_has_it():
+    libraries = [one["filepath"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+    names = [*lapack.SYMBOLS, "dsyevd_", "scipy_dsyevd_", "dsyevd_64_", "scipy_dsyevd_64_"]
+    there = [name for name in names if any(hasattr(ctypes.CDLL(path), name) for path in libraries)]
+    for name in names:
+        assert (fortran.loaded([name], 2) is not None) == (name in there and sys.byteorder == "little")
+    assert fortran.loaded(["no_such_routine"], 2) is None

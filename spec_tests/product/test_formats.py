@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import pickle
 import socket
@@ -643,3 +644,12 @@ def test_a_deflated_storage_of_many_tensors_is_inflated_once(tmp_path, monkeypat
     found = values(path)
     assert all(torch.equal(found[f"l{k}"], base[k : k + 20]) for k in range(300))
     assert sum(calls) < 10
+
+
+def test_half_bytes_are_not_taken_apart_into_more_slices_than_bytes(tmp_path):
+    """At two values a byte a shape may have twice as many matrices as bytes, each a row of the table."""
+    path = tmp_path / "net.safetensors"
+    header = json.dumps({"w": {"dtype": "F4", "shape": [4000, 1, 1], "data_offsets": [0, 2000]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(2000))
+    with pytest.raises(ww.UnreadableCheckpoint, match=rf"has more slices than the {path.stat().st_size} bytes"):
+        ww.scan(path)

@@ -622,3 +622,10 @@ def test_the_budget_counts_all_threads():
     assert (budget.spent, budget.waited, budget.elapsed) == (4.0, 1.0, 10.0)
     assert budget.allows(1.0)
     assert not budget.allows(1.01)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5, 6])
+def test_a_tail_of_equal_values_or_of_one_has_no_exponent(rank):
+    mark = Mark.of(ww.Spectrum.from_eigenvalues([0.5, *[3.0] * 4]), 3)
+    assert np.isnan(mark.alpha(rank)) == (rank != 5)
+    assert Mark.of(ww.Spectrum.from_eigenvalues([1.0, 3.0]), 2).alpha(2) == pytest.approx(1 + 2 / np.log(3))

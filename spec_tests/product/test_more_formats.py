@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
+from setol_ww.formats import torch_distributed
 from setol_ww.formats.checkpoints import checkpoint_tensors
 
 ERRORS = (ww.InvalidInput, ww.UnreadableCheckpoint)
@@ -347,3 +348,17 @@ def test_the_policy_of_stable_baselines(tmp_path):
         archive.writestr("other", b"")
     with pytest.raises(ww.UnreadableCheckpoint, match=r"without the member policy\.pth"):
         ww.scan(path)
+
+
+def test_a_sharded_tensor_without_a_path_stays_under_its_flat_name():
+    tree: dict = {}
+    for path in ((), tuple(range(20)), "a.b", None):
+        torch_distributed._put(tree, path, f"net.{path}", 1)
+    torch_distributed._put(tree, ("net", 0), "net.0", 2)
+    torch_distributed._put(tree, tuple(range(19)), "deep", 3)
+    assert [*tree][:4] == ["net.()", f"net.{tuple(range(20))}", "net.a.b", "net.None"]
+    assert tree["net"] == {0: 2}
+    inner = tree
+    for step in range(19):
+        inner = inner[step]
+    assert inner == 3

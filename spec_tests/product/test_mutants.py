@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spec_tests.conftest import ROOT
+from spec_tests.kept_scripts import load_script
 
 pytest.importorskip("cosmic_ray", reason="mutation testing needs the extra `mutants`")
 pytest.importorskip("coverage", reason="mutation testing needs the extra `mutants`")
@@ -77,7 +79,7 @@ def test_coverage_tells_which_test_runs_a_line(tree: Path) -> None:
     with sqlite3.connect(tree.parent / "kept" / "covered.sqlite") as store:
         found = store.execute(
             "select line, group_concat(name) from (select distinct line, name from lines join tests on tests.id = test "
-            "where module = 'setol_ww/theory/wages.py' order by name) group by line"
+            "join texts on texts.id = text where module = 'setol_ww/theory/wages.py' order by name) group by line"
         ).fetchall()
     last = len(PACKAGE.splitlines())
     tests = dict(found)
@@ -86,22 +88,65 @@ def test_coverage_tells_which_test_runs_a_line(tree: Path) -> None:
     assert last - 5 not in tests
 
 
+TRIED = re.compile(r"^([0-9a-f]{12}) (\w+) +setol_ww/theory/wages.py:(\d+) ([^:]+): (.*)$", re.MULTILINE)
+
+
 def test_what_no_test_sees_survives_and_the_rest_is_killed(tree: Path) -> None:
     said = mutants(tree, "try", "--sample", 100, "--seed", 3, "--workers", 2)
-    lines = re.findall(r"^\d+ (\w+) +setol_ww/theory/wages.py:(\d+) ([^:]+): (.*)$", said, re.MULTILINE)
-    assert {kind for _, _, kind, _ in lines} >= {"boundary", "number", "arithmetic", "keyword dropped", "text"}
+    lines = TRIED.findall(said)
+    assert {kind for _, _, _, kind, _ in lines} >= {"boundary", "number", "arithmetic", "keyword dropped", "text"}
     last = str(len(PACKAGE.splitlines()))
-    fates = {(line, kind): fate for fate, line, kind, _ in lines}
+    fates = {(line, kind): fate for _, fate, line, kind, _ in lines}
     assert fates[last, "keyword dropped"] == "killed"
     assert fates[last, "text"] == "survived"
     assert fates[str(int(last) - 6), "boundary"] == "survived"
-    assert "no test runs this line" in next(why for _, line, _, why in lines if line == str(int(last) - 5))
+    assert "no test runs this line" in next(why for _, _, line, _, why in lines if line == str(int(last) - 5))
     assert "killed" in said.splitlines()[-1]
     again = mutants(tree, "try", "--sample", 100, "--seed", 3)
-    assert re.findall(r"^\d+ (?:killed|survived)", again, re.MULTILINE) == []
+    assert TRIED.findall(again) == []
     assert again.splitlines()[-1] == said.splitlines()[-1]
-    other = mutants(tree, "try", "--sample", 4, "--seed", 4)
-    assert len(re.findall(r"^\d+ (?:killed|survived)", other, re.MULTILINE)) == 4
+    # A line more above: what was found stays with its mutants, the kept coverage finds their lines, and what survived
+    # is tried once more.
+    wages = tree / "setol_ww/theory/wages.py"
+    wages.write_text(
+        wages.read_text(encoding="utf-8").replace("\n\n\ndef pay", "\n\nYEAR = 12\n\n\ndef pay"), encoding="utf-8"
+    )
+    assert TRIED.findall(mutants(tree, "try", "--sample", 100, "--seed", 3)) == []
+    survivors = [(key, str(int(line) + 2), kind) for key, fate, line, kind, _ in lines if fate == "survived"]
+    once_more = TRIED.findall(mutants(tree, "try", "--sample", 100, "--seed", 3, "--again"))
+    assert sorted((key, line, kind) for key, fate, line, kind, _ in once_more) == sorted(survivors)
+    assert {fate for _, fate, _, _, _ in once_more} == {"survived"}
+
+
+def test_of_every_function_the_same_number(tree: Path) -> None:
+    mutants(tree, "try", "--functions", 2, "--seed", 5, "--rooms", "theory")
+    drawn = (tree.parent / "kept" / "functions-2-5-theory.drawn").read_text(encoding="utf-8").split()
+    tried = map(json.loads, (tree.parent / "kept" / "tried.jsonl").read_text(encoding="utf-8").splitlines())
+    line_of = {each["key"]: each["line"] for each in tried}
+    first = PACKAGE.splitlines().index("def pay(hours: int, rate: float = 1.0) -> float:")
+    inside = [line_of[key] > first for key in drawn]
+    assert inside.count(True) == 4
+    assert sum(line_of[key] >= len(PACKAGE.splitlines()) - 1 for key in drawn) == 2
+
+
+def test_a_mutant_is_put_into_the_functions_that_live() -> None:
+    """And refused where an import would have run it: a default, a constant, a decorator, the body of a class."""
+    warm = load_script("mutation/warm")
+    before = "class A:\n    n = 3\n    def f(self, a=1):\n        return [a + k for k in (1, 2)]\n"
+    scope: dict = {}
+    exec(compile(before, "a.py", "exec"), scope)
+    live = [scope["A"].f]
+
+    def put(old: str, new: str) -> int | None:
+        swaps = warm.swaps_of(before, before.replace(old, new), "a.py", live)
+        for function, code in swaps or ():
+            function.__code__ = code
+        return None if swaps is None else len(swaps)
+
+    assert (put("n = 3", "n = 4"), put("a=1", "a=2"), put("    def", "    @id\n    def")) == (None, None, None)
+    assert put("n = 3", "n = 3") == 0
+    assert put("a + k", "a - k") == 1
+    assert scope["A"]().f() == [0, -1]
 
 
 @pytest.mark.skipif(not DEEP, reason="twenty mutants of the numerical rooms: with SETOL_SPEC_PROFILE=deep")

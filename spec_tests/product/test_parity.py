@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections import OrderedDict
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 
 import setol_ww as ww
 from fixtures.ensembles import signed_pareto_matrix
+from setol_ww.layer.weightwatcher_columns import weightwatcher_norms
 from spec_tests.plain import assert_same_columns, plain_analyze
 from spec_tests.quietly import quiet
 
@@ -338,3 +340,13 @@ def test_failed_fits_enter_no_mean():
     assert details["alpha"].tolist()[1] == -1
     assert watcher.get_summary()["alpha"] == details["alpha"].iloc[0]
     assert all(np.isfinite(value) for value in watcher.get_summary().values())
+
+
+@pytest.mark.parametrize("values", [[1.0, 3.0], [1.0, 1.0, 1.0], [0.0, 0.5, 2.0, 9.0]])
+def test_the_entropy_to_the_last_of_its_digits(values):
+    """In exact words of WeightWatcher's `matrix_entropy`, its 1e-10 in both places."""
+    spectrum = ww.Spectrum.from_eigenvalues(values)
+    rank = sum(value > 0 for value in values)
+    shares = [value / sum(values) + 1e-10 for value in values]
+    entropy = -sum(p * math.log(p) for p in shares) / math.log(rank + 1e-10)
+    assert weightwatcher_norms(spectrum)["entropy"] == pytest.approx(entropy, rel=1e-14)

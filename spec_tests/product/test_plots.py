@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 import setol_ww as ww
 from setol_ww.core.deprecation import DEPRECATED
 from setol_ww.layer.result import analyze_spectrum
+from setol_ww.spectrum.ks_curve import SAME, ks_curve
 from setol_ww.spectrum.uncertainty import resample
 from setol_ww.views.plots.style import words
 from setol_ww.weights.kinds import Kind, kind_of
@@ -553,3 +554,13 @@ def test_no_picture_fits_anything():
         imported = {one.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for one in node.names}
         assert not imported & forbidden, file
         assert "pyplot" not in {part for name in imported for part in name.split(".")}
+
+
+def test_without_a_candidate_near_the_second_exponent_the_curve_has_no_second():
+    spectrum = ww.Spectrum.from_eigenvalues(np.random.default_rng(0).pareto(1.0, 60) + 1)
+    tail = ww.fit_tail(spectrum)
+    curve = ks_curve(spectrum, replace(tail, starts=1.5, alpha_2nd=90.0))
+    assert curve.second == -1
+    near = ks_curve(spectrum, replace(tail, starts=1.5, alpha_2nd=curve.alphas[7]))
+    same = np.abs(curve.alphas - curve.alphas[7]) <= SAME * np.abs(curve.alphas)
+    assert near.distances[near.second] == curve.distances[same].min()

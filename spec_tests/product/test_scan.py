@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import pickle
 import signal
@@ -44,7 +45,7 @@ from setol_ww.results.store import Store, _explained, store_path
 from setol_ww.scanning import dispatch, jobs, pools
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
-from setol_ww.scanning.cost import cost, shares
+from setol_ww.scanning.cost import cost, in_words, shares
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.truncation import checkpoints as compression
 from spec_tests.conftest import ROOT
@@ -1272,3 +1273,21 @@ def test_time_of_each_layer(checkpoint, tmp_path):
     assert len(seconds) == len(frame)
     assert (seconds[frame["status"] == "analyzed"] > 0).all()
     assert seconds.sum() <= spent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0 s"),
+        (99.4, "99 s"),
+        (100, "2 min"),
+        (99.4 * 60, "99 min"),
+        (100 * 60, "1 h 40 min"),
+        (47.4 * 3600, "47 h 24 min"),
+        (48 * 3600, "2 d 0 h"),
+        (2401 * 3600, "100 d 1 h"),
+        (math.inf, "?"),
+    ],
+)
+def test_a_duration_in_words_at_its_limits(seconds, said):
+    assert in_words(seconds) == said

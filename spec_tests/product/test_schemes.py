@@ -517,3 +517,12 @@ def test_an_original_without_a_mask_does_not_hide_the_next():
     told = {row["longname"]: row["reason"] for row in ww.examine(state, progress=False).coverage_rows}
     assert "its mask b.weight_mask or its vector b.weight_u is not here" in told["b.weight_orig"]
     assert not [reason for name, reason in told.items() if name == "a.noise_orig" and "mask" in reason]
+
+
+def test_integers_alone_do_not_hide_a_packer_behind_them():
+    tensors = {"a.codes": torch.zeros(8, 64, dtype=torch.int32), "b.codes": torch.zeros(8, 64, dtype=torch.int32)}
+    tensors["b.table"], tensors["fc.weight"] = torch.randn(64, 16), torch.randn(30, 20)
+    frame = ww.analyze(tensors)
+    reasons = {row["longname"]: row["reason"] for row in frame.attrs["coverage"]}
+    assert "b.codes, b.table belong together" in reasons["b.codes"]
+    assert "belong together" not in reasons["a.codes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,3 +140,17 @@ def test_tied_eigenvalues_enter_together():
     assert fit.rank % 3 == 0
     assert fit.rank == np.count_nonzero(raw >= fit.lambda_min_raw)
     assert math.isfinite(fit.alpha)
+
+
+@pytest.mark.parametrize(
+    ("gof_p", "said", "tone"),
+    [
+        (0.1, "p = 0.1, a power law is not refused", "good"),
+        (0.0996, "p = 0.1, a power law is refused", "caution"),
+    ],
+)
+def test_the_pvalue_of_the_fit_in_words_at_its_limit(gof_p, said, tone):
+    fit = ww.fit_tail(ww.Spectrum.from_eigenvalues(pareto_eigenvalues(150, 2.2, 0)))
+    told = {fact.name: fact for fact in replace(fit, gof_p=gof_p)._card().facts}
+    assert (told["fit"].said, told["fit"].tone.value) == (said, tone)
+    assert "fit" not in {fact.name for fact in fit._card().facts}

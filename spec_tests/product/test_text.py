@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import unicodedata
 
 import numpy as np
@@ -269,3 +271,21 @@ def test_a_layer_and_its_traps_as_json_and_for_a_notebook():
     assert "too few" in str(undefined)
     assert json.loads(json.dumps(undefined.to_dict(), allow_nan=False))["lambda_max"] is None
     assert "trap_count" not in one_layer(False).to_dict()
+
+
+def test_what_was_not_analysed_has_its_lines():
+    told = [("analyzed", 60, "a", ""), ("failed", 30, "b", "no room")]
+    told += [("skipped", 1, f"c{number}", "a bias") for number in range(9)]
+    coverage = pd.DataFrame(told, columns=["status", "n_params", "longname", "reason"])
+    lines = coverage_lines(coverage, 120).split("\n")
+    assert lines[0] == "1 of 11 weight tensors analysed (60.6 % of their parameters), 9 skipped, 1 failed."
+    assert lines[1] == "  failed: b: no room"
+    assert lines[2:] == ["  skipped: 9 tensors (c0, c1, ..., c8): a bias"]
+
+
+def test_the_order_in_which_columns_give_way():
+    frame = rows(3).assign(setol_flags="little power")
+    shown = [text_table(frame, width).split("\n")[0] for width in range(200, 59, -1)]
+    heads = [tuple(re.split(r" {2,}", line.strip())) for line in shown]
+    gone = [set(wide) - set(narrow) for wide, narrow in itertools.pairwise(dict.fromkeys(heads))]
+    assert gone == [{"flags"}, {"q2_norm"}, {"S_k*"}, {"class"}, {"k*"}, {"N x M"}]

@@ -870,3 +870,9 @@ def test_weights_that_lie_side_by_side_in_one_memory_are_two():
     with ww.truncated(net, "rank:3"):
         ranks = [int(torch.linalg.matrix_rank(layer.weight.double(), rtol=1e-4)) for layer in net]
     assert ranks == [3, 3]
+
+
+def test_a_model_of_one_layer_has_no_second_curve_of_its_own():
+    net = torch.nn.Sequential(torch.nn.Linear(12, 9))
+    frame = ww.truncation_curve(net, norm_of, fractions=[0.5], energies=[], rules=[])
+    assert set(frame["layer"]) == {"all"}

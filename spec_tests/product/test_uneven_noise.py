@@ -14,7 +14,7 @@ from fixtures import ensembles, traps
 from fixtures import uneven_noise as oracle
 from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
-from setol_ww.spectrum.strengths import QUANTILES, strengths_of
+from setol_ww.spectrum.strengths import QUANTILES, _Evenness, _profile, strengths_of
 from setol_ww.theory.laws.edge import cumulant_factor
 from setol_ww.theory.laws.sides import Side, compressed
 from setol_ww.theory.laws.uneven_noise import UnevenNoise
@@ -252,3 +252,27 @@ def test_cumulants_outside_their_domain_have_no_factor():
     assert math.isnan(cumulant_factor(200, 100, 100.0, 0.0))
     assert math.isnan(cumulant_factor(200, 100, 1.0, 1e5))
     assert math.isnan(cumulant_factor(200, 100, math.nan, math.nan))
+
+
+def test_lines_without_zeros_have_no_noise_of_their_number():
+    """The spread of the strengths is what the variance of the logarithms has beyond that of the sampling."""
+    evenness = _Evenness(0.4, (1.0, 1.1, 1.0))
+    counts = np.full(40, 100.0)
+    means = np.exp(np.linspace(-0.2, 0.2, 40))
+    observed = np.var(4 * np.log(means), ddof=1)
+    noise = 16 * 0.4 * 1.1 / 100
+    _, spread = _profile((means * counts, counts), evenness, 0)
+    assert spread == pytest.approx(math.sqrt(observed - noise) / 2, rel=1e-12)
+    # One line with half of its entries: where zeros are scattered their number varies as well.
+    counts[0] = 50
+    observed = np.var(4 * np.log(means) + np.log(counts / 100), ddof=1)
+    noise = np.mean(16 * 0.4 * 1.1 / counts + np.where(counts < 100, 1 / counts, 0))
+    _, spread = _profile((means * counts, counts), evenness, 0)
+    assert spread == pytest.approx(math.sqrt(observed - noise) / 2, rel=1e-12)
+
+
+def test_strengths_are_of_the_lines_that_live():
+    W = np.random.default_rng(0).normal(size=(31, 22))
+    W[4], W[:, 7], W[:, 9] = 0, 0, 0
+    found = strengths_of([W])
+    assert (found.rows, found.columns) == (30, 20)
