@@ -492,3 +492,12 @@ def test_shares_of_a_matrix_of_many_blocks_of_rows(monkeypatch):
     whole = (update**2).sum()
     expected = (((left.T @ update @ right) ** 2).sum(), ((left.T @ update) ** 2).sum(), ((update @ right) ** 2).sum())
     assert sorted(dataclasses.astuple(told)) == pytest.approx(sorted(part / whole for part in expected))
+
+
+def test_a_table_that_cannot_be_written_is_told(tmp_path, capsys):
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", w=np.random.default_rng(0).normal(size=(30, 20)))
+    out = tmp_path / "none" / "x.csv"
+    assert main(["compare", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"), "--no-update", "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert f"--out {out} was asked; it cannot be written" in " ".join(said.err.split())

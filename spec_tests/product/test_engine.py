@@ -377,3 +377,14 @@ def test_a_routine_is_found_where_a_blas_has_it():
     for name in names:
         assert (fortran.loaded([name], 2) is not None) == (name in there and sys.byteorder == "little")
     assert fortran.loaded(["no_such_routine"], 2) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "elements", "sizes"),
+    [((10, 4), 0, 12, [3, 3, 3, 1]), ((10, 4), 1, 20, [2, 2]), ((10, 4), 0, 3, [1] * 10), ((3, 4), 0, 99, [3])],
+)
+def test_blocks_have_as_many_lines_as_have_room(shape, axis, elements, sizes):
+    matrix = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    found = [block.copy() for block in eigen.blocks(matrix, axis, elements=elements)]
+    assert [block.shape[axis] for block in found] == sizes
+    assert np.array_equal(np.concatenate(found, axis=axis), matrix)

@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -653,3 +654,14 @@ def test_half_bytes_are_not_taken_apart_into_more_slices_than_bytes(tmp_path):
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(2000))
     with pytest.raises(ww.UnreadableCheckpoint, match=rf"has more slices than the {path.stat().st_size} bytes"):
         ww.scan(path)
+
+
+def test_a_member_that_inflates_to_more_is_read_no_further(tmp_path):
+    pieces = [b"abc", b"def", b"ghi", b"jkl"]
+    block = blocks.DeflatedBlock(0, 9, 4, None, "member")
+    left = iter(pieces)
+    block._pieces = lambda handle: left
+    handle = SimpleNamespace(unreadable=ValueError)
+    with pytest.raises(ValueError, match="inflates to more than the 4 bytes"):
+        block._inflated(handle, 0, 4)
+    assert [*left] == pieces[2:]

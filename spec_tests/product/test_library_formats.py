@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import setol_ww as ww
+from setol_ww.formats import onnx_file as protobuf
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from spec_tests.product.test_more_formats import assert_damage_is_named, assert_rows, largest, plain, values
 
@@ -348,3 +350,14 @@ def test_keras_links_to_other_files_are_not_followed(tmp_path):
 def test_keras_damage(tmp_path):
     assert_damage_is_named(keras_file(tmp_path / "net.keras"), 30)
     assert_damage_is_named(keras_file(tmp_path / "net.weights.h5"), 30)
+
+
+@pytest.mark.parametrize(("before", "value"), [(0, 1), (1, 2**7), (9, 2**63), (10, None)])
+def test_a_number_has_ten_bytes_at_most(before, value):
+    raw = [128] * before + [1]
+    source = SimpleNamespace(position=0, take=lambda size: bytes(raw.pop(0) for _ in range(size)))
+    if value is None:
+        with pytest.raises(ValueError, match="without an end"):
+            protobuf._varint(source)
+    else:
+        assert protobuf._varint(source) == value

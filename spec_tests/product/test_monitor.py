@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import setol_ww as ww
 from setol_ww.monitor import copies, moves
 from setol_ww.monitor.budget import Budget
-from setol_ww.monitor.history import COLUMNS, history_of
+from setol_ww.monitor.history import COLUMNS, ENDS, history_of
 from setol_ww.monitor.moves import LEAPT, MOVED, Mark
 
 
@@ -629,3 +629,13 @@ def test_a_tail_of_equal_values_or_of_one_has_no_exponent(rank):
     mark = Mark.of(ww.Spectrum.from_eigenvalues([0.5, *[3.0] * 4]), 3)
     assert np.isnan(mark.alpha(rank)) == (rank != 5)
     assert Mark.of(ww.Spectrum.from_eigenvalues([1.0, 3.0]), 2).alpha(2) == pytest.approx(1 + 2 / np.log(3))
+
+
+def test_a_history_begins_with_what_a_row_is_of():
+    monitor = ww.Monitor(net_of(), every=1, time_budget=None, background=False)
+    monitor.step(0)
+    named = ["step", "longname", "slice", "move", *ENDS, "layer_type", "N", "M", "Q", "rf", "num_evals", "dtype"]
+    kept = [name for name in monitor.results.table() if name in named]
+    assert kept == [name for name in named if name in kept]
+    assert kept == list(monitor.results.table())[: len(kept)]
+    assert {"layer_type", "num_evals", "dtype"} <= set(kept)

@@ -188,3 +188,12 @@ def test_two_matrices_are_a_stack_and_one_is_none():
         ("experts.w1", "1"),
         ("one.w1", ""),
     ]
+
+
+def test_layers_that_name_only_what_cannot_be_analysed_are_told_by_their_rows():
+    state = {"a.weight": np.ones((9, 8)), "b.weight": np.ones((9, 8), complex)}
+    frame = ww.analyze(state, layers=["b"])
+    told = {row["longname"]: row["reason"] for row in frame.attrs["coverage"]}
+    assert not len(frame.dropna(subset=["lambda_max"]))
+    assert "complex" in told["b.weight"]
+    assert told["a.weight"] == "not among layers=['b']"

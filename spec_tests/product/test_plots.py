@@ -22,7 +22,8 @@ from setol_ww.core.deprecation import DEPRECATED
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.spectrum.ks_curve import SAME, ks_curve
 from setol_ww.spectrum.uncertainty import resample
-from setol_ww.views.plots.style import words
+from setol_ww.views.plots.lines import unit_mean_of
+from setol_ww.views.plots.style import log_axis, words
 from setol_ww.weights.kinds import Kind, kind_of
 
 OF_A_LAYER = ("esd", "ccdf", "ks", "log_det", "log_det_areas", "traps", "qualities")
@@ -564,3 +565,28 @@ def test_without_a_candidate_near_the_second_exponent_the_curve_has_no_second():
     near = ks_curve(spectrum, replace(tail, starts=1.5, alpha_2nd=curve.alphas[7]))
     same = np.abs(curve.alphas - curve.alphas[7]) <= SAME * np.abs(curve.alphas)
     assert near.distances[near.second] == curve.distances[same].min()
+
+
+def test_numbers_stand_at_one_two_and_five_where_an_axis_has_few_decades():
+    axis = Figure().subplots().xaxis
+    for low, high, few in (
+        (1, 149, True),
+        (1, 150, False),
+        (1, 1, False),
+        (0, 50, False),
+        (-1, 50, False),
+        (5, 2, False),
+    ):
+        axis.axes.set_xscale("log")
+        log_axis(axis, low, high)
+        ticks = axis.get_major_locator().tick_values(1, 1000)
+        inside = [round(tick, 9) for tick in ticks if 1 <= tick <= 10]
+        assert inside == ([1, 2, 5, 10] if few else [1, 10]), (low, high)
+        assert (axis.get_major_formatter()(0.25) == "0.25") == few
+        assert axis.get_minor_formatter()(20) == ""
+
+
+def test_an_eigenvalue_beyond_float64_is_told_without_a_warning():
+    result = analyze_spectrum(ww.Spectrum.from_eigenvalues(np.array([1.0, 2.0, 3.0]) * 1e-200))
+    assert unit_mean_of(result, 1e-200) == pytest.approx(0.5)
+    assert unit_mean_of(result, 1e300) == np.inf

@@ -411,3 +411,16 @@ def test_shards_of_two_numbers_are_not_merged(tmp_path):
     with pytest.raises(ww.InvalidInput, match=r"the shards \[0\] are missing"):
         ww.merge_scans([second, third])
     assert ww.merge_scans([second, third], partial=True)["longname"].tolist() == ["layers.1", "layers.2"]
+
+
+def test_a_file_that_sqlite_does_not_open_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "layers.setol"
+    with Store.open(path, ABOUT, notes()):
+        pass
+
+    def refusing(*_, **__):
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(sqlite3, "connect", refusing)
+    with pytest.raises(ww.InvalidInput, match=r"layers\.setol was asked; another process is writing"):
+        stores.Store.read(path)

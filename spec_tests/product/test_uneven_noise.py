@@ -276,3 +276,7 @@ def test_strengths_are_of_the_lines_that_live():
     W[4], W[:, 7], W[:, 9] = 0, 0, 0
     found = strengths_of([W])
     assert (found.rows, found.columns) == (30, 20)
+
+
+def test_a_law_of_many_strengths_prints_in_a_line():
+    assert repr(UnevenNoise(np.ones(300), np.ones(200), 1.5)) == "UnevenNoise(q=1.5)"

@@ -377,3 +377,12 @@ def test_one_rule_gives_every_interval_of_alpha():
     rows = [history.add(0, record) for record in results.records]
     low, high = ends_of_alpha(results.table())
     np.testing.assert_allclose([[row[f"tail_alpha_{end}"] for row in rows] for end in ("low", "high")], [low, high])
+
+
+def test_the_verdict_has_the_errors_that_were_asked_for():
+    spectrum = ww.Spectrum.from_eigenvalues(pareto_eigenvalues(300, 1.9, 0))
+    found = {sigmas: analyze_spectrum(spectrum, Settings(sigmas=sigmas)) for sigmas in (0.01, 2.0, 50.0)}
+    for sigmas, result in found.items():
+        told = judge(result.tail, result.erg, result.ecs, sigmas=sigmas, kind=result.universality)
+        assert result.verdict == told
+    assert found[0.01].verdict.state != found[50.0].verdict.state
