@@ -85,6 +85,13 @@ def _locked(real: Any) -> Any:
     return call
 
 
+def _with_one_draw(real: Any) -> Any:
+    def drawn(self: Any) -> Any:
+        return ((rows, np.sort(numbers)) for rows, numbers in real(self))
+
+    return drawn
+
+
 def _without_freedom(real: Any) -> Any:
     def told_apart(first: Any, second: Any) -> Any:
         return real(*(replace(mean, count=10**6) for mean in (first, second)))
@@ -161,6 +168,18 @@ def _by_tensor_alone(real: Any) -> Any:
 
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "entries in the buckets of their rows",
+        "setol_ww.linalg.buckets:Buckets._drawn",
+        _with_one_draw,
+        f"{PRODUCT}/test_buckets.py::test_every_order_is_equally_likely",
+    ),
+    Plant(
+        "a copy of every shuffled matrix",
+        "setol_ww.linalg.shuffles:in_random_order",
+        lambda real: lambda matrix, seed, **options: real(matrix, seed).whole(),
+        f"{PRODUCT}/test_buckets.py::test_a_long_matrix_is_searched_without_a_copy",
+    ),
     Plant(
         "a routine that keeps Python's lock",
         "setol_ww.linalg.routines:call",

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import EPS_FLOAT64, FloatArray
+from .buckets import Buckets
 from .device import eigenvalues_on
 from .routines import Integer, call, scipys
 from .scaled import Scaled, is_moderate
@@ -112,6 +113,9 @@ def blocks(matrix: Any, axis: int, exponent: int = 0, elements: int = 0) -> Iter
     # A tenth of the Gram matrix: small beside it, large enough for BLAS.
     elements = elements or max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
     step = min(length, max(1, elements // max(1, other)))
+    if isinstance(matrix, Buckets):
+        yield from matrix.row_blocks(step)
+        return
     buffer = np.empty(step * other)
     for start in range(0, length, step):
         part = slice(start, start + step)
@@ -131,8 +135,13 @@ def gram(matrix: Any, exponent: int = 0) -> FloatArray:
     """Lower triangle of the smaller Gram matrix of the matrix times 2^-exponent, by BLAS `syrk` over blocks."""
     side = min(matrix.shape)
     is_tall = matrix.shape[0] >= matrix.shape[1]
+    return gram_of(blocks(matrix, 0 if is_tall else 1, exponent) if side else (), side, is_tall)
+
+
+def gram_of(blocks: Iterable[FloatArray], side: int, is_tall: bool = True) -> FloatArray:
+    """`gram` of the matrix that these blocks make, of rows of a tall one or of columns of a wide one."""
     total, syrk = np.zeros((side, side), order="F"), scipys("dsyrk")
-    for block in blocks(matrix, 0 if is_tall else 1, exponent) if side else ():
+    for block in blocks:
         # Row by row is column by column of the transpose, which is what BLAS sees.
         rows, columns = block.shape
         trans, length = ("N", rows) if is_tall else ("T", columns)

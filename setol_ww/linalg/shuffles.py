@@ -1,15 +1,18 @@
 """Entries of a matrix in random order, large ones in no more memory than one copy as they are stored.
 
-The order depends on the generator and on the number of entries alone, never on their type.
+The order depends on the generator and on the shape alone, never on the type of the entries.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from .buckets import Buckets, number_of_buckets
 
 # numpy exchanges elements of eight bytes by a faster loop than others, whatever they are.
 IN_CACHE = 2**21
@@ -41,6 +44,9 @@ def shuffle(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> A
     >>> found.shape, sorted(found.ravel().tolist())
     ((2, 3), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     """
+    number = number_of_buckets(matrix.shape)
+    if number > 1:
+        return Buckets(matrix.detach().cpu() if hasattr(matrix, "detach") else matrix, seed, number).whole()
     exchange = np.random.default_rng(seed).shuffle
     if not hasattr(matrix, "detach"):
         dtype = matrix.dtype if is_large(matrix) else np.dtype(np.float64)
@@ -60,18 +66,30 @@ def shuffle(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> A
     return copy
 
 
-def sources_of(positions: np.ndarray, size: int, seed: tuple[int, ...]) -> np.ndarray:
-    """Where in the flattened matrix the entries at these positions of the shuffled one come from.
+def in_random_order(matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> Any:
+    """`shuffle`; of a large matrix that is longer than wide `Buckets`, which make the same one block by block.
+
+    Those of the CPU alone.
+    """
+    number = number_of_buckets(matrix.shape)
+    return Buckets(matrix, seed, number) if number > 1 else shuffle(matrix, seed, overwrite=overwrite)
+
+
+def sources_of(positions: np.ndarray, shape: Sequence[int], seed: tuple[int, ...]) -> np.ndarray:
+    """Where in the flattened matrix of this shape the entries at these positions of the shuffled one come from.
 
     Examples
     --------
     >>> W = np.arange(12.0).reshape(4, 3)
     >>> places = np.array([0, 5])
-    >>> W.ravel()[sources_of(places, 12, (1,))].tolist() == shuffle(W, (1,)).ravel()[places].tolist()
+    >>> W.ravel()[sources_of(places, W.shape, (1,))].tolist() == shuffle(W, (1,)).ravel()[places].tolist()
     True
     """
     if not positions.size:
         return np.empty(0, dtype=int)
+    number, size = number_of_buckets(shape), math.prod(shape)
+    if number > 1:
+        return Buckets(np.broadcast_to(0.0, shape), seed, number).sources(positions)
     # Half the memory of numpy's own integers, where these suffice; small ones by the faster loop.
     order = np.arange(size, dtype=np.int32 if IN_CACHE < size < 2**31 else np.int64)
     np.random.default_rng(seed).shuffle(order)

@@ -9,7 +9,7 @@ variance, nor a heavy tail is read as a trap.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -257,11 +257,13 @@ def _kept_blocks(flat: Any, centre: float, limit: float) -> Iterator[FloatArray]
         yield block if math.isinf(limit) else block[np.abs(block - centre) < limit]
 
 
-def places_beyond(flat: Any, centre: float, size: float) -> list[int]:
-    """Positions of the elements with |w - centre| of at least `size`."""
-    places = []
-    for number, block in enumerate(blocks_of(flat)):
-        places += (np.flatnonzero(np.abs(block - centre) >= size) + number * BLOCK).tolist()
+def places_beyond(blocks: Iterable[FloatArray], centre: float, size: float) -> list[int]:
+    """Positions of the elements with |w - centre| of at least `size` in what blocks of rows make."""
+    places, start = [], 0
+    for rows in blocks:
+        for block in blocks_of(rows.reshape(-1)):
+            places += (np.flatnonzero(np.abs(block - centre) >= size) + start).tolist()
+            start += block.size
     return places
 
 

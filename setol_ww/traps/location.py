@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import FloatArray
+from ..linalg.eigenvalues import row_blocks
 from .elements import Entries, places_beyond
 
 # Share of an outlier's squared vectors at one element, or along the constant matrix, that makes it the carrier. For
@@ -51,29 +52,18 @@ class Place:
         return self.mean_share >= CARRIES
 
 
-def mean_share(left: FloatArray, right: FloatArray) -> float:
-    """Squared overlap of u v^T with the constant matrix of norm one."""
-    return float(left.sum() ** 2 / left.size * right.sum() ** 2 / right.size)
-
-
-def is_shift(left: FloatArray, right: FloatArray) -> bool:
-    """True when an outlier with these vectors is a shift of the mean."""
-    return mean_share(left, right) >= CARRIES
-
-
-def locate(shuffled: Any, left: FloatArray, right: FloatArray, entries: Entries) -> Place:
-    """The carriers of the traps with these singular vectors (columns) of the shuffled matrix."""
+def locate(shuffled: Any, left: FloatArray, right: FloatArray, shares: FloatArray, entries: Entries) -> Place:
+    """The carriers of the traps with these singular vectors (columns) and mean shares of the shuffled matrix."""
     M = shuffled.shape[1]
-    shares = [mean_share(u, v) for u, v in zip(left.T, right.T)]
     positions = {int(np.argmax(np.abs(u))) * M + int(np.argmax(np.abs(v))) for u, v in zip(left.T, right.T)}
     if entries.apart.size:
-        positions |= set(places_beyond(shuffled.reshape(-1), entries.centre, 0.999 * entries.apart[-1]))
+        positions |= set(places_beyond(row_blocks(shuffled), entries.centre, 0.999 * entries.apart[-1]))
     candidates = np.array(sorted(positions), dtype=int)
     rows, columns = np.divmod(candidates, M)
     leverage = np.einsum("ij,ij->i", left[rows], right[columns]) ** 2
     order = np.argsort(-leverage, kind="stable")
     order = order[leverage[order] >= CARRIES]
-    return Place(candidates[order], leverage[order], np.array(shares))
+    return Place(candidates[order], leverage[order], shares)
 
 
 def in_words(elements: list[Element], shift_sigmas: float | None, spread: int, chances: dict[str, str]) -> str:

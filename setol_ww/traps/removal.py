@@ -110,7 +110,7 @@ def _spread_part(found: Slice, seed: tuple[int, ...]) -> FloatArray:
     ends = found.entries.variance * np.full(found.count, found.edge + TRACY_WIDOM_MEAN * scale)
     beyond = np.sqrt(found.values[: found.count]) - np.sqrt(ends)
     part = (found.left * beyond) @ found.right.T
-    order = sources_of(np.arange(part.size), part.size, seed)
+    order = sources_of(np.arange(part.size), part.shape, seed)
     sorted_back = np.empty(part.size)
     sorted_back[order] = part.reshape(-1)
     back = np.ldexp(sorted_back.reshape(part.shape), found.exponent)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import FloatArray, to_numpy
-from ..linalg.eigenvalues import gram, row_blocks
+from ..linalg.buckets import number_of_buckets
+from ..linalg.eigenvalues import gram, gram_of, row_blocks
 from ..linalg.leading import Leading
 from ..linalg.scaled import Scaled, representable
-from ..linalg.shuffles import is_large, shuffle, sources_of
+from ..linalg.shuffles import in_random_order, is_large, sources_of
 from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength, threshold
 from .elements import Entries, blocks_of, read_entries
-from .location import CARRIES, Place, is_shift, locate, mean_share
+from .location import CARRIES, Place, locate
 
 SMALLEST_SIDE = 3
 SMALLEST_SIZE = 21
@@ -119,17 +121,23 @@ def look(matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = Fals
         )
     if not entries.has_known_tail:
         return None, "too few distinct sizes of elements to know their tail"
-    shuffled = shuffle(tall, seed, overwrite=is_own)
+    # The copy that was looked at goes where the matrix itself will do.
+    needs_none = number_of_buckets((N, M)) > 1 and not exponent and _is_at_hand(matrix)
+    source = (matrix.T if transposed else matrix) if needs_none else tall
     del tall
-    pairs = Leading(gram(shuffled))
-    found = _outliers(pairs, shuffled, entries, level)
-    left, right = found.left[:, : found.count], found.right[:, : found.count]
-    place = locate(shuffled, left, right, entries)
+    shuffled = in_random_order(source, seed, overwrite=is_own)
+    del source
+    lower, sums = _gram_and_sums(shuffled)
+    pairs = Leading(lower)
+    del lower
+    found = _outliers(pairs, sums, N, entries, level)
+    left, right = _left_vectors(shuffled, found), found.right[:, : found.count]
+    place = locate(shuffled, left, right, found.shares[: found.count], entries)
     # What follows is as large as it is.
     del shuffled
     spectrum = np.maximum(pairs.all(), 0.0) if whole or pairs.is_reduced else np.empty(0)
     del pairs
-    sources = sources_of(place.positions, N * M, seed)
+    sources = sources_of(place.positions, (N, M), seed)
     named = {"largest": found.largest, "values": found.values, "pvalues_edge": found.by_edge, "pvalues": found.pvalues}
     counted = {"count": found.count, "place": place, "sources": sources, "transposed": transposed}
     return Slice(entries, exponent, N, M, **named, **counted, left=left, right=right, spectrum=spectrum), ""  # type: ignore[arg-type]
@@ -137,33 +145,49 @@ def look(matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = Fals
 
 @dataclass(frozen=True)
 class _Outliers:
-    """Eigenvalues with their p-values, vectors in columns, traps first: `count` of them."""
+    """Eigenvalues with their p-values, right vectors in columns, traps first: `count` of them.
+
+    `shares` are squared overlaps of u v^T with the constant matrix of norm one; the first pair is made of constant
+    vectors where `is_made`.
+    """
 
     largest: float
     values: FloatArray
     by_edge: FloatArray
     pvalues: FloatArray
     count: int
-    left: FloatArray
     right: FloatArray
+    shares: FloatArray
+    is_made: bool
 
 
-def _outliers(pairs: Leading, shuffled: Any, entries: Entries, level: float) -> _Outliers:
+def _gram_and_sums(shuffled: Any) -> tuple[FloatArray, FloatArray]:
+    """The Gram matrix of a tall one, and the sums of its columns, which tell how constant a left vector is."""
+    sums = np.zeros(shuffled.shape[1])
+
+    def summed() -> Iterator[FloatArray]:
+        for block in row_blocks(shuffled):
+            sums[:] += block.sum(axis=0)
+            yield block
+
+    return gram_of(summed(), sums.size), sums
+
+
+def _outliers(pairs: Leading, sums: FloatArray, N: int, entries: Entries, level: float) -> _Outliers:
     """Leading eigenvalues down to the first that is no trap; where there is no edge, the mean is tested by itself."""
-    N, M = shuffled.shape
+    M = sums.size
     has_edge = not math.isnan(edge(N, M, entries.k4, entries.k6))
     mean_pvalue = 1.0 if has_edge else shift_pvalue(entries, N, M)
     number = min(FIRST_LOOK if has_edge or mean_pvalue > level else LONG_LOOK, M)
     while True:
         values, right = pairs.largest(number)
-        left = _left_vectors(shuffled, right)
-        largest = float(values[0])
+        shares, largest, is_made = _mean_shares(values, right, sums, N), float(values[0]), False
         if mean_pvalue <= level:
-            values, left, right = _shift_first(values, left, right, entries)
-        by_edge, pvalues = _judge(values, left, right, entries, level, mean_pvalue)
+            values, right, shares, is_made = _shift_first(values, right, shares, N, entries)
+        by_edge, pvalues = _judge(values, shares, (N, M), entries, level, mean_pvalue)
         above = int(np.argmax(np.append(pvalues > level, True)))
         if above < number or number == M:
-            return _Outliers(largest, values, by_edge, pvalues, above, left, right)
+            return _Outliers(largest, values, by_edge, pvalues, above, right, shares, is_made)
         number = min(2 * number, M)
 
 
@@ -179,45 +203,60 @@ def shift_pvalue(entries: Entries, N: int, M: int) -> float:
     return math.erfc(abs(entries.mean) * math.sqrt(N * M) / deviation / math.sqrt(2))
 
 
+def _mean_shares(values: FloatArray, right: FloatArray, sums: FloatArray, N: int) -> FloatArray:
+    """Squared overlaps of u v^T with the constant matrix of norm one, u being the matrix on v over sqrt(value)."""
+    of_left = (sums @ right) ** 2 / np.maximum(values, np.finfo(float).tiny) / N
+    return of_left * right.sum(axis=0) ** 2 / right.shape[0]
+
+
 def _shift_first(
-    values: FloatArray, left: FloatArray, right: FloatArray, entries: Entries
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    values: FloatArray, right: FloatArray, shares: FloatArray, N: int, entries: Entries
+) -> tuple[FloatArray, FloatArray, FloatArray, bool]:
     """The eigenvalue of the mean shift before all others: the one whose vectors are nearest to constant ones.
 
     Where larger elements hide it among many, its place is that of a shift of this strength.
     """
-    N, M = left.shape[0], right.shape[0]
-    shares = np.array([mean_share(u, v) for u, v in zip(left.T, right.T)])
-    at = int(np.argmax(shares))
+    M, at = right.shape[0], int(np.argmax(shares))
     if shares[at] >= CARRIES:
         order = np.append(at, np.delete(np.arange(values.size), at))
-        return values[order], left[:, order], right[:, order]
+        return values[order], right[:, order], shares[order], False
     square = entries.mean**2 * M / entries.variance
     value = entries.variance * N * (1 + square) * (M / N + square) / square
-    constant = np.full((N, 1), 1 / math.sqrt(N)), np.full((M, 1), 1 / math.sqrt(M))
-    return np.append(value, values), np.hstack([constant[0], left]), np.hstack([constant[1], right])
+    constant = np.full((M, 1), 1 / math.sqrt(M))
+    return np.append(value, values), np.hstack([constant, right]), np.append(1.0, shares), True
 
 
-def _left_vectors(shuffled: Any, right: FloatArray) -> FloatArray:
+def _left_vectors(shuffled: Any, found: _Outliers) -> FloatArray:
+    """Those of the traps."""
+    right = found.right[:, : found.count]
+    if not found.count:
+        return np.empty((shuffled.shape[0], 0))
     left = np.concatenate([block @ right for block in row_blocks(shuffled)])
+    if found.is_made:
+        left[:, 0] = 1.0
     left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
     return left
 
 
 def _judge(
-    values: FloatArray, left: FloatArray, right: FloatArray, entries: Entries, level: float, mean_pvalue: float
+    values: FloatArray,
+    shares: FloatArray,
+    shape: tuple[int, int],
+    entries: Entries,
+    level: float,
+    mean_pvalue: float,
 ) -> tuple[FloatArray, FloatArray]:
     """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
 
     Further ones are 1. Without an edge (NaN) a shift has the p-value of the mean and all else that of the elements.
     """
-    N, M = left.shape[0], right.shape[0]
+    N, M = shape
     by_edge, pvalues = np.ones(values.size), np.ones(values.size)
     shifts = 0
     for rank, value in enumerate(values / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
         without_edge = math.isnan(by_edge[rank])
-        if is_shift(left[:, rank], right[:, rank]):
+        if shares[rank] >= CARRIES:
             shifts += 1
             by_tail = mean_pvalue if without_edge else 0.0
         else:
@@ -272,6 +311,11 @@ def tall_entries(matrix: Any) -> tuple[Any, bool]:
     if tall.dtype not in (np.float32, np.float64) and not (stays and tall.dtype == np.float16):
         tall = tall.astype(np.float32 if tall.dtype == np.float16 else np.float64, order="C")
     return np.ascontiguousarray(tall), transposed
+
+
+def _is_at_hand(matrix: Any) -> bool:
+    """True for an array, or a tensor of the CPU."""
+    return not hasattr(matrix, "detach") or bool(matrix.device.type == "cpu")
 
 
 def _address(matrix: Any) -> int:

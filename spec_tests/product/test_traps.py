@@ -159,7 +159,7 @@ def test_transpose_is_shuffled_alike_even_when_square():
 def test_the_shuffle_can_be_undone():
     tall = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
     shuffled = shuffle(tall, (4, 0))
-    sources = sources_of(np.arange(600), 600, (4, 0))
+    sources = sources_of(np.arange(600), (30, 20), (4, 0))
     np.testing.assert_array_equal(tall.reshape(-1)[sources], shuffled.reshape(-1))
     assert not np.array_equal(tall, shuffled)
 

@@ -78,7 +78,7 @@ WORK: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "tridiagonal": (lambda: tridiagonal(3000), lambda T: largest_of_tridiagonal(*T, 60)),
     "rank deficient": (lambda: noise(500, 30) @ np.eye(30, 500), eigenvalues),
     "shuffle": (lambda: np.zeros((3000, 1000), np.float32), lambda W: shuffle(W, (0,))),
-    "sources": (lambda: np.arange(5), lambda places: sources_of(places, 3_000_000, (0,))),
+    "sources": (lambda: np.arange(5), lambda places: sources_of(places, (3000, 1000), (0,))),
 }
 
 
