@@ -1,8 +1,8 @@
 """Peak memory of `analyze` beyond the weights, layer by layer, in units of the Gram matrix's 8 M^2 bytes.
 
 Claim      At most 1.4 x 8 M^2 bytes beyond the weights for M >= 2048 with `detX=True`, bfloat16 and float32 alike,
-           module, mapping or file, for a vocabulary of 128256 rows, and where the rank is deficient. `randomize`
-           needs a shuffled copy of the layer besides.
+           module, mapping or file, for a vocabulary of 128256 rows, and where the rank is deficient; at most 1.6
+           with `randomize` at 4096 x 11008.
 Command    python scripts/bench/memory.py [--quick] [--out docs/figures/bench]
 Run time   about four minutes on one core; --quick half a minute.
 Output     memory.csv, memory.json (the machine).
