@@ -62,7 +62,7 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], list[Any], list[Any], str]] = {
     "shard": (_checked_shard, [(0, 1), (2, 3), None], [(1, 1), (3, 3), (-1, 2), (0, 0), (0,), (0.0, 1)], "0 <= i < n"),
     "budget of time": (share_of, [TINY, 1, 1.0, None], [0, 1.0000001, True, NAN], "above 0 and up to 1"),
     "steps between rounds": (lambda x: ww.Monitor({"a": NOISE}, every=x), [1], [0, 1.0, True], "1 or more"),
-    "sparsity": (lambda x: advice("sparsity", sparsity=x, most=0.9), [0, 0.9], [-1e-9, 0.9000001, NAN], "<= sparsity <="),
+    "sparsity": (lambda x: advice("sparsity", sparsity=x, most=0.9), [0, 0.9], [-1e-9, 0.9000001, NAN], "sparsity <="),
     "most sparsity": (lambda x: advice("sparsity", sparsity=0.0, most=x), [1e-9, 1], [0, 1.0000001], "<= most <= 1"),
     "epsilon": (lambda x: advice("sparsity", epsilon=x), [0, 1], [-1e-9, 1.0000001, NAN], "a number from 0 to 1"),
     "share to train": (lambda x: advice("unfreeze", share=x), [1e-9, 1], [0, 1.0000001, NAN], "above 0 and up to 1"),
