@@ -439,6 +439,36 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_report.py::test_where_nothing_calls_for_a_look_those_at_the_ends_of_the_usual_range_are_shown",
     ),
     Plant(
+        "a layer that WeightWatcher alone cannot fit told as failed",
+        "setol_ww.results.summary:has_failed",
+        lambda real: lambda row: row.get("status") == "failed",
+        f"{PRODUCT}/test_report.py::test_layers_to_look_at_are_those_that_lack_something",
+    ),
+    Plant(
+        "pictures of a single eigenvalue",
+        "setol_ww.views.report.curves:DISTINCT",
+        lambda real: 0.0,
+        f"{PRODUCT}/test_report.py::test_only_two_distinct_eigenvalues_are_drawn",
+    ),
+    Plant(
+        "flags cut in the middle of a word",
+        "setol_ww.results.printed:first_parts",
+        lambda real: lambda text, width: text[: max(width, 8)],
+        f"{PRODUCT}/test_text.py::test_a_table_of_results_cuts_no_word_of_ours",
+    ),
+    Plant(
+        "a legend over a small picture",
+        "setol_ww.views.plots.style:_covers",
+        lambda real: lambda made, ax: False,
+        f"{PRODUCT}/test_plots.py::test_a_legend_leaves_a_small_picture_to_be_seen",
+    ),
+    Plant(
+        "another colour of the ERG start in the report",
+        "setol_ww.views.report.page:css_variables",
+        lambda real: lambda: real().replace("--erg: light-dark(#0072b2", "--erg: light-dark(#00785a"),
+        f"{PRODUCT}/test_plots.py::test_pictures_and_the_report_have_one_palette",
+    ),
+    Plant(
         "the folders of the maker in the page",
         "setol_ww.views.report.payload:said_name",
         lambda real: lambda told: told,

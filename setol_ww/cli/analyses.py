@@ -241,6 +241,11 @@ def results_of(path: str, asked: argparse.Namespace) -> Any:
                 "For another analysis give the weights"
             )
         return open_results(path)
+    if Path(path).suffix.lower() in WRITERS:
+        raise InvalidInput(
+            f"the table {path} was asked; it has no spectra. Accepted are weights, and a .setol file as "
+            "analyze --out NAME.setol writes it"
+        )
     from ..watcher import examine
 
     told = from_flags(asked)

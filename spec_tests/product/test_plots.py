@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,8 +23,10 @@ from setol_ww.core.deprecation import DEPRECATED
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.spectrum.ks_curve import SAME, ks_curve
 from setol_ww.spectrum.uncertainty import resample
+from setol_ww.views.palette import css_variables
 from setol_ww.views.plots.lines import unit_mean_of
-from setol_ww.views.plots.style import log_axis, words
+from setol_ww.views.plots.style import STATES, log_axis, words
+from setol_ww.views.report import report_page
 from setol_ww.weights.kinds import Kind, kind_of
 
 OF_A_LAYER = ("esd", "ccdf", "ks", "log_det", "log_det_areas", "traps", "qualities")
@@ -511,6 +514,32 @@ def test_names_are_text():
     ax.figure.canvas.draw()
     shown = [one.get_text() for one in ax.get_xticklabels()]
     assert max(map(len, shown)) < 40
+
+
+@pytest.mark.parametrize("name", ["esd", "ccdf", "traps", "ideal_plane"])
+def test_a_legend_leaves_a_small_picture_to_be_seen(name):
+    """Under a small picture of somebody else's, below what is written at its axis; in a large one inside."""
+    figure = Figure(figsize=(12, 9))
+    small, large = figure.add_axes((0.1, 0.6, 0.15, 0.2)), figure.add_axes((0.35, 0.1, 0.6, 0.8))
+    for ax in (small, large):
+        getattr(ww.plots, name)(example_of(name), ax=ax)
+    figure.canvas.draw()
+    said, written = (one.get_window_extent() for one in (small.get_legend(), small.xaxis.label))
+    assert said.y1 <= written.y0
+    inside, whole = (one.get_window_extent() for one in (large.get_legend(), large))
+    assert whole.y0 <= inside.y0 < inside.y1 <= whole.y1
+
+
+def test_pictures_and_the_report_have_one_palette():
+    variables = dict(re.findall(r"--([\w-]+): light-dark\((#\w+), #\w+\)", css_variables()))
+    assert {state: colour for state, (colour, _) in STATES.items()} == {state: variables[state] for state in STATES}
+    ax = ww.plots.esd(layer())
+    colours = {one.get_label().partition(",")[0]: one.get_color() for one in ax.lines}
+    assert colours["its start"] == colours["power law"] == variables["power"]
+    assert colours["ERG start"] == variables["erg"]
+    page = report_page(model())
+    assert page.count("--erg:") == page.count("--ideal:") == 1
+    assert css_variables() in page
 
 
 @pytest.mark.parametrize("wrong", [None, 3, "esd", np.eye(3), [1, 2]])

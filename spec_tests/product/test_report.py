@@ -17,6 +17,7 @@ import setol_ww as ww
 from fixtures.oracles import singular_value_squares
 from setol_ww.cli.main import main
 from setol_ww.core.printable import visible
+from setol_ww.results.printed import has_failed
 from setol_ww.results.record import LayerRecord
 from setol_ww.results.results import Results
 from setol_ww.results.summary import Look
@@ -436,6 +437,52 @@ def test_no_layer_at_all(browser, tmp_path):
     assert page.inner_text("#grid") == "No layer was analysed."
     assert errors == []
     page.close()
+
+
+def odd_layers() -> ww.Results:
+    """Nothing to draw of the first four; WeightWatcher's fit fails for the first three, ours for the first two."""
+    noise = np.random.default_rng(0).normal(size=(60, 40))
+    weights = {
+        "dead": np.zeros((40, 30)),
+        "one": np.outer(np.arange(1.0, 41), np.arange(1.0, 31)),
+        "small": 1e-4 * noise,
+    }
+    return ww.examine({**weights, "bad": np.full((40, 30), np.nan), " ": noise}, progress=False)
+
+
+def test_layers_to_look_at_are_those_that_lack_something():
+    results = odd_layers()
+    looks = {look.layer: look.why for look in results.summary().look_first}
+    assert list(looks) == ["bad", "dead", "one"]
+    assert looks["dead"] == "all zero"
+    assert looks["one"].startswith("rank collapse")
+    rows = {row["longname"]: row for row in results.table().to_dict("records")}
+    assert [name for name, row in rows.items() if has_failed(row)] == ["bad"]
+    assert rows["small"]["status"] == "failed", "WeightWatcher's own word"
+    assert "prune" in next_step(rows["dead"])
+    assert "low rank" in next_step(rows["one"])
+    assert headline(rows["dead"], Look("dead", "", "all zero")) == "all zero"
+
+
+def test_what_has_no_picture_says_so(visit, tmp_path):
+    odd_layers().report(tmp_path / "odd.html")
+    page = visit(tmp_path / "odd.html")
+    assert "(no name)" in seen_order(page)
+    assert page.locator("#first .card").count() == 3
+    assert page.locator("#first .picture").count() == 0
+    for name, said in (("dead", "no two distinct positive eigenvalues"), ("bad", "could not be analysed")):
+        page.locator(f"#grid a:text-is('{name}')").click()
+        page.wait_for_selector("#panel[open]")
+        assert said in page.inner_text("#panel")
+        assert page.locator("#panel svg.plot, #panel figure").count() == 0
+        page.keyboard.press("Escape")
+
+
+def test_of_failures_alone_there_is_nothing_to_see_at_a_glance(visit, tmp_path):
+    ww.examine({"bad": np.full((40, 30), np.nan)}, progress=False).report(tmp_path / "bad.html")
+    page = visit(tmp_path / "bad.html")
+    assert page.locator("#glance svg").count() == 0
+    assert page.inner_text("#glance") == "There is nothing to see: no layer was analysed."
 
 
 def apart_models() -> dict[str, np.ndarray]:

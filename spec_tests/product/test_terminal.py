@@ -255,6 +255,7 @@ def test_json_of_several_is_a_list_in_their_order(net, tmp_path, capsys):
         (["analyze", "NET", "--json", "--out", "-"], "accepted is one of them"),
         (["analyze", "NET", "--layers", "fc9"], "Accepted are names (fc3, fc2, fc1)"),
         (["scan", "NET", "--out", "a.xyz"], "accepted endings are .csv"),
+        (["summary", "layers.csv"], "it has no spectra. Accepted are weights, and a .setol file"),
         (["summary", "NET", "--fail-on", "odd>1"], "one of >= <= == != > <"),
         (["truncate", "NET", "--rule", "odd", "--out", "x"], "erg"),
         (["merge", "nothing.setol", "--out", "a.csv"], "nothing.setol"),

@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import setol_ww as ww
-from setol_ww.core.printable import GridColumn, cells, grid, shortened, terminal_width, visible, wrapped
+from setol_ww.core.printable import (
+    GridColumn,
+    cells,
+    first_parts,
+    first_words,
+    grid,
+    shortened,
+    terminal_width,
+    visible,
+    wrapped,
+)
 from setol_ww.results.record import LayerRecord
 from setol_ww.results.results import Results
 from setol_ww.views.text import coverage_lines, legend, paragraph, text_table, truncation_text
@@ -136,6 +146,45 @@ def test_shortened_text_fits(text, width):
     assert cells(short) <= width
     if cells(visible(text)) <= width:
         assert short == visible(text)
+
+
+@given(TEXT, st.integers(4, 40))
+def test_first_words_fit_and_are_whole(text, width):
+    text = visible(text)
+    told = first_words(text, width)
+    assert cells(told) <= width
+    kept = told.removesuffix(" ..")
+    if kept != told:
+        assert text.startswith(kept)
+        assert text[len(kept) :].startswith(" ")
+    elif cells(text) <= width:
+        assert told == text
+
+
+@pytest.mark.parametrize("width", range(80))
+def test_first_flags_are_whole_and_the_others_counted(width):
+    flags = ["few eigenvalues", "uneven rows", "trap: element"]
+    told = first_parts(", ".join(flags), width)
+    kept, plus, left = told.partition(" +")
+    assert kept.split(", ") == flags[: len(kept.split(", "))]
+    assert len(kept.split(", ")) + int(left or 0) == len(flags)
+    assert cells(told) <= max(width, cells("few eigenvalues +2"))
+    assert bool(plus) == (width < cells(", ".join(flags)))
+
+
+@pytest.mark.parametrize("width", range(60, 201, 7))
+def test_a_table_of_results_cuts_no_word_of_ours(width):
+    """Whatever its width; names of layers are cut, and columns left out."""
+    words = {"universality_class": "very heavy-tailed", "setol_state": "over-regularized"}
+    row = {"longname": "model.layers.3.self_attn.q_proj", "slice": "", "N": 4096, "M": 1024, "tail_alpha": 1.5, **words}
+    rows = [{**row, "setol_flags": "ambiguous tail start, uneven rows"}, {**row, "setol_flags": ""}]
+    told = text_table(pd.DataFrame(rows), width)
+    assert max(map(cells, told.split("\n"))) <= width
+    head, _, *lines = told.split("\n")
+    assert all(line.endswith("over-regularized") for line in lines)
+    assert all(("very heavy-tailed" in line) == ("class" in head) for line in lines)
+    if "flags" in head:
+        assert "ambiguous tail start +1" in lines[0] or "ambiguous tail start, uneven rows" in lines[0]
 
 
 @given(st.lists(TEXT), st.integers(10, 40))
