@@ -685,6 +685,18 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_monitor.py::test_a_history_that_cannot_be_written_ends_no_training",
     ),
     Plant(
+        "k of a fused projection taken for q",
+        "setol_ww.advice.fused:names_apart",
+        lambda real: lambda name, label, used: real(name, {"q": "k", "k": "q"}.get(label, label), used),
+        f"{PRODUCT}/test_compare_models.py::test_parts_of_other_sizes_and_parts_that_are_not_known_are_said",
+    ),
+    Plant(
+        "parts matched though the whole tensor has a partner",
+        "setol_ww.advice.fused:Pairing",
+        lambda real: lambda partners=(), remarks=(): real({}, remarks),
+        f"{PRODUCT}/test_compare_models.py::test_a_fused_tensor_of_both_is_compared_as_it_is",
+    ),
+    Plant(
         "layers of a run known by their tensor alone",
         "setol_ww.advice.layerwise:rows_of",
         _by_tensor_alone,

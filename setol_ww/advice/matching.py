@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ..weights.kinds import is_table
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor
+from .fused import Pieces
 from .pairing import paired
 from .sources import Source, is_update
 
 NO_SUCH = "the {} model has no layer of that name"
 HEAD = "lm_head.weight"
 UNCHANGED = "the adapter does not change it"
+IN_PARTS = "the tuned model has its parts apart: they are compared"
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,14 @@ def matched(
 
     The first model's plan says what a tensor holds: a state dict beside a module is cut as the module says.
     """
-    jobs = plan(base.tensors, layers, layouts, config=base.config)
+    said, of_theirs = _told_of(base, tuned, layouts or {})
+    jobs = plan(base.tensors, layers, said, config=base.config)
     ours, theirs = _Names(base), _Names(tuned)
-    pairing = paired(ours.all, theirs.all)
-    found = Matching(remarks=pairing.remarks)
+    pieces = Pieces(paired(ours.all, theirs.all))
+    if not all(set(names.own) <= set(met) for names, met in zip((ours, theirs), pieces.names.sides, strict=True)):
+        pieces = Pieces.of(ours.all, theirs.all, jobs, plan(tuned.tensors, None, of_theirs, config=tuned.config))
+    pairing = pieces.names
+    found = Matching(remarks=pieces.remarks)
     rows = (_table_rows(base), _table_rows(tuned))
     met: set[tuple[str, str]] = set()
     for name in ours.all:
@@ -80,14 +87,45 @@ def matched(
         elif name != leader.name:
             continue
         for job in jobs:
-            if job.tensor == leader.name and not job.left_out:
-                job = job if name == leader.name else replace(job, tensor=name)
-                _add(found, job, leader, other, rows, UNCHANGED if partial else NO_SUCH.format("tuned"))
+            if job.tensor != leader.name or job.left_out:
+                continue
+            piece = pieces.partner(job)
+            if piece is not None:
+                _add_piece(found, job, leader, theirs.leader[piece.tensor], piece)
+                continue
+            job = job if name == leader.name else replace(job, tensor=name)
+            none = "; ".join(filter(None, (NO_SUCH.format("tuned"), job.note)))
+            missing = UNCHANGED if partial else IN_PARTS if pieces.has_parts(job) else none
+            _add(found, job, leader, other, rows, missing)
     if not layers:
-        used = set(pairing.partners.values())
+        used = {*pairing.partners.values(), *pieces.tensors}
         alone = [theirs.leader[name] for name in theirs.own if name not in used]
         found.unmatched += [_lone(tensor) for tensor in alone if tensor.is_candidate]
     return found
+
+
+def _told_of(base: Source, tuned: Source, layouts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What was said of tensors of each model; what names none of either is left to be refused."""
+    sides = []
+    for source in (base, tuned):
+        names = [tensor.name for tensor in source.tensors]
+        sides.append({one: words for one, words in layouts.items() if any(fnmatchcase(name, one) for name in names)})
+    idle = {one: words for one, words in layouts.items() if not any(one in side for side in sides)}
+    return {**sides[0], **idle}, sides[1]
+
+
+def _add_piece(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor, piece: Job) -> None:
+    """The match of a part and a layer, `piece` the job of the other model; or why there is none."""
+    side, reason = _why_not(job, ours, theirs)
+    sizes = [_by((one.part.rows, one.part.columns)) if one.part is not None else "none" for one in (job, piece)]
+    if not reason and sizes[0] != sizes[1]:
+        side, reason = "both", f"its shape is {sizes[0]} in the base and {sizes[1]} in the tuned model"
+    if reason:
+        found.unmatched.append(Unmatched(job.title, side, _by(ours.shape), reason))
+        return
+    second = _in(theirs, replace(job, part=piece.part, tensor=theirs.name))
+    held = "; ".join(filter(None, (job.note, f"held against {second.title} of the tuned model")))
+    found.matches.append(Match((job, second), (ours, theirs), _note(held, ours, theirs)))
 
 
 class _Names:
@@ -141,9 +179,14 @@ def _add(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor | N
         found.unmatched.append(Unmatched(job.title, side, _by(ours.shape), reason))
         return
     first = replace(job, part=part, shape=ours.shape)
-    second = replace(
-        first,
-        tensor=theirs.name if job.tensor == ours.name else job.tensor,
+    second = _in(theirs, replace(first, tensor=theirs.name if job.tensor == ours.name else job.tensor))
+    found.matches.append(Match((first, second), (ours, theirs), _note(note, ours, theirs)))
+
+
+def _in(theirs: WeightTensor, job: Job) -> Job:
+    """A job of the tensor of the other model."""
+    return replace(
+        job,
         file="" if theirs.file is None else str(theirs.file),
         shape=theirs.shape,
         dtype=theirs.dtype,
@@ -151,9 +194,12 @@ def _add(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor | N
         recipe=theirs.recipe,
         note=theirs.remark,
     )
+
+
+def _note(note: str, ours: WeightTensor, theirs: WeightTensor) -> str:
+    """What is to be said of a pair."""
     types = "" if ours.dtype == theirs.dtype else f"types {ours.dtype} and {theirs.dtype}"
-    said = "; ".join(dict.fromkeys(filter(None, (note, theirs.remark, types))))
-    found.matches.append(Match((first, second), (ours, theirs), said))
+    return "; ".join(dict.fromkeys(filter(None, (note, theirs.remark, types))))
 
 
 def _why_not(job: Job, ours: WeightTensor, theirs: WeightTensor) -> tuple[str, str]:

@@ -27,6 +27,11 @@ class Pairing:
     partners: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
+    @property
+    def sides(self) -> tuple[set[str], set[str]]:
+        """The names of each model that have a partner."""
+        return set(self.partners), set(self.partners.values())
+
 
 def paired(first: Iterable[str], second: Iterable[str]) -> Pairing:
     """The names of two models brought together, each used once; order does not matter.

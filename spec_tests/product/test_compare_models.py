@@ -163,3 +163,69 @@ def test_compiled_and_wrapped_models_are_the_models(base, tuned):
     for other in (torch.compile(tuned), state, tuned.model):
         table = ww.compare(base, other).table().set_index("longname").loc[straight["longname"]]
         np.testing.assert_array_equal(table["update_norm"], straight["update_norm"])
+
+
+def apart_and_fused() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Two blocks whose projections are stored apart, and the same in fused tensors as Phi-3 stores them."""
+    draw = torch.Generator().manual_seed(0)
+    apart, fused = {}, {}
+    for number in range(2):
+        at = f"model.layers.{number}."
+        q, k, v = (torch.randn(rows, 64, generator=draw) for rows in (64, 32, 32))
+        gate, up, down = (torch.randn(*shape, generator=draw) for shape in ((96, 64), (96, 64), (64, 96)))
+        names = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
+        apart |= {f"{at}{name}.weight": W for name, W in zip(names, (q, k, v, gate, up))}
+        fused |= {f"{at}self_attn.qkv_proj.weight": torch.cat([q, k, v])}
+        fused |= {f"{at}mlp.gate_up_proj.weight": torch.cat([gate, up])}
+        for state in (apart, fused):
+            state[f"{at}mlp.down_proj.weight"] = down
+    return apart, fused
+
+
+AS_PHI = {"*qkv_proj.weight": "qkv:64,32,32", "*gate_up_proj.weight": "rows:gate=96,up=96"}
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_fused_projections_are_held_against_those_stored_apart(prefix):
+    """Part by part, whichever model has them fused, under another prefix too; a change is found in its part."""
+    apart, fused = apart_and_fused()
+    apart = {name.removeprefix(prefix): W for name, W in apart.items()}
+    at = "model.layers.1.self_attn.k_proj.weight".removeprefix(prefix)
+    moved = {**apart, at: apart[at] + torch.ones(32, 1) @ torch.ones(1, 64)}
+    for base, tuned in ((fused, moved), (moved, fused)):
+        found = ww.compare(base, tuned, layouts=AS_PHI)
+        table = found.table()
+        assert len(table) == 12
+        changed = table[table["update_norm"] > 0]
+        assert changed["update_rank"].tolist() == [1.0]
+        assert changed["update_norm"].tolist() == pytest.approx([(32 * 64) ** 0.5], rel=1e-6)
+        assert "self_attn." in changed["longname"].item()
+        assert "k_proj" in changed["longname"].item() + changed["reason"].item()
+        assert any("fused tensor" in remark for remark in found.remarks)
+        # The whole of a fused tensor has no partner.
+        assert set(found.unmatched["reason"]) <= {"the tuned model has its parts apart: they are compared"}
+
+
+def test_parts_of_other_sizes_and_parts_that_are_not_known_are_said():
+    apart, fused = apart_and_fused()
+    other = {**apart, "model.layers.0.self_attn.k_proj.weight": torch.ones(64, 64)}
+    found = ww.compare(fused, other, layouts=AS_PHI)
+    (said,) = found.unmatched.query("side == 'both'")["reason"]
+    assert said == "its shape is 32 x 64 in the base and 64 x 64 in the tuned model"
+    # Without a config nothing says where q ends.
+    found = ww.compare(fused, apart)
+    assert len(found) == 2
+    assert "layouts" in found.unmatched.query("side == 'base'")["reason"].str.cat()
+    # What is said of the tensors of one model alone is not refused by the other; what names none is.
+    assert len(ww.compare(apart, fused, layouts=AS_PHI)) == 12
+    with pytest.raises(ww.InvalidInput, match="nothing_"):
+        ww.compare(apart, fused, layouts={"nothing_*": "skip"})
+
+
+def test_a_fused_tensor_of_both_is_compared_as_it_is():
+    """Though the other has a layer of a part's name as well."""
+    _, fused = apart_and_fused()
+    other = {**fused, "model.layers.0.self_attn.q_proj.weight": torch.eye(64)}
+    found = ww.compare(fused, other, layouts=AS_PHI)
+    assert (found.table()["update_norm"] == 0).all()
+    assert found.unmatched["longname"].tolist() == ["model.layers.0.self_attn.q_proj"]
