@@ -7,13 +7,14 @@ adapter reaches: the plan, the reader, the fingerprint, the boundary of a layer,
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import importlib
 import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
@@ -92,6 +93,18 @@ def _with_one_draw(real: Any) -> Any:
     return drawn
 
 
+def _free_of(device: str) -> float:
+    from setol_ww.linalg.device import free_memory
+
+    return free_memory(device)
+
+
+def _with_seed(shuffled: Any, seed: int) -> Any:
+    other = copy.copy(shuffled)
+    other.seed = seed
+    return other
+
+
 def _without_freedom(real: Any) -> Any:
     def told_apart(first: Any, second: Any) -> Any:
         return real(*(replace(mean, count=10**6) for mean in (first, second)))
@@ -168,6 +181,18 @@ def _by_tensor_alone(real: Any) -> Any:
 
 
 PLANTS: tuple[Plant, ...] = (
+    Plant(
+        "two matrices on a device that has memory for one",
+        "setol_ww.linalg.device:_room",
+        lambda real: lambda device, needed: nullcontext((needed <= _free_of(device), _free_of(device))),
+        f"{PRODUCT}/test_device.py::test_what_does_not_fit_beside_others_waits_for_them",
+    ),
+    Plant(
+        "a shuffle of a device whose sources are those of another seed",
+        "setol_ww.linalg.shuffled:ShuffledThere.sources",
+        lambda real: lambda self, positions: real(_with_seed(self, 1), positions),
+        f"{PRODUCT}/test_device.py::test_a_shuffle_there_answers_as_one_here",
+    ),
     Plant(
         "entries in the buckets of their rows",
         "setol_ww.linalg.buckets:Buckets._drawn",

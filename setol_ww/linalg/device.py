@@ -1,9 +1,16 @@
-"""Eigenvalues by torch on a GPU: what fits its memory is computed there, what does not is left to the CPU."""
+"""Eigenvalues by torch on a GPU: what fits its memory is computed there, what does not is left to the CPU.
+
+Each thread has a stream of its own there: the weights of one layer travel while another is decomposed.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,28 +25,75 @@ GRAM_MATRICES = 3
 # Bytes of an entry of a block: as it is stored, in float64, and times a power of two.
 BLOCK_BYTES = 24
 
+Result = TypeVar("Result")
+
+_memory = threading.Condition()
+_promised: Counter[str] = Counter()
+_of_thread = threading.local()
+
 
 def eigenvalues_on(device: str, matrix: Any, exponent: int = 0) -> FloatArray | None:
     """`device_eigenvalues`; None, and a word in the log, where the memory of the device does not suffice."""
+    rows, columns = matrix.shape
+    needed = memory_needed(rows, columns)
+    return on_device(device, (rows, columns), needed, lambda: device_eigenvalues(matrix, device, exponent))
+
+
+def on_device(device: str, shape: tuple[int, int], needed: int, work: Callable[[], Result]) -> Result | None:
+    """What `work` with one matrix gives, which takes so many bytes there; None, and a word, where they are not had.
+
+    While others compute there it waits for their memory.
+    """
     import torch
 
-    rows, columns = matrix.shape
-    needed, free = memory_needed(rows, columns), free_memory(device)
-    if needed > free:
-        logger.warning(
-            "a %d x %d matrix takes about %d MiB on %s, where %d MiB are free: it is computed on the CPU",
-            *(rows, columns, needed // 2**20, device, free // 2**20),
-        )
-        return None
-    try:
-        return device_eigenvalues(matrix, device, exponent)
-    except torch.OutOfMemoryError as error:
-        said = str(error).strip().split("\n")[0]
-        logger.warning("a %d x %d matrix: %s ran out of memory (%s), the CPU does it", rows, columns, device, said)
-    # Outside of the handler, which would keep what was allocated there.
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    rows, columns = shape
+    with _room(device, needed) as (fits, free):
+        if not fits:
+            logger.warning(
+                "a %d x %d matrix takes about %d MiB on %s, where %d MiB are free: it is computed on the CPU",
+                *(rows, columns, needed // 2**20, device, free // 2**20),
+            )
+            return None
+        try:
+            with _stream(device):
+                return work()
+        except torch.OutOfMemoryError as error:
+            said = str(error).strip().split("\n")[0]
+            logger.warning("a %d x %d matrix: %s ran out of memory (%s), the CPU does it", rows, columns, device, said)
+        # Outside of the handler, which would keep what was allocated there.
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
     return None
+
+
+@contextmanager
+def _room(device: str, needed: int) -> Iterator[tuple[bool, float]]:
+    """Whether so many bytes are free beside what others were promised, who are waited for, and how many are free."""
+    with _memory:
+        while _promised[device] and needed > free_memory(device) - _promised[device]:
+            _memory.wait()
+        free = free_memory(device) - _promised[device]
+        fits = needed <= free
+        _promised[device] += needed * fits
+    try:
+        yield fits, free
+    finally:
+        with _memory:
+            _promised[device] -= needed * fits
+            _memory.notify_all()
+
+
+def _stream(device: str) -> AbstractContextManager[Any]:
+    """The stream of this thread on a GPU, behind what the caller's was told."""
+    import torch
+
+    if torch.device(device).type != "cuda" or not torch.cuda.is_initialized():
+        return nullcontext()
+    streams = _of_thread.__dict__.setdefault("streams", {})
+    stream = streams.setdefault(device, None) or torch.cuda.Stream(device)
+    streams[device] = stream
+    stream.wait_stream(torch.cuda.current_stream(device))
+    return torch.cuda.stream(stream)
 
 
 def memory_needed(rows: int, columns: int) -> int:
@@ -69,20 +123,38 @@ def device_eigenvalues(matrix: Any, device: str, exponent: int = 0) -> FloatArra
     """
     import torch
 
+    total, _ = device_gram(matrix, device, exponent)
+    if not bool(torch.isfinite(torch.diagonal(total)).all()):
+        return np.full(total.shape[0], np.nan)
+    return torch.linalg.eigvalsh(total).cpu().numpy()
+
+
+def device_gram(matrix: Any, device: str, exponent: int = 0) -> tuple[Any, Any]:
+    """The smaller Gram matrix on a device, in float64, and the sums of the columns of the tall orientation."""
+    import torch
+
+    side = min(matrix.shape)
+    total = torch.zeros((side, side), dtype=torch.float64, device=device)
+    sums = torch.zeros(side, dtype=torch.float64, device=device)
+    for block in device_blocks(matrix, device, exponent):
+        total.addmm_(block.T, block)
+        sums += block.sum(dim=0)
+    return total, sums
+
+
+def device_blocks(matrix: Any, device: str, exponent: int = 0) -> Iterator[Any]:
+    """Blocks of rows of the tall orientation times 2^-exponent, in float64 on a device."""
+    import torch
+
     tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix))
     tall = tensor if tensor.shape[0] >= tensor.shape[1] else tensor.T
-    side = tall.shape[1]
-    total = torch.zeros((side, side), dtype=torch.float64, device=device)
-    step = max(1, DEVICE_BLOCK_ELEMENTS // side)
+    step = max(1, DEVICE_BLOCK_ELEMENTS // max(1, tall.shape[1]))
     for start in range(0, tall.shape[0], step):
-        block = tall[start : start + step].to(device=device).to(torch.float64)
+        block = tall[start : start + step].detach().to(device=device).to(torch.float64)
         # In two steps: no single factor reaches from subnormal numbers to 1.
         for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
             block = block * 2.0**-part
-        total.addmm_(block.T, block)
-    if not bool(torch.isfinite(torch.diagonal(total)).all()):
-        return np.full(side, np.nan)
-    return torch.linalg.eigvalsh(total).cpu().numpy()
+        yield block
 
 
 def check_device(device: str) -> str:

@@ -7,6 +7,7 @@ for and the matrix is reduced only where all are wanted.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
@@ -109,18 +110,32 @@ class Leading:
 
     def _by_lanczos(self, number: int) -> tuple[FloatArray, FloatArray] | None:
         """None where the iteration does not converge."""
-        product = LinearOperator((self.side, self.side), dtype=np.float64, matvec=lambda v: self._times(v.ravel()))
-        start = np.random.default_rng(0).normal(size=self.side)
-        try:
-            return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
-        except ArpackError as error:
-            logger.info("Lanczos of side %d: %s; all of it is decomposed", self.side, error)
-            return None
+        return by_lanczos(self._times, self.side, number)
 
     def _times(self, v: FloatArray) -> FloatArray:
         side, result = self.side, np.zeros(self.side)
         call(scipys("dsymv"), "L", side, 1.0, self.lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
         return result
+
+
+def by_lanczos(
+    times: Callable[[FloatArray], FloatArray], side: int, number: int
+) -> tuple[FloatArray, FloatArray] | None:
+    """The `number` largest eigenvalues, in no order, and vectors of what multiplies a vector; None without convergence.
+
+    Examples
+    --------
+    >>> values, vectors = by_lanczos(lambda v: np.arange(50.0) * v, 50, 2)
+    >>> sorted(values.round(6).tolist()), vectors.shape
+    ([48.0, 49.0], (50, 2))
+    """
+    product = LinearOperator((side, side), dtype=np.float64, matvec=lambda v: times(v.ravel()))
+    start = np.random.default_rng(0).normal(size=side)
+    try:
+        return eigsh(product, k=number, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
+    except ArpackError as error:
+        logger.info("Lanczos of side %d: %s; all of it is decomposed", side, error)
+        return None
 
 
 def largest_of_tridiagonal(diagonal: FloatArray, beside: FloatArray, number: int) -> tuple[FloatArray, FloatArray]:

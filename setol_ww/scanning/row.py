@@ -116,7 +116,7 @@ def computed(
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
     record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
     if options.randomize:
-        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed))
+        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed, options.device))
         reason = reason or traps.reason
         extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
     if options.farms:
@@ -176,11 +176,11 @@ def is_read_by_weightwatcher(job: Job) -> bool:
     return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and of_theirs
 
 
-def traps_of(job: Job, matrices: list[Any], scale: float, seed: int) -> TrapReport:
+def traps_of(job: Job, matrices: list[Any], scale: float, seed: int, device: str = "cpu") -> TrapReport:
     """The traps of a job's matrices, on the scale of WeightWatcher's eigenvalues."""
     assert job.part is not None
     scaled = matrices if scale == 1 else [to_numpy(matrix) * np.sqrt(scale) for matrix in matrices]
-    return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None)
+    return find_traps_of(scaled, seed=seed, kernel=job.part.kernel(job.shape) or None, device=device)
 
 
 def bad_entries(matrices: list[Any]) -> str:

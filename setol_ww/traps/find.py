@@ -236,11 +236,12 @@ def find_traps_of(
     level: float = LEVEL,
     kernel: tuple[int, ...] | None = None,
     whole: bool = False,
+    device: str = "cpu",
 ) -> TrapReport:
     """`find_traps` of matrices that are pooled, as the kernel slices of a convolution are.
 
     With `whole` all eigenvalues of the shuffled matrices are in the report, whatever they cost; up to 1500 columns they
-    come with the largest ones.
+    come with the largest ones. On a `device` other than `cpu` the shuffles are others.
 
     An element's index is (row, column), followed by its place in `kernel` (by default its matrix, where there are
     several).
@@ -259,7 +260,7 @@ def find_traps_of(
     share = -math.expm1(math.log1p(-level) / len(checked))
     slices: list[Slice] = []
     for number, matrix in enumerate(checked):
-        found, reason = look(matrix, (seed, number), share, whole=whole)
+        found, reason = look(matrix, (seed, number), share, whole=whole, device=device)
         if found is None:
             return _undefined(reason if len(checked) == 1 else f"slice {number}: {reason}", asked)
         slices.append(found)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..core.arrays import FloatArray
-from ..linalg.eigenvalues import row_blocks
+from ..linalg.shuffled import Shuffled
 from .elements import Entries, places_beyond
 
 # Share of an outlier's squared vectors at one element, or along the constant matrix, that makes it the carrier. For
@@ -52,12 +51,12 @@ class Place:
         return self.mean_share >= CARRIES
 
 
-def locate(shuffled: Any, left: FloatArray, right: FloatArray, shares: FloatArray, entries: Entries) -> Place:
+def locate(shuffled: Shuffled, left: FloatArray, right: FloatArray, shares: FloatArray, entries: Entries) -> Place:
     """The carriers of the traps with these singular vectors (columns) and mean shares of the shuffled matrix."""
     M = shuffled.shape[1]
     positions = {int(np.argmax(np.abs(u))) * M + int(np.argmax(np.abs(v))) for u, v in zip(left.T, right.T)}
     if entries.apart.size:
-        positions |= set(places_beyond(row_blocks(shuffled), entries.centre, 0.999 * entries.apart[-1]))
+        positions |= set(places_beyond(shuffled.blocks(), entries.centre, 0.999 * entries.apart[-1]))
     candidates = np.array(sorted(positions), dtype=int)
     rows, columns = np.divmod(candidates, M)
     leverage = np.einsum("ij,ij->i", left[rows], right[columns]) ** 2

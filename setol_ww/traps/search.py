@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from ..core.arrays import FloatArray, to_numpy
 from ..linalg.buckets import number_of_buckets
-from ..linalg.eigenvalues import gram, gram_of, row_blocks
+from ..linalg.device import on_device
+from ..linalg.eigenvalues import gram
 from ..linalg.leading import Leading
 from ..linalg.scaled import Scaled, representable
-from ..linalg.shuffles import in_random_order, is_large, sources_of
+from ..linalg.shuffled import Pairs, Shuffled, ShuffledHere, ShuffledThere, memory_of_a_shuffle
+from ..linalg.shuffles import is_large
 from ..theory.laws.edge import centre_and_scale, edge, edge_pvalue, strength, threshold
 from .elements import Entries, blocks_of, read_entries
 from .location import CARRIES, Place, locate
@@ -101,10 +103,13 @@ class Slice:
         return (column, row) if self.transposed else (row, column)
 
 
-def look(matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = False) -> tuple[Slice | None, str]:
+def look(
+    matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = False, device: str = "cpu"
+) -> tuple[Slice | None, str]:
     """The outliers of one shuffled matrix at `level`, or None and why there are none to look for.
 
-    With `whole` all eigenvalues of it are told too, whatever they cost.
+    With `whole` all eigenvalues of it are told too, whatever they cost. On a device, where it fits, the shuffle is
+    another draw.
     """
     tall, transposed = tall_entries(matrix)
     is_own = _address(tall) != _address(matrix)
@@ -121,26 +126,65 @@ def look(matrix: Any, seed: tuple[int, ...], level: float, *, whole: bool = Fals
         )
     if not entries.has_known_tail:
         return None, "too few distinct sizes of elements to know their tail"
-    # The copy that was looked at goes where the matrix itself will do.
-    needs_none = number_of_buckets((N, M)) > 1 and not exponent and _is_at_hand(matrix)
-    source = (matrix.T if transposed else matrix) if needs_none else tall
-    del tall
-    shuffled = in_random_order(source, seed, overwrite=is_own)
-    del source
-    lower, sums = _gram_and_sums(shuffled)
-    pairs = Leading(lower)
-    del lower
-    found = _outliers(pairs, sums, N, entries, level)
-    left, right = _left_vectors(shuffled, found), found.right[:, : found.count]
-    place = locate(shuffled, left, right, found.shares[: found.count], entries)
+    found = None
+    if device != "cpu":
+        there = functools.partial(_searched_there, tall, seed, device, entries, level, whole)
+        found = on_device(device, (N, M), memory_of_a_shuffle(N, M), there)
+        del there
+    if found is None:
+        # The copy that was looked at goes where the matrix itself will do.
+        needs_none = number_of_buckets((N, M)) > 1 and not exponent and _is_at_hand(matrix)
+        source = (matrix.T if transposed else matrix) if needs_none else tall
+        del tall
+        shuffled = ShuffledHere(source, seed, overwrite=is_own)
+        del source
+        found = _searched(shuffled, entries, level, whole)
+    outliers, count = found.outliers, found.outliers.count
+    return Slice(
+        entries,
+        exponent,
+        N,
+        M,
+        outliers.largest,
+        outliers.values,
+        outliers.by_edge,
+        outliers.pvalues,
+        count,
+        found.place,
+        found.sources,
+        transposed,
+        left=found.left,
+        right=outliers.right[:, :count],
+        spectrum=found.spectrum,
+    ), ""
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What one shuffled matrix shows: `left` has the vectors of the traps, `sources` the places of their elements."""
+
+    outliers: _Outliers
+    left: FloatArray
+    place: Place
+    spectrum: FloatArray
+    sources: np.ndarray
+
+
+def _searched(shuffled: Shuffled, entries: Entries, level: float, whole: bool) -> _Searched:
+    pairs, sums = shuffled.pairs()
+    outliers = _outliers(pairs, sums, shuffled.shape[0], entries, level)
+    left, right = _left_vectors(shuffled, outliers), outliers.right[:, : outliers.count]
+    place = locate(shuffled, left, right, outliers.shares[: outliers.count], entries)
     # What follows is as large as it is.
-    del shuffled
+    shuffled.let_go()
     spectrum = np.maximum(pairs.all(), 0.0) if whole or pairs.is_reduced else np.empty(0)
     del pairs
-    sources = sources_of(place.positions, (N, M), seed)
-    named = {"largest": found.largest, "values": found.values, "pvalues_edge": found.by_edge, "pvalues": found.pvalues}
-    counted = {"count": found.count, "place": place, "sources": sources, "transposed": transposed}
-    return Slice(entries, exponent, N, M, **named, **counted, left=left, right=right, spectrum=spectrum), ""  # type: ignore[arg-type]
+    return _Searched(outliers, left, place, spectrum, shuffled.sources(place.positions))
+
+
+def _searched_there(tall: Any, seed: tuple[int, ...], device: str, *asked: Any) -> _Searched:
+    """`_searched` with the shuffle and its spectrum on a device."""
+    return _searched(ShuffledThere(tall, seed, device), *asked)
 
 
 @dataclass(frozen=True)
@@ -161,19 +205,7 @@ class _Outliers:
     is_made: bool
 
 
-def _gram_and_sums(shuffled: Any) -> tuple[FloatArray, FloatArray]:
-    """The Gram matrix of a tall one, and the sums of its columns, which tell how constant a left vector is."""
-    sums = np.zeros(shuffled.shape[1])
-
-    def summed() -> Iterator[FloatArray]:
-        for block in row_blocks(shuffled):
-            sums[:] += block.sum(axis=0)
-            yield block
-
-    return gram_of(summed(), sums.size), sums
-
-
-def _outliers(pairs: Leading, sums: FloatArray, N: int, entries: Entries, level: float) -> _Outliers:
+def _outliers(pairs: Pairs, sums: FloatArray, N: int, entries: Entries, level: float) -> _Outliers:
     """Leading eigenvalues down to the first that is no trap; where there is no edge, the mean is tested by itself."""
     M = sums.size
     has_edge = not math.isnan(edge(N, M, entries.k4, entries.k6))
@@ -226,12 +258,12 @@ def _shift_first(
     return np.append(value, values), np.hstack([constant, right]), np.append(1.0, shares), True
 
 
-def _left_vectors(shuffled: Any, found: _Outliers) -> FloatArray:
+def _left_vectors(shuffled: Shuffled, found: _Outliers) -> FloatArray:
     """Those of the traps."""
     right = found.right[:, : found.count]
     if not found.count:
         return np.empty((shuffled.shape[0], 0))
-    left = np.concatenate([block @ right for block in row_blocks(shuffled)])
+    left = shuffled.times(right)
     if found.is_made:
         left[:, 0] = 1.0
     left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)

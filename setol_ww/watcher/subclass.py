@@ -287,8 +287,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
         params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
         told = told.changed(detX=bool(params["detX"]))
-        # Threads on one GPU gain nothing, and share its memory.
-        with Ahead(number if device == "cpu" else 1) as ahead:
+        # While a GPU decomposes the next layers, the walk fits this one.
+        with Ahead(number if device == "cpu" else max(2, number)) as ahead:
             worker._run = Run(
                 entries=worker._given.entries,
                 engine=engine,
@@ -811,9 +811,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         """Traps of the layer's matrices, an element's index being that in the weight as the model has it."""
         assert self._run is not None
         matrices, kernel = self._turned(record, list(record.matrices()))
-        # A GPU has the spectrum of the shuffle sooner.
-        whole = self._run.device == "cpu"
-        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel, whole=whole)
+        return find_traps_of(matrices, seed=self._run.seed, kernel=kernel, whole=True, device=self._run.device)
 
     def _turned(self, record: Record, matrices: list[Any]) -> tuple[list[Any], tuple[int, ...] | None]:
         """Matrices with rows and columns as the model has them, and the kernel whose slices they are."""

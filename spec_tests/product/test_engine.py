@@ -24,6 +24,7 @@ from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg import routines as fortran
 from setol_ww.linalg import symmetric as lapack
+from setol_ww.traps import search
 from setol_ww.watcher import model as given
 from setol_ww.watcher import subclass
 from setol_ww.watcher.mp import mp_columns
@@ -135,6 +136,8 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
     monkeypatch.setattr(gpu, "device_eigenvalues", device_eigenvalues)
     monkeypatch.setattr(gpu, "free_memory", lambda device: math.inf)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    shuffled = search.ShuffledThere
+    monkeypatch.setattr(search, "ShuffledThere", lambda tall, seed, device: shuffled(tall, seed, "cpu"))
     weights = {"a.weight": torch.from_numpy(gaussian_matrix(160, 120, seed=0)).float()}
     frame = ww.analyze(weights, randomize=True, farms=True, device="cuda:0")
     # The layer, its two windows; the spectrum of its shuffle comes with the traps.

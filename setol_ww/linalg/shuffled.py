@@ -1,0 +1,200 @@
+"""A matrix in random order and what is asked of it: the Gram matrix, products, entries. On the CPU or on a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..core.arrays import FloatArray
+from .device import BLOCK_BYTES, DEVICE_BLOCK_ELEMENTS, GRAM_MATRICES, device_blocks, device_gram
+from .eigenvalues import gram_of, row_blocks
+from .leading import DENSE_SIDE, Leading, by_lanczos
+from .shuffles import in_random_order, sources_of
+
+# Bytes of an entry's place, and of its values as they are stored, twice, at most.
+ORDER_BYTES, ENTRY_BYTES = 8, 16
+
+
+class Pairs(Protocol):
+    """Eigenpairs of a Gram matrix, as `Leading` has them."""
+
+    @property
+    def is_reduced(self) -> bool:
+        """True once `all` costs next to nothing."""
+
+    def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """The `number` largest eigenvalues, descending, and their vectors in columns."""
+
+    def all(self) -> FloatArray:
+        """Every eigenvalue, ascending."""
+
+
+class Shuffled(Protocol):
+    """A matrix, at least as long as wide, in random order.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    """
+
+    shape: tuple[int, int]
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Float64 blocks of rows, each perhaps written over the one before."""
+
+    def pairs(self) -> tuple[Pairs, FloatArray]:
+        """The eigenpairs of its Gram matrix, and the sums of its columns."""
+
+    def times(self, right: FloatArray) -> FloatArray:
+        """The product with the columns of an array of shape (M, k)."""
+
+    def let_go(self) -> None:
+        """Its entries are asked no more."""
+
+    def sources(self, positions: np.ndarray) -> np.ndarray:
+        """Where in the flattened matrix the entries at these positions come from."""
+
+
+class ShuffledHere:
+    """`Shuffled` on the CPU, in the order of `shuffles`.
+
+    Examples
+    --------
+    >>> found = ShuffledHere(np.arange(12.0).reshape(4, 3), (0,))
+    >>> pairs, sums = found.pairs()
+    >>> round(float(pairs.all().sum()), 9) == sum(n**2 for n in range(12)), sums.sum()
+    (True, np.float64(66.0))
+    """
+
+    def __init__(self, matrix: Any, seed: tuple[int, ...], *, overwrite: bool = False) -> None:
+        self.shape, self.seed = (int(matrix.shape[0]), int(matrix.shape[1])), seed
+        self.entries = in_random_order(matrix, seed, overwrite=overwrite)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        return row_blocks(self.entries)
+
+    def pairs(self) -> tuple[Pairs, FloatArray]:
+        sums = np.zeros(self.shape[1])
+
+        def summed() -> Iterator[FloatArray]:
+            for block in self.blocks():
+                sums[:] += block.sum(axis=0)
+                yield block
+
+        return Leading(gram_of(summed(), sums.size)), sums
+
+    def times(self, right: FloatArray) -> FloatArray:
+        return np.concatenate([block @ right for block in self.blocks()])
+
+    def let_go(self) -> None:
+        self.entries = None
+
+    def sources(self, positions: np.ndarray) -> np.ndarray:
+        return sources_of(positions, self.shape, self.seed)
+
+
+class ShuffledThere:
+    """`Shuffled` by torch on a device, in an order of its own generator: another draw than that of the CPU.
+
+    Parameters
+    ----------
+    matrix : ndarray or torch.Tensor, at least as long as wide
+    seed : tuple of int
+    device : str
+    """
+
+    def __init__(self, matrix: Any, seed: tuple[int, ...], device: str) -> None:
+        import torch
+
+        self.shape, self.device = (int(matrix.shape[0]), int(matrix.shape[1])), device
+        self.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix))
+        self.entries = tensor.detach().to(device).reshape(-1)[self._order()].reshape(self.shape)
+
+    def _order(self) -> Any:
+        import torch
+
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        return torch.randperm(math.prod(self.shape), generator=generator, device=self.device)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        return (block.cpu().numpy() for block in device_blocks(self.entries, self.device))
+
+    def pairs(self) -> tuple[Pairs, FloatArray]:
+        total, sums = device_gram(self.entries, self.device)
+        return PairsThere(total), sums.cpu().numpy()
+
+    def times(self, right: FloatArray) -> FloatArray:
+        import torch
+
+        there = torch.from_numpy(np.ascontiguousarray(right)).to(self.device)
+        return np.concatenate([(block @ there).cpu().numpy() for block in device_blocks(self.entries, self.device)])
+
+    def let_go(self) -> None:
+        self.entries = None
+
+    def sources(self, positions: np.ndarray) -> np.ndarray:
+        import torch
+
+        return self._order()[torch.from_numpy(positions).to(self.device)].cpu().numpy()
+
+
+class PairsThere:
+    """`Pairs` of a symmetric tensor on a device."""
+
+    def __init__(self, total: Any) -> None:
+        self.total, self.side = total, int(total.shape[0])
+        self._found: tuple[Any, Any] | None = None
+
+    @property
+    def is_reduced(self) -> bool:
+        return self._found is not None
+
+    def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
+        found = None
+        if not self.is_reduced and self.side > DENSE_SIDE and 4 * number < self.side:
+            found = by_lanczos(self._times, self.side, number)
+        if found is None:
+            values, vectors = self._decomposed()
+            found = values[-number:].cpu().numpy(), vectors[:, -number:].cpu().numpy()
+        order = np.argsort(-found[0], kind="stable")
+        return found[0][order], found[1][:, order]
+
+    def all(self) -> FloatArray:
+        import torch
+
+        values = self._found[0] if self._found is not None else torch.linalg.eigvalsh(self.total)
+        return values.cpu().numpy()
+
+    def _decomposed(self) -> tuple[Any, Any]:
+        import torch
+
+        if self._found is None:
+            self._found = tuple(torch.linalg.eigh(self.total))
+        return self._found
+
+    def _times(self, v: FloatArray) -> FloatArray:
+        import torch
+
+        return (self.total @ torch.from_numpy(np.ascontiguousarray(v)).to(self.device)).cpu().numpy()
+
+    @property
+    def device(self) -> Any:
+        """Where the tensor is."""
+        return self.total.device
+
+
+def memory_of_a_shuffle(rows: int, columns: int) -> int:
+    """Bytes that a matrix in random order and its eigenpairs take on a device, about.
+
+    >>> memory_of_a_shuffle(4096, 11008) // 2**20
+    1840
+    """
+    side, entries = min(rows, columns), rows * columns
+    block = BLOCK_BYTES * min(entries, max(side, DEVICE_BLOCK_ELEMENTS))
+    # The vectors of all eigenvalues, where they are computed.
+    grams = 8 * (GRAM_MATRICES + (side <= DENSE_SIDE)) * side**2
+    return ENTRY_BYTES * entries + max(ORDER_BYTES * entries, block + grams)
