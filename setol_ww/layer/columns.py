@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -198,7 +199,7 @@ COLUMNS: tuple[Column, ...] = (
         "AlphaPruning's alpha_peak: least distance with starts up to 1.5 times the peak of the density; depends on the "
         "scale of W, as published",
         "`setol_ww/spectrum/starts.py`, peak_alpha",
-        lambda r: peak_alpha(r.spectrum.above_rounding.raw) if r.spectrum.is_defined else math.nan,
+        lambda r: peak_alpha(r.spectrum.above_rounding.raw, r.spectrum.scan) if r.spectrum.is_defined else math.nan,
     ),
     _quality(
         "q2",
@@ -525,11 +526,21 @@ def row(
     >>> row(ww.analyze_matrix([[3.0, 0.0], [0.0, 1.0]]))["erg_rank"]
     1
     """
-    listed = names(detX, result.quality is not None, randomize, uncertainty)
-    columns, wanted = (*COLUMNS, *UNCERTAINTY_COLUMNS), set(listed)
-    values = {column.name: column.read(result) for column in columns if column.name in wanted}
-    values[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
-    return {name: values[name] for name in listed}
+    found = {}
+    for column in _read(detX, result.quality is not None, randomize, uncertainty, (*COLUMNS, *UNCERTAINTY_COLUMNS)):
+        found[column.name] = column.read(result)
+    if detX:
+        found[DETX_ERROR.name] = math.nan if detX_num is None else detX_num - result.detX_num_exact
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def _read(
+    detX: bool, quality: bool, randomize: bool, uncertainty: bool, columns: tuple[Column, ...]
+) -> tuple[Column, ...]:
+    """The columns that `names` lists, in its order."""
+    register = {column.name: column for column in (*columns, DETX_ERROR)}
+    return tuple(register[name] for name in names(detX, quality, randomize, uncertainty))
 
 
 def as_markdown() -> str:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -36,7 +37,7 @@ from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.esd import Spectrum
 from ..spectrum.tail import TailFit
-from ..theory.resolvents import sum_of_integrated_r
+from ..theory.resolvents import Points, sum_of_integrated_r, sums_of_integrated_r
 from ..theory.transforms import free_cumulants, free_cumulants_of
 
 SERIES_ORDER = 5
@@ -130,9 +131,28 @@ def quality(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Quality:
     >>> round(found.q2, 3), round(found.q2_norm, 3), round(found.q2_series5, 3)
     (5.32, 1.013, 1.013)
     """
-    if erg.status is Outcome.DEGENERATE:
-        return _undefined(f"no reading of the quality: {erg.status.sentence}")
-    x = spectrum.unit_mean[spectrum.num_evals - erg.rank :]
+    return qualities([(spectrum, tail, erg)])[0]
+
+
+def qualities(asked: Sequence[tuple[Spectrum, TailFit, ErgCut]]) -> list[Quality]:
+    """`quality` of many layers, each to the bit what it is alone; small ones cost less together."""
+    tails = [spectrum.unit_mean[spectrum.num_evals - erg.rank :] for spectrum, _, erg in asked]
+    points = []
+    for (spectrum, _, erg), x in zip(asked, tails):
+        if erg.status is not Outcome.DEGENERATE:
+            points += [_padded(x, spectrum.N * spectrum.slices), _normed(x)]
+    sums = iter(sums_of_integrated_r(points))
+    found = []
+    for (spectrum, tail, erg), x in zip(asked, tails):
+        if erg.status is Outcome.DEGENERATE:
+            found.append(_undefined(f"no reading of the quality: {erg.status.sentence}"))
+        else:
+            found.append(_readings(spectrum, tail, erg, x, next(sums), next(sums)))
+    return found
+
+
+def _readings(spectrum: Spectrum, tail: TailFit, erg: ErgCut, x: FloatArray, padded: float, normed: float) -> Quality:
+    """Every reading, of which two are there."""
     k, total = x.size, float(x.sum())
     rho = float(x[-1] ** 2 / k)
     kappa = free_cumulants_of(x, SERIES_ORDER).tolist()
@@ -147,8 +167,8 @@ def quality(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Quality:
     elif not heavy:
         reasons.append(f"q2_lw: alpha_erg = {erg.alpha:.2f} is not between 1 and 2")
     return Quality(
-        q2=padded_quality(x, spectrum.N * spectrum.slices),
-        q2_norm=normed_quality(x),
+        q2=padded,
+        q2_norm=normed,
         q2_series5=_series(x, kappa) if rho < SERIES_DOMAIN else math.nan,
         q2_rho=rho,
         q2_series_ok=rho < SERIES_DOMAIN,
@@ -182,9 +202,14 @@ def padded_quality(x: FloatArray, N: int) -> float:
     >>> round(padded_quality(np.ones(4), 4), 12)
     4.0
     """
+    points = _padded(x, N)
+    return sum_of_integrated_r(points.t, points.evals, points.weights)
+
+
+def _padded(x: FloatArray, N: int) -> Points:
     if N == x.size:
-        return sum_of_integrated_r(x, x, np.full(N, 1 / N))
-    return sum_of_integrated_r(x, np.append(0.0, x), np.append(1 - x.size / N, np.full(x.size, 1 / N)))
+        return Points(x, x, np.full(N, 1 / N))
+    return Points(x, np.append(0.0, x), np.append(1 - x.size / N, np.full(x.size, 1 / N)))
 
 
 def normed_quality(x: FloatArray) -> float:
@@ -197,7 +222,12 @@ def normed_quality(x: FloatArray) -> float:
     >>> round(normed_quality(np.array([2.0, 2.0, 2.0])), 12)
     4.0
     """
-    return sum_of_integrated_r(x / x.size, x, np.full(x.size, 1 / x.size))
+    points = _normed(x)
+    return sum_of_integrated_r(points.t, points.evals, points.weights)
+
+
+def _normed(x: FloatArray) -> Points:
+    return Points(x / x.size, x, np.full(x.size, 1 / x.size))
 
 
 def series_quality(x: FloatArray, order: int = SERIES_ORDER) -> float:
@@ -227,7 +257,8 @@ def figure_24(spectrum: Spectrum, tail_rank: int, order: int = PAPER_ORDER) -> f
     """
     leading = spectrum.unit_mean[spectrum.num_evals - tail_rank :]
     y = (leading - leading.mean()) / leading.std()
-    kappa = free_cumulants([np.sum(y**j) for j in range(1, order + 1)])
+    powers = itertools.accumulate(itertools.repeat(y, order), np.multiply)
+    kappa = free_cumulants([float(power.sum()) for power in powers])
     return 100 * _series(leading, kappa.tolist(), spectrum.num_evals)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,7 @@ from .classes import Universality, universality
 from .ecs import Ecs, ecs
 from .flags import flags_of
 from .intervals import Intervals, intervals
-from .quality import Quality, quality
+from .quality import Quality, qualities
 from .verdict import Verdict, judge
 
 SCHEMA = 1
@@ -137,19 +138,41 @@ def analyze_spectrum(
     `strengths` (`strengths_of` the matrices) are what the class needs of the entries; without them it takes the noise
     to be of one variance and says so.
     """
+    return analyze_spectra([(spectrum, strengths)], settings)[0]
+
+
+def analyze_spectra(
+    asked: Sequence[tuple[Spectrum, Strengths | None]], settings: Settings | None = None
+) -> list[LayerResult]:
+    """`analyze_spectrum` of many layers, each to the bit what it is alone; small ones cost less together."""
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise InvalidInput(f"settings={settings!r} was asked; accepted is a setol_ww.Settings")
-    tail = fit_tail(spectrum, settings.uncertainty, settings.seed)
-    erg = erg_cut(spectrum)
+    tails = [fit_tail(spectrum, settings.uncertainty, settings.seed) for spectrum, _ in asked]
+    cuts = [erg_cut(spectrum) for spectrum, _ in asked]
+    three = [(spectrum, tail, erg) for (spectrum, _), tail, erg in zip(asked, tails, cuts)]
+    readings = qualities(three) if settings.quality else [None] * len(asked)
+    return [
+        _analyzed(spectrum, strengths, tail, erg, reading, settings)
+        for (spectrum, strengths), tail, erg, reading in zip(asked, tails, cuts, readings)
+    ]
+
+
+def _analyzed(
+    spectrum: Spectrum,
+    strengths: Strengths | None,
+    tail: TailFit,
+    erg: ErgCut,
+    reading: Quality | None,
+    settings: Settings,
+) -> LayerResult:
     both = ecs(spectrum, tail, erg)
     bulk = fit_bulk(spectrum, strengths=strengths)
     kind = universality(spectrum, tail, bulk)
     verdict = judge(tail, erg, both, sigmas=settings.sigmas, kind=kind)
-    readings = quality(spectrum, tail, erg) if settings.quality else None
     exact = first_product_below_one(spectrum)
     ends = intervals(spectrum, settings.uncertainty, settings.seed) if settings.uncertainty and tail.rank else None
-    return LayerResult(spectrum, tail, erg, both, verdict, readings, exact, bulk, kind, strengths, ends)
+    return LayerResult(spectrum, tail, erg, both, verdict, reading, exact, bulk, kind, strengths, ends)
 
 
 def analyze_matrix(W: Any, settings: Settings | None = None) -> LayerResult:

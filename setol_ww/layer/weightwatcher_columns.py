@@ -41,7 +41,7 @@ def weightwatcher_row(spectrum: Spectrum) -> dict[str, Any]:
     """
     with np.errstate(over="ignore", under="ignore"):
         threshold = float(np.ldexp(THRESHOLD, -spectrum.exponent))
-    fit = dict(zip(FIT, weightwatcher_fit(spectrum.values, threshold)))
+    fit = dict(zip(FIT, weightwatcher_fit(spectrum.values, threshold, spectrum)))
     return {**fit, "xmin": spectrum.in_raw_units(fit["xmin"]), **weightwatcher_norms(spectrum)}
 
 
@@ -64,12 +64,20 @@ def weightwatcher_norms(spectrum: Spectrum) -> dict[str, float]:
     return dict(zip(NORMS, (*raw, float(norm / largest), float(entropy))))
 
 
-def weightwatcher_fit(raw: FloatArray, threshold: float = THRESHOLD) -> tuple[float, float, float, float, float]:
+def best_weightwatcher_start(log_x: FloatArray, starts: np.ndarray, spectrum: Spectrum | None) -> int:
+    """WeightWatcher's start among those asked; the one of our tail where that is the same question."""
+    is_the_same = spectrum is not None and spectrum.rank == log_x.size and starts.size == log_x.size - 1
+    return spectrum.scan.best_of_all if spectrum is not None and is_the_same else best_start(log_x, starts)
+
+
+def weightwatcher_fit(
+    raw: FloatArray, threshold: float = THRESHOLD, spectrum: Spectrum | None = None
+) -> tuple[float, float, float, float, float]:
     """WeightWatcher's power-law fit: alpha, xmin, D, sigma, num_pl_spikes; all NaN where none is possible.
 
     Eigenvalues up to `threshold` are dropped, WeightWatcher's 1e-5 whatever the scale of W. With fewer than 20 left the
     exponent is the bias-corrected 1 + (n - 1) / sum ln(x / xmin) and a tail has at least 8 (all of them where there
-    are fewer).
+    are fewer). `spectrum` is that of the same eigenvalues, where it is known.
     """
     kept = raw[raw > threshold] if np.isfinite(raw).all() else raw[:0]
     log_x = np.log(kept)
@@ -77,7 +85,7 @@ def weightwatcher_fit(raw: FloatArray, threshold: float = THRESHOLD) -> tuple[fl
     if not spread.size:
         return (math.nan,) * 5
     small = kept.size < SMALL_SAMPLE
-    start = _small_start(kept, log_x, spread) if small else best_start(log_x, spread)
+    start = _small_start(kept, log_x, spread) if small else best_weightwatcher_start(log_x, spread, spectrum)
     rate, distance = _fit_from(kept, log_x, start, small)
     spikes = int(np.count_nonzero(raw >= kept[start]))
     sigma = rate / math.sqrt(kept.size - start)

@@ -103,7 +103,9 @@ def _nan_first(value: float) -> float:
     return value if value == value else np.inf
 
 
-def blocks(matrix: Any, axis: int, exponent: int = 0, elements: int = 0) -> Iterator[FloatArray]:
+def blocks(
+    matrix: Any, axis: int, exponent: int = 0, elements: int = 0, dtype: type[np.floating] = np.float64
+) -> Iterator[Any]:
     """Float64 blocks along one axis times 2^-exponent, contiguous row by row, each written over the one before.
 
     Where they end depends on the shape and on `elements`, the size of a block, alone, not on dtype, library or order
@@ -116,7 +118,7 @@ def blocks(matrix: Any, axis: int, exponent: int = 0, elements: int = 0) -> Iter
     if isinstance(matrix, Buckets):
         yield from matrix.row_blocks(step)
         return
-    buffer = np.empty(step * other)
+    buffer = np.empty(step * other, dtype=dtype)
     for start in range(0, length, step):
         part = slice(start, start + step)
         source = matrix[part] if axis == 0 else matrix[:, part]

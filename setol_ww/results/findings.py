@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,15 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from .. import __version__
-from ..core.boundary import attempt
+from ..core.boundary import Attempt, attempt
 from ..layer import classes, flags, intervals, quality, verdict
 from ..layer import columns as register
-from ..layer.result import LayerResult, Settings
+from ..layer.result import LayerResult, Settings, analyze_spectra
 from ..layer.weightwatcher_columns import FIT, NORMS, weightwatcher_row
 from ..spectrum import bulk, likelihoods, noise, strengths, tail, uncertainty
-from .record import FARMS, TRAPS, LayerRecord
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths
+from .record import FARMS, STRENGTHS, TRAPS, LayerRecord
 
 #: Count it up when a rule changes otherwise than by a constant: columns kept by an earlier one are computed again.
 RULES_VERSION = 2
@@ -55,7 +59,7 @@ class Groups:
 def key_of(settings: Settings) -> str:
     """What computed columns belong to: settings, version, the definitions in the register, and the rules of words."""
     defined = _register_digest((*register.COLUMNS, *register.UNCERTAINTY_COLUMNS))
-    return f"{__version__} {settings!r} {defined} {_rules_digest(_limits())}"
+    return f"{__version__} {settings!r} {defined} {_rules()}"
 
 
 @functools.lru_cache(maxsize=4)
@@ -66,8 +70,27 @@ def _register_digest(columns: tuple[register.Column, ...]) -> str:
 
 def _limits() -> tuple[tuple[str, str, str], ...]:
     """Every constant of the modules that words and numbers come from, by module and name."""
-    told = ((module.__name__, name, value) for module in RULES for name, value in sorted(vars(module).items()))
-    return tuple((module, name, repr(value)) for module, name, value in told if name.isupper() and _is_plain(value))
+    told = ((module.__name__, name, vars(module)[name]) for module, name in _constants())
+    return tuple((module, name, repr(value)) for module, name, value in told if _is_plain(value))
+
+
+@functools.lru_cache(maxsize=1)
+def _constants() -> tuple[tuple[ModuleType, str], ...]:
+    return tuple((module, name) for module in RULES for name in sorted(vars(module)) if name.isupper())
+
+
+def _rules() -> str:
+    """Digest of `_limits`, made anew when one of them is another object than the last time: it is asked every layer."""
+    global _last_rules
+    values = tuple([vars(module)[name] for module, name in _constants()])
+    known, digest = _last_rules
+    if len(known) != len(values) or not all(map(operator.is_, known, values)):
+        digest = _rules_digest(_limits())
+        _last_rules = values, digest
+    return digest
+
+
+_last_rules: tuple[tuple[Any, ...], str] = ((), "")
 
 
 def _is_plain(value: Any) -> bool:
@@ -79,7 +102,6 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (bool, int, float, str))
 
 
-@functools.lru_cache(maxsize=4)
 def _rules_digest(limits: tuple[tuple[str, str, str], ...]) -> str:
     return hashlib.blake2b(repr((RULES_VERSION, limits)).encode(), digest_size=8).hexdigest()
 
@@ -89,6 +111,37 @@ def with_cells(record: LayerRecord, settings: Settings) -> LayerRecord:
     if record.spectrum is None:
         return record
     return replace(record, cells=cells_of(record, record.result(settings)), cells_of=key_of(settings))
+
+
+def with_all_cells(records: Sequence[LayerRecord], settings: Settings) -> list[Attempt[LayerRecord]]:
+    """`with_cells` of records that have a spectrum, computed together; what fails costs its own record alone."""
+    asked = [(one.title, one.spectrum, one.extras.get(STRENGTHS)) for one in records if one.spectrum is not None]
+    key, what = key_of(settings), "no findings"
+    found = []
+    for record, result in zip(records, results_of(asked, settings, what), strict=True):
+        if result.value is None:
+            found.append(Attempt[LayerRecord](None, result.reason))
+        else:
+            found.append(attempt(record.title, what, functools.partial(_with_result, record, result.value, key)))
+    return found
+
+
+def results_of(
+    asked: Sequence[tuple[str, Spectrum, Strengths | None]], settings: Settings, what: str
+) -> list[Attempt[LayerResult]]:
+    """What the spectra of titled layers say, computed together; `what` is missing, and why, where one fails."""
+    if not asked:
+        return []
+    whole = attempt(asked[0][0], what, lambda: analyze_spectra([(one, other) for _, one, other in asked], settings))
+    if whole.value is not None:
+        return [Attempt(result) for result in whole.value]
+    if len(asked) == 1:
+        return [Attempt(None, whole.reason)]
+    return [result for one in asked for result in results_of([one], settings, what)]
+
+
+def _with_result(record: LayerRecord, result: LayerResult, key: str) -> LayerRecord:
+    return replace(record, cells=cells_of(record, record.completed(result)), cells_of=key)
 
 
 def cells_of(record: LayerRecord, result: LayerResult) -> dict[str, Any]:
@@ -140,7 +193,8 @@ def row_of(record: LayerRecord, settings: Settings, key: str) -> dict[str, Any]:
 def as_column(values: list[Any], as_objects: bool = False) -> Any:
     """A numeric array where all values are numbers; objects where asked or where a name is no valid Unicode, which a
     column of text cannot hold; else as pandas sees it."""
-    if values and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values):
+    kinds = set(map(type, values))
+    if kinds and all(issubclass(kind, (int, float, np.number)) and kind is not bool for kind in kinds):
         return np.array(values)
     if as_objects or any(isinstance(value, str) and has_surrogate(value) for value in values):
         # A dtype of numpy's: the class `object` would be looked up under changed warning filters.

@@ -87,7 +87,10 @@ class LayerRecord:
         """
         if self.spectrum is None:
             raise InvalidInput(f"the layer {self.title!r} was asked; it has no spectrum, {self.status}: {self.reason}")
-        result = analyze_spectrum(self.spectrum, settings, self.extras.get(STRENGTHS))
+        return self.completed(analyze_spectrum(self.spectrum, settings, self.extras.get(STRENGTHS)))
+
+    def completed(self, result: LayerResult) -> LayerResult:
+        """What its spectrum says with the traps that were found."""
         return result.with_traps(self.extras[TRAPS]) if TRAPS in self.extras else result
 
 

@@ -23,11 +23,15 @@ from .row import Asked, given_up, work
 logger = logging.getLogger(__name__)
 
 DEATHS = 2
-Work = Callable[[Job, Asked], LayerRecord]
+# Layers of one small shape are worked on together: what a call of numpy costs is then shared.
+TOGETHER, SMALL = 16, 2**19
+Work = Callable[[Sequence[Job], Asked], list[LayerRecord]]
 
 
-def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: Work = work) -> Iterator[LayerRecord]:
-    """The records of all jobs, each as soon as it is there, the dearest jobs begun first.
+def finished(
+    jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: Work = work
+) -> Iterator[list[LayerRecord]]:
+    """The records of all jobs as soon as they are there, those of a few small layers at once, the dearest jobs first.
 
     Parameters
     ----------
@@ -40,11 +44,14 @@ def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: 
     """
     waiting = deque(sorted(jobs, key=lambda job: (-cost_of(job), job.position)))
     while waiting and (pool is None or waiting[-1].skipped):
-        job = waiting.popleft() if pool is None else waiting.pop()
-        if pool is None and waiting:
-            # Its bytes come from the disk while this one is computed.
+        if pool is not None:
+            yield work([waiting.pop()], asked)
+            continue
+        group = _next_together(waiting)
+        if waiting:
+            # Its bytes come from the disk while these are computed.
             attempt(waiting[0].title, "not foreseen", partial(foresee_job, waiting[0]))
-        yield work(job, asked)
+        yield work(group, asked)
     if pool is None:
         return
     running: dict[Any, Job] = {}
@@ -52,7 +59,7 @@ def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: 
     while waiting or running:
         for _ in range(min(len(waiting), pool.size() - len(running))):
             job = waiting.popleft()
-            running[pool.submit(work, job, asked)] = job
+            running[pool.submit(work, [job], asked)] = job
         for handle in pool.wait(list(running)):
             job = running.pop(handle)
             try:
@@ -63,8 +70,24 @@ def finished(jobs: Sequence[Job], asked: Asked, pool: Pool | None = None, work: 
                 if deaths[job.position] < DEATHS:
                     waiting.append(job)
                     continue
-                done = given_up(job, _why(job, deaths[job.position], error))
+                done = [given_up(job, _why(job, deaths[job.position], error))]
             yield done
+
+
+def _next_together(waiting: deque[Job]) -> list[Job]:
+    """The next job, taken off, and those behind it of the same small shape."""
+    group = [waiting.popleft()]
+    while waiting and len(group) < TOGETHER and _small_shape(group[0]) == _small_shape(waiting[0]) is not None:
+        group.append(waiting.popleft())
+    return group
+
+
+def _small_shape(job: Job) -> tuple[int, int, int] | None:
+    """Shape of the matrices of a job and their number; None for one that is worked on alone."""
+    part = job.part
+    if part is None or job.skipped or part.rows * part.columns * part.count > SMALL:
+        return None
+    return part.rows, part.columns, part.count
 
 
 def _why(job: Job, deaths: int, error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +22,7 @@ from ..formats.places import place_of
 from ..formats.reader import opened
 from ..formats.registry import needs_torch
 from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightwatcher_row
-from ..results.findings import TableForm, with_cells
+from ..results.findings import TableForm, with_all_cells
 from ..results.record import FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import strengths_of
@@ -48,21 +48,39 @@ class Asked:
     fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def work(job: Job, asked: Asked) -> LayerRecord:
-    """The record of one job; what is wrong with its weights or its file becomes its reason.
+def work(jobs: Sequence[Job], asked: Asked) -> list[LayerRecord]:
+    """The records of some jobs; what is wrong with the weights or the file of one becomes its reason.
 
-    One BLAS thread, so that the numbers do not depend on how many workers there are.
+    One BLAS thread, so that the numbers do not depend on how many workers there are. What is computed for all of them
+    together is for each the same, to the bit, as alone.
     """
+    # The import that a worker begins with is not the time of its first layer.
+    load_libraries(jobs)
+    with one_blas_thread():
+        begun = [_begun(job, asked) for job in jobs]
+        started = time.perf_counter()
+        found = concluded([(record, reason) for record, reason, _ in begun], asked.options)
+        share = (time.perf_counter() - started) / max(1, sum(not one.skipped for one in jobs))
+    return [
+        _ended(job, record, reason, seconds + share)
+        for job, (record, reason), (_, _, seconds) in zip(jobs, found, begun)
+    ]
+
+
+def _begun(job: Job, asked: Asked) -> tuple[LayerRecord, str, float]:
+    """The record of a job with what its entries say, why something is not there, and the time it took."""
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
-        return replace(record, status="skipped")
-    # The import that a worker begins with is not the time of its first layer.
-    load_libraries([job])
+        return record, "", 0.0
     started = time.perf_counter()
-    with one_blas_thread():
-        record, reason = _filled(record, job, asked)
-    status = "failed" if reason else "analyzed"
-    return replace(record, status=status, reason=reason or job.note, seconds=time.perf_counter() - started)
+    record, reason = _filled(record, job, asked)
+    return record, reason, time.perf_counter() - started
+
+
+def _ended(job: Job, record: LayerRecord, reason: str, seconds: float) -> LayerRecord:
+    if job.part is None or job.skipped:
+        return replace(record, status="skipped")
+    return replace(record, status="failed" if reason else "analyzed", reason=reason or job.note, seconds=seconds)
 
 
 def load_libraries(jobs: Iterable[Job]) -> None:
@@ -84,11 +102,11 @@ def given_up(job: Job, reason: str) -> LayerRecord:
 
 
 def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
-    """The record with its spectrum and what is computed, and why something is not."""
+    """The record with its spectrum and what its entries say, and why something is not there."""
     read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
     if read.value is None:
         return record, read.reason
-    return computed(record, job, *read.value, asked.options)
+    return measured(record, job, *read.value, asked.options)
 
 
 def computed(
@@ -99,10 +117,32 @@ def computed(
     options: Options,
     spectrum_of: Callable[[], Spectrum] | None = None,
 ) -> tuple[LayerRecord, str]:
-    """The record with what its matrices say, and why something is not there; any number of BLAS threads.
+    """The record with all that its matrices say, and why something is not there; any number of BLAS threads.
 
     `spectrum_of` is called for the spectrum of the matrices where it comes from elsewhere.
     """
+    return concluded([measured(record, job, matrices, scale, options, spectrum_of)], options)[0]
+
+
+def concluded(begun: Sequence[tuple[LayerRecord, str]], options: Options) -> list[tuple[LayerRecord, str]]:
+    """Records with the columns of their spectra, where they have one."""
+    findings = iter(with_all_cells([one for one, _ in begun if one.spectrum is not None], settings_of(options)))
+    found = []
+    for record, reason in begun:
+        cells = None if record.spectrum is None else next(findings)
+        found.append((record, reason) if cells is None else (cells.value or record, reason or cells.reason))
+    return found
+
+
+def measured(
+    record: LayerRecord,
+    job: Job,
+    matrices: list[Any],
+    scale: float,
+    options: Options,
+    spectrum_of: Callable[[], Spectrum] | None = None,
+) -> tuple[LayerRecord, str]:
+    """The record with its spectrum and what its entries say, and why something is not there."""
     own = spectrum_of or (lambda: Spectrum.from_slices(matrices, device=options.device))
     found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device, own()))
     if found.value is None:
@@ -125,9 +165,7 @@ def computed(
         )
         reason = reason or windows.reason
         extras = extras if windows.value is None else {**extras, FARMS: windows.value}
-    record = replace(record, extras=extras)
-    findings = attempt(job.title, "no findings", lambda: with_cells(record, settings_of(options)))
-    return findings.value or record, reason or findings.reason
+    return replace(record, extras=extras), reason
 
 
 def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:

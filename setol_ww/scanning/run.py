@@ -188,8 +188,9 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
             _bar(jobs, there, workers, asked.options.progress) as advance,
         ):
             for done in finished(list(left.values()), asked, pool):
-                store.add(done)
-                advance(left[done.position], done.seconds)
+                store.add_all(done)
+                for record in done:
+                    advance(left[record.position], record.seconds)
     finally:
         forget()
         if pool is not None:

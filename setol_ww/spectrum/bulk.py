@@ -11,6 +11,7 @@ An eigenvalue is tested against the trace it belongs to, for which Nadler's (201
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -202,20 +203,15 @@ def _fit(spectrum: Spectrum, positive: FloatArray, whole: Noise, level: float) -
 def separate(positive: FloatArray, whole: Noise, level: float) -> _Split:
     """Spikes and noise of ascending positive eigenvalues."""
     n, slices = positive.size, whole.slices
-    k = np.arange(max(1, min(n - slices, int(LARGEST_SHARE_OF_SPIKES * n))))
-    sides = whole.N - k / slices, n / slices - k / slices
+    k, sides, even, raised, shift, at = _edges(n, whole.N, slices, level)
     variance = np.cumsum(positive)[n - 1 - k] / (sides[0] * sides[1] * slices)
-    at, slope = critical_value(-math.expm1(math.log1p(-level) / slices))
-    centre, scale = johnstone(*sides)
-    shrink = (centre / scale) ** 2 / (sides[0] * sides[1] * slices)
-    even = centre + scale * at
     start = median_variance(positive, whole) * whole.edge(level)
     spikes = min(int(np.count_nonzero(positive > start)), k.size - 1)
     noise = whole
     for _ in range(ROUNDS):
         # Strengths and cumulants move the edge by a factor that hardly depends on how many spikes are taken out.
-        factor = noise.edge(level) / float(johnstone(noise.N, noise.M)[0] + johnstone(noise.N, noise.M)[1] * at)
-        edge = variance * (even * factor + scale * slope * shrink)
+        centre, scale = johnstone(noise.N, noise.M)
+        edge = variance * (even * (noise.edge(level) / float(centre + scale * at)) + raised)
         above = positive[n - 1 - k] > edge
         before = spikes
         while spikes < k.size - 1 and above[spikes]:
@@ -230,15 +226,44 @@ def separate(positive: FloatArray, whole: Noise, level: float) -> _Split:
         edge=float(edge[spikes]),
         spikes=spikes,
         noise=noise,
-        shift=slope * float(shrink[0]),
+        shift=shift,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _edges(
+    n: int, N: float, slices: int, level: float
+) -> tuple[np.ndarray, tuple[FloatArray, FloatArray], FloatArray, FloatArray, float, float]:
+    """Of n positive eigenvalues without k spikes, in units of their variance: many layers have one shape.
+
+    The numbers k, the sides that are left, the edges of even noise, Nadler's correction of each, that of k = 0 in
+    Tracy-Widom units, and the quantile of that law.
+    """
+    k = np.arange(max(1, min(n - slices, int(LARGEST_SHARE_OF_SPIKES * n))))
+    sides = N - k / slices, n / slices - k / slices
+    at, slope = critical_value(-math.expm1(math.log1p(-level) / slices))
+    centre, scale = johnstone(*sides)
+    shrink = (centre / scale) ** 2 / (sides[0] * sides[1] * slices)
+    return k, sides, centre + scale * at, scale * slope * shrink, slope * float(shrink[0]), at
 
 
 def median_variance(positive: FloatArray, noise: Noise) -> float:
     """Variance of the entries from the smaller half of the eigenvalues."""
     half = max(2, positive.size // 2)
-    expected = noise.quantile((np.arange(half) + 0.5) / positive.size)
-    return float(positive[:half].sum() / (noise.N * expected.sum()))
+    expected = (
+        _lower_half(half, positive.size, noise.q) if noise.is_even else _sum_of_quantiles(noise, half, positive.size)
+    )
+    return float(positive[:half].sum() / (noise.N * expected))
+
+
+def _sum_of_quantiles(noise: Noise, half: int, size: int) -> float:
+    return float(noise.quantile((np.arange(half) + 0.5) / size).sum())
+
+
+@functools.lru_cache(maxsize=64)
+def _lower_half(half: int, size: int, q: float) -> float:
+    """The same of Marchenko-Pastur: many layers have one shape."""
+    return _sum_of_quantiles(Noise(1.0, q), half, size)
 
 
 def _ks(law: FloatArray) -> float:

@@ -20,6 +20,7 @@ from ..core.errors import InvalidInput
 from ..linalg.device import check_device
 from ..linalg.eigenvalues import scaled_eigenvalues
 from ..linalg.scaled import Scaled, moderate, representable, with_one_exponent
+from .starts import Scan
 
 # The rank rule max(N, M) * eps reaches 1 for a table of millions of rows, although rounding errors of a column grow
 # with its square root at most: the size counts no further than this.
@@ -122,6 +123,11 @@ class Spectrum:
         """
         zeros = self.num_evals - self.rank
         return replace(self, values=np.concatenate([np.zeros(zeros), self.values[zeros:]])) if zeros else self
+
+    @cached_property
+    def scan(self) -> Scan:
+        """The starts that a power-law tail of the eigenvalues within the rank may have, in logarithms of unit mean."""
+        return Scan(np.log(self.unit_mean[self.num_evals - self.rank :]))
 
     @cached_property
     def is_flat(self) -> bool:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,13 @@ def median_hill(values: Any, position: float = 2.0) -> float:
     return 1 + (ascending.size - start) / total if total > 0 else math.nan
 
 
-def peak_alpha(values: Any) -> float:
+def peak_alpha(values: Any, scan: Scan | None = None) -> float:
     r"""AlphaPruning's `alpha_peak` (`fix-finger`): the least KS distance with starts up to 1.5 times the peak.
 
     The peak p is the left edge of the fullest of 100 bins of log10. As published, the lower bound compares an
     eigenvalue with log10(.95 p): below p = 1 that is none. The number depends on the scale of W for that. NaN where
-    there is no candidate, or an eigenvalue is beyond what float64 holds.
+    there is no candidate, or an eigenvalue is beyond what float64 holds. `scan` is of the same eigenvalues, where there
+    is one, on any scale.
 
     Examples
     --------
@@ -63,15 +65,14 @@ def peak_alpha(values: Any) -> float:
     if ascending.size < 2 or not SMALLEST < ascending[0] < ascending[-1] < math.inf:
         return math.nan
     logs = np.log10(ascending)
-    counts, edges = np.histogram(logs, bins=BINS, range=(float(logs[0]), float(logs[-1])))
+    edges = np.linspace(logs[0], logs[-1], BINS + 1)
+    counts = np.diff(np.searchsorted(logs, edges[:-1]), append=logs.size)
     peak = 10 ** float(edges[int(np.argmax(counts))])
+    if scan is None or scan.log_x.size != ascending.size:
+        scan = Scan(np.log(ascending))
     allowed = (ascending >= math.log10(PEAK_FROM * peak)) & (ascending <= PEAK_TO * peak)
-    log_x = np.log(ascending)
-    starts = np.flatnonzero(allowed & (log_x[-1] > log_x))
-    if not starts.size:
-        return math.nan
-    start = best_start(log_x, starts)
-    return float(1 + tail_rates(log_x, np.array([start]))[0])
+    starts = np.flatnonzero(allowed & (scan.log_x[-1] > scan.log_x))
+    return float(1 + scan.rates[scan.best(starts)]) if starts.size else math.nan
 
 
 def candidate_starts(log_x: FloatArray, resolution: float) -> np.ndarray:
@@ -79,6 +80,46 @@ def candidate_starts(log_x: FloatArray, resolution: float) -> np.ndarray:
     first = np.ones(log_x.size, dtype=bool)
     first[1:] = log_x[1:] > log_x[:-1]
     return np.flatnonzero(first & (log_x[-1] - log_x > resolution))
+
+
+class Scan:
+    """The starts of one tail: what more than one question for the best of some of them needs is computed once.
+
+    `log_x` are the ascending logarithms of the eigenvalues, on any scale.
+
+    Examples
+    --------
+    >>> scan = Scan(np.log(np.arange(1.0, 9.0)))
+    >>> scan.best_of_all, scan.best(np.array([0, 1]))
+    (3, 1)
+    """
+
+    def __init__(self, log_x: FloatArray) -> None:
+        self.log_x = log_x
+
+    @cached_property
+    def rates(self) -> FloatArray:
+        """alpha - 1 at every start; inf or NaN where no eigenvalue is larger."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return tail_rates(self.log_x, np.arange(self.log_x.size))
+
+    @cached_property
+    def bounds(self) -> FloatArray:
+        """Lower bounds of the distance at every start but the last."""
+        starts = np.arange(self.log_x.size - 1)
+        with np.errstate(invalid="ignore"):
+            return _sampled_ks(self.log_x, starts, self.rates[:-1], COARSE)
+
+    @cached_property
+    def best_of_all(self) -> int:
+        """The best of all starts but the last, where no two eigenvalues are equal."""
+        return _best(self.log_x, np.arange(self.log_x.size - 1), self.rates[:-1], self.bounds)
+
+    def best(self, starts: np.ndarray) -> int:
+        """`best_start` of ascending `starts`, behind each of which there is a larger eigenvalue."""
+        if starts.size == self.log_x.size - 1:
+            return self.best_of_all
+        return _best(self.log_x, starts, self.rates[starts], self.bounds[starts])
 
 
 def best_start(log_x: FloatArray, starts: np.ndarray) -> int:
@@ -89,7 +130,11 @@ def best_start(log_x: FloatArray, starts: np.ndarray) -> int:
     no bound is below the best distance. The answer is that of the full scan.
     """
     rates = tail_rates(log_x, starts)
-    bounds = _sampled_ks(log_x, starts, rates, COARSE)
+    return _best(log_x, starts, rates, _sampled_ks(log_x, starts, rates, COARSE))
+
+
+def _best(log_x: FloatArray, starts: np.ndarray, rates: FloatArray, bounds: FloatArray) -> int:
+    """`best_start` from the rates and coarse bounds of the candidates."""
     likely = int(np.argmin(bounds))
     left = bounds <= ks_lower(log_x[starts[likely] :] - log_x[starts[likely]], rates[likely])
     starts, rates = starts[left], rates[left]

@@ -18,7 +18,7 @@ from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
 from ..core.tones import Tone
 from .esd import Spectrum
-from .starts import best_start, candidate_starts, ks_lower
+from .starts import candidate_starts, ks_lower
 from .uncertainty import doubt
 
 SMALL_SAMPLE = 20
@@ -155,12 +155,12 @@ def fit_tail(spectrum: Spectrum, uncertainty: int = 0, seed: int = 0) -> TailFit
         return _no_fit(Outcome.DEGENERATE)
     if spectrum.is_flat:
         return _no_fit(Outcome.FLAT if spectrum.num_evals > 1 else Outcome.TOO_FEW)
-    log_x = np.log(spectrum.unit_mean[spectrum.num_evals - spectrum.rank :])
+    log_x = spectrum.scan.log_x
     resolution = 2 * spectrum.rounding
     starts = candidate_starts(log_x, resolution)
     if not starts.size:
         return _no_fit(Outcome.TOO_FEW)
-    start = best_start(log_x, starts)
+    start = spectrum.scan.best(starts)
     tail = log_x[start:] - log_x[start]
     n = tail.size
     rate = n / tail.sum()

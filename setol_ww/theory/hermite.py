@@ -15,6 +15,19 @@ def hermite(x: FloatArray, knots: FloatArray, values: FloatArray, slopes: FloatA
     return values[at] + s * rise + s * (1 - s) * (first * (1 - s) + second * s)
 
 
+def hermite_rows(x: FloatArray, knots: FloatArray, values: FloatArray, slopes: FloatArray) -> FloatArray:
+    """`hermite` of each row of `x` between the knots of that row."""
+    count = knots.shape[1]
+    at = np.stack([np.searchsorted(row, points) for row, points in zip(knots, x)]) - 1
+    at = np.minimum(np.maximum(at, 0), count - 2) + count * np.arange(len(knots))[:, None]
+    knots, values, slopes = knots.ravel(), values.ravel(), slopes.ravel()
+    left, low = knots[at], values[at]
+    width, rise = knots[at + 1] - left, values[at + 1] - low
+    s = (x - left) / width
+    first, second = slopes[at] * width - rise, rise - slopes[at + 1] * width
+    return low + s * rise + s * (1 - s) * (first * (1 - s) + second * s)
+
+
 def hermite_slope(x: FloatArray, knots: FloatArray, values: FloatArray, slopes: FloatArray) -> FloatArray:
     """Derivative of `hermite`."""
     at, width, s = _place(x, knots)

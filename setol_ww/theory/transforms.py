@@ -99,12 +99,15 @@ def free_cumulants_of(evals: Any, order: int, weights: Any = None) -> FloatArray
     [2.0, 1.0]
     """
     x, w = _atoms(evals, weights)
+    positive_integer("order", order)
     mean = float(np.sum(w * x))
     centred = x - mean
-    scale = float(np.max(np.abs(centred)))
+    scale = max(float(centred.max()), -float(centred.min()))
     if scale == 0:
-        return np.concatenate([[mean], np.zeros(positive_integer("order", order) - 1)])
-    kappa = _cumulants(np.concatenate([[0.0], moments(centred / scale, order, w)[1:]]))
+        return np.concatenate([[mean], np.zeros(order - 1)])
+    centred /= scale
+    powers = itertools.accumulate(itertools.repeat(centred, order), np.multiply)
+    kappa = _cumulants(np.array([0.0, *[w @ power for power in powers][1:]]))
     kappa *= scale ** np.arange(1, order + 1)
     kappa[0] = mean
     return kappa
@@ -322,6 +325,9 @@ def _power(coefficients: FloatArray, p: float) -> FloatArray:
 
 def _cumulants(m: FloatArray) -> FloatArray:
     """kappa_1 ... kappa_K of centred moments, the first left at m_1."""
+    if m.size <= 5:
+        _, m2, m3, m4, m5 = (*m.tolist(), *[0.0] * (5 - m.size))
+        return np.array([m[0], m2, m3, m4 - 2 * m2**2, m5 - 5 * m2 * m3][: m.size])
     return np.array([m[0], *(-_power(m, 1 - n)[n] / (n - 1) for n in range(2, m.size + 1))])
 
 

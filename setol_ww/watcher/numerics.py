@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import FloatArray, to_numpy
+from ..core.arrays import EPS_FLOAT64, FloatArray, to_numpy
+from ..layer.weightwatcher_columns import best_weightwatcher_start
 from ..spectrum.esd import Spectrum
-from ..spectrum.starts import best_start
 from .upstream import rooms
 
-# weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently.
+# weightwatcher's own constants: below the threshold an eigenvalue is dropped, below the count it fits differently, and
+# the last is added to logarithms' arguments.
 THRESHOLD = 1e-5
 FIT_MIN = 20
+EPSILON = 1e-10
 # exp(+-709) is the range of float64.
 SAFE_LOGARITHM = 600.0
 PLAIN_FIT = {
@@ -40,9 +42,40 @@ def pooled_eigenvalues(
         values = scale * spectrum[-n_comp:]
         singular = np.sqrt(values)
         pooled.append(values)
-        largest, smallest = np.maximum(largest, singular[-1]), np.maximum(smallest, singular[0])
-        rank_loss += rooms.calc_rank_loss(singular, N)
-    return np.sort(np.concatenate(pooled)), np.float64(largest), np.float64(smallest), rank_loss
+        # Ascending: the ends are the extremes.
+        last, first = float(singular[-1]), float(singular[0])
+        largest, smallest = max(largest, last), max(smallest, first)
+        rank_loss += singular.size - matrix_rank(singular, N)
+    evals = np.sort(np.concatenate(pooled)) if len(pooled) > 1 else pooled[0]
+    return evals, np.float64(largest), np.float64(smallest), rank_loss
+
+
+def matrix_rank(singular: FloatArray, N: int) -> int:
+    """Ascending singular values above weightwatcher's tolerance."""
+    return int(np.count_nonzero(singular > singular[-1] * N * EPS_FLOAT64))
+
+
+def norm_columns(ww_layer: Any) -> dict[str, Any]:
+    """What `apply_norm_metrics` adds to a layer, in its order."""
+    evals, alpha = ww_layer.evals, ww_layer.alpha
+    norm, largest = np.sum(evals), evals.max()
+    log_largest = np.log10(largest)
+    singular = np.sqrt(evals)
+    rank = matrix_rank(singular, ww_layer.N)
+    squares = singular * singular
+    p = squares / np.sum(squares) + EPSILON
+    return {
+        "norm": norm,
+        "log_norm": np.log10(norm),
+        "spectral_norm": largest,
+        "log_spectral_norm": log_largest,
+        "alpha": alpha,
+        "alpha_weighted": alpha * log_largest,
+        "log_alpha_norm": np.log10(np.sum(evals**alpha)),
+        "stable_rank": norm / largest,
+        "matrix_rank": rank,
+        "entropy": -np.sum(p * np.log(p)) / np.log(rank + EPSILON),
+    }
 
 
 def detX_columns(ww_layer: Any) -> dict[str, Any]:
@@ -78,8 +111,13 @@ def first_below_one(scaled: FloatArray) -> tuple[int, int]:
     return n, 1
 
 
-def default_fit(evals: np.ndarray, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
-    """What `fit_powerlaw` returns by default, or None where weightwatcher would take another way."""
+def default_fit(
+    evals: np.ndarray, args: tuple, kwargs: dict[str, Any], spectrum: Spectrum | None = None
+) -> tuple | None:
+    """What `fit_powerlaw` returns by default, or None where weightwatcher would take another way.
+
+    `spectrum` is that of the same eigenvalues, where it is known.
+    """
     if args or any(kwargs.get(name, accepted[0]) not in accepted for name, accepted in PLAIN_FIT.items()):
         return None
     kept = evals[evals > THRESHOLD]
@@ -89,7 +127,7 @@ def default_fit(evals: np.ndarray, args: tuple, kwargs: dict[str, Any]) -> tuple
     # Equal neighbours enter weightwatcher's scan one by one and divide by zero at the top: left to weightwatcher.
     if np.min(np.diff(log_x)) <= 1e-13:
         return None
-    start = best_start(log_x, np.arange(kept.size - 1))
+    start = best_weightwatcher_start(log_x, np.arange(kept.size - 1), spectrum)
     n = kept.size - start
     rate = n / (log_x[start:].sum() - n * log_x[start])
     law = 1 - (kept[start:] / kept[start]) ** -rate

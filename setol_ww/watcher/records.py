@@ -16,15 +16,18 @@ from ..core.plain import as_computed
 from ..layer.columns import farms_row
 from ..layer.result import LayerResult, Settings
 from ..results.coverage import COVERAGE_COLUMNS
-from ..results.findings import TableForm, cells_of, key_of
+from ..results.findings import TableForm, cells_of, key_of, results_of
 from ..results.record import ANALYZED, FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord
 from ..results.results import Results
+from ..spectrum.esd import Spectrum
+from ..spectrum.strengths import Strengths
 from ..spectrum.windows import SubmatrixFit
 from ..traps.find import TrapReport
 from ..weights.naming import titled
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .combined import COMBINING, why_left_out
+from .numerics import spectrum_of
 from .threads import Ahead
 
 IDENTITY = ["slice", "row_origin", "reason", "layout", "layout_from"]
@@ -39,6 +42,9 @@ THEIR_DETX_COLUMNS = ["ERG_gap", "detX_num", "detX_val", "detX_val_unrescaled", 
 # Where weightwatcher writes -1 for a fit that failed, and what it derives from that.
 SENTINELS = ["alpha", "D", "sigma", "xmin", "num_pl_spikes", "alpha_weighted", "log_alpha_norm"]
 
+# So many layers, or eigenvalues, are analysed together: what a call of numpy costs is then shared.
+TOGETHER, SMALL = 16, 4096
+
 
 @dataclass
 class Record:
@@ -47,9 +53,10 @@ class Record:
     `tensor` is the name of its weight, `origin` is `weightwatcher` or `setol_ww`, `label` the slice,
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
     weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
-    weightwatcher multiplies those stored, which `stored` loads; `spectra` gives the
-    eigenvalues of each matrix, where they were begun ahead, `traps` what was found in its shuffle and `shuffled` the
-    eigenvalues of one shuffle after the other; `members` are the tensors that a mode combines.
+    weightwatcher multiplies those stored, which `stored` loads; `asked` is the spectrum of our columns and
+    the strengths of its entries, `spectra` gives the eigenvalues of each matrix, where they were begun ahead, `traps`
+    what was found in its shuffle (`report` once it is there) and `shuffled` the eigenvalues of one shuffle after the
+    other; `members` are the tensors that a mode combines, `known` weightwatcher's eigenvalues and their spectrum.
     """
 
     ww_layer: Any
@@ -62,15 +69,17 @@ class Record:
     precision: float = EPS_FLOAT32
     scale: float = 1.0
     norm: float = 1.0
-    result: LayerResult | None = None
+    asked: tuple[Spectrum, Strengths | None] | None = None
     farms: SubmatrixFit | None = None
     spectra: list[Callable[[], FloatArray]] = field(default_factory=list)
     shuffled: list[FloatArray] = field(default_factory=list)
     traps: Callable[[], Attempt[TrapReport]] | None = None
+    report: TrapReport | None = None
     job: Job | None = None
     stored: Callable[[], Any] | None = None
     kept: LayerRecord | None = None
     members: tuple[str, ...] = ()
+    known: tuple[Any, Spectrum] | None = None
 
     @property
     def title(self) -> str:
@@ -81,6 +90,13 @@ class Record:
     def has_row(self) -> bool:
         """True when weightwatcher gives the layer a row; it walks past others in some modes."""
         return not self.ww_layer.skipped and self.ww_layer.has_weights
+
+    def spectrum(self) -> Spectrum:
+        """The spectrum of the eigenvalues that weightwatcher has, made once for the same ones."""
+        evals = self.ww_layer.evals
+        if self.known is None or self.known[0] is not evals:
+            self.known = evals, spectrum_of(self.ww_layer, self.precision)
+        return self.known[1]
 
     def matrices(self) -> Iterator[Any]:
         """`own_matrices` scaled as weightwatcher scales them: as they are stored where that changes nothing."""
@@ -107,29 +123,37 @@ class Record:
             known |= {name: value for name, value in self.job.identity().items() if value is not None}
         return {**known, "longname": self.longname, "slice": self.label, "row_origin": self.origin}
 
-    def close(self, position: int, settings: Settings, release: bool) -> None:
-        """Keep the row and, when nothing later needs the layer, let its weights go."""
+    def let_go(self, release: bool) -> None:
+        """Drop what only the walk needs and, when nothing later needs the layer, its weights."""
+        if release:
+            self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
+        self.traps = self.stored = self.known = None
+        self.spectra, self.shuffled = [], []
+
+    def close(self, position: int, result: Attempt[LayerResult] | None, key: str) -> None:
+        """Keep the row, with what its spectrum says where it has one."""
+        if result is not None:
+            self.failure = self.failure or result.reason
         theirs = without_fit(self.ww_layer.get_row(), self.origin, self.failure)
         reason = self.failure or (self.job.note if self.job is not None else "") or _no_fit(theirs, self.longname)
         extras: dict[str, Any] = {FARMS: self.farms} if self.farms is not None else {}
         status = FAILED if self.failure else ANALYZED
         cells = farms_row(self.farms) if self.farms is not None else {}
         kept = LayerRecord(position, self.identity(position), status, reason, theirs=theirs, extras=extras, cells=cells)
-        self.kept = kept if self.result is None else self.with_findings(kept, self.result, settings)
-        if release:
-            self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.ww_layer = self.result = self.traps = self.stored = None
-        self.spectra, self.shuffled = [], []
+        said = None if result is None else result.value
+        self.kept = kept if said is None else self.with_findings(kept, said, key)
+        self.ww_layer = self.asked = self.report = None
 
-    def with_findings(self, kept: LayerRecord, result: LayerResult, settings: Settings) -> LayerRecord:
+    def with_findings(self, kept: LayerRecord, result: LayerResult, key: str) -> LayerRecord:
         """The record with the spectrum, what was asked of the entries, and our columns."""
+        result = result if self.report is None else result.with_traps(self.report)
         found = {TRAPS: result.traps, STRENGTHS: result.strengths}
         extras = {**kept.extras, **{name: value for name, value in found.items() if value is not None}}
         kept = replace(kept, spectrum=result.spectrum, extras=extras)
         cells = attempt(self.title, "no findings", lambda: cells_of(kept, result))
         if cells.value is None:
             return replace(kept, status=FAILED, reason=cells.reason)
-        return replace(kept, cells=cells.value, cells_of=key_of(settings))
+        return replace(kept, cells=cells.value, cells_of=key)
 
 
 def without_fit(theirs: dict[str, Any], origin: str, failure: str) -> dict[str, Any]:
@@ -155,8 +179,8 @@ class Run:
     """One call of analyze.
 
     `jobs` is the plan, `limits` are those that the user gave and `beyond` what they leave out, by the position of the
-    job; `layers` is for weightwatcher, where it chooses itself, `mode` how it combines layers there; `seed` is that of
-    the shuffles, `ahead` has the threads.
+    job, `waiting` the places of records that are not closed; `layers` is for weightwatcher, where it chooses itself,
+    `mode` how it combines layers there; `seed` is that of the shuffles, `ahead` has the threads.
     """
 
     entries: list[WeightTensor]
@@ -176,10 +200,27 @@ class Run:
     generator: np.random.RandomState = field(init=False)
     records: list[Record] = field(default_factory=list)
     beyond: dict[int, str] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # The stream of `numpy.random.seed`, which weightwatcher's shuffles would come from.
         self.generator = np.random.RandomState(self.seed)
+
+    def keep(self, *, at_once: bool) -> None:
+        """Close the record of the last layer, small ones a few at once."""
+        self.waiting.append(len(self.records) - 1)
+        asked = [self.records[place].asked for place in self.waiting]
+        values = sum(one[0].num_evals for one in asked if one is not None)
+        if at_once or len(asked) >= TOGETHER or values > SMALL:
+            self.close()
+
+    def close(self) -> None:
+        """Close the records that wait: what their spectra say is computed together."""
+        waiting, self.waiting = [(place, self.records[place]) for place in self.waiting], []
+        asked = [(one.title, *one.asked) for _, one in waiting if one.asked is not None]
+        results, key = iter(results_of(asked, self.settings, "not analysed")), key_of(self.settings)
+        for place, record in waiting:
+            record.close(place, None if record.asked is None else next(results), key)
 
     def record_of(self, ww_layer: Any) -> Record:
         """The record of the layer weightwatcher is working on."""

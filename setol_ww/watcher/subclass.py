@@ -19,7 +19,6 @@ from ..core.boundary import attempt
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.options import Options, layouts_of
-from ..layer.result import analyze_spectrum
 from ..linalg.device import check_device
 from ..linalg.eigenvalues import eigenvalues
 from ..linalg.scaled import is_moderate
@@ -40,7 +39,7 @@ from .combined import mode_of
 from .distances import METHODS, distances_of
 from .model import Given, adapt, asked
 from .mp import mp_columns
-from .numerics import all_finite, bad_entries, default_fit, detX_columns, pooled_eigenvalues, spectrum_of
+from .numerics import all_finite, bad_entries, default_fit, detX_columns, norm_columns, pooled_eigenvalues
 from .questions import Rows
 from .records import Record, Run
 from .standins import drawing_from, figures
@@ -666,7 +665,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     def _beyond_weightwatcher(self, record: Record) -> str:
         """Why weightwatcher has no spectrum of finite entries, after ours is there."""
         assert self._run is not None
-        record.result = analyze_spectrum(self._own_spectrum(record), self._run.settings, self._strengths_of(record))
+        record.asked = self._own_spectrum(record), self._strengths_of(record)
         return f"layer {record.title}: weightwatcher's columns are NaN, the squares of its entries overflow there"
 
     def _own_spectrum(self, record: Record) -> Spectrum:
@@ -724,8 +723,15 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def fit_powerlaw(self, evals: Any, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's default fit by the pruned scan; every other fit is weightwatcher's own."""
-        fit = default_fit(evals, args, kwargs) if self._engine() == "fast" else None
+        fit = default_fit(evals, args, kwargs, self._known(evals)) if self._engine() == "fast" else None
         return super().fit_powerlaw(evals, *args, **kwargs) if fit is None else fit
+
+    def _known(self, evals: Any) -> Spectrum | None:
+        """The spectrum of the layer that is walked, if these are its eigenvalues."""
+        record = self._run.records[-1] if self._run is not None and self._run.records else None
+        if record is None or record.ww_layer is None or record.ww_layer.evals is not evals:
+            return None
+        return record.spectrum()
 
     def mp_fit(self, evals: Any, N: int, M: int, *args: Any, **kwargs: Any) -> Any:
         """weightwatcher's fit of the Marchenko-Pastur law, to the last bit, with one evaluation of the density."""
@@ -746,22 +752,25 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def apply_norm_metrics(self, ww_layer: Any, params: Any = None) -> Any:
         """weightwatcher's last step for a layer, and ours: everything SETOL says of the same eigenvalues."""
-        ww_layer = super().apply_norm_metrics(ww_layer, params)
+        if self._engine() == "fast":
+            for name, value in norm_columns(ww_layer).items():
+                ww_layer.add_column(name, value)
+        else:
+            ww_layer = super().apply_norm_metrics(ww_layer, params)
         record = self._record(ww_layer)
         if self._run is not None and record is not None:
             spectrum = self._spectrum_of(ww_layer, record, params)
             # The entries belong to the spectrum unless weightwatcher made another one of them.
             own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
             fits = own and spectrum.slices == len(ww_layer.Wmats)
-            strengths = self._strengths_of(record) if fits else None
-            record.result = analyze_spectrum(spectrum, self._run.settings, strengths)
+            record.asked = spectrum, self._strengths_of(record) if fits else None
             if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
 
     def _spectrum_of(self, ww_layer: Any, record: Record, params: Any) -> Spectrum:
         """weightwatcher's eigenvalues; decomposed again where its values are not those stored, or lost in squares."""
-        found = spectrum_of(ww_layer, record.precision)
+        found = record.spectrum()
         whole = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
         if whole and found.num_evals == len(ww_layer.Wmats) * found.M:
             largest = float(ww_layer.evals[-1])
@@ -771,12 +780,10 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _add_traps(self, record: Record) -> None:
         """The traps that were begun; a search that fails costs their columns and the row its status."""
-        assert record.result is not None
         assert record.traps is not None
         traps = record.traps()
         record.failure = record.failure or traps.reason
-        if traps.value is not None:
-            record.result = record.result.with_traps(traps.value)
+        record.report = traps.value
 
     def _spectra(self, matrices: Iterable[Any]) -> Iterator[FloatArray]:
         assert self._run is not None
@@ -804,7 +811,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _has_traps(self, record: Record, params: Any) -> bool:
         assert self._run is not None
-        has_spectrum = record.result is not None or (not record.failure and record.ww_layer.evals is not None)
+        has_spectrum = record.asked is not None or (not record.failure and record.ww_layer.evals is not None)
         return self._run.randomize and has_spectrum and not any(params[mode] for mode in OTHER_SPECTRA)
 
     def _traps_of(self, record: Record) -> TrapReport:

@@ -105,10 +105,12 @@ class Walk:
                 if not record.failure:
                     outcome = attempt(record.title, "not analysed", functools.partial(steps, record.ww_layer))
                     record.failure = record.failure or outcome.reason
-                record.close(len(self.run.records) - 1, self.run.settings, release=not self.own_only)
+                record.let_go(release=not self.own_only)
+                self.run.keep(at_once=self.own_only)
                 if lazy is not None:
                     lazy.forget()
                 bar.update()
+            self.run.close()
         if lazy is not None:
             lazy.as_stored = False
 

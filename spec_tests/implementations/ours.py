@@ -200,16 +200,17 @@ class SetolWW(Implementation):
             return parts, _rows(ww.merge_scans(results))
 
     def scan_resumed(self, files: Files, after: int) -> tuple[list[Row], list[Row]]:
-        add = Store.add
+        add_all = Store.add_all
 
-        def broken_off(store: Store, *row: Any) -> None:
-            if store.count == after:
-                raise KeyboardInterrupt
-            add(store, *row)
+        def broken_off(store: Store, records: Any) -> None:
+            for record in records:
+                if store.count == after:
+                    raise KeyboardInterrupt
+                add_all(store, [record])
 
         with _checkpoint(files) as folder:
             out = folder / "rows.sqlite"
-            with mock.patch.object(Store, "add", broken_off), contextlib.suppress(KeyboardInterrupt):
+            with mock.patch.object(Store, "add_all", broken_off), contextlib.suppress(KeyboardInterrupt):
                 ww.scan(folder, out)
             return _rows(ww.merge_scans(out, partial=True)), _rows(ww.scan(folder, out))
 

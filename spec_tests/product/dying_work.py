@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from setol_ww.results.record import LayerRecord
@@ -18,11 +19,12 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def work(job: Job, asked: Asked) -> LayerRecord:
+def work(group: Sequence[Job], asked: Asked) -> list[LayerRecord]:
     """As `rows.work`; a layer called `dies_N` kills its worker the first N times it is tried."""
+    (job,) = group
     if job.longname.startswith("dies_"):
         tries = Path(job.file).parent / f"{job.longname}.tries"
         tries.open("a").write("x")
         if len(tries.read_text()) <= int(job.longname.removeprefix("dies_")):
             os.kill(os.getpid(), signal.SIGKILL)
-    return rows.work(job, asked)
+    return rows.work(group, asked)

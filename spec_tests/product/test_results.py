@@ -248,15 +248,16 @@ def test_coverage_of_tensors(weights, tmp_path):
 
 
 def test_a_partial_run_says_so(weights, tmp_path, monkeypatch):
-    out, add = tmp_path / "a.setol", Store.add
+    out, add_all = tmp_path / "a.setol", Store.add_all
 
-    def some(self, record):
-        if self.count == 4:
-            raise KeyboardInterrupt
-        add(self, record)
+    def some(self, records):
+        for record in records:
+            if self.count == 4:
+                raise KeyboardInterrupt
+            add_all(self, [record])
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "add", some)
+        patch.setattr(Store, "add_all", some)
         with pytest.raises(KeyboardInterrupt):
             ww.scan(weights, out)
     results = ww.open_results(out)

@@ -40,7 +40,7 @@ from setol_ww.formats.handle import Handle
 from setol_ww.layer import columns as table
 from setol_ww.layer import weightwatcher_columns
 from setol_ww.results import export as exports
-from setol_ww.results import record as kept
+from setol_ww.results import findings
 from setol_ww.results.store import Store, _explained, store_path
 from setol_ww.scanning import dispatch, jobs, pools
 from setol_ww.scanning import row as rows
@@ -449,8 +449,8 @@ def test_one_blas_thread_while_it_works_and_the_old_number_after(checkpoint, mon
         return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
 
     seen = []
-    original = kept.analyze_spectrum
-    monkeypatch.setattr(kept, "analyze_spectrum", lambda *given: (seen.append(threads()), original(*given))[1])
+    original = findings.analyze_spectra
+    monkeypatch.setattr(findings, "analyze_spectra", lambda *given: (seen.append(threads()), original(*given))[1])
     with threadpoolctl.threadpool_limits(2):
         before = threads()
         ww.scan(checkpoint)
@@ -462,16 +462,16 @@ def test_one_blas_thread_while_it_works_and_the_old_number_after(checkpoint, mon
 def test_a_worker_has_one_blas_thread(checkpoint, monkeypatch):
     """What is done for one job is done so wherever it is done, not for a whole scan alone."""
     seen = []
-    original = kept.analyze_spectrum
+    original = findings.analyze_spectra
 
     def looked(*given):
         seen.append([one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"])
         return original(*given)
 
-    monkeypatch.setattr(kept, "analyze_spectrum", looked)
+    monkeypatch.setattr(findings, "analyze_spectra", looked)
     job = next(job for job in jobs.jobs_of(checkpoint) if not job.skipped)
     with threadpoolctl.threadpool_limits(2):
-        rows.work(job, rows.Asked(Options(), {}))
+        rows.work([job], rows.Asked(Options(), {}))
     assert seen
     assert {number for numbers in seen for number in numbers} == {1}
 
@@ -517,15 +517,16 @@ def test_a_store_as_the_result(checkpoint, tmp_path, monkeypatch, ending):
 
 def interrupted(checkpoint: Path, out: Path, after: int, monkeypatch, **options) -> None:
     """A scan that stops after some rows."""
-    original = Store.add
+    original = Store.add_all
 
-    def add(self, *row):
-        if self.count == after:
-            raise KeyboardInterrupt
-        original(self, *row)
+    def add_all(self, records):
+        for record in records:
+            if self.count == after:
+                raise KeyboardInterrupt
+            original(self, [record])
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "add", add)
+        patch.setattr(Store, "add_all", add_all)
         with pytest.raises(KeyboardInterrupt):
             ww.scan(checkpoint, out, **options)
 
@@ -1057,15 +1058,15 @@ def children() -> set[int]:
 def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error, processes):
     """They are gone when the scan returns, and when it is interrupted too."""
     before, began = children(), set()
-    plain = streaming.Store.add
+    plain = streaming.Store.add_all
 
-    def add(store, record):
+    def add_all(store, records):
         began.update(children() - before)
         if error and began:
             raise error
-        plain(store, record)
+        plain(store, records)
 
-    monkeypatch.setattr(streaming.Store, "add", add)
+    monkeypatch.setattr(streaming.Store, "add_all", add_all)
     with pytest.raises(error) if error else nullcontext():
         ww.scan(checkpoint, n_jobs=2)
     assert began
@@ -1156,9 +1157,9 @@ def test_the_next_large_tensor_is_read_ahead(tmp_path, monkeypatch):
     save_file({f"{name}.weight": tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
     told = []
 
-    def work(job, asked):
-        told.append(job.title)
-        return rows.given_up(job, "not asked")
+    def work(group, asked):
+        told.extend(job.title for job in group)
+        return [rows.given_up(job, "not asked") for job in group]
 
     monkeypatch.setattr(Handle, "foresee", lambda handle, offset, size: told.append(size))
     list(dispatch.finished(jobs.jobs_of(tmp_path / "model.safetensors"), rows.Asked(), work=work))

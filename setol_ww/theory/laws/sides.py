@@ -113,6 +113,15 @@ class Side:
 
         Groups of this width in ln t at most, each by the two-point rule with its first three moments.
         """
+        if width not in self._rules:
+            self._rules[width] = self._rule(width)
+        return self._rules[width]
+
+    @cached_property
+    def _rules(self) -> dict[float, tuple[FloatArray, FloatArray]]:
+        return {}
+
+    def _rule(self, width: float) -> tuple[FloatArray, FloatArray]:
         t = self.live
         starts = np.searchsorted(t, _borders(float(t[0]), float(t[-1]), width))
         starts = np.unique(starts[starts < t.size])
