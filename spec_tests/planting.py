@@ -54,6 +54,25 @@ def _keeping_the_first(real: Any) -> Any:
     return shuffle
 
 
+def _counting_all(real: Any) -> Any:
+    def of(cls: Any, *given: Any) -> Any:
+        law = real(cls, *given)
+        return replace(law, counted=np.ones_like(law.counted))
+
+    return classmethod(of)
+
+
+def _failing_together(real: Any) -> Any:
+    def results_of(asked: Any, settings: Any, what: str) -> Any:
+        from setol_ww.core.boundary import Attempt
+
+        alone = [real([one], settings, what)[0] for one in asked]
+        failed = next((one.reason for one in alone if one.value is None), "")
+        return [Attempt(None, failed) for _ in alone] if failed else alone
+
+    return results_of
+
+
 def _swallowing(real: Any) -> Any:
     def attempt(title: str, what: str, stage: Any) -> Any:
         try:
@@ -414,6 +433,30 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.results.findings:key_of",
         lambda real: lambda settings: "one",
         f"{PRODUCT}/test_results.py::test_other_settings_are_those_of_a_run_with_them",
+    ),
+    Plant(
+        "points that only fill up a size are counted",
+        "setol_ww.theory.resolvents:_Law.of",
+        _counting_all,
+        f"{PRODUCT}/test_small_layers.py::test_sums_of_many_laws_are_those_of_each",
+    ),
+    Plant(
+        "one failure among small layers costs all of them",
+        "setol_ww.results.findings:results_of",
+        _failing_together,
+        f"{PRODUCT}/test_small_layers.py::test_what_fails_among_many_costs_its_own_row",
+    ),
+    Plant(
+        "the best of all starts, whichever are asked",
+        "setol_ww.spectrum.starts:Scan.best",
+        lambda real: lambda self, starts: self.best_of_all,
+        f"{PRODUCT}/test_small_layers.py::test_a_shared_scan_answers_as_a_new_one",
+    ),
+    Plant(
+        "records of a group kept one by one",
+        "setol_ww.results.store:Store.add_all",
+        lambda real: lambda self, records: [real(self, [record]) for record in records],
+        f"{PRODUCT}/test_small_layers.py::test_the_records_of_a_group_are_kept_all_or_none",
     ),
     Plant(
         "words of an earlier rule kept",

@@ -54,17 +54,21 @@ def finished(
         yield work(group, asked)
     if pool is None:
         return
-    running: dict[Any, Job] = {}
+    running: dict[Any, list[Job]] = {}
     deaths: Counter[int] = Counter()
     while waiting or running:
-        for _ in range(min(len(waiting), pool.size() - len(running))):
-            job = waiting.popleft()
-            running[pool.submit(work, [job], asked)] = job
+        room = pool.size() - len(running)
+        while waiting and room > 0:
+            room -= 1
+            # A death is to have one layer to it; a thread does not die.
+            group = _next_together(waiting) if pool.is_here else [waiting.popleft()]
+            running[pool.submit(work, group, asked)] = group
         for handle in pool.wait(list(running)):
-            job = running.pop(handle)
+            group = running.pop(handle)
             try:
                 done = pool.result(handle)
             except pool.death as error:
+                (job,) = group
                 deaths[job.position] += pool.deaths(error)
                 logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
                 if deaths[job.position] < DEATHS:
