@@ -1076,8 +1076,8 @@ def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error, processes)
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
 def test_no_thread_is_left_at_the_end(checkpoint, monkeypatch, error):
     before = set(threading.enumerate())
-    plain = streaming.Store.add
-    monkeypatch.setattr(streaming.Store, "add", broken(error) if error else plain)
+    plain = streaming.Store.add_all
+    monkeypatch.setattr(streaming.Store, "add_all", broken(error) if error else plain)
     with pytest.raises(error) if error else nullcontext():
         ww.scan(checkpoint, n_jobs=2)
     assert set(threading.enumerate()) <= before
