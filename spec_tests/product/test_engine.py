@@ -21,7 +21,7 @@ from fixtures.ensembles import gaussian_matrix, matrix_with_eigenvalues, signed_
 from fixtures.oracles import singular_value_squares
 from setol_ww.linalg import device as gpu
 from setol_ww.linalg import eigenvalues as eigen
-from setol_ww.linalg import leading, shuffles
+from setol_ww.linalg import leading, scaled, shuffles
 from setol_ww.linalg import routines as fortran
 from setol_ww.linalg import symmetric as lapack
 from setol_ww.traps import search
@@ -391,3 +391,31 @@ def test_blocks_have_as_many_lines_as_have_room(shape, axis, elements, sizes):
     found = [block.copy() for block in eigen.blocks(matrix, axis, elements=elements)]
     assert [block.shape[axis] for block in found] == sizes
     assert np.array_equal(np.concatenate(found, axis=axis), matrix)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1.0, 1e170])
+def test_what_another_device_squares_out_of_range_is_scaled_first(size, monkeypatch):
+    """A stand-in for the device: the Gram matrix in float64, as it comes out there."""
+
+    def on_device(device, matrix, exponent):
+        scaled = np.ldexp(matrix, -exponent)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            gram = scaled.T @ scaled
+        return np.linalg.eigvalsh(gram) if np.isfinite(gram).all() else np.full(len(gram), np.inf)
+
+    W = np.random.default_rng(0).normal(size=(30, 20))
+    monkeypatch.setattr(eigen, "eigenvalues_on", on_device)
+    found = eigen.scaled_eigenvalues(W * size, "stand-in")
+    roots = np.sqrt(found.values) * 2.0 ** (found.exponent / 2)
+    assert roots / size == pytest.approx(np.linalg.svd(W, compute_uv=False)[::-1], rel=1e-9)
+
+
+def test_parts_without_numbers_have_no_exponent():
+    empty = scaled.Scaled(np.empty(0), 6)
+    assert scaled.with_one_exponent([]) == ([], 0)
+    values, exponent = scaled.with_one_exponent([empty, empty])
+    assert (exponent, [part.size for part in values]) == (0, [0, 0])
+    values, exponent = scaled.with_one_exponent(
+        [empty, scaled.Scaled(np.array([1.0, 2.0]), 4), scaled.Scaled(np.ones(1))]
+    )
+    assert (exponent, values[1].tolist(), values[2].tolist()) == (4, [1.0, 2.0], [1 / 16])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import importlib
 import os
+import pkgutil
 import platform
 import subprocess
 import sys
@@ -106,3 +109,22 @@ def test_the_wheel_lists_every_package():
     )
     suite -= {"spec_tests.product", "spec_tests.errata"}
     assert set(listed) == ours | {f"setol_ww.suite.{name}" for name in (*suite, "fixtures")}
+
+
+#: What gathers while something is read or runs.
+CHANGING = {
+    *("advice.matching:Matching", "formats.onnx_file:_Tensor", "monitor.budget:Budget", "scanning.cost:Pace"),
+    *("monitor.checkpoints_in:Folder", "spectrum.strengths:_Sums", "watcher.records:Record", "watcher.records:Run"),
+}
+
+
+def test_what_is_found_cannot_be_changed():
+    """Every data class of the package is frozen, but for those that gather while something runs."""
+    found = set()
+    for module in pkgutil.walk_packages(ww.__path__, "setol_ww."):
+        if "__main__" not in module.name:
+            for one in vars(importlib.import_module(module.name)).values():
+                if isinstance(one, type) and dataclasses.is_dataclass(one) and one.__module__ == module.name:
+                    if not one.__dataclass_params__.frozen:
+                        found.add(f"{module.name.removeprefix('setol_ww.')}:{one.__qualname__}")
+    assert found == CHANGING

@@ -12,6 +12,7 @@ import scipy.integrate
 import setol_ww as ww
 from fixtures import laws as truth
 from fixtures.ensembles import marchenko_pastur_quantiles
+from setol_ww.theory.laws.free_cauchy import FreeCauchy
 from spec_tests.product.test_transforms import by_inversion
 
 LAWS = {
@@ -273,3 +274,15 @@ def test_a_steep_power_law_saturates():
     law = ww.laws.TruncatedPowerLaw(40.0, 1.0, 10.0)
     assert law.r_transform(1e-3) == pytest.approx(law.mean, rel=1e-3)
     assert law.mean < law.r_transform(0.1) < 10.0
+
+
+def test_a_cauchy_law_says_what_it_lacks_and_why():
+    law = FreeCauchy(1.0, 0.5)
+    for ask, why in (
+        (lambda: law.mean, "a Cauchy law has no mean: a is its centre"),
+        (lambda: law.moment(1), "a Cauchy law has no moments"),
+        (lambda: law.free_cumulants(2), "a Cauchy law has no moments and so no cumulants"),
+    ):
+        with pytest.raises(ww.InvalidInput) as refused:
+            ask()
+        assert str(refused.value).endswith(why) or f"{why};" in str(refused.value) or f"{why}," in str(refused.value)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
+from setol_ww.formats import keras_file as keras_format
 from setol_ww.formats import onnx_file as protobuf
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from spec_tests.product.test_more_formats import assert_damage_is_named, assert_rows, largest, plain, values
@@ -361,3 +362,21 @@ def test_a_number_has_ten_bytes_at_most(before, value):
             protobuf._varint(source)
     else:
         assert protobuf._varint(source) == value
+
+
+@pytest.mark.parametrize(("depth", "sound"), [(3, True), (4, False)])
+def test_groups_inside_groups_have_an_end(tmp_path, monkeypatch, depth, sound):
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("/".join("abcdef"[:depth]) + "/w", data=np.ones((3, 2)))
+    monkeypatch.setattr(keras_format, "DEEPEST", 2)
+    with h5py.File(path) as file:
+        if sound:
+            assert [name for name, _ in keras_format._datasets(h5py, file)] == ["a/b/c/w"]
+        else:
+            with pytest.raises(ValueError, match="groups inside groups without an end"):
+                [*keras_format._datasets(h5py, file)]
+    monkeypatch.setattr(keras_format, "DEEPEST", 99)
+    monkeypatch.setattr(keras_format, "MOST", depth)
+    with h5py.File(path) as file, pytest.raises(ValueError, match="without an end"):
+        [*keras_format._datasets(h5py, file)]

@@ -10,6 +10,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import setol_ww as ww
 from setol_ww.cli.main import main
@@ -254,3 +255,8 @@ def test_a_summary_of_kept_results_refuses_what_it_cannot_serve(tmp_path, capsys
     for told, name in ((["--randomize"], "randomize"), (["--layers", "fc"], "layers"), (["--seed", "0"], "seed")):
         assert main(["summary", path, *told]) == 2
         assert f"{name} was asked of the kept results" in capsys.readouterr().err
+
+
+def test_too_many_places_are_refused_in_words():
+    with pytest.raises(ww.InvalidInput, match=r"do not fit .*accepted are, in this order, \['model'"):
+        ww.WeightWatcher(model=torch.nn.Linear(9, 8)).analyze(*[None] * 99)

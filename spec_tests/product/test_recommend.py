@@ -633,3 +633,13 @@ def test_types_without_a_number_have_a_name():
     assert ww.recommend(with_alphas([2]), "unfreeze").notes == (
         "of some types the share rounds down to no layer: layers without a number",
     )
+
+
+def test_one_numbered_block_is_none():
+    """Of two blocks and more the layers outside are left out and each block gets its mean; of one, neither."""
+    names = ["layers.0.a", "layers.0.b", "head"]
+    alone = ww.recommend(with_alphas([2.0, 3.0, 4.0], names=names), "sparsity").table()
+    same = ww.recommend(with_alphas([2.0, 3.0, 4.0], names=names), "sparsity", blocks=False).table()
+    pd.testing.assert_frame_equal(alone, same)
+    two = ww.recommend(with_alphas([2.0, 3.0, 4.0], names=["layers.0.a", "layers.1.b", "head"]), "sparsity").table()
+    assert (len(alone), len(two)) == (3, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from setol_ww.results.means import Mean
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
 from setol_ww.results.store import Store
-from setol_ww.results.summary import MEANS, Look, Summary
+from setol_ww.results.summary import MEANS, Look, Summary, _without_name
 
 
 @pytest.fixture
@@ -451,3 +452,10 @@ def test_every_word_of_a_summary_has_a_gloss():
 def test_every_class_and_mean_has_a_gloss():
     assert {one.value for one in ww.UniversalityClass} - {"undetermined"} <= set(WORDS)
     assert {column for column, _, _ in MEANS} == set(MEANT)
+
+
+def test_a_reason_without_the_name_of_its_layer():
+    assert _without_name("layer fc: too few", "fc.weight") == "too few"
+    assert _without_name("layer fc.weight: too few", "fc.weight") == "too few"
+    assert _without_name("layer other: too few", "fc") == "layer other: too few"
+    assert {_without_name(none, "fc") for none in (None, math.nan, "")} == {"no reason given"}

@@ -526,3 +526,12 @@ def test_integers_alone_do_not_hide_a_packer_behind_them():
     reasons = {row["longname"]: row["reason"] for row in frame.attrs["coverage"]}
     assert "b.codes, b.table belong together" in reasons["b.codes"]
     assert "belong together" not in reasons["a.codes"]
+
+
+@pytest.mark.parametrize(("down", "up"), [((16,), (24, 4)), ((4, 16), (24,))])
+def test_a_factor_of_one_axis_is_none(down, up):
+    tensors = {"m.fc.lora_A.weight": torch.ones(down), "m.fc.lora_B.weight": torch.ones(up)}
+    frame = ww.analyze({**tensors, "m.fc.weight": torch.randn(24, 16)})
+    reasons = [row["reason"] for row in frame.attrs["coverage"]]
+    assert any("lora_A.weight and m.fc.lora_B.weight are no factors" in reason for reason in reasons)
+    assert frame["longname"].tolist() == ["m.fc"]

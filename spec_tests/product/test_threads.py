@@ -25,6 +25,7 @@ from torch import nn
 
 import setol_ww as ww
 from fixtures.ensembles import signed_pareto_matrix
+from setol_ww.truncation.holds import memory_of
 
 OPTIONS = {"randomize": True, "mp_fit": True, "detX": True, "progress": False}
 
@@ -394,3 +395,10 @@ def test_a_hold_ends_with_its_thread():
     at_once([leave])
     assert isinstance(ww.truncate(model, "rank:3"), nn.Module)
     left_open[0].__exit__(None, None, None)
+
+
+def test_views_are_one_memory():
+    tensor = torch.ones(4, 3)
+    assert memory_of(tensor) == memory_of(tensor[2:]) == memory_of(tensor.T) != memory_of(tensor.clone())
+    nothing, other = torch.empty(4, 3, device="meta"), np.ones(3)
+    assert [memory_of(nothing), memory_of(other)] == [id(nothing), id(other)]

@@ -17,6 +17,7 @@ from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg.leading import Leading
 from setol_ww.linalg.shuffles import shuffle, sources_of
 from setol_ww.theory.laws import edge as edge_law
+from setol_ww.traps import elements
 from setol_ww.traps.elements import fit_tail_of_entries, read_entries, spread_ties
 from setol_ww.traps.find import find_traps_of, trap_row
 from setol_ww.traps.search import tall_entries
@@ -629,3 +630,8 @@ def test_the_tail_of_entries_is_in_their_unit():
     one, thousand = fit_tail_of_entries(largest), fit_tail_of_entries(largest * 1024)
     assert thousand.width == pytest.approx(1024 * one.width, rel=1e-9)
     assert one.width == pytest.approx(1.0, rel=0.2)
+
+
+def test_the_pilot_elements_are_a_prime_number():
+    assert elements.PILOT > 2**16
+    assert all(elements.PILOT % divisor for divisor in range(2, math.isqrt(elements.PILOT) + 1))
