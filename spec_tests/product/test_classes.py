@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ import setol_ww as ww
 from fixtures import bulk as oracle
 from fixtures import ensembles, matrices
 from setol_ww.cli.demo import demo_nets
+from setol_ww.layer import classes
 from setol_ww.layer import columns as table
 from setol_ww.layer.classes import LOSES, POWER_DISTANCE, WINS, _ratio_in_words
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.verdict import looks_like_noise
+from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.likelihoods import Comparison
 from setol_ww.spectrum.strengths import strengths_of
 
@@ -308,3 +311,19 @@ def test_the_comparison_in_words_at_its_limits(z, said):
     tail = ww.fit_tail(ww.Spectrum.from_eigenvalues(np.arange(1, 200) ** -0.8))
     told = _ratio_in_words(tail, "power law", Comparison(1.25, z, 0.5))
     assert told == f"on the tail of {tail.rank} {said} (log-likelihood ratio +1.2, Vuong p = 0.5)"
+
+
+@pytest.mark.parametrize(("spikes", "light"), [(0, False), (1, True), (25, True), (26, False)])
+def test_spikes_are_a_quarter_of_the_rank_at_most(spikes, light, monkeypatch):
+    spectrum = ww.Spectrum.from_eigenvalues(ensembles.pareto_eigenvalues(100, 2.0, 0))
+    assert spectrum.rank == 100
+    tail, bulk = ww.fit_tail(spectrum), fit_bulk(spectrum)
+    for name, stand_in in {
+        "is_near_noise": lambda bulk: True,
+        "_is_chance": lambda bulk: False,
+        "_compared": lambda spectrum, tail, bulk, found: found,
+    }.items():
+        monkeypatch.setattr(classes, name, stand_in)
+    found = classes._tested(spectrum, tail, replace(bulk, spikes=max(spikes, 1)) if spikes else replace(bulk, spikes=0))
+    said = {True: classes.UniversalityClass.BULK_AND_SPIKES, False: classes.UniversalityClass.UNDETERMINED}[light]
+    assert found.universality_class == (said if spikes else classes.UniversalityClass.RANDOM_LIKE)

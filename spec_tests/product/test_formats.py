@@ -39,6 +39,7 @@ from fixtures.broken_files import (
 )
 from setol_ww.core.errors import ChangedCheckpoint
 from setol_ww.formats import blocks
+from setol_ww.formats import folder as folder_format
 from setol_ww.formats import reader as readers
 from setol_ww.formats.checkpoints import checkpoint_tensors, tensor_named
 from setol_ww.formats.handle import Handle
@@ -666,3 +667,41 @@ def test_a_member_that_inflates_to_more_is_read_no_further(tmp_path):
     with pytest.raises(ValueError, match="inflates to more than the 4 bytes"):
         block._inflated(handle, 0, 4)
     assert [*left] == pieces[2:]
+
+
+@pytest.mark.parametrize(
+    ("size", "packed", "refused"),
+    [
+        (blocks.RATIO_FROM, 1, False),
+        (blocks.RATIO_FROM + 100, blocks.RATIO_FROM // 100 + 2, False),
+        (100 * blocks.RATIO_FROM, blocks.RATIO_FROM, False),
+        (100 * blocks.RATIO_FROM + 1, blocks.RATIO_FROM, True),
+        (blocks.RATIO_FROM + 1, 1, True),
+    ],
+)
+def test_a_member_that_grows_is_refused_from_a_hundred_times_on(size, packed, refused):
+    block = blocks.DeflatedBlock(0, packed, size, None, "member")
+    if refused:
+        with pytest.raises(ValueError, match=f"declares {size} bytes packed in {packed}, which no weights are"):
+            block.refuse_bomb(SimpleNamespace(unreadable=ValueError))
+    else:
+        block.refuse_bomb(SimpleNamespace(unreadable=ValueError))
+
+
+@pytest.mark.parametrize(
+    ("header", "writer"),
+    [
+        (b'{"__metadata__": {"format": "mlx"}}', "mlx"),
+        (b'{"__metadata__": {"format": "pt"}}', ""),
+        (b'{"__metadata__": {"format": 7}}', ""),
+        (b'{"__metadata__": []}', ""),
+        (b"[]", ""),
+        (b"{", ""),
+        (b"[" * 200_000, ""),
+    ],
+)
+def test_the_program_that_wrote_a_file_as_far_as_it_says(tmp_path, header, writer):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert folder_format._writer_in(path) == writer
+    assert folder_format._writer_in(tmp_path / "none.safetensors") == ""

@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 import setol_ww as ww
 from fixtures.oracles import singular_value_squares
 from setol_ww.weights.layouts import Situation, read_as
+from setol_ww.weights.tensors import module_tensors
 
 
 def analysed(model, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -441,3 +442,15 @@ def test_matrices_that_are_no_weights_by_their_names_say_so(last):
     rows = ww.examine({"fc.weight": torch.randn(20, 20), f"fc.{last}": torch.randn(20, 20)}).coverage_rows
     told = {row["longname"]: (row["status"], row["reason"]) for row in rows}
     assert told[f"fc.{last}"] == ("skipped", f"'{last}' is no weight matrix")
+
+
+def test_a_weight_that_cannot_be_computed_is_told_in_the_log(caplog):
+    class Broken(nn.Module):
+        def forward(self, X):
+            raise RuntimeError("no such weight")
+
+    net = nn.Sequential(nn.Linear(9, 8), nn.Linear(8, 7))
+    nn.utils.parametrize.register_parametrization(net[0], "weight", Broken(), unsafe=True)
+    with caplog.at_level("DEBUG", logger="setol_ww"):
+        assert [entry.name for entry in module_tensors(net) if entry.name.startswith("1.")] == ["1.weight", "1.bias"]
+    assert "0 has a weight that cannot be computed: no such weight" in "\n".join(caplog.messages)

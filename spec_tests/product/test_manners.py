@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import pytest
+import torch
+
+import setol_ww as ww
 
 PROLOGUE = """
 import logging, os, random, sys, warnings
@@ -227,3 +231,32 @@ def test_same_input_same_bytes():
     other = ww.analyze(model, randomize=True, seed=5)
     assert other["max_rand_eval"].iloc[0] != first["max_rand_eval"].iloc[0]
     assert other["alpha"].iloc[0] == first["alpha"].iloc[0]
+
+
+def unruly(*_, **__):
+    """What an import may do to its host."""
+    warnings.simplefilter("ignore")
+
+
+def test_what_an_import_does_to_the_filters_is_put_back(monkeypatch):
+    import setol_ww.core.upstairs as stairs
+    import setol_ww.monitor.live as live
+
+    before = list(warnings.filters)
+    monkeypatch.setattr(stairs, "import_module", unruly)
+    stairs.upstairs("views.text")
+    assert warnings.filters == before
+    monkeypatch.setattr(live, "warm_up", unruly)
+    ww.Monitor(torch.nn.Linear(9, 8))
+    assert warnings.filters == before
+    monkeypatch.setattr(ww, "import_module", unruly)
+    ww._loaded("not.loaded")
+    assert warnings.filters == before
+
+
+def test_where_nothing_is_loaded_nothing_is_put_back(monkeypatch):
+    """Another thread of the host may change them meanwhile."""
+    with warnings.catch_warnings():
+        monkeypatch.setattr(ww, "import_module", unruly)
+        ww._loaded("core")
+        assert warnings.filters[0][0] == "ignore"

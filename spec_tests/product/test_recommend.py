@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from dataclasses import FrozenInstanceError
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import setol_ww as ww
 from fixtures import advice as authors
 from setol_ww.advice.budgets import counts, ranks
-from setol_ww.advice.candidates import rows_of
+from setol_ww.advice.candidates import Candidate, rows_of
 from setol_ww.advice.registry import MODULES, target_called
 from setol_ww.cli.main import main
 from setol_ww.results.export import read_table
@@ -643,3 +644,13 @@ def test_one_numbered_block_is_none():
     pd.testing.assert_frame_equal(alone, same)
     two = ww.recommend(with_alphas([2.0, 3.0, 4.0], names=["layers.0.a", "layers.1.b", "head"]), "sparsity").table()
     assert (len(alone), len(two)) == (3, 2)
+
+
+def test_why_the_parts_of_a_layer_have_no_spectrum():
+    records = [
+        SimpleNamespace(spectrum=None, reason="no room", status="failed"),
+        SimpleNamespace(spectrum=1, reason="", status="analyzed"),
+        SimpleNamespace(spectrum=None, reason="", status="skipped"),
+    ]
+    assert Candidate.failure.fget(SimpleNamespace(records=records)) == "no room; skipped"
+    assert Candidate.failure.fget(SimpleNamespace(records=records[1:2])) == ""

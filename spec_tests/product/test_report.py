@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from setol_ww.results.summary import Look
 from setol_ww.views.report.curves import POINTS, curves_of, packed
 from setol_ww.views.report.page import ENDINGS, LIBRARIES, embedded
 from setol_ww.views.report.payload import LEADING, SHOWN_FIRST, page_data
-from setol_ww.views.report.words import GLOSSARY, because, headline, next_step
+from setol_ww.views.report.words import GLOSSARY, _apart, because, headline, next_step
 from spec_tests.browser import browsing
 
 VENDOR = Path(ww.__file__).parent / "views" / "report" / "vendor"
@@ -748,3 +749,16 @@ def test_a_name_that_is_no_unicode_is_compared_and_advised_on(tmp_path):
     assert compared.table()["longname"].tolist() == advice.table()["longname"].tolist() == ["\ud800x"]
     assert all("\\ud800x" in str(one) and "\\ud800x" in one._repr_html_() for one in (compared, advice))
     compared.report(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("alpha", "said"),
+    [
+        (6.1, ", but its alpha lies outside the usual 2 to 6"),
+        (6.0, "; of the others its alpha is among the nearest to an end of the usual 2 to 6"),
+        (4.0, "; of the others its alpha is among the nearest to an end of the usual 2 to 6"),
+        (math.nan, ""),
+    ],
+)
+def test_why_a_layer_is_shown_that_nothing_calls_for(alpha, said):
+    assert _apart({"tail_alpha": alpha, "tail_sigma": 0.5}) == said

@@ -26,7 +26,7 @@ from setol_ww.results.means import Mean
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
 from setol_ww.results.store import Store
-from setol_ww.results.summary import MEANS, Look, Summary, _without_name
+from setol_ww.results.summary import MEANS, Look, Summary, _apart, _without_name
 
 
 @pytest.fixture
@@ -459,3 +459,10 @@ def test_a_reason_without_the_name_of_its_layer():
     assert _without_name("layer fc.weight: too few", "fc.weight") == "too few"
     assert _without_name("layer other: too few", "fc") == "layer other: too few"
     assert {_without_name(none, "fc") for none in (None, math.nan, "")} == {"no reason given"}
+
+
+def test_what_stands_apart_is_further_out_than_its_error():
+    table = pd.DataFrame({"longname": ["at", "beyond", "far", "inside"], "tail_alpha": [7.0, 8.5, 20.0, 3.0]})
+    table["tail_sigma"], table["setol_state"] = 1.0, "under-trained"
+    assert [look.layer for look in _apart(table, [])] == ["far", "beyond"]
+    assert [look.layer for look in _apart(table, [Look("far", "", "")])] == ["beyond"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from setol_ww.layer.classes import LITTLE_POWER, NO_MATRIX, Universality, Univer
 from setol_ww.layer.ecs import Ecs
 from setol_ww.layer.intervals import INFLATION
 from setol_ww.layer.result import Settings, analyze_spectrum
-from setol_ww.layer.verdict import interval, judge
+from setol_ww.layer.verdict import _beyond, _lie, interval, judge
 from setol_ww.monitor.history import History
 from setol_ww.spectrum.erg import ErgCut
 from setol_ww.spectrum.tail import INTERVAL_SIGMAS, TailFit
@@ -386,3 +387,13 @@ def test_the_verdict_has_the_errors_that_were_asked_for():
         told = judge(result.tail, result.erg, result.ecs, sigmas=sigmas, kind=result.universality)
         assert result.verdict == told
     assert found[0.01].verdict.state != found[50.0].verdict.state
+
+
+@pytest.mark.parametrize(
+    ("spikes", "number", "verb"),
+    [(0, "0 eigenvalues", "lie"), (1, "one eigenvalue", "lies"), (2, "2 eigenvalues", "lie")],
+)
+def test_spikes_in_words(spikes, number, verb):
+    kind = SimpleNamespace(spikes=spikes, spike_share=0.046)
+    assert _beyond(kind) == f"{number} with 5 % of the trace"
+    assert _lie(kind) == verb

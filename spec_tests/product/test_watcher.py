@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import pickle
 import threading
 from types import SimpleNamespace
@@ -540,3 +541,15 @@ def test_numpy_is_silent_where_weightwatcher_silences_warnings():
         assert np.log(np.zeros(1)) == -np.inf
     with pytest.raises(RuntimeWarning):
         np.log(np.zeros(1))
+
+
+def test_what_is_overridden_has_weightwatchers_defaults():
+    theirs = weightwatcher.WeightWatcher
+    shared = [name for name in vars(ww.WeightWatcher) if inspect.isfunction(getattr(theirs, name, None))]
+    assert "random_eigenvalues" in shared
+    for name in shared:
+        ours = inspect.signature(getattr(ww.WeightWatcher, name)).parameters
+        for argument, told in inspect.signature(getattr(theirs, name)).parameters.items():
+            if argument in ours and name not in ("__init__", "analyze", "describe"):
+                told_here = ours[argument].default
+                assert told_here == told.default or (told_here is None and told.default == []), (name, argument)
