@@ -121,16 +121,31 @@ def swaps_of(
     before: str, after: str, path: str, live: list[types.FunctionType]
 ) -> list[tuple[types.FunctionType, types.CodeType]] | None:
     """Function objects and the code each gets; None where that cannot be, or would not do."""
-    pairs = list(_changed(compile(before, path, "exec"), compile(after, path, "exec")))
     found = []
-    for old, new in pairs:
-        if old is None or new is None or len(old.co_freevars) != len(new.co_freevars):
+    for old, new in _changed(compile(before, path, "exec"), compile(after, path, "exec")):
+        if old is None or new is None:
             return None
-        mine = [(function, new) for function in live if function.__code__ == old]
-        if live and not mine:
+        outermost = len(found)
+        for one, other in _with_inner(old, new):
+            mine = [function for function in live if function.__code__ == one]
+            if mine and (other is None or len(one.co_freevars) != len(other.co_freevars)):
+                return None
+            found += [(function, other) for function in mine]
+        if live and not any(function.__code__ == old for function, _ in found[outermost:]):
             return None
-        found += mine
     return found
+
+
+def _with_inner(old: types.CodeType, new: types.CodeType) -> Iterator[tuple[types.CodeType, types.CodeType | None]]:
+    """A function and those inside of it: what it made when the package was imported lives as well."""
+    yield old, new
+    mine, yours = _inner(old), _inner(new)
+    alike = [each.co_name for each in mine] == [each.co_name for each in yours]
+    for one, other in zip(mine, yours if alike else [None] * len(mine), strict=True):
+        if other is None:
+            yield one, None
+        elif _whole(one) != _whole(other):
+            yield from _with_inner(one, other)
 
 
 def _changed(old: types.CodeType, new: types.CodeType) -> Iterator[tuple[types.CodeType | None, types.CodeType | None]]:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import setol_ww as ww
+from setol_ww.formats import state
 from setol_ww.formats.checkpoints import checkpoint_tensors
 
 
@@ -296,3 +297,13 @@ def test_damaged_bytes_never_surprise(tmp_path, ending):
             outcomes.add("no weights")
     assert "unreadable" in outcomes
     assert outcomes <= {"table", "unreadable", "no weights"}
+
+
+def test_names_at_the_top_do_not_count_as_those_inside(monkeypatch):
+    """Mappings inside mappings end where their names become too many or too long together; a long list has no end."""
+    monkeypatch.setattr(state, "MOST_LETTERS", 11)
+    flat = {"a" * 99: 1, "b" * 99: 2}
+    assert state._flat(flat) == flat
+    assert state._flat({"a": {"b": 1, "c": {"d": 2}}}) == {"a.b": 1, "a.c.d": 2}
+    with pytest.raises(ValueError, match="without an end"):
+        state._flat({"a": {"b": 1, "c": {"long": 2}}})

@@ -419,3 +419,17 @@ def test_parts_without_numbers_have_no_exponent():
         [empty, scaled.Scaled(np.array([1.0, 2.0]), 4), scaled.Scaled(np.ones(1))]
     )
     assert (exponent, values[1].tolist(), values[2].tolist()) == (4, [1.0, 2.0], [1 / 16])
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 7, -5])
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (20, 20)])
+def test_a_device_scales_the_matrix_first(shape, exponent):
+    W = np.random.default_rng(0).normal(size=shape)
+    truth = np.sort(np.linalg.svd(W, compute_uv=False) ** 2) * 2.0 ** (-2 * exponent)
+    assert gpu.device_eigenvalues(W, "cpu", exponent) == pytest.approx(truth, rel=1e-9)
+
+
+def test_scaled_blocks_underflow_in_silence():
+    with np.errstate(all="raise"):
+        (block,) = eigen.blocks(np.array([[1e-300, 1.0]]), 0, exponent=100)
+    assert block.tolist() == [[0.0, 2.0**-100]]

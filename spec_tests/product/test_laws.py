@@ -286,3 +286,12 @@ def test_a_cauchy_law_says_what_it_lacks_and_why():
         with pytest.raises(ww.InvalidInput) as refused:
             ask()
         assert str(refused.value).endswith(why) or f"{why};" in str(refused.value) or f"{why}," in str(refused.value)
+
+
+def test_the_pole_itself_is_not_below_the_pole():
+    law = ww.laws.MultiplicativeWishart(0.5, 1.2)
+    below = np.nextafter(law.r_limit, 0)
+    assert law.r_transform(below) > 1e10
+    for points in (law.r_limit, [below, law.r_limit]):
+        with pytest.raises(ww.InvalidInput, match="below its pole"):
+            law.r_transform(points)

@@ -149,6 +149,18 @@ def test_a_mutant_is_put_into_the_functions_that_live() -> None:
     assert scope["A"]().f() == [0, -1]
 
 
+def test_a_mutant_is_put_into_what_functions_made_as_well() -> None:
+    """As a decorator's wrapper, made by an import."""
+    warm = load_script("mutation/warm")
+    before = "def adding(n):\n    def add(k):\n        return n + k\n    return add\nadd = adding(3)\n"
+    scope: dict = {}
+    exec(compile(before, "a.py", "exec"), scope)
+    swaps = warm.swaps_of(before, before.replace("n + k", "n - k"), "a.py", [scope["adding"], scope["add"]])
+    for function, code in swaps:
+        function.__code__ = code
+    assert (scope["add"](1), scope["adding"](5)(1)) == (2, 4)
+
+
 @pytest.mark.skipif(not DEEP, reason="twenty mutants of the numerical rooms: with SETOL_SPEC_PROFILE=deep")
 def test_twenty_mutants_of_the_numerical_rooms(tmp_path: Path) -> None:
     """Four of five at least, of a fixed draw; what survives is in the message."""

@@ -260,3 +260,15 @@ def test_a_summary_of_kept_results_refuses_what_it_cannot_serve(tmp_path, capsys
 def test_too_many_places_are_refused_in_words():
     with pytest.raises(ww.InvalidInput, match=r"do not fit .*accepted are, in this order, \['model'"):
         ww.WeightWatcher(model=torch.nn.Linear(9, 8)).analyze(*[None] * 99)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"uncertainty": -1}, {"uncertainty": 1.0}, {"uncertainty": True}, {"seed": -1}, {"seed": "0"}, {"sigmas": 0}],
+)
+def test_settings_of_one_spectrum_are_refused_in_words(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ww.InvalidInput, match=f"{name}={value!r} was asked; accepted is a"):
+        ww.Settings(**wrong)
+    assert ww.Settings(uncertainty=0, seed=5) == ww.Settings()
+    assert ww.Settings(uncertainty=1, seed=5).seed == 5

@@ -18,6 +18,7 @@ from setol_ww.formats import remote, urls
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from setol_ww.formats.places import place_of
 from setol_ww.formats.reader import forget, opened
+from setol_ww.formats.remote import RemotePath
 
 ROWS, COLUMNS = 200, 300
 LAYER = ROWS * COLUMNS * 4
@@ -474,3 +475,16 @@ def test_a_bucket_is_read_as_a_folder(local, monkeypatch):
     finally:
         running.stop()
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (401, "Give its client the rights to read it, or ask its owner"),
+        (403, "Give its client the rights to read it, or ask its owner"),
+        (404, "Check the network and the address; the same call goes on with what was kept"),
+        (None, "Check the network and the address; the same call goes on with what was kept"),
+    ],
+)
+def test_what_to_try_after_a_failure(status, hint):
+    assert RemotePath.hint(SimpleNamespace(), status) == hint

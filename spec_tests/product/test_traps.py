@@ -635,3 +635,12 @@ def test_the_tail_of_entries_is_in_their_unit():
 def test_the_pilot_elements_are_a_prime_number():
     assert elements.PILOT > 2**16
     assert all(elements.PILOT % divisor for divisor in range(2, math.isqrt(elements.PILOT) + 1))
+
+
+@pytest.mark.parametrize(
+    ("number", "kernel", "shape"),
+    [(1, None, (30, 20)), (3, None, (30, 20, 3)), (4, (2, 2), (30, 20, 2, 2)), (1, (1, 1), (30, 20, 1, 1))],
+)
+def test_the_shape_of_what_was_searched(number, kernel, shape):
+    matrices = np.random.default_rng(0).normal(size=(number, 30, 20))
+    assert find_traps_of(list(matrices), kernel=kernel).shape == shape

@@ -22,6 +22,8 @@ from setol_ww.core.options import Options
 from setol_ww.monitor.checkpoints_in import Folder
 from setol_ww.monitor.folder import watch
 from setol_ww.monitor.history import history_of
+from setol_ww.results.export import WRITERS
+from setol_ww.results.store import ENDINGS
 
 
 def weights(step: int) -> dict[str, np.ndarray]:
@@ -277,3 +279,11 @@ def test_killed_again_and_again_while_checkpoints_are_written(tmp_path):
         direct = ww.scan(run / f"checkpoint-{step}")
         assert history.loc[history["step"] == step, "tail_alpha"].tolist() == direct["tail_alpha"].tolist()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.setol", "run"]
+
+
+def test_the_help_lists_the_endings(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        main(["watch", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the history: {', '.join(ENDINGS)} with the spectra, or a table: {', '.join(WRITERS)}" in said
