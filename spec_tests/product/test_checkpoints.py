@@ -307,3 +307,17 @@ def test_names_at_the_top_do_not_count_as_those_inside(monkeypatch):
     assert state._flat({"a": {"b": 1, "c": {"d": 2}}}) == {"a.b": 1, "a.c.d": 2}
     with pytest.raises(ValueError, match="without an end"):
         state._flat({"a": {"b": 1, "c": {"long": 2}}})
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_modules_inside_modules_have_an_end(tmp_path, monkeypatch, depth):
+    monkeypatch.setattr(state, "DEEPEST", 2)
+    net: nn.Module = nn.Linear(9, 8)
+    for _ in range(depth):
+        net = nn.Sequential(net)
+    torch.save(net, tmp_path / "net.pt")
+    if depth == 2:
+        assert ww.scan(tmp_path / "net.pt")["longname"].dropna().tolist()[0] == "0.0"
+    else:
+        with pytest.raises(ww.UnreadableCheckpoint, match=r"modules inside modules without an end$"):
+            ww.scan(tmp_path / "net.pt")

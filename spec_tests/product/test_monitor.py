@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import setol_ww as ww
+from setol_ww.layer.intervals import INFLATION
 from setol_ww.monitor import copies, moves
 from setol_ww.monitor.budget import Budget
 from setol_ww.monitor.history import COLUMNS, ENDS, history_of
@@ -639,3 +640,15 @@ def test_a_history_begins_with_what_a_row_is_of():
     assert kept == [name for name in named if name in kept]
     assert kept == list(monitor.results.table())[: len(kept)]
     assert {"layer_type", "num_evals", "dtype"} <= set(kept)
+
+
+def test_two_exponents_differ_beyond_the_error_of_their_difference():
+    first, ranks = 2.5, (80, 120)
+    inside, beyond = first, 9.0
+    for _ in range(60):
+        middle = (inside + beyond) / 2
+        error = np.hypot((first - 1) / np.sqrt(ranks[0]), (middle - 1) / np.sqrt(ranks[1]))
+        inside, beyond = (inside, middle) if middle - first > 2.576 * INFLATION * error else (middle, beyond)
+    assert not moves._differ(first, ranks[0], inside - 1e-9, ranks[1])
+    assert moves._differ(first, ranks[0], beyond + 1e-9, ranks[1])
+    assert not moves._differ(first, ranks[0], np.nan, ranks[1])

@@ -272,3 +272,14 @@ def test_settings_of_one_spectrum_are_refused_in_words(wrong):
         ww.Settings(**wrong)
     assert ww.Settings(uncertainty=0, seed=5) == ww.Settings()
     assert ww.Settings(uncertainty=1, seed=5).seed == 5
+
+
+def test_a_table_of_one_file_is_not_headed_by_its_path(tmp_path, capsys):
+    paths = [str(tmp_path / f"{name}.npz") for name in "ab"]
+    for path in paths:
+        np.savez(path, w=np.random.default_rng(0).normal(size=(30, 20)))
+    assert main(["analyze", paths[0]]) == 0
+    assert paths[0] not in capsys.readouterr().out
+    assert main(["analyze", *paths]) == 0
+    said = capsys.readouterr().out.split("\n")
+    assert [path in said for path in paths] == [True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import json
 import os
 import pty
@@ -20,12 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm.notebook import tqdm_notebook
 
 import setol_ww as ww
 from setol_ww.cli.asking import with_minus
 from setol_ww.cli.completion import FILES, SHELLS, _parsers, completion_of
 from setol_ww.cli.demo import demo_nets
 from setol_ww.cli.main import main, parser
+from setol_ww.core import progress
 from setol_ww.core.printable import cells
 from setol_ww.core.progress import in_notebook, progress_bar
 
@@ -325,3 +328,10 @@ def test_a_shell_completes(shell, line, word, tmp_path):
     script.write_text(completion_of(parser(), shell), encoding="utf-8")
     shown = completed(shell, line, script)
     assert f"<{word}>" in shown if shell != "fish" else word in shown
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_notebook_without_widgets_has_a_bar_of_text(there, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: there or None)
+    assert (progress._widget() is progress._Bar) == (not there)
+    assert issubclass(progress._widget(), tqdm_notebook if there else progress._Bar)

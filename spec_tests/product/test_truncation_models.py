@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import setol_ww as ww
 from fixtures import oracles
+from setol_ww.truncation import metrics
 from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 
@@ -410,3 +411,10 @@ def test_the_tables_on_file_bear_out_the_finding():
         assert row["rank"] + bulk["rank"] == row["num_evals"]
         if row["layer"] != "all":
             assert row["kept_energy"] + bulk["kept_energy"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(0.0, 1.0), (699.0, math.exp(699)), (700.0, math.inf), (1e9, math.inf)]
+)
+def test_a_perplexity_beyond_numbers_is_infinite(loss, perplexity):
+    assert metrics._exp(loss) == perplexity
