@@ -220,6 +220,8 @@ def test_a_vocabulary_that_was_resized_is_compared_as_far_as_both_go():
     found = ww.compare(base, longer)
     table = found.table().set_index("longname")
     assert table["reason"].str.contains("the first 50 rows of 50 and 56 are compared").all()
+    assert found.base.table()["shape"].unique().tolist() == ["50 x 16"]
+    assert found.tuned.table()["shape"].unique().tolist() == ["56 x 16"]
     assert table.loc["embed_tokens", "update_reason"] == SAME
     assert table.loc["lm_head", "update_norm"] == pytest.approx(0.1 * math.sqrt(800))
     assert found.unmatched["longname"].tolist() == ["score"]
