@@ -22,6 +22,7 @@ import mlp3
 import numpy as np
 import pandas as pd
 from advice_cache import grown
+from advice_errors import draw_errors, gaps, is_mostly_better, told
 from mlp3_cache import Claim, Plot, run
 
 import setol_ww as ww
@@ -162,15 +163,7 @@ def table(cache: Path) -> pd.DataFrame:
 
 def differences(frame: pd.DataFrame, net: str, other: str, method: str = BOUNDED) -> pd.DataFrame:
     """A method's error minus another's, by sparsity: mean and standard error over seeds (or images), in points."""
-    part = frame[(frame["net"] == net) & (frame["sparsity"] > 0)]
-    errors = part.pivot_table(index=["sparsity", "seed"], columns="method", values="error") * 100
-    gap = (errors[method] - errors[other]).groupby("sparsity").agg(["mean", "std", "size"])
-    alone = (
-        np.sqrt(errors[[method, other]].mul(100 - errors[[method, other]]).sum(axis=1) / IMAGES)
-        .groupby("sparsity")
-        .mean()
-    )
-    return gap.assign(se=np.where(gap["size"] > 1, gap["std"] / np.sqrt(gap["size"]), alone))
+    return gaps(frame[(frame["net"] == net) & (frame["sparsity"] > 0)], "sparsity", method, other, IMAGES)
 
 
 def draw(frame: pd.DataFrame):
@@ -179,25 +172,8 @@ def draw(frame: pd.DataFrame):
     nets = list(dict.fromkeys(frame["net"]))
     figure, axes = plt.subplots(1, len(nets), figsize=(11, 3.6))
     for axis, net in zip(axes, nets, strict=True):
-        part = frame[frame["net"] == net]
-        for method in METHODS:
-            line = part[part["method"] == method].groupby("sparsity")["error"].agg(["mean", "std"]) * 100
-            if line.empty:
-                continue
-            axis.errorbar(
-                100 * line.index,
-                line["mean"],
-                line["std"].fillna(0),
-                fmt="o-",
-                ms=4,
-                capsize=2,
-                color=COLOURS[method],
-                label=method,
-            )
-        axis.axhline(100 * part[part["method"] == "whole"]["error"].mean(), color="k", lw=0.8, ls=":", label="whole")
-        axis.set(title=net, xlabel="sparsity [%]", yscale="log")
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
+        draw_errors(axis, frame[frame["net"] == net], "sparsity", COLOURS)
+        axis.set(title=net, xlabel="sparsity [%]")
     axes[0].set_ylabel("test error [%]")
     axes[0].legend()
     return figure
@@ -209,11 +185,8 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         rivals = [(BOUNDED, "uniform"), (BOUNDED, "erk"), ("alphapruning", "uniform")]
         for method, other in [*rivals, *([(BOUNDED, "reversed")] if net == "MLP3" else [])]:
             gap = differences(frame, net, other, method)
-            told = ", ".join(f"{100 * s:.0f} %: {row['mean']:+.2f} ± {row['se']:.2f}" for s, row in gap.iterrows())
-            better = gap["mean"] < -2 * gap["se"]
-            found.append(
-                Claim(f"{net}: {method} minus {other} in points of error, {told}", bool(better.sum() > len(gap) / 2))
-            )
+            text = f"{net}: {method} minus {other} in points of error, {told(gap)}"
+            found.append(Claim(text, is_mostly_better(gap)))
     return found
 
 

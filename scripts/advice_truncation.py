@@ -18,6 +18,7 @@ import mlp3
 import numpy as np
 import pandas as pd
 from advice_cache import grown
+from advice_errors import draw_errors, gaps, is_mostly_better, told
 from mlp3_cache import Claim, Plot, run
 
 import setol_ww as ww
@@ -113,12 +114,7 @@ def table(cache: Path) -> pd.DataFrame:
 
 def differences(frame: pd.DataFrame, net: str, method: str, other: str) -> pd.DataFrame:
     """Error of a method minus another's by budget, in points: mean and standard error over seeds (or images)."""
-    part = frame[(frame["net"] == net) & (frame["budget"] < 1)]
-    errors = part.pivot_table(index=["budget", "seed"], columns="method", values="error") * 100
-    gap = (errors[method] - errors[other]).groupby("budget").agg(["mean", "std", "size"])
-    alone = np.sqrt((errors[[method, other]] * (100 - errors[[method, other]])).sum(axis=1) / IMAGES)
-    alone = alone.groupby("budget").mean()
-    return gap.assign(se=np.where(gap["size"] > 1, gap["std"] / np.sqrt(gap["size"]), alone))
+    return gaps(frame[(frame["net"] == net) & (frame["budget"] < 1)], "budget", method, other, IMAGES)
 
 
 def draw(frame: pd.DataFrame):
@@ -126,18 +122,10 @@ def draw(frame: pd.DataFrame):
 
     figure, axes = plt.subplots(1, len(BUDGETS), figsize=(9, 3.8))
     for axis, net in zip(axes, BUDGETS, strict=True):
-        part = frame[frame["net"] == net]
-        for method in METHODS:
-            line = part[part["method"] == method].groupby("budget")["error"].agg(["mean", "std"]) * 100
-            spread = line["std"].fillna(0)
-            places = 100 * line.index
-            axis.errorbar(places, line["mean"], spread, fmt="o-", ms=4, capsize=2, color=COLOURS[method], label=method)
-        axis.axhline(100 * part[part["method"] == "whole"]["error"].mean(), color="k", lw=0.8, ls=":", label="whole")
-        axis.set(title=net, xlabel="parameters kept [%]", xscale="log", yscale="log")
+        draw_errors(axis, frame[frame["net"] == net], "budget", COLOURS)
+        axis.set(title=net, xlabel="parameters kept [%]", xscale="log")
         axis.set_xticks([100 * budget for budget in BUDGETS[net]], [f"{100 * budget:g}" for budget in BUDGETS[net]])
         axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel("test error [%]")
     axes[0].legend()
     return figure
@@ -149,10 +137,8 @@ def claims(frame: pd.DataFrame) -> list[Claim]:
         for method in METHODS[:2]:
             for other in METHODS[2:]:
                 gap = differences(frame, net, method, other)
-                told = ", ".join(f"{100 * b:g} %: {row['mean']:+.2f} ± {row['se']:.2f}" for b, row in gap.iterrows())
-                better = gap["mean"] < -2 * gap["se"]
-                text = f"{net}: {method} minus {other} in points of error, at parameters of {told}"
-                found.append(Claim(text, bool(better.sum() > len(gap) / 2)))
+                text = f"{net}: {method} minus {other} in points of error, at parameters of {told(gap)}"
+                found.append(Claim(text, is_mostly_better(gap)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from ..results.results import Results
 from .comparing import compare, compared, pair_of
 from .comparison import Comparison
 from .difference import TUNED
+from .matching import Unmatched
 from .sources import source_of
+
+MISSING = "missing"
 
 
 def compare_run(
@@ -43,7 +46,8 @@ def compare_run(
     -------
     DataFrame
         `step`, then the columns of `Comparison.table()`; `*_tuned` are those of the step, `*_base` those of the first,
-        `update_*` of what was learned since. The first checkpoint has its rows too, with differences of zero.
+        `update_*` of what was learned since. The first checkpoint has its rows too, with differences of zero. A layer
+        that is compared at one step and not at another has a row there whose `status` is `missing`, with the reason.
 
     Raises
     ------
@@ -68,10 +72,24 @@ def compare_run(
     if len(listed) < 2:
         raise InvalidInput(f"{len(listed)} checkpoints were asked; accepted are two or more of one run")
     at = steps_of(listed, steps)
-    frames = [one.table() for one in _compared(listed, update=update, **options)]
+    found = list(_compared(listed, update=update, **options))
+    frames = [one.table() for one in found]
+    known = {title(*one): one for frame in frames for one in zip(frame["longname"], frame["slice"], strict=True)}
+    frames = [
+        _with_missing(frame, comparison.unmatched_rows, known) for frame, comparison in zip(frames, found, strict=True)
+    ]
     for step, frame in zip(at, frames, strict=True):
         frame.insert(0, "step", step)
     return pd.concat(frames, ignore_index=True)
+
+
+def _with_missing(
+    frame: pd.DataFrame, unmatched: Iterable[Unmatched], known: Mapping[str, tuple[str, str]]
+) -> pd.DataFrame:
+    """A row with the reason for each layer of the run that this step does not have."""
+    missing = [(known[one.longname], one.reason) for one in unmatched if one.longname in known]
+    rows = [{"longname": name, "slice": part, "status": MISSING, "reason": why} for (name, part), why in missing]
+    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
 
 
 def _compared(checkpoints: list[Any], *, update: bool, **options: Any) -> Iterable[Comparison]:

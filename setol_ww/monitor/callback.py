@@ -9,7 +9,26 @@ from .live import Monitor
 
 
 class Following:
-    """A `Monitor` that training begins, steps and finishes; `out` and `settings` are as in the callbacks."""
+    """A `Monitor` that training begins, steps and finishes.
+
+    Parameters
+    ----------
+    out : path, optional
+        Where the history is kept: `.setol`, or a table by its ending with the store beside it. Written while training
+        goes on and with every checkpoint, so that a run that is killed has it; one that is resumed goes on there.
+    **settings
+        Of `Monitor`: `every`, `layers`, `time_budget`, `log`, `alarms`, ...
+
+    Attributes
+    ----------
+    monitor : Monitor or None
+        From the beginning of training on; None in other processes than the main one.
+
+    Raises
+    ------
+    InvalidInput
+        When training begins: settings that `Monitor` does not accept, or sharded parameters (FSDP, ZeRO-3).
+    """
 
     def __init__(self, out: str | Path | None = None, **settings: Any) -> None:
         self.settings = {"out": out, **settings}

@@ -11,26 +11,7 @@ Callback = library("lightning.pytorch", "lightning", "lightning").Callback
 
 
 class SetolCallback(Following, Callback):  # type: ignore[valid-type,misc]
-    """Follow the module of a Trainer, in its main process.
-
-    Parameters
-    ----------
-    out : path, optional
-        Where the history is kept: `.setol`, or a table by its ending with the store beside it. Written while training
-        goes on and with every checkpoint, so that a run that is killed has it; one that is resumed goes on there.
-    **settings
-        Of `Monitor`: `every`, `layers`, `time_budget`, `log`, `alarms`, ...
-
-    Attributes
-    ----------
-    monitor : Monitor or None
-        From the beginning of training on; None in other processes.
-
-    Raises
-    ------
-    InvalidInput
-        When training begins: settings that `Monitor` does not accept, or sharded parameters (FSDP, ZeRO-3).
-    """
+    """Follow the module of a Trainer, in its main process; parameters and attributes are those of `Following`."""
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor."""

@@ -428,6 +428,15 @@ def test_a_run_of_other_vocabularies_is_compared_as_far_as_each_goes():
     assert (frame["tail_alpha_base"] == frame["tail_alpha_tuned"]).all()
 
 
+def test_a_layer_that_a_step_of_a_run_lacks_has_a_row_with_the_reason(base, tuned):
+    name = next(iter(base))
+    frame = ww.compare_run([base, {key: W for key, W in tuned.items() if key != name}, tuned])
+    told = frame[frame["longname"] == name.removesuffix(".weight")]
+    assert told["status"].tolist() == ["compared", "missing", "compared"]
+    assert told["reason"].tolist() == ["", "the tuned model has no layer of that name", ""]
+    assert told["update_norm"].isna().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("shape", [(70, 40), (40, 70), (50, 50), (1, 5), (3, 2), (60, 60, 2)])
 def test_one_reduction_has_the_eigenvalues_of_the_scan_and_the_directions_of_the_svd(shape):
     from setol_ww.linalg.decomposed import Decomposed

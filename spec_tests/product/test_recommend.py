@@ -394,6 +394,16 @@ def test_peft_builds_the_ranks_that_are_advised():
         assert layer.lora_A["default"].weight.shape[0] == row["rank"], name
         assert layer.scaling["default"] == pytest.approx(2.0)
     assert sum(p.numel() for name, p in adapted.named_parameters() if "lora_" in name) == table["lora_params"].sum()
+    before = {name: p.detach().clone() for name, p in adapted.named_parameters()}
+    optimiser = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        sum(
+            layer(torch.ones(3, layer.in_features)).square().sum() for layer in adapted.base_model.model.layers
+        ).backward()
+        optimiser.step()
+    moved = {name for name, p in adapted.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if ".layers." in name and "lora_" in name}
 
 
 def test_lora_ranks_by_spikes_and_rslora():
