@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..weights.plan import Job
 from .pairing import Pairing, paired
 
 #: What a part is called where it is a layer of its own.
@@ -21,6 +21,26 @@ REMARK = "layers that one model has apart are held against the parts of a fused 
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A row of one model.
+
+    Attributes
+    ----------
+    name, label : str
+        Of its tensor, and the slice.
+    is_part : bool
+        Whether it lies in its tensor as it would on its own.
+    row : Any
+        What is compared: a job, a record.
+    """
+
+    name: str
+    label: str
+    is_part: bool
+    row: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Pieces:
     """Layers of one model and parts of fused tensors of another that are the same.
 
@@ -29,41 +49,51 @@ class Pieces:
     names : Pairing
         Of whole tensors, with what their parts tell of prefixes.
     partners : dict
-        (tensor, slice) in the first model -> the job in the second; one of both is a part.
+        (tensor, slice) in the first model -> the layer of the second; one of both is a part.
     """
 
     names: Pairing
-    partners: dict[tuple[str, str], Job] = field(default_factory=dict)
+    partners: dict[tuple[str, str], Layer] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ours: Sequence[str], theirs: Sequence[str], jobs: Sequence[Job], of_theirs: Sequence[Job]) -> Pieces:
-        """Among the names of two models, by the jobs of both."""
-        mine, other = _apart(jobs, ours, theirs), _apart(of_theirs, theirs, ours)
+    def of(
+        cls, ours: Sequence[str], theirs: Sequence[str], layers: Sequence[Layer], of_theirs: Sequence[Layer]
+    ) -> Pieces:
+        """Among the names of two models, by the layers of both.
+
+        Examples
+        --------
+        >>> fused = [Layer("attn.qkv", "q", True, None), Layer("attn.qkv", "k", True, None)]
+        >>> found = Pieces.of(["attn.qkv"], ["attn.k"], fused, [Layer("attn.k", "", False, None)])
+        >>> found.partner("attn.qkv", "k").name, found.partner("attn.qkv", "q")
+        ('attn.k', None)
+        """
+        mine, other = _apart(layers, ours, theirs), _apart(of_theirs, theirs, ours)
         names = paired([*ours, *mine], [*theirs, *other])
         whole = {name: one for name, one in names.partners.items() if name not in mine and one not in other}
-        first, second = ({job.tensor: job for job in one if not job.label} for one in (jobs, of_theirs))
+        first, second = ({layer.name: layer for layer in one if not layer.label} for one in (layers, of_theirs))
         found = {}
         for name, partner in names.partners.items():
-            job, piece = mine.get(name) or first.get(name), other.get(partner) or second.get(partner)
+            layer, piece = mine.get(name) or first.get(name), other.get(partner) or second.get(partner)
             # A layer and a layer, or a part and a part, are no news.
-            if job is None or piece is None or (name in mine) == (partner in other):
+            if layer is None or piece is None or (name in mine) == (partner in other):
                 continue
-            if job.tensor not in whole and piece.tensor not in whole.values():
-                found[job.tensor, job.label] = piece
+            if layer.name not in whole and piece.name not in whole.values():
+                found[layer.name, layer.label] = piece
         return cls(Pairing(whole, names.remarks), found)
 
-    def partner(self, job: Job) -> Job | None:
-        """What a job of the first model is held against; None where its name says it."""
-        return self.partners.get((job.tensor, job.label))
+    def partner(self, name: str, label: str) -> Layer | None:
+        """What a layer of the first model is held against; None where its name says it."""
+        return self.partners.get((name, label))
 
-    def has_parts(self, job: Job) -> bool:
+    def has_parts(self, name: str, label: str) -> bool:
         """Whether this is the whole of a tensor whose parts have partners."""
-        return not job.label and any(name == job.tensor and label for name, label in self.partners)
+        return not label and any(name == one and part for one, part in self.partners)
 
     @property
     def tensors(self) -> set[str]:
         """The tensors of the second model that have partners."""
-        return {job.tensor for job in self.partners.values()}
+        return {layer.name for layer in self.partners.values()}
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -71,12 +101,12 @@ class Pieces:
         return (*self.names.remarks, *([REMARK] if self.partners else []))
 
 
-def _apart(jobs: Iterable[Job], own: Iterable[str], others: Iterable[str]) -> dict[str, Job]:
+def _apart(layers: Iterable[Layer], own: Iterable[str], others: Iterable[str]) -> dict[str, Layer]:
     """Names that parts of fused tensors would have on their own, as the other model has them and this one has not."""
-    words, there, found = last_words(others), set(own), dict[str, Job]()
-    for job in jobs:
-        if not job.skipped and job.part is not None and job.part.kind == "rows":
-            found |= {name: job for name in names_apart(job.tensor, job.label, words) if name not in there}
+    words, there, found = last_words(others), set(own), dict[str, Layer]()
+    for layer in layers:
+        if layer.is_part:
+            found |= {name: layer for name in names_apart(layer.name, layer.label, words) if name not in there}
     return found
 
 

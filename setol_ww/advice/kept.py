@@ -9,8 +9,8 @@ from typing import Any
 from ..core.errors import InvalidInput
 from ..results.record import SKIPPED, LayerRecord
 from ..results.results import Results
-from .matching import NO_SUCH, Unmatched
-from .pairing import paired
+from .fused import Layer, Pieces
+from .matching import IN_PARTS, NO_SUCH, Unmatched
 
 #: What spectra that are kept can still be asked.
 ASKED_OF_KEPT = ("detX", "quality", "uncertainty", "seed", "progress")
@@ -32,31 +32,43 @@ def settled(results: Results, asked: Mapping[str, Any]) -> Results:
 
 def aligned(base: Results, tuned: Results) -> tuple[Results, Results, tuple[Unmatched, ...], tuple[str, ...]]:
     """The rows that both have, at the same places; those that one has alone; what was done to names."""
-    names = paired(*(list(dict.fromkeys(record.longname for record in one.records)) for one in (base, tuned)))
+    called = [list(dict.fromkeys(record.longname for record in one.records)) for one in (base, tuned)]
+    layers = [[_layer(record) for record in one.records] for one in (base, tuned)]
+    pieces = Pieces.of(called[0], called[1], layers[0], layers[1])
+    names = pieces.names
     theirs = {(record.longname, record.slice): record for record in tuned.records}
     theirs_called = {record.longname for record in tuned.records}
     pairs: list[tuple[LayerRecord, LayerRecord]] = []
     unmatched: list[Unmatched] = []
     for record in base.records:
-        key = (names.partners.get(record.longname, ""), record.slice)
+        piece = pieces.partner(record.longname, record.slice)
+        key = (names.partners.get(record.longname, ""), record.slice) if piece is None else (piece.name, piece.label)
         other = theirs.get(key)
         side, reason = _why_not(record, other, cut_otherwise=key[0] in theirs_called)
+        if pieces.has_parts(record.longname, record.slice):
+            reason = IN_PARTS.format("tuned")
         if other is None or reason:
             unmatched.append(_unmatched(record, side, reason))
         else:
             pairs.append((record, other))
         if other is not None:
             del theirs[key]
-    ours_called = set(names.partners.values())
+    ours_called = {*names.partners.values(), *pieces.tensors}
     for record in theirs.values():
-        missing = CUT_OTHERWISE if record.longname in ours_called else NO_SUCH
+        in_parts = record.longname in pieces.tensors and not record.slice
+        missing = IN_PARTS if in_parts else CUT_OTHERWISE if record.longname in ours_called else NO_SUCH
         reason = record.reason if record.status == SKIPPED else missing.format("base")
         unmatched.append(_unmatched(record, "tuned", reason))
     first, second = (
         one.of([replace(pair[side], position=place) for place, pair in enumerate(pairs)])
         for side, one in enumerate((base, tuned))
     )
-    return first, second, tuple(unmatched), names.remarks
+    return first, second, tuple(unmatched), pieces.remarks
+
+
+def _layer(record: LayerRecord) -> Layer:
+    """A spectrum is that of the transpose too: any slice is what it would be on its own."""
+    return Layer(record.longname, record.slice, bool(record.slice) and record.status != SKIPPED, record)
 
 
 def _why_not(record: LayerRecord, other: LayerRecord | None, *, cut_otherwise: bool) -> tuple[str, str]:

@@ -11,14 +11,14 @@ from ..weights.kinds import is_table
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor
-from .fused import Pieces
+from .fused import Layer, Pieces
 from .pairing import paired
 from .sources import Source, is_update
 
 NO_SUCH = "the {} model has no layer of that name"
 HEAD = "lm_head.weight"
 UNCHANGED = "the adapter does not change it"
-IN_PARTS = "the tuned model has its parts apart: they are compared"
+IN_PARTS = "the {} model has its parts apart: they are compared"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def matched(
     ours, theirs = _Names(base), _Names(tuned)
     pieces = Pieces(paired(ours.all, theirs.all))
     if not all(set(names.own) <= set(met) for names, met in zip((ours, theirs), pieces.names.sides, strict=True)):
-        pieces = Pieces.of(ours.all, theirs.all, jobs, plan(tuned.tensors, None, of_theirs, config=tuned.config))
+        others = plan(tuned.tensors, None, of_theirs, config=tuned.config)
+        pieces = Pieces.of(ours.all, theirs.all, _layers(jobs), _layers(others))
     pairing = pieces.names
     found = Matching(remarks=pieces.remarks)
     rows = (_table_rows(base), _table_rows(tuned))
@@ -89,13 +90,15 @@ def matched(
         for job in jobs:
             if job.tensor != leader.name or job.left_out:
                 continue
-            piece = pieces.partner(job)
+            piece = pieces.partner(job.tensor, job.label)
             if piece is not None:
-                _add_piece(found, job, leader, theirs.leader[piece.tensor], piece)
+                _add_piece(found, job, leader, theirs.leader[piece.name], piece.row)
                 continue
             job = job if name == leader.name else replace(job, tensor=name)
             none = "; ".join(filter(None, (NO_SUCH.format("tuned"), job.note)))
-            missing = UNCHANGED if partial else IN_PARTS if pieces.has_parts(job) else none
+            missing = (
+                UNCHANGED if partial else IN_PARTS.format("tuned") if pieces.has_parts(job.tensor, job.label) else none
+            )
             _add(found, job, leader, other, rows, missing)
     if not layers:
         used = {*pairing.partners.values(), *pieces.tensors}
@@ -112,6 +115,15 @@ def _told_of(base: Source, tuned: Source, layouts: Mapping[str, str]) -> tuple[d
         sides.append({one: words for one, words in layouts.items() if any(fnmatchcase(name, one) for name in names)})
     idle = {one: words for one, words in layouts.items() if not any(one in side for side in sides)}
     return {**sides[0], **idle}, sides[1]
+
+
+def _layers(jobs: Sequence[Job]) -> list[Layer]:
+    """Jobs as rows; rows of a tensor are what they would be on their own, columns would be transposed."""
+    return [Layer(job.tensor, job.label, _is_rows(job), job) for job in jobs if not job.skipped]
+
+
+def _is_rows(job: Job) -> bool:
+    return job.part is not None and job.part.kind == "rows"
 
 
 def _add_piece(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor, piece: Job) -> None:

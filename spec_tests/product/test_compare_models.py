@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import setol_ww as ww
 
@@ -185,15 +187,23 @@ def apart_and_fused() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 AS_PHI = {"*qkv_proj.weight": "qkv:64,32,32", "*gate_up_proj.weight": "rows:gate=96,up=96"}
 
 
+@pytest.fixture
+def phi(tmp_path):
+    """The fused one as a folder whose config says what the tensors hold."""
+    save_file(apart_and_fused()[1], tmp_path / "model.safetensors")
+    config = {"model_type": "phi3", "hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 96}), "utf-8")
+    return tmp_path
+
+
 @pytest.mark.parametrize("prefix", ["", "model."])
-def test_fused_projections_are_held_against_those_stored_apart(prefix):
+def test_fused_projections_are_held_against_those_stored_apart(phi, prefix):
     """Part by part, whichever model has them fused, under another prefix too; a change is found in its part."""
-    apart, fused = apart_and_fused()
-    apart = {name.removeprefix(prefix): W for name, W in apart.items()}
+    moved = {name.removeprefix(prefix): W for name, W in apart_and_fused()[0].items()}
     at = "model.layers.1.self_attn.k_proj.weight".removeprefix(prefix)
-    moved = {**apart, at: apart[at] + torch.ones(32, 1) @ torch.ones(1, 64)}
-    for base, tuned in ((fused, moved), (moved, fused)):
-        found = ww.compare(base, tuned, layouts=AS_PHI)
+    moved[at] = moved[at] + torch.ones(32, 1) @ torch.ones(1, 64)
+    for base, tuned in ((phi, moved), (moved, phi)):
+        found = ww.compare(base, tuned)
         table = found.table()
         assert len(table) == 12
         changed = table[table["update_norm"] > 0]
@@ -202,8 +212,16 @@ def test_fused_projections_are_held_against_those_stored_apart(prefix):
         assert "self_attn." in changed["longname"].item()
         assert "k_proj" in changed["longname"].item() + changed["reason"].item()
         assert any("fused tensor" in remark for remark in found.remarks)
+        # Of kept results the same rows meet.
+        kept = ww.compare(*(ww.examine(model, progress=False) for model in (base, tuned)))
+        assert len(kept) == 12
+        moved_rows = kept.table().query("d_log_norm != 0")[["longname", "slice"]].values.tolist()
+        assert moved_rows == changed[["longname", "slice"]].values.tolist()
         # The whole of a fused tensor has no partner.
-        assert set(found.unmatched["reason"]) <= {"the tuned model has its parts apart: they are compared"}
+        other = "tuned" if base is phi else "base"
+        told = {f"the {other} model has its parts apart: they are compared"}
+        assert set(kept.unmatched["reason"]) == told
+        assert set(found.unmatched["reason"]) == (told if base is phi else set())
 
 
 def test_parts_of_other_sizes_and_parts_that_are_not_known_are_said():
