@@ -54,9 +54,10 @@ class Record:
     `is_kernel` says that kernel slices are pooled, `failure` why there is no spectrum, `precision` the epsilon of the
     weights, `scale` the square of the factor by which the matrices are still to be multiplied, `norm` of that by which
     weightwatcher multiplies those stored, which `stored` loads; `asked` is the spectrum of our columns and
-    the strengths of its entries, `spectra` gives the eigenvalues of each matrix, where they were begun ahead, `traps`
-    what was found in its shuffle (`report` once it is there) and `shuffled` the eigenvalues of one shuffle after the
-    other; `members` are the tensors that a mode combines, `known` weightwatcher's eigenvalues and their spectrum.
+    the strengths of its entries, `spectra` gives the eigenvalues of each matrix and `strengths` those of its rows and
+    columns, where they were begun ahead, `traps` what was found in its shuffle (`report` once it is there) and
+    `shuffled` the eigenvalues of one shuffle after the other; `members` are the tensors that a mode combines, `known`
+    weightwatcher's eigenvalues and their spectrum.
     """
 
     ww_layer: Any
@@ -75,6 +76,7 @@ class Record:
     shuffled: list[FloatArray] = field(default_factory=list)
     traps: Callable[[], Attempt[TrapReport]] | None = None
     report: TrapReport | None = None
+    strengths: Callable[[], Strengths] | None = None
     job: Job | None = None
     stored: Callable[[], Any] | None = None
     kept: LayerRecord | None = None
@@ -127,7 +129,7 @@ class Record:
         """Drop what only the walk needs and, when nothing later needs the layer, its weights."""
         if release:
             self.ww_layer.weights, self.ww_layer.Wmats, self.ww_layer.evals = None, [], None
-        self.traps = self.stored = self.known = None
+        self.traps = self.strengths = self.stored = self.known = None
         self.spectra, self.shuffled = [], []
 
     def close(self, position: int, result: Attempt[LayerResult] | None, key: str) -> None:

@@ -763,7 +763,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             # The entries belong to the spectrum unless weightwatcher made another one of them.
             own = params is not None and not any(params[mode] for mode in OTHER_SPECTRA)
             fits = own and spectrum.slices == len(ww_layer.Wmats)
-            record.asked = spectrum, self._strengths_of(record) if fits else None
+            strengths = (record.strengths or functools.partial(self._strengths_of, record))() if fits else None
+            record.asked = spectrum, strengths
             if record.traps is not None:
                 self._add_traps(record)
         return ww_layer
@@ -803,6 +804,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             self._begin_traps(record)
         if record.ww_layer.num_components >= record.ww_layer.M:
             record.spectra = [self._run.ahead.later(self._decompose(), matrix) for matrix in record.ww_layer.Wmats]
+            record.strengths = self._run.ahead.later(self._strengths_of, record)
 
     def _begin_traps(self, record: Record) -> None:
         assert self._run is not None

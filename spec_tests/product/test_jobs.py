@@ -186,6 +186,37 @@ def test_traps_of_the_next_layer_are_begun_with_its_spectrum(monkeypatch, norm):
         assert_same_bytes(ww.analyze(weights, n_jobs=2, **options), alone)
 
 
+def test_strengths_are_begun_with_the_spectrum(monkeypatch):
+    """The walk waits for the strengths of a later layer before it looks at the first spectrum; a failure is its own."""
+    weights = {f"{letter}.weight": gaussian_matrix(60 + i, 40, seed=i) for i, letter in enumerate("abc")}
+    alone, begun = ww.analyze(weights), threading.Event()
+    plain, plain_esd = subclass.strengths_of, ww.WeightWatcher.apply_esd
+
+    def strengths(matrices):
+        if matrices[0].shape[0] == 61:
+            begun.set()
+        return plain(matrices)
+
+    def waiting(self, *arguments, **asked):
+        assert begun.wait(timeout=60)
+        return plain_esd(self, *arguments, **asked)
+
+    monkeypatch.setattr(subclass, "strengths_of", strengths)
+    monkeypatch.setattr(ww.WeightWatcher, "apply_esd", waiting)
+    with threadpool_limits(1, user_api="blas"):
+        assert_same_bytes(ww.analyze(weights, n_jobs=2), alone)
+    monkeypatch.undo()
+
+    def failing(matrices):
+        if matrices[0].shape[0] == 61:
+            raise MemoryError("7 GiB")
+        return plain(matrices)
+
+    monkeypatch.setattr(subclass, "strengths_of", failing)
+    with threadpool_limits(1, user_api="blas"):
+        assert_same_bytes(ww.analyze(weights, n_jobs=2), ww.analyze(weights))
+
+
 def test_large_layers_by_every_routine(monkeypatch, blas):
     """Two-stage solver, Lanczos, shuffles as stored and several blocks, at lowered thresholds."""
     monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 30)
