@@ -14,6 +14,7 @@ with its square.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,80 +30,132 @@ WIDTH = 0.5
 COARSE, FINE, ROUNDS = 0.1, 1e-5, 100
 
 
+@dataclass(frozen=True)
+class _Points:
+    """A few strengths t of one side with the weights of their means, and what the other sides' equations ask of it."""
+
+    strengths: FloatArray = field(repr=False)
+    weights: FloatArray = field(repr=False)
+    mean: float
+    #: Lines of this side over rows: what <1> is with these weights, lines of strength 0 included.
+    size: float
+
+    @property
+    def spread(self) -> float:
+        """Variance of ln t."""
+        logs, share = np.log(self.strengths), self.weights / self.weights.sum()
+        return float(share @ (logs - share @ logs) ** 2)
+
+    def sums(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """<t / (1 - u t)> and its derivative in u, for each u."""
+        terms = self.strengths / (1 - u[:, None] * self.strengths)
+        return terms @ self.weights, (terms * terms) @ self.weights
+
+    def log(self, u: np.ndarray) -> np.ndarray:
+        """<ln(1 - u t)> for each u."""
+        logs: np.ndarray = np.log(1 - u[:, None] * self.strengths) @ self.weights
+        return logs
+
+
 class Separable:
     """The equations of both sides, their strengths in few weighted points."""
 
     def __init__(self, rows: Side, columns: Side, q: float) -> None:
         self.q = q
+        points, weights = rows.rule(WIDTH)
+        self.rows = _Points(points, weights, rows.mean, 1.0)
         # A strong column alone has eigenvalues over a width of sqrt q around it: what is told apart is finer.
-        self.d, self.d_weights = rows.rule(WIDTH)
-        self.e, self.e_weights = columns.rule(WIDTH * min(1.0, math.sqrt(q)))
-        self.row_mean, self.column_mean = rows.mean, columns.mean
+        points, weights = columns.rule(WIDTH * min(1.0, math.sqrt(q)))
+        self.columns = _Points(points, q * weights, columns.mean, q)
 
     def solve(self, x: FloatArray, near: np.ndarray | None = None) -> np.ndarray:
-        """a at the points x > 0, looked for from `near` on."""
-        if near is None:
-            z = x * (1 + 1j * START)
-            a, _ = self._newton(self._even(z), z, COARSE)
-        else:
-            a = near.copy()
-        a, left = self._newton(a, x * (1 + 1j * END), FINE)
+        """a at the points x > 0, looked for from `near` on.
+
+        The unknown of the more even side is found from farther away; where it is not, the other is looked for.
+        """
+        of_columns = _Unknown(self.columns, self.rows, self.q)
+        of_rows = _Unknown(self.rows, self.columns, self.q)
+        if self.columns.spread <= self.rows.spread:
+            a, left = of_columns.found(x, near)
+            if left.size:
+                a[left] = of_rows.partner(of_rows.found(x[left])[0], x[left])
+            return a
+        b, left = of_rows.found(x, None if near is None else of_columns.partner(near, x))
+        a = of_rows.partner(b, x)
         if left.size:
-            z = x[left]
-            lower = self._even(z * (1 + 1j * LADDER[0]))
-            for height in LADDER:
-                lower, _ = self._newton(lower, z * (1 + 1j * height), FINE if height == LADDER[-1] else COARSE)
-            a[left] = lower
+            a[left] = of_columns.found(x[left])[0]
         return a
 
     def counts(self, x: FloatArray, a: np.ndarray) -> tuple[FloatArray, FloatArray]:
         """Eigenvalues beyond x and their density there, as shares of the M of them."""
         z = x * (1 + 1j * END)
-        b = self._columns(a)[0] / z
-        beyond = self.q * (np.log(1 - a[:, None] * self.e) @ self.e_weights)
-        beyond += np.log(1 - b[:, None] * self.d) @ self.d_weights + z * a * b
+        b = self.columns.sums(a)[0] / z
+        beyond = self.columns.log(a) + self.rows.log(b) + z * a * b
         unit = math.pi * self.q
         return beyond.imag / unit, np.maximum(-(z * a * b).imag, 0) / (unit * x)
 
+
+@dataclass(frozen=True)
+class _Unknown:
+    """The unknown u of one side: the root of z u = <s / (1 - v s)> of the other, v = <t / (1 - u t)> / z of its own.
+
+    Both sides have such an equation, that of the one with the other as its partner v.
+    """
+
+    own: _Points
+    other: _Points
+    q: float
+
+    def partner(self, u: np.ndarray, x: FloatArray) -> np.ndarray:
+        """The other side's unknown just above the points x."""
+        v: np.ndarray = self.own.sums(u)[0] / (x * (1 + 1j * END))
+        return v
+
+    def found(self, x: FloatArray, near: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """u just above the points x, and the places where it is not found."""
+        if near is None:
+            z = x * (1 + 1j * START)
+            u, _ = self._newton(self._even(z), z, COARSE)
+        else:
+            u = near.copy()
+        u, left = self._newton(u, x * (1 + 1j * END), FINE)
+        if not left.size:
+            return u, left
+        z = x[left]
+        lower = self._even(z * (1 + 1j * LADDER[0]))
+        for height in LADDER:
+            lower, missing = self._newton(lower, z * (1 + 1j * height), FINE if height == LADDER[-1] else COARSE)
+        u[left] = lower
+        return u, left[missing]
+
     def _even(self, z: np.ndarray) -> np.ndarray:
-        """a of even strengths: the s of s^2 + (1 + q - z/mean) s + q = 0 below the axis."""
-        middle = z / (self.row_mean * self.column_mean) - 1 - self.q
+        """u of even strengths, by the s of s^2 + (1 + q - z/mean) s + q = 0 below the axis."""
+        middle = z / (self.own.mean * self.other.mean) - 1 - self.q
         root = np.sqrt(middle * middle - 4 * self.q)
         s = (middle + root) / 2
         s = np.where(s.imag < 0, s, (middle - root) / 2)
-        return s / (self.q + s) / self.column_mean
+        return s / (self.own.size + s) / self.own.mean
 
-    def _newton(self, a: np.ndarray, z: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-        """a from a guess, and the places where it is not found.
+    def _newton(self, u: np.ndarray, z: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        """u from a guess, and the places where it is not found.
 
-        a is the one root of z a = <d / (1 - b d)>, b = q <e / (1 - a e)> / z, in the lower half-plane, where the
-        averaged fixed-point step always leads and Newton's, taken where it stays there, leads fast.
+        It is the one root in the lower half-plane, where the averaged fixed-point step always leads and Newton's, taken
+        where it stays there, leads fast.
         """
         left = np.arange(z.size)
         for number in range(ROUNDS):
-            step, newton = self._steps(a[left], z[left], damped=number % 3 == 2)
-            a[left] += step
-            left = left[(np.abs(step) > tolerance * np.abs(a[left])) | ~newton]
+            step, newton = self._steps(u[left], z[left], damped=number % 3 == 2)
+            u[left] += step
+            left = left[(np.abs(step) > tolerance * np.abs(u[left])) | ~newton]
             if not left.size:
                 break
-        return a, left
+        return u, left
 
-    def _steps(self, a: np.ndarray, z: np.ndarray, *, damped: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The next step of each a, and whether it is Newton's; a long one is `damped` or not taken."""
-        column, column_slope = self._columns(a)
-        row, row_slope = _sums(column / z, self.d, self.d_weights)
-        step = (row - z * a) / (z - row_slope * column_slope / z)
-        size = np.minimum(1.0, 0.5 * np.abs(a) / np.maximum(np.abs(step), 1e-300))
-        stays = ((a + size * step).imag < 0) & ((column / z).imag < 0) & (damped | (size == 1))
-        return np.where(stays, size * step, (row / z - a) / 2), stays & (size == 1)
-
-    def _columns(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """q <e / (1 - a e)> = z b, and its derivative in a."""
-        total, slope = _sums(a, self.e, self.e_weights)
-        return self.q * total, self.q * slope
-
-
-def _sums(a: np.ndarray, strengths: FloatArray, weights: FloatArray) -> tuple[np.ndarray, np.ndarray]:
-    """<t / (1 - a t)> and its derivative in a, for each a."""
-    terms = strengths / (1 - a[:, None] * strengths)
-    return terms @ weights, (terms * terms) @ weights
+    def _steps(self, u: np.ndarray, z: np.ndarray, *, damped: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The next step of each u, and whether it is Newton's; a long one is `damped` or not taken."""
+        own, own_slope = self.own.sums(u)
+        other, other_slope = self.other.sums(own / z)
+        step = (other - z * u) / (z - other_slope * own_slope / z)
+        size = np.minimum(1.0, 0.5 * np.abs(u) / np.maximum(np.abs(step), 1e-300))
+        stays = ((u + size * step).imag < 0) & ((own / z).imag < 0) & (damped | (size == 1))
+        return np.where(stays, size * step, (other / z - u) / 2), stays & (size == 1)
