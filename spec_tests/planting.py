@@ -131,6 +131,15 @@ def _without_freedom(real: Any) -> Any:
     return told_apart
 
 
+def _by_columns_alone(real: Any) -> Any:
+    from setol_ww.theory.laws.separable import _Unknown
+
+    def solve(self: Any, x: Any, near: Any = None) -> Any:
+        return _Unknown(self.columns, self.rows, self.q).found(x, near)[0]
+
+    return solve
+
+
 def _without_the_product(real: Any) -> Any:
     def counts(self: Any, x: Any, a: Any) -> Any:
         beyond, density = real(self, x, a)
@@ -631,6 +640,42 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.theory.laws.uneven_noise:upper_edge",
         lambda real: lambda rows, columns, q, near=None: near or real(rows, columns, q),
         f"{PRODUCT}/test_uneven_noise.py::test_a_neighbouring_law_is_found_from_this_one",
+    ),
+    Plant(
+        "the law of noise is solved for by one side alone",
+        "setol_ww.theory.laws.separable:Separable.solve",
+        _by_columns_alone,
+        f"{PRODUCT}/test_classes.py::test_strong_columns_of_a_square_layer_are_noise_as_strong_rows_are",
+    ),
+    Plant(
+        "loud rows are spikes",
+        "setol_ww.spectrum.bulk:loud_lines",
+        lambda real: lambda strengths: iter(()),
+        f"{PRODUCT}/test_classes.py::test_noise_with_loud_lines_is_noise",
+    ),
+    Plant(
+        "any eigenvalue is that of a loud row",
+        "setol_ww.spectrum.loud:LoudLines.explain",
+        lambda real: lambda self, found, slices: True,
+        f"{PRODUCT}/test_classes.py::test_a_direction_much_stronger_than_what_a_row_explains_is_no_loud_row",
+    ),
+    Plant(
+        "very heavy by the point",
+        "setol_ww.layer.classes:alpha_ends",
+        lambda real: lambda alpha, *rest: (alpha, alpha),
+        f"{PRODUCT}/test_classes.py::test_very_heavy_is_a_tail_whose_whole_interval_is_below_two",
+    ),
+    Plant(
+        "states of tails that the class denies",
+        "setol_ww.layer.verdict:_no_heavy_tail",
+        lambda real: lambda kind: real(kind) if kind is not None and kind.spikes < 8 else "",
+        f"{PRODUCT}/test_verdict.py::test_no_state_by_the_alpha_of_a_tail_that_the_class_denies",
+    ),
+    Plant(
+        "no mean behind a large element",
+        "setol_ww.traps.search:shift_pvalue",
+        lambda real: lambda entries, N, M: 1.0,
+        f"{PRODUCT}/test_traps.py::test_a_shift_behind_a_large_element_of_a_known_edge_is_found",
     ),
     Plant(
         "eigenvalues counted without the term of both sides",

@@ -4,7 +4,9 @@
 |---|---|
 | random-like | no eigenvalue above the edge of the noise, and they follow its law; or all are equal |
 | bulk+spikes | up to a quarter are above it, and the rest is noise or likelihood prefers that to a heavy tail |
-| very heavy-tailed, heavy-tailed, weakly heavy-tailed | evidence for a heavy tail: alpha below 2, up to 6, above 6 |
+| very heavy-tailed | evidence for a heavy tail, and the whole interval of alpha is below 2 |
+| weakly heavy-tailed | evidence for a heavy tail, and the whole interval of alpha is above 6 |
+| heavy-tailed | evidence for a heavy tail of any other alpha |
 | rank collapse | at least half of the eigenvalues are zero |
 | undetermined | no matrix, fewer than 20 eigenvalues, or neither noise nor noise with spikes nor heavy |
 
@@ -12,14 +14,16 @@ The null is asked first: independent entries W_ij = r_i c_j g_ij with the streng
 slices and the cumulants of its entries (`spectrum.noise`); where only eigenvalues are at hand, one variance. A heavy
 tail reaches beyond the edge of that noise and hangs together with what is below it: without an eigenvalue above the
 edge, or with a gap (an orthogonal bulk, narrower than any noise; many directions of one strength), there is none. It
-has to be shown, by one of three:
+has to be shown, by one of four:
 
 1. Vuong's likelihood ratio of the best of power law, truncated power law and lognormal against the noise with spikes,
    on the power-law tail, is significant;
 2. more eigenvalues are above the edge than spikes would be (10 and 5 % of them), and the ratio does not speak
    significantly for spikes: tails of some tens of eigenvalues seldom decide by likelihood;
 3. the rest is far from noise (KS distance above .1 and twice its critical value), and
-   the ratio does not speak for spikes.
+   the ratio does not speak for spikes;
+4. the rest is more than twice as far from its law as noise may be, and the ratio leans to a heavy tail (one-sided
+   level .1).
 
 The exponent chooses among the heavy tails alone (arXiv 2507.17912, Table 1); no exponent of the entries is read off
 it, which finite matrices do not allow (docs/errata.md, E1). Whether single elements or correlations carry the tail is
@@ -49,6 +53,7 @@ from ..spectrum.likelihoods import (
     vuong,
 )
 from ..spectrum.tail import SMALL_SAMPLE, TailFit
+from .intervals import alpha_ends
 
 COLLAPSED_SHARE = 0.5
 # A tail of fewer eigenvalues, or a spectrum of fewer than SMALL_SAMPLE, cannot show that it is heavy.
@@ -70,8 +75,10 @@ FAR_FROM_NOISE, FAR_IN_CRITICAL_VALUES = 0.1, 2.0
 # One eigenvalue above the edge is a spike below this chance. Of random initialisations three times as many have one:
 # the law of the largest eigenvalue is that of large sides.
 CHANCE = 0.001
-# z of Vuong's test: a heavy tail wins over spikes beyond the one, loses to them below the other.
-WINS, LOSES = 2.326, -1.96
+# z of Vuong's test: a heavy tail wins over spikes beyond the first, loses to them below the last; beyond the second it
+# is the likelier one where the rest is farther from noise than so many times what noise may be.
+WINS, LEANS, LOSES = 2.326, 1.282, -1.96
+FAR_IN_DISTANCES = 2.0
 # Log-likelihood that one more parameter has to gain: the 5 % point on the border of the power law is 1.35.
 WORTH_A_PARAMETER = 2.0
 # Where noise may be further from its law than this, a tail of alpha = 3 that is there is often taken for noise
@@ -272,7 +279,7 @@ def _compared(spectrum: Spectrum, tail: TailFit, bulk: BulkFit, found: Universal
     if not why and tested.z < LOSES and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank:
         # Likelihood speaks for spikes, although the rest is not exactly noise.
         light = UniversalityClass.BULK_AND_SPIKES
-    word = _by_alpha(tail.alpha) if why else light
+    word = _by_alpha(tail) if why else light
     gains = {name: law.log_likelihood - laws["power law"].log_likelihood for name, law in laws.items()}
     said = f"{_title(word)}: {noise}; {why or _why_not(word, bulk, joined)}; {_ratio_in_words(tail, best, tested)}"
     carrier = _carrier(bulk) if why else ""
@@ -299,7 +306,11 @@ def _why_heavy(spectrum: Spectrum, bulk: BulkFit, z: float) -> str:
         return ""
     if bulk.spikes > max(FEW, FEW_SHARE * spectrum.rank):
         return "more are above the edge than spikes would be"
-    return "what is left is far from any noise" if far else ""
+    if far:
+        return "what is left is far from any noise"
+    if z > LEANS and bulk.ks > FAR_IN_DISTANCES * largest_distance(bulk):
+        return "what is left is more than twice as far from its law as noise is, and a heavy tail is likelier"
+    return ""
 
 
 def reaches_the_edge(spectrum: Spectrum, bulk: BulkFit) -> bool:
@@ -319,7 +330,8 @@ def reaches_the_edge(spectrum: Spectrum, bulk: BulkFit) -> bool:
     """
     if bulk.noise is None or not 0 < bulk.spikes < spectrum.rank:
         return False
-    log_values = np.log(spectrum.unit_mean[-1 - bulk.spikes :])
+    last = spectrum.num_evals - bulk.loud
+    log_values = np.log(spectrum.unit_mean[last - 1 - bulk.spikes : last])
     gap, spread = log_values[1] - log_values[0], float(np.sum(log_values[2:] - log_values[1]))
     wide = spread > 0 and (1 - bulk.spikes) * math.log1p(bulk.spikes * gap / spread) < math.log(CHANCE_OF_GAP)
     of_noise = math.exp(log_values[0]) * bulk.noise.support[1] / bulk.lambda_plus
@@ -394,32 +406,40 @@ def _title(word: UniversalityClass) -> str:
 
 def _share(spectrum: Spectrum, bulk: BulkFit) -> float:
     """Share of the trace above the edge."""
-    return float(spectrum.values[spectrum.num_evals - bulk.spikes :].sum() / spectrum.values.sum())
+    last = spectrum.num_evals - bulk.loud
+    return float(spectrum.values[last - bulk.spikes : last].sum() / spectrum.values.sum())
 
 
 def _noise_in_words(spectrum: Spectrum, bulk: BulkFit) -> str:
     known = bulk.noise is not None and bulk.noise.strengths is not None
     law = "noise with its strengths" if known else "noise of one variance (the entries are not known)"
-    near = is_near_noise(bulk)
+    near, loud = is_near_noise(bulk), _loud_in_words(bulk)
+    of = f"of {spectrum.rank - bulk.loud} {'other ' if loud else ''}eigenvalues"
     fits = "follow" if near else "do not follow"
+    rest = f"and the rest {'follows' if near else 'does not follow'} its law"
     distance = "KS distance {}, noise has up to {}".format(*_apart(bulk.ks, largest_distance(bulk)))
     if not bulk.spikes:
         return (
-            f"none of {spectrum.rank} eigenvalues is above the edge of {law} (largest: p = {bulk.pvalue:.2g}), "
-            f"and they {fits} its law ({distance})"
+            f"{loud}none {of} is above the edge of {law} (largest: p = {bulk.pvalue:.2g}), and they {fits} its law "
+            f"({distance})"
         )
     if _is_chance(bulk):
         return (
-            f"one of {spectrum.rank} eigenvalues is a little above the edge of {law}, as chance has it in one layer of "
-            f"a hundred (p = {bulk.pvalue:.2g}), and the rest {'follows' if near else 'does not follow'} its law "
-            f"({distance})"
+            f"{loud}one {of} is a little above the edge of {law}, as chance has it in one layer of a hundred "
+            f"(p = {bulk.pvalue:.2g}), {rest} ({distance})"
         )
     share = f"{100 * _share(spectrum, bulk):.0f} % of the trace"
     verb = "lies" if bulk.spikes == 1 else "lie"
-    return (
-        f"{bulk.spikes} of {spectrum.rank} eigenvalues with {share} {verb} above the edge of {law}, "
-        f"and the rest {'follows' if near else 'does not follow'} its law ({distance})"
-    )
+    return f"{loud}{bulk.spikes} {of} with {share} {verb} above the edge of {law}, {rest} ({distance})"
+
+
+def _loud_in_words(bulk: BulkFit) -> str:
+    """Whose the largest eigenvalues are where lines are far stronger than all others."""
+    if not bulk.loud:
+        return ""
+    if bulk.loud == 1:
+        return f"the largest eigenvalue is that of a {bulk.loud_side} far stronger than all others; "
+    return f"the {bulk.loud} largest eigenvalues are those of {bulk.loud_side}s far stronger than all others; "
 
 
 def _apart(first: float, second: float) -> tuple[str, str]:
@@ -438,7 +458,9 @@ def _heavy_laws(spectrum: Spectrum, tail: TailFit) -> dict[str, TailLaw]:
     return {"power law": power_law(y), "truncated power law": truncated_power_law(y), "lognormal": lognormal(y)}
 
 
-def _by_alpha(alpha: float) -> UniversalityClass:
-    if alpha < VERY_HEAVY_ALPHA:
+def _by_alpha(tail: TailFit) -> UniversalityClass:
+    """Very or weakly heavy where the whole interval of alpha is beyond the limit."""
+    low, high = alpha_ends(tail.alpha, tail.sigma, tail.alpha_low, tail.alpha_high)
+    if high < VERY_HEAVY_ALPHA:
         return UniversalityClass.VERY_HEAVY_TAILED
-    return UniversalityClass.HEAVY_TAILED if alpha <= WEAKLY_HEAVY_ALPHA else UniversalityClass.WEAKLY_HEAVY_TAILED
+    return UniversalityClass.WEAKLY_HEAVY_TAILED if low > WEAKLY_HEAVY_ALPHA else UniversalityClass.HEAVY_TAILED

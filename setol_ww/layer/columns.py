@@ -288,7 +288,7 @@ COLUMNS: tuple[Column, ...] = (
         "bulk_spikes",
         "bulk",
         "count",
-        "eigenvalues above the Tracy-Widom edge of the noise at level .01",
+        "eigenvalues above the Tracy-Widom edge of the noise at level .01, those of single loud rows or columns aside",
         "Johnstone 2001, Nadler 2011",
         lambda r: r.bulk.spikes if r.bulk.ks == r.bulk.ks else math.nan,
     ),

@@ -28,7 +28,7 @@ from ..core.outcomes import Outcome
 from ..core.tones import Tone
 from ..spectrum.erg import ErgCut
 from ..spectrum.tail import INTERVAL_SIGMAS, TailFit
-from .classes import LITTLE_POWER, LOSES, NO_MATRIX, Universality, UniversalityClass
+from .classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from .ecs import Ecs
 from .intervals import INFLATION, alpha_ends
 
@@ -157,7 +157,8 @@ def judge(
     lacking = _no_heavy_tail(kind)
     if lacking and kind is not None:
         state, why = _without_a_tail(kind)
-        shown = " that could be shown" if kind.universality_class is UniversalityClass.UNDETERMINED else ""
+        unknown = kind.universality_class is UniversalityClass.UNDETERMINED or LITTLE_POWER in kind.flags
+        shown = " that could be shown" if unknown else ""
         return Verdict(state, f"alpha = {tail.alpha:.2f} {_NO_TAIL}{shown}: {lacking}{why}.")
     doubt = _doubt(tail, erg)
     if doubt:
@@ -269,21 +270,21 @@ def _without_a_tail(kind: Universality) -> tuple[State, str]:
 
 
 def _no_heavy_tail(kind: Universality | None) -> str:
-    """Why the tail of the fit is none; empty where it may be one."""
-    if kind is None:
+    """Why the tail of the fit is none; empty where it may be one: no class asked, none possible, or heavy."""
+    if kind is None or kind.universality_class.is_heavy:
         return ""
-    if kind.universality_class is UniversalityClass.UNDETERMINED and math.isfinite(kind.noise_distance):
-        if not kind.spikes:
-            return "no eigenvalue is above the edge of noise, although they do not follow its law"
-        if kind.apart or kind.spikes < MIN_TAIL:
-            why = "apart from the rest" if kind.apart else "too little for a tail"
-            return f"{_beyond(kind)} {_lie(kind)} above the edge of noise, {why}"
     if kind.universality_class is UniversalityClass.RANDOM_LIKE:
         return "this is the edge of a random-like bulk"
-    denied = kind.spikes < MIN_TAIL or kind.apart or kind.heavy_against_bulk.z < LOSES
-    if kind.universality_class is UniversalityClass.BULK_AND_SPIKES and denied:
+    if kind.universality_class is UniversalityClass.BULK_AND_SPIKES:
         return f"this is the edge of the noise and {_beyond(kind)} beyond it"
-    return ""
+    if kind.universality_class is not UniversalityClass.UNDETERMINED or not math.isfinite(kind.noise_distance):
+        return ""
+    if not kind.spikes:
+        return "no eigenvalue is above the edge of noise, although they do not follow its law"
+    why = "too little evidence for a tail"
+    if kind.apart or kind.spikes < MIN_TAIL:
+        why = "apart from the rest" if kind.apart else "too little for a tail"
+    return f"{_beyond(kind)} {_lie(kind)} above the edge of noise, {why}"
 
 
 def _beyond(kind: Universality) -> str:

@@ -21,15 +21,15 @@ from ..layer import classes, flags, intervals, quality, verdict
 from ..layer import columns as register
 from ..layer.result import LayerResult, Settings, analyze_spectra
 from ..layer.weightwatcher_columns import FIT, NORMS, weightwatcher_row
-from ..spectrum import bulk, likelihoods, noise, strengths, tail, uncertainty
+from ..spectrum import bulk, likelihoods, loud, noise, strengths, tail, uncertainty
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths
 from .record import FARMS, STRENGTHS, TRAPS, LayerRecord
 
 #: Count it up when a rule changes otherwise than by a constant: columns kept by an earlier one are computed again.
-RULES_VERSION = 2
+RULES_VERSION = 3
 #: Where the rules stand, and the constants they go by.
-RULES = (bulk, likelihoods, noise, strengths, tail, uncertainty, classes, flags, intervals, quality, verdict)
+RULES = (bulk, likelihoods, loud, noise, strengths, tail, uncertainty, classes, flags, intervals, quality, verdict)
 WEIGHTWATCHERS = frozenset((*FIT, *NORMS))
 
 

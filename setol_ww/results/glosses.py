@@ -14,7 +14,7 @@ MEANS = {
 #: Classes and flags by how they begin.
 WORDS = {
     "random-like": "as independent noise is",
-    "bulk+spikes": "noise and few strong directions",
+    "bulk+spikes": "noise and strong directions, no tail",
     "weakly heavy-tailed": "beyond noise, large eigenvalues thin out fast",
     "heavy-tailed": "beyond noise, eigenvalues on all scales",
     "very heavy-tailed": "beyond noise, with alpha below 2",

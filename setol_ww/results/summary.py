@@ -86,6 +86,8 @@ class Summary(Shown):
         Reasons and the number of tensors of each.
     share : float
         Share of the parameters of all tensors that were analysed.
+    without_tail : int
+        Layers with an alpha that is of no heavy tail: they have a part in the mean of alpha all the same.
     """
 
     rows: int
@@ -101,6 +103,7 @@ class Summary(Shown):
     stand_apart: tuple[Look, ...]
     not_analyzed: dict[str, int]
     share: float
+    without_tail: int = 0
 
     @classmethod
     def of(cls, results: Results) -> Summary:
@@ -129,6 +132,10 @@ class Summary(Shown):
             stand_apart=tuple(_apart(table, looks)),
             not_analyzed=dict(left.most_common()),
             share=float(done / total) if total else math.nan,
+            without_tail=sum(
+                is_number(alpha) and says_no_tail(reason)
+                for alpha, reason in zip(_values(table, "tail_alpha"), _values(table, "setol_reason"))
+            ),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,11 +171,12 @@ class Summary(Shown):
                 words = _lines_of(2, f"{name + ':':<9} ", told, room)
                 lines += [words_painted(line, TONES) for line in words] if colour else words
         looks = self._looks_told(room)
-        rest = len(self.means) + len(looks) + 2 * bool(self.not_analyzed)
+        rest = sum(1 + self._is_of_less(mean) for mean in self.means) + len(looks) + 2 * bool(self.not_analyzed)
         if self.glosses:
             lines += _lines_of(min(2, max(1, MOST_LINES - rest - len(lines))), "words:    ", self.glosses, room)
         for mean in self.means:
-            lines += _lines_of(1, f"{mean.label}: ", f"{mean}, {MEANT.get(mean.column, mean.column)}", room)
+            most = 1 + self._is_of_less(mean)
+            lines += _lines_of(most, f"{mean.label}: ", self._mean_told(mean), room)
         lines += looks
         for state, step in self.next_steps.items():
             advice = _lines_of(2, f"{'next:':<9} ", f"{state} ({MEANING[state]}): {step}", room)
@@ -201,6 +209,15 @@ class Summary(Shown):
             lines += [_fitted(f"  {look.title}", look.why, room) for look in self._apart_told]
         return lines
 
+    def _mean_told(self, mean: Mean) -> str:
+        """A mean, what it is of, and of how many of its layers it says nothing."""
+        denied = f" ({self.without_tail} without a heavy tail)" if self._is_of_less(mean) else ""
+        return f"{mean}{denied}, {MEANT.get(mean.column, mean.column)}"
+
+    def _is_of_less(self, mean: Mean) -> bool:
+        """Whether some of the layers of a mean have nothing that it is of."""
+        return mean.column == "tail_alpha" and self.without_tail > 0
+
     def _card(self) -> Card:
         counts = [("states", self.states), ("classes", self.classes), ("flags", self.flags)]
         facts = [
@@ -208,7 +225,7 @@ class Summary(Shown):
             for name, told in counts
             for number, (word, count) in enumerate(told.items())
         ]
-        means = [Fact(mean.label, f"{mean}, {MEANT.get(mean.column, mean.column)}") for mean in self.means]
+        means = [Fact(mean.label, self._mean_told(mean)) for mean in self.means]
         shown = (*self.look_first[:LAYERS_SHOWN], *self._apart_told)
         table = [
             GridColumn("layers to look at first", [look.title for look in shown], right=False),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ..core.errors import InvalidInput
 from ..core.outcomes import Outcome
 from ..linalg.scaled import representable
 from .esd import Spectrum
+from .loud import LoudLines, loud_lines
 from .noise import Noise, critical_value, johnstone
 from .strengths import Strengths
 
@@ -61,6 +62,9 @@ class BulkFit(Shown):
         critical value for noise.
     N, M : float
         Sides of the noise that is left, per slice.
+    loud, loud_side : int, str
+        So many of the largest eigenvalues are those of rows (`row`) or columns (`column`) far stronger than all
+        others; they are no spikes, and the fit is that of what they leave.
     noise : Noise
         The law of the bulk, in units of sigma_raw^2 N; None without a fit.
     outcome : Outcome
@@ -82,6 +86,8 @@ class BulkFit(Shown):
     M: float
     outcome: Outcome
     noise: Noise | None = field(default=None, repr=False)
+    loud: int = 0
+    loud_side: str = ""
 
     @property
     def is_marchenko_pastur(self) -> bool:
@@ -95,6 +101,11 @@ class BulkFit(Shown):
                 Fact("noise", f"{100 * self.sigma**2:.3g} % of the variance, sigma {self.sigma_raw:.3g} in units of W"),
                 Fact("bulk", f"{self.lambda_minus:.3g} to {self.lambda_plus:.3g} times the mean eigenvalue"),
                 Fact("spikes", f"{self.spikes} eigenvalues above {self.edge:.3g}", more=chance_text(self.pvalue)),
+                *(
+                    [Fact("loud lines", f"{self.loud} of the largest eigenvalues, by {self.loud_side}s")]
+                    if self.loud
+                    else []
+                ),
                 Fact("KS distance", f"{self.ks:.3g}, critical at 1 %: {self.critical_ks:.3g}"),
                 *facts,
             ]
@@ -166,8 +177,23 @@ def fit_bulk(spectrum: Spectrum, *, level: float = LEVEL, strengths: Strengths |
     shorter = positive.size / spectrum.slices
     sides = {max(longer, shorter)} | ({float(spectrum.M)} if spectrum.rank < spectrum.num_evals else set())
     whole = [Noise(float(side), shorter, spectrum.slices, strengths) for side in sorted(sides)]
-    fits = [_fit(spectrum, positive, noise, level) for noise in whole]
-    return min(fits, key=lambda fit: fit.ks)
+    best = min((_fit(spectrum, positive, noise, level) for noise in whole), key=lambda fit: fit.ks)
+    # Beside the eigenvalue of a loud line a smaller spike would not be seen.
+    for lines in loud_lines(strengths) if strengths is not None else ():
+        best = _beside(lines, spectrum, positive, best, level)
+    return best
+
+
+def _beside(lines: LoudLines, spectrum: Spectrum, positive: FloatArray, fit: BulkFit, level: float) -> BulkFit:
+    """The fit to what loud lines leave, where the largest eigenvalues are theirs; else the one there is."""
+    slices = spectrum.slices
+    sides = float(lines.longer), positive.size / slices
+    found = separate(positive, Noise(*sides, slices, lines.rest), level)
+    theirs = min(found.spikes, lines.most * slices)
+    if not theirs or not lines.explain(positive[-theirs:] / found.variance, slices):
+        return fit
+    whole = Noise(sides[0] - theirs / slices, sides[1] - theirs / slices, slices, lines.rest)
+    return replace(_fit(spectrum, positive[:-theirs], whole, level), loud=theirs, loud_side=lines.side)
 
 
 def _fit(spectrum: Spectrum, positive: FloatArray, whole: Noise, level: float) -> BulkFit:

@@ -19,8 +19,8 @@ from ..theory.laws.edge import cumulant_factor, quick_tracy_widom_sf, tracy_wido
 from ..theory.laws.uneven_noise import UnevenNoise
 from .strengths import Strengths
 
-# Angles between which quantiles are interpolated, and how many of them are left out where a law has few knots itself.
-ANGLES, COARSER = np.linspace(0, np.pi / 2, 2049), 8
+# Angles between which quantiles are interpolated, and points a knot where a law has few knots itself.
+ANGLES, POINTS = np.linspace(0, np.pi / 2, 2049), 8
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,12 @@ class Noise:
         return total
 
     def quantile(self, p: FloatArray) -> FloatArray:
-        """Inverse of `cdf`, by interpolation in the angle that removes the edges."""
+        """Inverse of `cdf`, by interpolation between points that are as fine as the law, however small its least."""
         if self.is_even:
             return marchenko_pastur_quantiles(p, self.q)
-        lower, upper = self.support
-        angles = ANGLES[::COARSER]
-        cdf = self.cdf(lower + (upper - lower) * np.sin(angles) ** 2)
-        return lower + (upper - lower) * np.sin(np.interp(p, cdf, angles)) ** 2
+        points = self.law.points(max(2, POINTS // self._shares.size))
+        x = np.sort(np.multiply.outer(self._shares, points).ravel())
+        return np.interp(p, self.cdf(x), x)
 
     @cached_property
     def shift(self) -> float:

@@ -25,6 +25,8 @@ from ..theory.laws.sides import compressed
 QUANTILES = 1024
 # Standard errors that the observed spread has to be beyond that of sampling before strengths count as uneven.
 UNEVEN = 4.0
+# Loud lines are so many at most, and at most this share of a side; the next of them has so many times less power.
+MOST_LOUD, LOUD_SHARE, LOUD = 10, 0.05, 4.0
 # Bytes of entries that are worked on at once: what is computed from them stays in the cache.
 BLOCK = 2**18
 
@@ -257,12 +259,42 @@ def _profile(sums: tuple[FloatArray, FloatArray], evenness: _Evenness, side: int
     logs = 4 * np.log(total / number) + np.log(share)
     # Where zeros are scattered at random their number varies too: as that of a Poisson law at most.
     sampling = 16 * evenness.noise(side) / number + np.where(share < 1, 1 / number, 0.0)
+    logs.sort()
+    noise = float(sampling.sum()) / lines
+    loud = number_of_loud(logs, UNEVEN * math.sqrt(noise))
+    shrunk = _without_sampling(logs[: lines - loud], noise)
+    if shrunk is None and not loud:
+        return np.ones(1), 0.0
+    kept = np.full(lines - loud, np.mean(logs[: lines - loud])) if shrunk is None else shrunk
+    # Loud lines have no part in what the others' spread is.
+    kept = np.concatenate([kept, logs[lines - loud :]])
+    strengths = np.exp(kept - np.mean(kept))
+    spread = float(np.std(kept, ddof=1)) / 2
+    return compressed(strengths, QUANTILES) / float(np.mean(strengths)), spread
+
+
+def _without_sampling(logs: FloatArray, noise: float) -> FloatArray | None:
+    """Logarithms nearer to their mean by the share of their spread that is sampling; None where it may be all of it."""
+    lines = logs.size
     middle = float(logs.sum()) / lines
     off = logs - middle
-    noise, observed = float(sampling.sum()) / lines, float(off @ off) / (lines - 1)
+    observed = float(off @ off) / (lines - 1)
     if observed <= noise * (1 + UNEVEN * math.sqrt(2 / (lines - 1))) + 1e-12:
-        return np.ones(1), 0.0
-    kept = math.sqrt(1 - noise / observed)
-    strengths = np.exp(kept * off)
-    strengths = compressed(strengths, QUANTILES) / float(np.mean(strengths))
-    return strengths, kept * math.sqrt(observed) / 2
+        return None
+    shrunk: FloatArray = middle + math.sqrt(1 - noise / observed) * off
+    return shrunk
+
+
+def number_of_loud(logs: FloatArray, least: float = 0.0) -> int:
+    """How many lines are far stronger than all others: the few above the widest gap, where that is wide enough.
+
+    `logs` are ascending logarithms of squared strengths; a gap is wide from ln 4 on, and no less than `least`.
+
+    >>> number_of_loud(np.log([1.0] * 40 + [900.0])), number_of_loud(np.log(np.arange(1.0, 42.0)))
+    (1, 0)
+    """
+    most = min(MOST_LOUD, int(LOUD_SHARE * logs.size))
+    gaps = np.diff(logs[logs.size - most - 1 :])
+    if not most or gaps.max() < max(math.log(LOUD), least):
+        return 0
+    return most - int(np.argmax(gaps))

@@ -206,7 +206,11 @@ class _Outliers:
 
 
 def _outliers(pairs: Pairs, sums: FloatArray, N: int, entries: Entries, level: float) -> _Outliers:
-    """Leading eigenvalues down to the first that is no trap; where there is no edge, the mean is tested by itself."""
+    """Leading eigenvalues down to the first that is no trap.
+
+    The mean is tested by itself where there is no edge, and where the first that is no trap is beyond the edge, as the
+    tail of the elements has it: a shift would stand behind it.
+    """
     M = sums.size
     has_edge = not math.isnan(edge(N, M, entries.k4, entries.k6))
     mean_pvalue = 1.0 if has_edge else shift_pvalue(entries, N, M)
@@ -218,6 +222,12 @@ def _outliers(pairs: Pairs, sums: FloatArray, N: int, entries: Entries, level: f
             values, right, shares, is_made = _shift_first(values, right, shares, N, entries)
         by_edge, pvalues = _judge(values, shares, (N, M), entries, level, mean_pvalue)
         above = int(np.argmax(np.append(pvalues > level, True)))
+        hides = above < values.size and by_edge[above] <= level
+        if hides and mean_pvalue == 1 and not np.any(shares[:above] >= CARRIES):
+            mean_pvalue = shift_pvalue(entries, N, M)
+            if mean_pvalue <= level:
+                number = min(LONG_LOOK, M)
+                continue
         if above < number or number == M:
             return _Outliers(largest, values, by_edge, pvalues, above, right, shares, is_made)
         number = min(2 * number, M)

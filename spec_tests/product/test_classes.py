@@ -18,7 +18,7 @@ from fixtures import ensembles, matrices
 from setol_ww.cli.demo import demo_nets
 from setol_ww.layer import classes
 from setol_ww.layer import columns as table
-from setol_ww.layer.classes import LOSES, POWER_DISTANCE, WINS, _ratio_in_words
+from setol_ww.layer.classes import LOSES, POWER_DISTANCE, WINS, _ratio_in_words, universality
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.verdict import looks_like_noise
 from setol_ww.spectrum.bulk import fit_bulk
@@ -106,6 +106,84 @@ def test_pareto_matrices_are_heavy(mu, expected):
     assert found.heavy_law in ("power law", "truncated power law", "lognormal")
     assert found.bulk_ks > found.bulk_critical_ks
     assert found.alpha == ww.analyze_matrix(ensembles.signed_pareto_matrix(400, 300, mu, 1)).tail.alpha
+
+
+@pytest.mark.parametrize(("ends", "expected"), [((1.5, 1.98), "very heavy-tailed"), ((1.5, 2.0), "heavy-tailed")])
+def test_very_heavy_is_a_tail_whose_whole_interval_is_below_two(ends, expected):
+    W = ensembles.signed_pareto_matrix(200, 200, 1.25, 0)
+    spectrum = ww.Spectrum.from_matrix(W)
+    tail = replace(ww.fit_tail(spectrum), alpha_low=ends[0], alpha_high=ends[1])
+    found = universality(spectrum, tail, ww.fit_bulk(spectrum))
+    assert found.universality_class.value == expected
+
+
+@pytest.mark.parametrize(("low", "expected"), [(6.0, "heavy-tailed"), (6.02, "weakly heavy-tailed")])
+def test_weakly_heavy_is_a_tail_whose_whole_interval_is_above_six(low, expected):
+    spectrum = ww.Spectrum.from_matrix(ensembles.signed_pareto_matrix(200, 200, 1.25, 0))
+    tail = replace(ww.fit_tail(spectrum), alpha=6.5, alpha_low=low, alpha_high=7.0)
+    assert universality(spectrum, tail, ww.fit_bulk(spectrum)).universality_class.value == expected
+
+
+LOUD = {
+    "one row": (0, 1, 30.0, (300, 200)),
+    "three rows of many": (0, 3, 30.0, (1000, 100)),
+    "ten rows": (0, 10, 6.0, (1000, 100)),
+    "one column": (1, 1, 10.0, (128, 512)),
+    "ten columns": (1, 10, 30.0, (200, 200)),
+}
+
+
+@pytest.mark.parametrize("kind", LOUD)
+def test_noise_with_loud_lines_is_noise(kind):
+    """A few rows or columns, each far stronger than all others, have eigenvalues of their own and are no spikes."""
+    side, number, strength, shape = LOUD[kind]
+    for seed in range(3):
+        W = np.random.default_rng(seed).normal(size=shape)
+        (W if side == 0 else W.T)[:number] *= strength
+        found = ww.analyze_matrix(W)
+        line = ("row", "column")[side]
+        assert found.universality.universality_class.value == "random-like", found.reason
+        assert found.universality.spikes == 0
+        assert (found.bulk.loud, found.bulk.loud_side) == (number, line)
+        theirs = "eigenvalue is that of a" if number == 1 else f"{number} largest eigenvalues are those of"
+        assert theirs in found.reason
+        assert f"{line}{'s' * (number > 1)} far stronger than all others; none of" in found.reason
+
+
+def test_a_direction_beside_a_loud_row_is_still_a_spike():
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(300, 200)) + 0.3 * np.outer(rng.normal(size=300), rng.normal(size=200))
+    W[0] *= 30
+    found = ww.analyze_matrix(W)
+    assert found.universality.universality_class.value == "bulk+spikes"
+    assert (found.bulk.loud, found.universality.spikes) == (1, 1)
+    assert found.universality.spike_share < 0.1
+    assert "1 of 199 other eigenvalues" in found.reason
+
+
+def test_a_direction_much_stronger_than_what_a_row_explains_is_no_loud_row():
+    rng = np.random.default_rng(1)
+    W = rng.normal(size=(300, 200))
+    W[0] *= 10
+    assert ww.analyze_matrix(W).bulk.loud == 1
+    W += 3 * np.outer(rng.choice([-1, 1], 300), rng.choice([-1, 1], 200))
+    assert ww.analyze_matrix(W).bulk.loud == 0
+
+
+def test_strong_columns_of_a_square_layer_are_noise_as_strong_rows_are():
+    """The equations of the law have a side; strengths of either are solved for."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        W = rng.normal(size=(200, 200)) * np.exp(rng.normal(size=(200, 1)))
+        assert word(W) == word(W.T) == "random-like"
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_noise_with_half_of_its_lines_nearly_dead_is_noise(side):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        W = rng.normal(size=(200, 200)) * np.where(rng.random(200) < 0.55, 1e-3, 1.0)[:, None]
+        assert word(W if side == 0 else W.T) == "random-like"
 
 
 def test_noise_of_uneven_rows_is_not_heavy():
@@ -230,7 +308,7 @@ def test_short_tails_are_not_heavy():
 
 
 def test_demo_nets():
-    """The first layer grows heavier with the learning rate, the last one of ten columns is not called heavy."""
+    """The first layer is heavy-tailed, at x32 of an alpha that cannot be told from 2; the last one is not called so."""
     words = {
         (rate, name): word(values)
         for rate, (weights, _) in demo_nets().items()
@@ -238,7 +316,7 @@ def test_demo_nets():
         if values.ndim == 2
     }
     first = [words[rate, "fc1.weight"] for rate in (1, 16, 32)]
-    assert first == ["heavy-tailed", "heavy-tailed", "very heavy-tailed"]
+    assert first == ["heavy-tailed"] * 3
     assert not any("heavy" in words[rate, "fc3.weight"] for rate in (1, 16, 32))
 
 

@@ -438,7 +438,7 @@ def test_every_word_of_a_summary_has_a_gloss():
     said = " ".join(" ".join(lines).split())
     for gloss in (
         "random-like: as independent noise is",
-        "bulk+spikes: noise and few strong directions",
+        "bulk+spikes: noise and strong directions, no tail",
         "trap: outlier that stays when the entries are shuffled",
         "steepness of the tail of large eigenvalues; 2 is the ideal",
         "power-law tail's start minus that of the tail whose product is 1",

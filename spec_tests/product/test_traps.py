@@ -644,3 +644,16 @@ def test_the_pilot_elements_are_a_prime_number():
 def test_the_shape_of_what_was_searched(number, kernel, shape):
     matrices = np.random.default_rng(0).normal(size=(number, 30, 20))
     assert find_traps_of(list(matrices), kernel=kernel).shape == shape
+
+
+@pytest.mark.parametrize("draw", [14, 76])
+def test_a_shift_behind_a_large_element_of_a_known_edge_is_found(draw):
+    """The largest element is one that the others' tail explains, and there is an edge: what lies behind it is seen."""
+    rng = np.random.default_rng([20_261_126, draw, *b"Student t2.2"])
+    W = rng.standard_t(2.2, size=(256, 256))
+    W /= W.std()
+    before, after = ww.find_traps(W, seed=draw), ww.find_traps(W + 3 / 16, seed=draw)
+    assert math.isfinite(before.edge)
+    assert before.count == 0
+    assert before.lambda_max > 1.3 * before.edge
+    assert [trap.carrier for trap in after.traps] == ["mean shift"]

@@ -218,7 +218,8 @@ WITHOUT = {
         "kind": kind("undetermined", spikes=60, spike_share=0.9, noise_distance=0.1, apart=True)
     },
     "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk.": {"kind": kind("random-like")},
-    "alpha = 2.50 is of no heavy tail: this is the edge of a random-like bulk; but there is too little power: noise of "
+    "alpha = 2.50 is of no heavy tail that could be shown: this is the edge of a random-like bulk; but there is too "
+    "little power: noise of "
     "this size may lie 0.3 from its law, and a heavy tail of alpha = 3 would often look like it.": {
         "kind": kind("random-like", flags=(LITTLE_POWER,), noise_distance=0.3)
     },
@@ -249,11 +250,20 @@ def test_states_without_a_tail():
     ]
 
 
-def test_eight_eigenvalues_and_eight_spikes_are_enough_to_be_judged():
+def test_a_tail_of_eight_is_enough_to_be_judged_where_a_class_has_shown_it():
     assert "between 2 and 6" in sound(rank=8).reason
-    assert "between 2 and 6" in sound(kind=kind("bulk+spikes", spikes=8, spike_share=0.1)).reason
-    assert "between 2 and 6" in sound(kind=kind("undetermined", spikes=8, noise_distance=0.1)).reason
+    assert "between 2 and 6" in sound(kind=kind("heavy-tailed", spikes=8, noise_distance=0.1)).reason
     assert "between 2 and 6" in sound(kind=kind("undetermined")).reason
+
+
+@pytest.mark.parametrize("spikes", [8, 90])
+def test_no_state_by_the_alpha_of_a_tail_that_the_class_denies(spikes):
+    """However many eigenvalues are above the edge: class and state of one row say the same of the tail."""
+    denied = sound(kind=kind("bulk+spikes", spikes=spikes, spike_share=0.5))
+    unshown = sound(kind=kind("undetermined", spikes=spikes, spike_share=0.5, noise_distance=0.1))
+    assert denied.state is unshown.state is ww.State.UNDETERMINED
+    assert f"this is the edge of the noise and {spikes} eigenvalues with 50 % of the trace beyond it" in denied.reason
+    assert "above the edge of noise, too little evidence for a tail." in unshown.reason
 
 
 def test_every_state_names_its_next_step():

@@ -195,6 +195,16 @@ class UnevenNoise(Law):
         )
         return angles, cdf, slope
 
+    def _dense(self, number: int) -> FloatArray:
+        """So many angles a knot."""
+        knots = self._curve[0]
+        places = np.arange(number * (knots.size - 1) + 1) / number
+        return np.interp(places, np.arange(knots.size), knots)
+
+    def points(self, number: int) -> FloatArray:
+        """Ascending points of the support, so many for each of some tens of knots, between which `cdf` hardly bends."""
+        return self._point(self._dense(number))
+
     def pdf(self, x: Any) -> Any:
         """Density of the eigenvalues that are not zero, 0 outside the support; to some 1e-3 of its height."""
         points = np.asarray(x, dtype=np.float64)
@@ -210,9 +220,7 @@ class UnevenNoise(Law):
     def quantile(self, p: Any) -> Any:
         """Inverse of `cdf`."""
         knots, cdf, slope = self._curve
-        dense = np.concatenate(
-            [np.interp(np.arange(DENSE * (knots.size - 1)) / DENSE, np.arange(knots.size), knots), knots[-1:]]
-        )
+        dense = self._dense(DENSE)
         values = np.maximum.accumulate(hermite(dense, knots, cdf, slope))
         wanted = np.asarray(p, dtype=np.float64)
         at = np.searchsorted(values, wanted).clip(1, dense.size - 1)

@@ -161,7 +161,8 @@ def _shuffled(ax: Axes, result: LayerResult, traps: TrapReport, edges: FloatArra
 def _edge(ax: Axes, result: LayerResult) -> None:
     bulk = result.bulk
     if bulk.noise is not None:
-        said = f"edge of the noise, {bulk.edge:.3g}: {bulk.spikes} above"
+        loud = f", {bulk.loud} of loud {bulk.loud_side}s" if bulk.loud else ""
+        said = f"edge of the noise, {bulk.edge:.3g}: {bulk.spikes} above{loud}"
         ax.axvline(bulk.edge, label=said, **style.EDGE)
 
 

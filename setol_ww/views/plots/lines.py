@@ -103,7 +103,7 @@ def noise_density(result: LayerResult) -> tuple[FloatArray, FloatArray] | None:
     if lower < HARD_EDGE * bulk.lambda_plus:
         lower = max(lower, unit * float(bulk.noise.quantile(np.array([LEFT_OUT]))[0]))
     x = _between(lower, bulk.lambda_plus)
-    share = (result.spectrum.rank - bulk.spikes) / result.spectrum.num_evals
+    share = (result.spectrum.rank - bulk.spikes - bulk.loud) / result.spectrum.num_evals
     return x, share * bulk.noise.pdf(x / unit) / unit
 
 

@@ -31,7 +31,7 @@ CLAUSES = (
     ),
     Clause(
         "CLASS-04",
-        "Signed Pareto matrices of mu <= 1.25 are very heavy-tailed.",
+        "Signed Pareto matrices of mu <= 1 are very heavy-tailed.",
         "theory T1, T2, E1",
         ("universality",),
         "in five of nine draws",
@@ -49,8 +49,8 @@ CLAUSES = (
     ),
     Clause(
         "CLASS-06",
-        "Quantiles of a power law that reaches beyond the edge of noise are of the class of their alpha, those of one "
-        "that does not of none; those of Marchenko-Pastur, any Q, are random-like.",
+        "Quantiles of a power law that reaches beyond the edge of noise are of the class of their alpha, close below 2 "
+        "of either, those of one that does not of none; those of Marchenko-Pastur, any Q, are random-like.",
         "theory 4.1, 4.5, E1; paper Table 1",
         ("universality",),
     ),
