@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from fixtures.oracles import singular_value_squares
 from setol_ww.linalg.shuffles import shuffle
 
 HALVED = 0.5
+#: Of the reference's fits one takes as long as all of ours: a layer of each kind.
+SLOWLY = ["fc", "conv1", "up2", "lstm.weight_hr_l0", "gru.weight_hh_l0", "attn.in_proj_weight", "experts"]
 
 
 class Net(nn.Module):
@@ -63,10 +66,11 @@ def rows(net: Net) -> Iterator[tuple[str, str, list[torch.Tensor], float]]:
             yield "experts", f"{i},{j}", [net.experts[i, j]], 1.0
 
 
-def truth_of(net: Net) -> dict[tuple[str, str], Layer]:
+@cache
+def truth_of(dtype: str) -> dict[tuple[str, str], Layer]:
     return {
         (name, part): Layer([one.detach().double().numpy() for one in matrices], scale)
-        for name, part, matrices, scale in rows(net)
+        for name, part, matrices, scale in rows(made(dtype))
     }
 
 
@@ -100,17 +104,18 @@ def made(dtype: str) -> Net:
     [*(("fast", dtype) for dtype in ("float64", "float32", "bfloat16", "float16")), ("reference", "float32")],
 )
 def test_every_row_by_both_engines_of_every_type(engine, dtype):
-    net = made(dtype)
-    frame = ww.analyze(net, engine=engine, randomize=True, progress=False)
+    net, layers = made(dtype), SLOWLY if engine == "reference" else []
+    frame = ww.analyze(net, engine=engine, layers=layers, randomize=True, progress=False)
     assert set(frame["status"]) == {"success"}
-    assert_rows(frame, truth_of(net), 1e-6 if engine == "reference" else 1e-9)
+    truth = {row: layer for row, layer in truth_of(dtype).items() if not layers or row[0] in layers}
+    assert_rows(frame, truth, 1e-6 if engine == "reference" else 1e-9)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_every_row_of_a_module_with_its_spectrum(n_jobs):
     net = made("float32")
     results = ww.examine(net, randomize=True, n_jobs=n_jobs, progress=False)
-    truth = truth_of(net)
+    truth = truth_of("float32")
     assert_rows(results.table(), truth, 1e-9)
     for record in results.records:
         layer = truth[record.longname, record.slice]

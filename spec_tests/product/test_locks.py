@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
+from setol_ww.core import manners
 from setol_ww.formats import reader as readers
 from setol_ww.formats import remote
 from setol_ww.formats.places import place_of
 from setol_ww.scanning import row as rows
-from setol_ww.watcher import plugin
+from setol_ww.watcher import plugin, standins
 
 PAUSE = 0.02
 
@@ -195,3 +196,43 @@ def test_blocks_in_several_threads_give_the_host_its_class_back(monkeypatch):
     assert host.there is ww.WeightWatcher
     together(*[lambda: plug.change(blocks=-1)] * 4)
     assert host.there == "the host's own"
+
+
+class Alone:
+    """Counts how often somebody came while another was inside."""
+
+    def __init__(self) -> None:
+        self.inside = self.met = self.came = 0
+
+    def pass_through(self) -> None:
+        self.came += 1
+        self.met += self.inside
+        self.inside += 1
+        time.sleep(PAUSE)
+        self.inside -= 1
+
+
+def test_one_thread_at_a_time_imports_and_may_do_so_inside_of_its_own():
+    alone = Alone()
+
+    def work() -> None:
+        with manners.importing(), manners.importing():
+            alone.pass_through()
+
+    together(*[work] * 4)
+    assert (alone.came, alone.met) == (4, 0)
+
+
+def test_figures_of_several_threads_are_written_one_at_a_time():
+    alone, figures = Alone(), standins.Figures()
+
+    class Figure:
+        def savefig(self, *_: Any, **__: Any) -> None:
+            alone.pass_through()
+
+    def work() -> None:
+        figures.figure = Figure()
+        figures.savefig("a.png")
+
+    together(*[work] * 4)
+    assert (alone.came, alone.met) == (4, 0)
