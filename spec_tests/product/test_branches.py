@@ -18,7 +18,7 @@ from setol_ww.linalg.shuffles import shuffle
 
 HALVED = 0.5
 #: Of the reference's fits one takes as long as all of ours: a layer of each kind.
-SLOWLY = ["fc", "conv1", "up2", "lstm.weight_hr_l0", "gru.weight_hh_l0", "attn.in_proj_weight", "experts"]
+SLOWLY = ["fc", "conv1", "up2", "lstm.weight_hr_l0", "gru.weight_hh_l0", "attn.in_proj_weight"]
 
 
 class Net(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -236,6 +238,86 @@ def test_one_answer_in_json_or_none(net, tmp_path, capsys):
             words[-1] += "er"
         assert main([*words, "--quiet"]) == 0, name
         assert capsys.readouterr() == ("", ""), name
+
+
+class Screen:
+    """Standard output and error of this process on a pseudo-terminal each, and what comes to stand there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: dict[str, bytes] = {}
+        self.streams, self.threads = [], []
+        for name in ("stdout", "stderr"):
+            leader, follower = pty.openpty()
+            fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+            stream = os.fdopen(follower, "w", encoding="utf-8")
+            monkeypatch.setattr(sys, name, stream)
+            self.streams.append(stream)
+            self.threads.append(threading.Thread(target=self.read, args=(name, leader)))
+            self.threads[-1].start()
+
+    def read(self, name: str, leader: int) -> None:
+        self.shown[name] = b""
+        with os.fdopen(leader, "rb", buffering=0) as file, contextlib.suppress(OSError):
+            while part := file.read(65536):
+                self.shown[name] += part
+
+    def closed(self) -> tuple[str, str]:
+        for stream in self.streams:
+            stream.close()
+        for thread in self.threads:
+            thread.join(60)
+        return tuple(self.shown[name].decode().replace("\r\n", "\n") for name in ("stdout", "stderr"))
+
+
+def on_screen(words: list[str]) -> tuple[str, str]:
+    with pytest.MonkeyPatch.context() as patched:
+        screen = Screen(patched)
+        try:
+            assert main(words) == 0
+        finally:
+            shown = screen.closed()
+    return shown
+
+
+#: Commands that tell states and classes.
+COLOURED = {"analyze", "scan", "summary"}
+
+
+@pytest.mark.parametrize("told", ["", "NO_COLOR"])
+def test_every_command_on_a_terminal(told, net, tmp_path, monkeypatch):
+    """Words in colour where it tells states, no bar for short work; JSON is JSON there too, and quiet is quiet."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if told:
+        monkeypatch.setenv(told, "1")
+    for name, words in asked_of(net, tmp_path).items():
+        if name == "truncate":
+            words[-1] += "".join(("er", told))
+        out, err = on_screen(words)
+        assert out.strip(), name
+        assert err == "", name
+        assert ("\x1b[" in out) == (name in COLOURED and not told), name
+        if told:
+            continue
+        words[-1] += "-again" if name == "truncate" else ""
+        out, err = on_screen([*words, "--json"])
+        assert json.loads(out)["schema"] == 1, name
+        assert err == "", name
+        words[-1] += "-quiet" if name == "truncate" else ""
+        assert on_screen([*words, "--quiet"]) == ("", ""), name
+
+
+@pytest.mark.parametrize("words", [["analyze"], ["scan", "--out", "OUT"]])
+def test_long_work_has_a_bar_on_a_terminal_which_quiet_lacks(words, net, tmp_path, monkeypatch):
+    monkeypatch.setattr("setol_ww.core.progress.DELAY", 0.0)
+    asked = [words[0], net, *(str(tmp_path / "a.csv") if word == "OUT" else word for word in words[1:])]
+    out, err = on_screen(asked)
+    assert "3/3" in err or "3 of 3" in err
+    assert "\r" in err
+    assert "3/3" not in out
+    again = ["--no-resume"] if words[0] == "scan" else []
+    assert on_screen([*asked, *again, "--quiet"]) == ("", "")
+    assert json.loads(on_screen([*asked, *again, "--json"])[0])["schema"] == 1
 
 
 def test_json_of_several_is_a_list_in_their_order(net, tmp_path, capsys):
