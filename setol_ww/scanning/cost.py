@@ -6,6 +6,7 @@ the former. One rate, in seconds per unit, is measured on this machine.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,11 +40,11 @@ def shares(costs: Sequence[float], number: int) -> list[int]:
     >>> shares([5.0, 4.0, 3.0, 3.0, 3.0], 2)
     [0, 1, 1, 0, 1]
     """
-    load = [0.0] * number
+    loads = [(0.0, shard) for shard in range(number)]
     owner = [0] * len(costs)
     for job in sorted(range(len(costs)), key=lambda job: (-costs[job], job)):
-        owner[job] = min(range(number), key=lambda shard: (load[shard], shard))
-        load[owner[job]] += costs[job]
+        load, owner[job] = loads[0]
+        heapq.heapreplace(loads, (load + costs[job], owner[job]))
     return owner
 
 

@@ -875,6 +875,18 @@ def test_shares_are_a_partition_in_balance(costs, number):
     assert max(loads) <= sum(costs) / number + max(costs) * (1 + 1e-9)
 
 
+def test_shares_are_grahams_rule_as_it_is_written():
+    """The dearest job first, always to the shard with the least work so far, the first of equal ones."""
+    rng = np.random.default_rng(0)
+    for number in (1, 2, 3, 7, 40):
+        costs = [*rng.integers(1, 6, 30).astype(float), *rng.exponential(size=30), *[0.0] * 5]
+        load, plain = [0.0] * number, [0] * len(costs)
+        for job in sorted(range(len(costs)), key=lambda job: (-costs[job], job)):
+            plain[job] = load.index(min(load))
+            load[plain[job]] += costs[job]
+        assert shares(costs, number) == plain
+
+
 def test_cost_grows_with_the_cube():
     assert cost(8192, 8192) / cost(4096, 4096) == pytest.approx(8, rel=0.02)
     assert cost(4096, 1024) == cost(1024, 4096)
