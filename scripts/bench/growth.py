@@ -43,7 +43,7 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from setol_ww.core.options import Options
-from setol_ww.scanning import pools
+from setol_ww.scanning import dispatch, pools
 from setol_ww.scanning.cost import cost, shares
 from setol_ww.scanning.jobs import jobs_of
 from setol_ww.scanning.row import Asked, load_libraries, work
@@ -125,8 +125,8 @@ def caller_of(folder: Path, layers: int = 400, workers: int = 1024) -> Caller:
     """What the calling process takes: of a scan by two workers, and of waiting for one of many."""
     path = folder / "many.safetensors"
     save_file({f"{place}.weight": torch.randn(40, 30) for place in range(layers)}, path)
-    # By processes, however little there is to do: the CPU time of theirs is not of this one.
-    pools.PROCESSES_FROM = 0
+    # By processes, whose CPU time is not of this one, and one by one, as layers of this size come.
+    pools.PROCESSES_FROM = dispatch.SMALL = 0
     per_layer = cpu_seconds(lambda: ww.scan(path, n_jobs=2)) / layers
     futures: list[Future] = [Future() for _ in range(workers)]
     futures[0].set_result(None)

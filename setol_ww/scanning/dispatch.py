@@ -1,14 +1,15 @@
 """Jobs done by this process or by a pool: finished records as they come, none lost when a worker dies.
 
-A worker gets a job, that is a file and the name of a tensor, never weights. When it dies the job is tried once more by
-another, and given up with a reason when that one dies too.
+A worker gets jobs, that is a file and the name of a tensor, never weights: one, or a few small ones of one shape. When
+it dies of several each is tried alone; when it dies of one the job is tried once more by another, and given up with a
+reason when that one dies too.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,18 +57,26 @@ def finished(
         return
     running: dict[Any, list[Job]] = {}
     deaths: Counter[int] = Counter()
+    alone: set[int] = set()
     while waiting or running:
-        room = pool.size() - len(running)
-        while waiting and room > 0:
-            room -= 1
-            # A death is to have one layer to it; a thread does not die.
-            group = _next_together(waiting) if pool.is_here else [waiting.popleft()]
+        size = pool.size()
+        for _ in range(min(len(waiting), size - len(running))):
+            if not waiting:
+                break
+            # Every worker is to have some of what is left.
+            group = _next_together(waiting, alone, len(waiting) // (2 * size))
             running[pool.submit(work, group, asked)] = group
         for handle in pool.wait(list(running)):
             group = running.pop(handle)
             try:
                 done = pool.result(handle)
             except pool.death as error:
+                if len(group) > 1:
+                    # Which of them it died of is told by each alone.
+                    logger.warning("%d layers from %s on: their worker died", len(group), group[0].title)
+                    alone.update(job.position for job in group)
+                    waiting.extend(group)
+                    continue
                 (job,) = group
                 deaths[job.position] += pool.deaths(error)
                 logger.warning("layer %s: its worker died (%s)", job.title, type(error).__name__)
@@ -78,10 +87,13 @@ def finished(
             yield done
 
 
-def _next_together(waiting: deque[Job]) -> list[Job]:
-    """The next job, taken off, and those behind it of the same small shape."""
+def _next_together(waiting: deque[Job], alone: Container[int] = (), most: int = TOGETHER) -> list[Job]:
+    """The next job, taken off, and those behind it of the same small shape, without those at positions in `alone`."""
     group = [waiting.popleft()]
-    while waiting and len(group) < TOGETHER and _small_shape(group[0]) == _small_shape(waiting[0]) is not None:
+    shape = None if group[0].position in alone else _small_shape(group[0])
+    while shape and waiting and len(group) < min(most, TOGETHER):
+        if waiting[0].position in alone or _small_shape(waiting[0]) != shape:
+            break
         group.append(waiting.popleft())
     return group
 

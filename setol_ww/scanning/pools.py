@@ -2,7 +2,7 @@
 
 Jobs are submitted one by one rather than through `joblib.Parallel`, which ends with the first death of a worker, does
 not tell whose it was, and does the work in the calling process where a cluster is down to one worker. No more are
-under way than there are workers, so that a death has one layer to it.
+under way than there are workers, so that a death has one piece of work to it.
 """
 
 from __future__ import annotations

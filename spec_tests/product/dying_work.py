@@ -21,10 +21,10 @@ def sleep(seconds: float) -> None:
 
 def work(group: Sequence[Job], asked: Asked) -> list[LayerRecord]:
     """As `rows.work`; a layer called `dies_N` kills its worker the first N times it is tried."""
-    (job,) = group
-    if job.longname.startswith("dies_"):
-        tries = Path(job.file).parent / f"{job.longname}.tries"
-        tries.open("a").write("x")
-        if len(tries.read_text()) <= int(job.longname.removeprefix("dies_")):
-            os.kill(os.getpid(), signal.SIGKILL)
+    for job in group:
+        if job.longname.startswith("dies_"):
+            tries = Path(job.file).parent / f"{job.longname}.tries"
+            tries.open("a").write("x")
+            if len(tries.read_text()) <= int(job.longname.removeprefix("dies_")):
+                os.kill(os.getpid(), signal.SIGKILL)
     return rows.work(group, asked)

@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 import zipfile
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from setol_ww.scanning import dispatch, jobs, pools
 from setol_ww.scanning import row as rows
 from setol_ww.scanning import run as streaming
 from setol_ww.scanning.cost import cost, in_words, shares
+from setol_ww.scanning.row import Asked
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.truncation import checkpoints as compression
 from spec_tests.conftest import ROOT
@@ -1030,6 +1032,60 @@ def test_a_worker_that_dies_costs_no_layer(dying, tmp_path, monkeypatch):
     assert_same_table(ww.scan(dying, out), reference)
     assert computed == ["dies_99"]
     assert not store_path(out).exists()
+
+
+class Mortal:
+    """A pool in this process whose workers die of layers, each as often as it says; it tells what each was given."""
+
+    death = (BrokenProcessPool,)
+    is_here = False
+
+    def __init__(self, dying: dict[str, int]) -> None:
+        self.dying, self.given = dict(dying), []
+
+    def size(self):
+        return 2
+
+    def submit(self, work, group, asked):
+        self.given.append([job.longname for job in group])
+        return lambda: self.done(work, group, asked)
+
+    def done(self, work, group, asked):
+        for job in group:
+            if self.dying.get(job.longname, 0):
+                self.dying[job.longname] -= 1
+                raise BrokenProcessPool
+        return work(group, asked)
+
+    def wait(self, handles):
+        return handles[:1]
+
+    def result(self, handle):
+        return handle()
+
+    def deaths(self, error):
+        return 1
+
+
+@pytest.mark.parametrize("shapes", [1, 3])
+def test_of_a_few_that_a_worker_died_of_each_is_tried_alone(tmp_path, shapes):
+    """Groups are of one shape, and no larger than leaves some for every worker."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "m.npz", **{f"l{n}.weight": rng.normal(size=(20 + n % shapes, 12)) for n in range(40)})
+    left = jobs.jobs_of(tmp_path / "m.npz")
+    pool = Mortal({"l3": 1, "l4": 1, "l5": 99})
+    found = [record for group in dispatch.finished(left, Asked(Options()), pool) for record in group]
+    status = {record.identity["longname"]: record.status for record in found}
+    assert len(found) == len(status) == 40
+    assert {name for name, one in status.items() if one != "analyzed"} == {"l5"}
+    (given_up,) = (record for record in found if record.status == "failed")
+    assert "given up, 2 workers died of it" in given_up.reason
+    shape = {job.longname: job.shape for job in left}
+    assert all(len({shape[name] for name in group}) == 1 for group in pool.given)
+    assert max(len(group) for group in pool.given) == len(pool.given[0]) == 10
+    tries = [sum(group == [name] for group in pool.given) for name in ("l3", "l4", "l5")]
+    # Where all are of one shape the first group died of l3, else each group of its own.
+    assert tries == ([1, 2, 2] if shapes == 1 else [1, 1, 2])
 
 
 PARENT = """
