@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 import setol_ww as ww
 from fixtures import columns as plain
+from fixtures import updates
 from fixtures.ensembles import (
     gaussian_matrix,
     ideal_layer_eigenvalues,
@@ -22,8 +24,10 @@ from fixtures.matrices import planted_rank
 from fixtures.oracles import singular_value_squares
 from fixtures.traps import johnstone, tracy_widom_1_cdf
 from fixtures.uneven_noise import draw, lognormal_strengths
+from setol_ww.advice.update import Update
 from setol_ww.layer import columns
 from setol_ww.linalg.shuffles import shuffle
+from setol_ww.monitor import history
 from spec_tests.conftest import ROOT
 
 DRAWS, SEED = 20, 3
@@ -192,3 +196,109 @@ def test_traps_are_the_planted_ones(name, table):
 def test_the_error_is_that_of_weightwatchers_count(table):
     for name, row in table.iterrows():
         assert row["detX_num_error"] == row["detX_num"] - layer_of(name).cut.first_below_one
+
+
+# Two models, and a run.
+
+
+def place_of(case: tuple[np.ndarray, np.ndarray]) -> updates.Place:
+    ranks = [updates.erg_rank([W]) for W in case]
+    return updates.place(*case, *ranks)
+
+
+def difference(case: tuple[np.ndarray, np.ndarray]) -> plain.Layer:
+    return plain.Layer([case[1] - case[0]])
+
+
+#: Numbers of an update, from both matrices.
+UPDATES = {
+    "update_norm": lambda c: math.sqrt(math.fsum((c[1] - c[0]).ravel() ** 2)),
+    "update_norm_share": lambda c: math.sqrt(math.fsum((c[1] - c[0]).ravel() ** 2) / math.fsum(c[0].ravel() ** 2)),
+    "update_rank": lambda c: np.linalg.matrix_rank(c[1] - c[0]),
+    "update_stable_rank": lambda c: math.fsum(difference(c).raw) / max(difference(c).raw),
+    "update_alpha": lambda c: difference(c).tail.alpha,
+    "update_alpha_sigma": lambda c: difference(c).tail.sigma,
+    "update_erg_rank": lambda c: difference(c).cut.rank,
+    "update_erg_fraction": lambda c: difference(c).cut.rank / len(difference(c).raw),
+    "update_in_base_ecs": lambda c: place_of(c).both,
+    "update_in_base_ecs_left": lambda c: place_of(c).left,
+    "update_in_base_ecs_right": lambda c: place_of(c).right,
+    "update_in_base_ecs_chance": lambda c: updates.erg_rank([c[0]]) ** 2 / c[0].size,
+    "ecs_overlap_left": lambda c: place_of(c).overlap_left,
+    "ecs_overlap_right": lambda c: place_of(c).overlap_right,
+    "ecs_angle_left": lambda c: place_of(c).angle_left,
+    "ecs_angle_right": lambda c: place_of(c).angle_right,
+}
+#: `test_compare.py::test_rounding_to_a_narrow_type_is_told_from_an_update`
+ROUNDED = {"update_rounding"}
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    base = signed_pareto_matrix(90, 60, 3.0, seed=0)
+    return base, base + 0.3 * signed_pareto_matrix(90, 60, 2.5, seed=1)
+
+
+def test_every_number_of_an_update(pair):
+    assert {one.name for one in fields(Update) if one.name != "update_reason"} == set(UPDATES) | ROUNDED
+    table = ww.compare({"fc.weight": pair[0]}, {"fc.weight": pair[1]}, progress=False).table()
+    wrong = {
+        name: (table[name][0], oracle(pair))
+        for name, oracle in UPDATES.items()
+        if not math.isclose(table[name][0], oracle(pair), rel_tol=1e-7)
+    }
+    assert wrong == {}
+
+
+def test_every_difference_is_that_of_two_tables(pair):
+    """And its error the root of the squares of both half intervals."""
+    options = {"uncertainty": DRAWS, "randomize": True, "progress": False}
+    first, second = (ww.analyze({"fc.weight": W}, **options) for W in pair)
+    table = ww.compare({"fc.weight": pair[0]}, {"fc.weight": pair[1]}, **options).table()
+    # Known where weightwatcher itself has run.
+    numeric = [name for name in first.select_dtypes("number") if f"d_{name}" in table and name != "detX_num_error"]
+    assert len(numeric) > 60
+    for name in numeric:
+        assert table[f"d_{name}"][0] == pytest.approx(second[name][0] - first[name][0], nan_ok=True, rel=1e-9), name
+    rises = table["d_tail_alpha"][0] > 0
+    halves = [
+        first["tail_alpha_high"][0] - first["tail_alpha"][0]
+        if rises
+        else first["tail_alpha"][0] - first["tail_alpha_low"][0],
+        second["tail_alpha"][0] - second["tail_alpha_low"][0]
+        if rises
+        else second["tail_alpha_high"][0] - second["tail_alpha"][0],
+    ]
+    assert table["d_tail_alpha_error"][0] == pytest.approx(math.hypot(*halves), rel=1e-12)
+    assert table["d_tail_alpha_beyond"][0] == (abs(table["d_tail_alpha"][0]) > math.hypot(*halves))
+
+
+def test_every_number_of_a_history_is_that_of_the_weights(pair):
+    """Of each step as if its weights were analysed by themselves."""
+    monitor = ww.Monitor({"fc.weight": pair[0].copy()}, every=1, time_budget=None, randomize=True, uncertainty=DRAWS)
+    monitor.step(0)
+    monitor._model["fc.weight"][:] = pair[1]
+    monitor.step(1)
+    shared = set(history.COLUMNS) | set(history.TRAP_COLUMNS)
+    shared -= {"step", "longname", "slice", "move", "seconds", "status", "reason"}
+    for row, W in zip(monitor.history.to_dict("records"), pair, strict=True):
+        alone = ww.examine({"fc.weight": W}, randomize=True, uncertainty=DRAWS, progress=False).table().iloc[0]
+        for name in shared:
+            words = isinstance(alone[name], str)
+            assert row[name] == (alone[name] if words else pytest.approx(alone[name], rel=1e-12, nan_ok=True)), name
+
+
+@pytest.mark.parametrize("rule", ["rank:7", "energy:0.9", "erg", "powerlaw"])
+def test_what_truncation_says_it_keeps(rule, pair):
+    """Rank, share of the rank and of the squared norm: of the matrix that is left."""
+    seen = []
+    model = {"fc.weight": pair[0].copy()}
+    table = ww.evaluate_truncation(model, lambda m: seen.append(np.array(m["fc.weight"])) or 0.0, [rule])
+    layer, left = plain.Layer([pair[0]]), seen[-1]
+    row = table.iloc[-1]
+    rank = np.linalg.matrix_rank(left)
+    expected = {"rank:7": 7, "erg": layer.cut.rank, "powerlaw": layer.tail.rank}
+    falling = np.cumsum(sorted(layer.raw, reverse=True)) / math.fsum(layer.raw)
+    assert rank == expected.get(rule, 1 + int(np.sum(falling < 0.9)))
+    assert (row["rank"], row["rank_fraction"]) == (rank, pytest.approx(rank / 60))
+    assert row["kept_energy"] == pytest.approx(np.sum(left**2) / np.sum(pair[0] ** 2), rel=1e-9)
