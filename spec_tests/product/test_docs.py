@@ -127,8 +127,10 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_start_in_five_minutes(folder, capsys):
+def test_start_in_five_minutes(folder, capsys, monkeypatch):
     page = (DOCS / "start.md").read_text(encoding="utf-8")
+    # The column of a page is no wider.
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["demo"]) == 0
     printed = capsys.readouterr().out.splitlines()
     (table,) = blocks(page, "text")

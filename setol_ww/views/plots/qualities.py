@@ -11,7 +11,7 @@ from ...layer.result import LayerResult
 from ...results.results import Results
 from . import lines, style
 from .asked import numbers, table_of
-from .points import name_layers, sizes
+from .points import NAMED, name_layers, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def qualities(result_or_results: LayerResult | Results | pd.DataFrame, ax: Axes 
     Parameters
     ----------
     result_or_results : LayerResult, Results or DataFrame
-        One layer: a mark for each reading. A model: each reading over the layers.
+        One layer: a mark for each reading. A model: each reading over the layers, of more than 40 the marks alone.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -109,7 +109,8 @@ def _over_layers(frame: pd.DataFrame, ax: Axes | None) -> Axes:
         colour, dashes, marker = style.series(number)
         look: style.Look = {
             "color": colour,
-            "linestyle": dashes,
+            # Lines through hundreds of layers hide the layers.
+            "linestyle": "none" if len(frame) > NAMED else dashes,
             "marker": marker,
             "markersize": sizes(len(frame)),
             "linewidth": 0.9,

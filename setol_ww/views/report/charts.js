@@ -162,6 +162,8 @@ function logDetChart(layer, width, height = 230) {
 
 // All layers: points that open their layer, by mouse, or by Tab, arrow keys and Enter.
 
+// Smaller points and fainter bars from here on.
+const MANY = 400;
 const said = (layer) => `${DATA.titles[layer]}\n${DATA.kinds[layer]}, ${stateOf(layer)}, alpha ${withError(layer)}`;
 
 function points(layers, x, y, extra = "") {
@@ -170,7 +172,7 @@ function points(layers, x, y, extra = "") {
     y,
     fill: stateOf,
     symbol: stateOf,
-    r: layers.length > 400 ? 3 : 4.5,
+    r: layers.length > MANY ? 3 : 4.5,
     stroke: "var(--paper)",
     strokeWidth: 0.5,
     href: addressOf,
@@ -251,7 +253,7 @@ function planeChart(width) {
   const layers = withNumber("tail_alpha", "delta_lambda_min");
   const ends = withNumber("delta_low", "delta_high");
   const error = (sign) => (layer) => Math.max(1.01, alpha(layer) + sign * (cell("tail_sigma", layer) ?? 0));
-  const faint = { stroke: "currentColor", strokeOpacity: 0.25 };
+  const faint = { stroke: "currentColor", strokeOpacity: layers.length > MANY ? 0.06 : 0.25 };
   const span = d3.extent([1.7, 7, ...layers.map(error(-1)), ...layers.map(error(1))]);
   // Room below the ideal point for its name.
   const [lowest, highest] = d3.extent([0, ...layers.map(delta)]);

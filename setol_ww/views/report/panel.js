@@ -60,7 +60,9 @@ function reasonsOf(layer) {
     ];
   const word = stateOf(layer),
     flags = flagsOf(layer),
-    kind = cell("universality_class", layer);
+    kind = cell("universality_class", layer),
+    layout = cell("layout", layer),
+    remark = cell("reason", layer);
   const size =
     `${shown(cell("N", layer))} x ${shown(cell("M", layer))}` +
     (cell("rf", layer) > 1 ? `, ${shown(cell("rf", layer))} slices` : "");
@@ -69,9 +71,10 @@ function reasonsOf(layer) {
     element(
       "p",
       {},
-      `Kind: ${DATA.kinds[layer]}. Size ${size}. Spectrum ${kind ?? "not classified"}${DATA.classes[kind] ? `: ${DATA.classes[kind]}` : ""}. Alpha ${withError(layer)}.`,
+      `Kind: ${DATA.kinds[layer]}${layout && layout !== "dense" && !(cell("rf", layer) > 1) ? `, ${layout}` : ""}. Size ${size}. Spectrum ${kind ?? "not classified"}${DATA.classes[kind] ? `: ${DATA.classes[kind]}` : ""}. Alpha ${withError(layer)}.`,
     ),
     nextStep(layer),
+    remark ? element("p", { class: "quiet" }, `Remark: ${remark}`) : "",
     flags.length
       ? element(
           "ul",
