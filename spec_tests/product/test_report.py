@@ -479,6 +479,19 @@ def test_what_has_no_picture_says_so(visit, tmp_path):
         page.keyboard.press("Escape")
 
 
+def test_a_layer_says_which_part_it_is_and_what_else_it_may_be(visit, tmp_path):
+    weights = {"mlp.experts.gate_up_proj": np.random.default_rng(0).normal(size=(2, 64, 48))}
+    results = ww.examine(weights, progress=False)
+    results.report(tmp_path / "experts.html")
+    page = visit(tmp_path / "experts.html", "#layer-2")
+    page.wait_for_selector("#panel[open]")
+    (_, row) = results.table().to_dict("records")
+    assert row["layout"] == "expert 1 of 2"
+    assert "MLP, expert 1 of 2. Size 64 x 48." in page.inner_text("#panel")
+    assert row["reason"]
+    assert f"Remark: {row['reason']}" in page.inner_text("#panel")
+
+
 def test_of_failures_alone_there_is_nothing_to_see_at_a_glance(visit, tmp_path):
     ww.examine({"bad": np.full((40, 30), np.nan)}, progress=False).report(tmp_path / "bad.html")
     page = visit(tmp_path / "bad.html")
