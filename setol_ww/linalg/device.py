@@ -5,10 +5,11 @@ Each thread has a stream of its own there: the weights of one layer travel while
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ DEVICE_BLOCK_ELEMENTS = 2**25
 GRAM_MATRICES = 3
 # Bytes of an entry of a block: as it is stored, in float64, and times a power of two.
 BLOCK_BYTES = 24
+# Of small matrices so many bytes of Gram matrices are decomposed together.
+BATCH_BYTES = 2**31
 
 Result = TypeVar("Result")
 
@@ -127,6 +130,40 @@ def device_eigenvalues(matrix: Any, device: str, exponent: int = 0) -> FloatArra
     if not bool(torch.isfinite(torch.diagonal(total)).all()):
         return np.full(total.shape[0], np.nan)
     return torch.linalg.eigvalsh(total).cpu().numpy()
+
+
+def equal_eigenvalues_on(device: str, matrices: Sequence[Any]) -> list[FloatArray] | None:
+    """`device_eigenvalues` of matrices of one shape, a few at once; None where they do not fit."""
+    rows, columns = matrices[0].shape
+    grams = 8 * GRAM_MATRICES * min(rows, columns) ** 2
+    together = max(1, BATCH_BYTES // max(1, grams))
+    found: list[FloatArray] = []
+    for start in range(0, len(matrices), together):
+        some = matrices[start : start + together]
+        needed = memory_needed(rows, columns) + (len(some) - 1) * grams
+        values = on_device(device, (rows, columns), needed, functools.partial(device_equal_eigenvalues, some, device))
+        if values is None:
+            return None
+        found += values
+    return found
+
+
+def device_equal_eigenvalues(matrices: Sequence[Any], device: str) -> list[FloatArray]:
+    """`device_eigenvalues` of matrices of one shape by one call of the solver.
+
+    Examples
+    --------
+    >>> [found.round(9).tolist() for found in device_equal_eigenvalues([np.eye(2), np.diag([2.0, 1.0])], "cpu")]
+    [[1.0, 1.0], [1.0, 4.0]]
+    """
+    import torch
+
+    totals = torch.stack([device_gram(matrix, device)[0] for matrix in matrices])
+    bad = ~torch.isfinite(torch.diagonal(totals, dim1=1, dim2=2)).all(dim=1)
+    totals[bad] = 0.0
+    values = torch.linalg.eigvalsh(totals)
+    values[bad] = torch.nan
+    return list(values.cpu().numpy())
 
 
 def device_gram(matrix: Any, device: str, exponent: int = 0) -> tuple[Any, Any]:

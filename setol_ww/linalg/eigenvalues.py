@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import EPS_FLOAT64, FloatArray
 from .buckets import Buckets
-from .device import eigenvalues_on
+from .device import eigenvalues_on, equal_eigenvalues_on
 from .routines import Integer, call, scipys
 from .scaled import Scaled, is_moderate
 from .svd import svd
@@ -75,18 +75,35 @@ def scaled_eigenvalues(matrix: Any, device: str = "cpu") -> Scaled:
     return Scaled(values, 2 * exponent)
 
 
+def scaled_eigenvalues_of(matrices: Sequence[Any], device: str = "cpu") -> list[Scaled]:
+    """`scaled_eigenvalues` of each of some matrices of one shape; on a device they are decomposed together."""
+    known = None
+    if device != "cpu" and len(matrices) > 1 and min(matrices[0].shape):
+        known = equal_eigenvalues_on(device, matrices)
+    if known is None:
+        return [scaled_eigenvalues(matrix, device) for matrix in matrices]
+    found = [_resolved(matrix, values) for matrix, values in zip(matrices, known, strict=True)]
+    return [
+        scaled_eigenvalues(matrix, device) if values is None else Scaled(values)
+        for matrix, values in zip(matrices, found, strict=True)
+    ]
+
+
 def _unscaled_eigenvalues(matrix: Any, device: str, exponent: int, *, at_any_size: bool = False) -> FloatArray | None:
     """Eigenvalues of the matrix times 2^-exponent; None where its squares are not of moderate size."""
     found = None if device == "cpu" else eigenvalues_on(device, matrix, exponent)
     if found is not None:
-        values = found
-        if not (at_any_size or is_moderate(values[-1])):
-            return None
-    else:
-        total = gram(matrix, exponent)
-        if not (at_any_size or is_moderate(np.diagonal(total).max())):
-            return None
-        values = symmetric_eigenvalues(total)
+        return _resolved(matrix, found, exponent, at_any_size=at_any_size)
+    total = gram(matrix, exponent)
+    if not (at_any_size or is_moderate(np.diagonal(total).max())):
+        return None
+    return _resolved(matrix, symmetric_eigenvalues(total), exponent, at_any_size=True)
+
+
+def _resolved(matrix: Any, values: FloatArray, exponent: int = 0, *, at_any_size: bool = False) -> FloatArray | None:
+    """Eigenvalues of a Gram matrix, by singular values where it cannot resolve them; None where they are not moderate."""
+    if not (at_any_size or is_moderate(values[-1])):
+        return None
     if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
         logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
         return singular_values(matrix, exponent) ** 2

@@ -18,7 +18,7 @@ from ..core.arrays import EPS_FLOAT64, FloatArray, as_matrix, as_vector, precisi
 from ..core.checks import positive_integer
 from ..core.errors import InvalidInput
 from ..linalg.device import check_device
-from ..linalg.eigenvalues import scaled_eigenvalues
+from ..linalg.eigenvalues import scaled_eigenvalues_of
 from ..linalg.scaled import Scaled, moderate, representable, with_one_exponent
 from .starts import Scan
 
@@ -171,7 +171,7 @@ class Spectrum:
         if len(shapes) != 1:
             raise InvalidInput(f"slices of shapes {shapes} were asked to be pooled; accepted is one common shape")
         check_device(device)
-        found = [scaled_eigenvalues(matrix, device) for matrix in checked]
+        found = scaled_eigenvalues_of(checked, device)
         return cls.pooled(found, checked[0].shape, min(precision(matrix) for matrix in checked))
 
     @classmethod

@@ -20,7 +20,7 @@ from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.options import Options, layouts_of
 from ..linalg.device import check_device
-from ..linalg.eigenvalues import eigenvalues
+from ..linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from ..linalg.scaled import is_moderate
 from ..linalg.shuffles import shuffle
 from ..results.coverage import COVERAGE_COLUMNS, Told
@@ -803,8 +803,16 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             self._is_scaled(record, params)
             self._begin_traps(record)
         if record.ww_layer.num_components >= record.ww_layer.M:
-            record.spectra = [self._run.ahead.later(self._decompose(), matrix) for matrix in record.ww_layer.Wmats]
+            record.spectra = self._begun_spectra(record.ww_layer.Wmats)
             record.strengths = self._run.ahead.later(self._strengths_of, record)
+
+    def _begun_spectra(self, matrices: list[Any]) -> list[Callable[[], FloatArray]]:
+        """What gives the eigenvalues of each matrix; a device decomposes them together."""
+        assert self._run is not None
+        if self._run.device == "cpu" or len(matrices) == 1:
+            return [self._run.ahead.later(self._decompose(), matrix) for matrix in matrices]
+        begun = self._run.ahead.later(scaled_eigenvalues_of, matrices, self._run.device)
+        return [functools.partial(lambda place: begun()[place].plain, place) for place in range(len(matrices))]
 
     def _begin_traps(self, record: Record) -> None:
         assert self._run is not None

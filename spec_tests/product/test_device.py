@@ -18,6 +18,7 @@ import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from setol_ww.linalg import device as gpu
 from setol_ww.linalg import shuffled as room
+from setol_ww.linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from setol_ww.linalg.shuffled import ShuffledHere, ShuffledThere, memory_of_a_shuffle
 from setol_ww.traps import search
 
@@ -248,3 +249,53 @@ def test_here_and_there_are_asked_alike():
     pairs, sums = here.pairs()
     np.testing.assert_allclose(sums, entries.sum(axis=0))
     np.testing.assert_allclose(pairs.all(), np.linalg.svd(entries, compute_uv=False)[::-1] ** 2, rtol=1e-9)
+
+
+@pytest.fixture
+def together(monkeypatch, stand_in) -> list[int]:
+    """How many matrices each call of the solver was given."""
+    numbers: list[int] = []
+    plain = gpu.device_equal_eigenvalues
+
+    def counted(matrices, device):
+        numbers.append(len(matrices))
+        return plain(matrices, "cpu")
+
+    monkeypatch.setattr(gpu, "device_equal_eigenvalues", counted)
+    return numbers
+
+
+def test_slices_of_a_kernel_are_decomposed_together(together, monkeypatch, tmp_path):
+    """By `analyze` and by `scan`, as many as a limit holds; each as it would be alone, whatever its fate."""
+    kernel = gaussian_matrix(24, 9 * 16, seed=0).reshape(24, 16, 3, 3)
+    kernel[:, :, 0, 0] = np.outer(np.arange(24.0), np.ones(16))
+    kernel[:, :, 1, 2] *= 1e-170
+    weights = {"a.weight": kernel, "b.weight": gaussian_matrix(40, 30, seed=1)}
+    here, there = ww.analyze(weights), ww.analyze(weights, device="cuda")
+    assert together == [9]
+    for name in ("lambda_max", "sv_min", "matrix_rank", "tail_alpha", "erg_rank"):
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-9, err_msg=name)
+    np.savez(tmp_path / "m.npz", **weights)
+    monkeypatch.setattr(gpu, "BATCH_BYTES", 8 * gpu.GRAM_MATRICES * 16**2 * 4)
+    scanned = ww.scan(tmp_path / "m.npz", device="cuda")
+    assert together == [9, 4, 4, 1]
+    np.testing.assert_allclose(scanned["lambda_max"], ww.scan(tmp_path / "m.npz")["lambda_max"], rtol=1e-9)
+
+
+def test_one_bad_slice_is_its_own(together):
+    matrices = [gaussian_matrix(20, 10, seed=n) for n in range(3)]
+    matrices[1][3, 4] = np.nan
+    found = scaled_eigenvalues_of(matrices, "cuda")
+    assert together == [3]
+    assert np.isnan(found[1].plain).all()
+    for place in (0, 2):
+        np.testing.assert_allclose(found[place].plain, eigenvalues(matrices[place]), rtol=1e-9)
+
+
+def test_slices_that_do_not_fit_are_the_cpus(together, monkeypatch):
+    monkeypatch.setattr(gpu, "free_memory", lambda device: 0)
+    matrices = [gaussian_matrix(20, 10, seed=n) for n in range(3)]
+    found = scaled_eigenvalues_of(matrices, "cuda")
+    assert together == []
+    for one, matrix in zip(found, matrices):
+        assert one.plain.tolist() == eigenvalues(matrix).tolist()
