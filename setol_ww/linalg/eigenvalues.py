@@ -101,7 +101,7 @@ def _unscaled_eigenvalues(matrix: Any, device: str, exponent: int, *, at_any_siz
 
 
 def _resolved(matrix: Any, values: FloatArray, exponent: int = 0, *, at_any_size: bool = False) -> FloatArray | None:
-    """Eigenvalues of a Gram matrix, by singular values where it cannot resolve them; None where they are not moderate."""
+    """Eigenvalues of a Gram matrix, by singular values where it resolves none; None where they are not moderate."""
     if not (at_any_size or is_moderate(values[-1])):
         return None
     if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
