@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import setol_ww as ww
+from setol_ww.cli import demo
 from setol_ww.cli.main import main
 from setol_ww.core.options import Options, add_flags, from_flags, names, parameters
 
@@ -283,3 +284,36 @@ def test_a_table_of_one_file_is_not_headed_by_its_path(tmp_path, capsys):
     assert main(["analyze", *paths]) == 0
     said = capsys.readouterr().out.split("\n")
     assert [path in said for path in paths] == [True, True]
+
+
+def test_the_demo_says_on_which_side_its_numbers_are():
+    for alpha, delta, side, start in ((1.99, -0.1, "below", "below"), (2.0, 0.0, "not below", "not below")):
+        said = demo._why_over({"tail_alpha": alpha, "delta_lambda_min": delta})
+        assert said.startswith(
+            f"Its alpha = {alpha:.2f} is the smallest, {side} 2, and its power-law tail starts {start} the ERG tail;"
+        )
+
+
+def test_the_demo_names_a_layer_for_each_state():
+    frame = pd.DataFrame(
+        {
+            "longname": ["a", "b", "c", "d"],
+            "tail_outcome": ["ok", "ok", "ok", "flat"],
+            "tail_alpha": [2.05, 7.5, 1.5, 1.0],
+            "tail_sigma": [0.1, 0.2, 0.1, 0.1],
+            "tail_rank": [50, 9, 60, 3],
+            "erg_rank": [50, 40, 30, 3],
+            "erg_metric": [0.01, 0.3, -0.2, 0.0],
+            "delta_lambda_min": [0.0, 1.0, -0.3, 0.0],
+            "setol_state": ["ideal", "under-trained", "short-of-ideal", "ideal"],
+            "setol_reason": ["because a", "because b", "because c", "because d"],
+        }
+    )
+    said = demo._in_words(frame)
+    assert [line.split(". ")[0] for line in said] == [
+        "Nearest to ideal: a",
+        "Nearest to under-trained: b",
+        "Nearest to over-regularized: c",
+    ]
+    assert said[0].endswith("because a")
+    assert "Its state is short-of-ideal, not yet over-regularized. because c" in said[2]

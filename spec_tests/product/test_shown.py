@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import importlib
 import inspect
+import pkgutil
 import re
 
 import pytest
@@ -188,3 +190,14 @@ def test_when_there_is_colour(monkeypatch, told, terminal, wanted):
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     assert colour.wants_colour(Stream(terminal)) is wanted
+
+
+def test_every_result_prints_as_a_card():
+    """A data class with a `repr` of its own would print its fields, arrays and all."""
+    found = []
+    for module in pkgutil.walk_packages(ww.__path__, "setol_ww."):
+        if "__main__" not in module.name:
+            found += [one for one in vars(importlib.import_module(module.name)).values() if isinstance(one, type)]
+    shown = {one for one in found if issubclass(one, Shown)}
+    assert {ww.TailFit, ww.LayerResult} <= shown
+    assert [one.__qualname__ for one in shown if one.__repr__ is not Shown.__repr__] == []

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import setol_ww as ww
 from setol_ww.formats.checkpoints import checkpoint_tensors
-from setol_ww.truncation.folders import weight_names
+from setol_ww.truncation.folders import loader_of, weight_names
 
 TOKENS = {"vocab_size": 60, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 LLAMA = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2}
@@ -158,3 +158,36 @@ def test_of_a_file_among_others_nothing_is_copied(tmp_path):
     manifest = ww.truncate_checkpoint(tmp_path / "net" / "net.bin", tmp_path / "out", "rank:3", progress=False)
     assert manifest["copied"] == []
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"manifest.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("config", "factorised", "line"),
+    [
+        (None, True, "setol_ww.install_factorised(model, FOLDER)"),
+        (None, False, "as the original"),
+        ([], False, "as the original"),
+        ({"model_type": "bert"}, False, "transformers.AutoModel.from_pretrained(FOLDER)"),
+        (
+            {"model_type": "bert"},
+            True,
+            "setol_ww.install_factorised(transformers.AutoModel.from_config("
+            "transformers.AutoConfig.from_pretrained(FOLDER)), FOLDER)",
+        ),
+        (
+            {"model_type": "bert", "architectures": ["BertModel"]},
+            True,
+            "setol_ww.install_factorised(transformers.BertModel("
+            "transformers.AutoConfig.from_pretrained(FOLDER)), FOLDER)",
+        ),
+        (
+            {"model_type": "bert", "architectures": ["BertModel"]},
+            False,
+            "transformers.BertModel.from_pretrained(FOLDER)",
+        ),
+        ({"model_type": "bert", "architectures": [7]}, False, "transformers.AutoModel.from_pretrained(FOLDER)"),
+    ],
+)
+def test_how_a_folder_is_loaded(tmp_path, config, factorised, line):
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    assert loader_of(tmp_path, factorised) == line

@@ -20,7 +20,7 @@ import setol_ww as ww
 from setol_ww.cli.main import main
 from setol_ww.core.options import Options
 from setol_ww.monitor.checkpoints_in import Folder
-from setol_ww.monitor.folder import watch
+from setol_ww.monitor.folder import Seen, watch
 from setol_ww.monitor.history import history_of
 from setol_ww.results.export import WRITERS
 from setol_ww.results.store import ENDINGS
@@ -287,3 +287,20 @@ def test_the_help_lists_the_endings(capsys, monkeypatch):
         main(["watch", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert f"the history: {', '.join(ENDINGS)} with the spectra, or a table: {', '.join(WRITERS)}" in said
+
+
+def test_a_checkpoint_that_was_seen_in_words():
+    """States counted, layers that moved named, four at most."""
+    row = {"status": "analyzed", "setol_state": "ideal", "slice": "", "move": ""}
+    rows = [
+        {**row, "longname": "a"},
+        {**row, "longname": "b", "setol_state": "under-trained"},
+        {**row, "longname": "c"},
+    ]
+    skipped = {**row, "status": "skipped", "longname": "d", "move": "moved"}
+    said = str(Seen(7, "step7.pt", (*rows, skipped), 1.26))
+    assert said == "step 7, step7.pt: 3 layers in 1.3 s; 2 ideal, 1 under-trained"
+    moved = [{**row, "longname": name, "slice": "q", "move": "moved"} for name in "abcde"]
+    assert str(Seen(7, "x", tuple(moved[:4]), 1)).endswith("; alpha moved or leapt: a [q], b [q], c [q], d [q]")
+    assert str(Seen(7, "x", tuple(moved), 1)).endswith("c [q], d [q], ...")
+    assert str(Seen(7, "x", (), 0.04)) == "step 7, x: 0 layers in 0.0 s"
