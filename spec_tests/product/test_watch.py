@@ -304,3 +304,13 @@ def test_a_checkpoint_that_was_seen_in_words():
     assert str(Seen(7, "x", tuple(moved[:4]), 1)).endswith("; alpha moved or leapt: a [q], b [q], c [q], d [q]")
     assert str(Seen(7, "x", tuple(moved), 1)).endswith("c [q], d [q], ...")
     assert str(Seen(7, "x", (), 0.04)) == "step 7, x: 0 layers in 0.0 s"
+
+
+def test_a_checkpoint_without_the_layers_that_were_asked_is_told_and_passed(tmp_path):
+    save_file({"other.weight": weights(1)["layers.0.weight"]}, tmp_path / "step1.safetensors")
+    save_file(weights(2), tmp_path / "step2.safetensors")
+    seen = []
+    history = watch(tmp_path, once=True, settle=0.01, options=Options(layers=["layers.0"]), tell=seen.append)
+    assert rows_of(history) == [(2, "layers.0")]
+    assert seen[0].startswith("step1.safetensors is not read: layers=['layers.0']")
+    assert [str(one).split(",")[0] for one in seen[1:]] == ["step 2"]
