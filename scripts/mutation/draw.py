@@ -118,28 +118,40 @@ def statement(source: str, line: int) -> tuple[int, int]:
 
 def sample(root: Path, number: int, seed: int, rooms: list[str]) -> list[Candidate]:
     """`number` mutants: rooms in turn, in a room kinds in turn, a kind's places by chance."""
-    return _drawn(root, number, seed, rooms, lambda candidate: room_of(candidate.module))
+    pots = _pots(root, rooms, lambda candidate: room_of(candidate.module))
+    return _drawn(pots, number, seed, lambda candidate: mutated(root, candidate) is not None)
 
 
 def of_functions(root: Path, each: int, seed: int, rooms: list[str]) -> list[Candidate]:
-    """`each` mutants of every function, as far as there are: kinds in turn, a kind's places by chance."""
-    scopes = {(each.module, each.scope) for module in modules(root, rooms) for each in candidates(root, module)}
-    return _drawn(root, each * len(scopes), seed, rooms, lambda candidate: f"{candidate.module} {candidate.scope}")
+    """`each` mutants of every function, as far as there are: kinds in turn, a kind's places by chance.
+
+    Whether they compile and say something else is not asked before they are tried: there are many.
+    """
+    pots = _pots(root, rooms, lambda candidate: f"{candidate.module} {candidate.scope}")
+    return _drawn(pots, each * len(pots), seed, lambda candidate: True)
 
 
-def _drawn(root: Path, number: int, seed: int, rooms: list[str], pot: Callable[[Candidate], str]) -> list[Candidate]:
-    """`number` mutants: pots in turn, in a pot kinds in turn, a kind's places by chance."""
-    random_ = random.Random(seed)
-    pots: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
+Pots = dict[str, dict[str, list[Candidate]]]
+
+
+def _pots(root: Path, rooms: list[str], pot: Callable[[Candidate], str]) -> Pots:
+    """The candidates of each pot, by kind."""
+    found: Pots = defaultdict(lambda: defaultdict(list))
     for module in modules(root, rooms):
         for candidate in candidates(root, module):
-            pots[pot(candidate)][candidate.kind].append(candidate)
+            found[pot(candidate)][candidate.kind].append(candidate)
+    return found
+
+
+def _drawn(pots: Pots, number: int, seed: int, sound: Callable[[Candidate], bool]) -> list[Candidate]:
+    """`number` mutants that are `sound`: pots in turn, in a pot kinds in turn, a kind's places by chance."""
+    random_ = random.Random(seed)
     turns = [_in_turn(kinds, random_) for _, kinds in sorted(pots.items())]
     random_.shuffle(turns)
     drawn: list[Candidate] = []
     while turns and len(drawn) < number:
         for turn in list(turns):
-            found = next((each for each in turn if mutated(root, each) is not None), None)
+            found = next((each for each in turn if sound(each)), None)
             if found is None:
                 turns.remove(turn)
             else:
