@@ -15,6 +15,7 @@ import pytest
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from setol_ww.core.options import Options
+from setol_ww.core.outcomes import Outcome
 from setol_ww.layer import classes, flags
 from setol_ww.layer.classes import Universality, UniversalityClass
 from setol_ww.layer.verdict import looks_like_noise
@@ -22,6 +23,7 @@ from setol_ww.linalg.directions import project
 from setol_ww.monitor.budget import share_of
 from setol_ww.scanning.run import _checked_shard
 from setol_ww.spectrum.starts import median_hill
+from setol_ww.spectrum.tail import TailFit
 from setol_ww.truncation.rules import as_rule, energy
 
 NOISE = gaussian_matrix(40, 30, seed=0)
@@ -103,7 +105,8 @@ def test_an_option_is_accepted_up_to_its_limits_and_not_beyond(name):
     ],
 )
 def test_a_heavy_tail_is_named_by_its_alpha(alpha, word):
-    assert classes._by_alpha(alpha).value == word
+    exact = TailFit(alpha, 0.0, 0.5, 0.5, 50, 0.03, 0.5, Outcome.OK)
+    assert classes._by_alpha(exact).value == word
 
 
 def test_uneven_from_a_visible_spread_on():
