@@ -1,8 +1,9 @@
 """Time and peak memory of `compare` on one large layer of two files, in units of `scan` of both and of a Gram matrix.
 
 Claim      The columns of both cost what two scans cost; the update (its spectrum, the singular directions of both
-           models, shares and angles) five to six times as much again. Memory is that of one layer, whatever the models
-           hold beside it: of 4096 x 11008 in bfloat16 1.8 GB, most of it the singular directions of both models.
+           models, shares and angles) four to five times as much again for Gaussian weights. Memory is that of one
+           layer, whatever the models hold beside it: of 4096 x 11008 in bfloat16 1.8 GB, most of it the singular
+           directions of both models.
 Command    python scripts/bench/compare.py [--quick] [--out docs/figures/bench]
 Run time   about three minutes on one core; --quick half a minute (1024 x 2752).
 Output     compare.csv, compare.json (the machine)

@@ -32,7 +32,7 @@ def compare(base: Any, tuned: Any, *, update: bool = True, **options: Any) -> Co
         results (`Results`, a `.setol` file). A PEFT or LyCORIS adapter beside a model is that model with the adapter in
         it; with `base=None` it is looked at by itself.
     update : bool
-        Whether the update `tuned - base` is decomposed too, which takes five to six times as long as the columns of
+        Whether the update `tuned - base` is decomposed too, which takes two to five times as long as the columns of
         both; results alone have none.
     **options
         Those of `setol_ww.Options` (`layers`, `uncertainty`, `randomize`, ...), for both models. `n_jobs` threads have

@@ -36,7 +36,9 @@ def add_compare(commands: Any) -> None:
         help=f"{PATH_HELP}, an adapter, a .setol file; more than two: a run",
     )
     asked.add_argument("--out", metavar="FILE", type=Path, help=f"the table: {', '.join(WRITERS)}")
-    asked.add_argument("--no-update", action="store_true", help="do not decompose tuned - base: a sixth of the time")
+    asked.add_argument(
+        "--no-update", action="store_true", help="do not decompose tuned - base: a third to a sixth of the time"
+    )
     asked.add_argument(
         "--fail-on",
         metavar="RULE",

@@ -7,11 +7,12 @@ import pytest
 
 import setol_ww as ww
 from setol_ww.advice.evidence import MEASURED, NOT_MEASURED, READOUT, measured
+from setol_ww.advice.registry import MODULES
 from spec_tests.conftest import ROOT
 from spec_tests.kept_scripts import load_script
 
 pytest.importorskip("numba")
-STEMS = ("training", "pruning", "truncation")
+STEMS = ("training", "pruning", "truncation", "tuning")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,62 @@ def test_the_sentences_on_truncation_are_those_of_the_numbers(scripts, frames, n
         assert points(gap["mean"][budget], gap["se"][budget]) in MEASURED["truncate"], (method, gap)
 
 
+def test_the_sentence_on_lora_ranks_is_that_of_the_numbers(scripts, frames):
+    script, frame = scripts["tuning"], frames["tuning"]
+    for rank in script.RANKS:
+        for method in ("erg", "spikes"):
+            mean, error, count = script.gap(frame, "lora", method, "one rank", rank)
+            assert points(mean, error) in MEASURED["lora-rank"], (rank, method, mean, error)
+            assert f"{count} seeds" in MEASURED["lora-rank"]
+
+
+def test_the_sentence_on_unfreezing_is_that_of_the_numbers(scripts, frames):
+    script, frame = scripts["tuning"], frames["tuning"]
+    rivals = [("snr", "random"), ("snr", "top"), ("edge", "random"), ("edge", "top"), ("edge", "bottom")]
+    for method, other in rivals:
+        mean, error, count = script.gap(frame, "unfreeze", method, other)
+        assert points(mean, error) in MEASURED["unfreeze"], (method, other, mean, error)
+        assert f"{count} seeds" in MEASURED["unfreeze"]
+
+
+def test_what_is_held_against_each_other_has_as_many_parameters(frames):
+    frame = frames["tuning"]
+    lora = frame[frame["part"] == "lora"].pivot_table(index=["rank", "seed"], columns="method", values="parameters")
+    # Whole ranks: what is left of the budget is less than one of the dearest layer.
+    assert (lora.max(axis=1) - lora.min(axis=1) < 784 + 128).all()
+    chosen = frame[(frame["part"] == "unfreeze") & ~frame["method"].isin(["all", "none"])]
+    assert chosen["parameters"].nunique() == 1
+
+
+def test_a_run_of_each_way_of_tuning_on_few_images(scripts, monkeypatch):
+    """What is said to move is what moves."""
+    pytest.importorskip("peft")
+    import torch
+
+    script, few = scripts["tuning"], torch.Generator().manual_seed(0)
+    some = torch.rand(64, 784, generator=few), torch.randint(0, 5, (64,), generator=few)
+    monkeypatch.setattr(script, "digits", lambda: dict.fromkeys(("learned", "tuned", "held out", "test"), some))
+    monkeypatch.setattr(script, "EPOCHS", 1)
+    monkeypatch.setitem(script.PRETRAINING, "epochs", 1)
+    script.pretrained.cache_clear()
+    threads = torch.get_num_threads()
+    try:
+        block = script.SIDE * (script.SIDE + 1)
+        for method in script.UNFREEZE:
+            number = {"all": script.BLOCKS, "none": 0}.get(method, script.CHOSEN)
+            assert script.measured("unfreeze", method, 0, 0.1, 0)["parameters"] == number * block
+        budget = 4 * (784 + script.SIDE + script.BLOCKS * 2 * script.SIDE)
+        for method in script.LORA:
+            moved = script.measured("lora", method, 4, 0.1, 0)["parameters"]
+            assert budget - 912 < moved <= budget
+    finally:
+        script.pretrained.cache_clear()
+        torch.set_num_threads(threads)
+
+
 def test_what_was_not_tried_says_so():
-    assert measured("lora-rank") == measured("unfreeze") == NOT_MEASURED
+    assert measured("something else") == NOT_MEASURED
+    assert {measured(target) for target in MODULES} <= set(MEASURED.values())
 
 
 def test_the_findings_have_every_claim_of_the_scripts(scripts, frames):
