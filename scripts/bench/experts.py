@@ -1,12 +1,14 @@
 """Many small layers of one shape: what an expert costs beside the bare eigenvalues of it.
 
 Claim      A checkpoint of thousands of small experts costs per expert what one of few does, and little beside LAPACK.
-Command    python scripts/bench/experts.py [--experts 64 512] [--signal] [--stages] [--out docs/figures/bench]
+Command    python scripts/bench/experts.py [--experts 64 512] [--signal] [--turns 2] [--stages]
+           [--out docs/figures/bench]
 Run time   a minute for 64 and 512 experts.
-Output     experts.csv and experts_stages.csv, their machines (.json).
+Output     experts.csv and experts_stages.csv (with `--signal` experts_signal.csv, experts_signal_stages.csv), their
+           machines (.json).
 
 Experts are 512 x 256 in bfloat16: noise, or with `--signal` noise and a graded signal, which makes rows and columns
-uneven. Times are CPU time of one process with one BLAS thread, of each way the least of two turns. `over bare` is that
+uneven. Times are CPU time of one process with one BLAS thread, of each way the least of some turns. `over bare` is that
 time over that of `eigenvalues` of each expert. Ways: `mapping` is `analyze` of a dict, `file` of a safetensors file,
 `scan` of the same file, `scan .pt` of a torch file. Stages are those of one expert whose spectrum is known, the least
 of 20 calls.
@@ -63,12 +65,12 @@ def experts(number: int, signal: bool) -> dict[str, torch.Tensor]:
     return found
 
 
-def least(run: Callable[[], Any], turns: int = TURNS) -> float:
+def least(run: Callable[[], Any], turns: int) -> float:
     """CPU time of the cheapest of several calls."""
     return min(cpu_seconds(run) for _ in range(turns))
 
 
-def whole(number: int, signal: bool, folder: Path) -> list[dict[str, Any]]:
+def whole(number: int, signal: bool, folder: Path, turns: int) -> list[dict[str, Any]]:
     """Every way through so many experts."""
     weights = experts(number, signal)
     file, torch_file = folder / f"{number}.safetensors", folder / f"{number}.pt"
@@ -80,10 +82,10 @@ def whole(number: int, signal: bool, folder: Path) -> list[dict[str, Any]]:
         "scan": lambda: ww.scan(file),
         "scan .pt": lambda: ww.scan(torch_file),
     }
-    bare = least(lambda: [eigenvalues(weight) for weight in weights.values()])
+    bare = least(lambda: [eigenvalues(weight) for weight in weights.values()], turns)
     rows = []
     for name, way in ways.items():
-        seconds = least(way)
+        seconds = least(way, turns)
         rows.append(
             {
                 "experts": number,
@@ -128,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experts", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--signal", action="store_true", help="experts with uneven rows and columns")
+    parser.add_argument("--turns", type=int, default=TURNS, help="of each way, the least of so many")
     parser.add_argument("--stages", action="store_true", help="only what the stages of one expert cost")
     parser.add_argument("--out", type=Path, default=FIGURES)
     args = parser.parse_args()
@@ -135,12 +138,13 @@ def main() -> None:
     ww.analyze({"warm.weight": torch.randn(64, 32)})
     for found in (rows := stages(args.signal)):
         print(found, flush=True)
-    print(keep("experts_stages", rows, args.out))
+    name = "experts_signal" if args.signal else "experts"
+    print(keep(f"{name}_stages", rows, args.out))
     if args.stages:
         return
     with tempfile.TemporaryDirectory() as folder:
-        table = [row for number in args.experts for row in whole(number, args.signal, Path(folder))]
-    print(keep("experts", table, args.out))
+        table = [row for number in args.experts for row in whole(number, args.signal, Path(folder), args.turns)]
+    print(keep(name, table, args.out))
 
 
 if __name__ == "__main__":

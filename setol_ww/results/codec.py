@@ -45,6 +45,7 @@ KEPT = {
 }
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 #: Types whose values JSON has as they are.
 PLAIN = frozenset((type(None), bool, int, str))
 
@@ -72,7 +73,7 @@ def pack(value: Any) -> bytes:
     {'x': (1, -0.0, None)}
     """
     buffers: list[bytes] = []
-    text = json.dumps(_plain(value, buffers), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _JSON.encode(_plain(value, buffers))
     plain = text.encode("utf-8", "surrogatepass")
     small = zlib.compress(plain, LEVEL)
     shorter = len(small) < len(plain)
@@ -129,7 +130,8 @@ def _plain(value: Any, buffers: list[bytes]) -> Any:
         return {TAG: "tuple", "of": [_plain(one, buffers) for one in value]}
     if isinstance(value, dict):
         if TAG not in value and all(type(key) is str for key in value):
-            return {key: _plain(one, buffers) for key, one in value.items()}
+            # A call for each of a hundred words would take longer than all that is told here.
+            return {key: one if type(one) in PLAIN else _plain(one, buffers) for key, one in value.items()}
         return {TAG: "dict", "of": [[_plain(key, buffers), _plain(one, buffers)] for key, one in value.items()]}
     if dataclasses.is_dataclass(value):
         told = {one.name: _plain(getattr(value, one.name), buffers) for one in dataclasses.fields(value)}
