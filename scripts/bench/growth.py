@@ -115,7 +115,7 @@ def measured(folder: Path) -> list[Cost]:
         job = jobs_of(path)[0]
         load_libraries([job])
         found.append(
-            Cost(rows, columns, number, round(cpu_seconds(partial(work, job, Asked(Options()))), 3), "measured")
+            Cost(rows, columns, number, round(cpu_seconds(partial(work, [job], Asked(Options()))), 3), "measured")
         )
         print(found[-1], flush=True)
     return found

@@ -1,8 +1,8 @@
 """Results on disk: an SQLite file that holds every finished record once, whenever its writer dies, and knows damage.
 
-One transaction a record, a rollback journal that is gone between them, the whole file locked by its writer. Every
-record and what the file says of itself have a checksum; the seal counts the records and adds up their checksums, so
-that a lost, doubled or older record is noticed. docs/store.md has the tables for readers in other languages.
+One transaction a record or a few small ones, a rollback journal that is gone between them, the whole file locked by its
+writer. Every record and what the file says of itself have a checksum; the seal counts the records and adds up their
+checksums, so that a lost, doubled or older record is noticed. docs/store.md has the tables for readers in other languages.
 """
 
 from __future__ import annotations
