@@ -2,7 +2,8 @@
 
 One transaction a record or a few small ones, a rollback journal that is gone between them, the whole file locked by its
 writer. Every record and what the file says of itself have a checksum; the seal counts the records and adds up their
-checksums, so that a lost, doubled or older record is noticed. docs/store.md has the tables for readers in other languages.
+checksums, so that a lost, doubled or older record is noticed. docs/store.md has the tables for readers in other
+languages.
 """
 
 from __future__ import annotations
