@@ -329,6 +329,8 @@ def test_on_paper(visit, report, results):
     rows = sum(record.status != "skipped" for record in results.records)
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF")
+    across = [float(wide) > float(high) for wide, high in re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)]
+    assert set(across) == {False, True}, "the table alone lies across"
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".tabulator-print-table tbody tr").count() == rows
