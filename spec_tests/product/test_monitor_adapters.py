@@ -260,6 +260,9 @@ def entries_of(content: bytes) -> list[bytes]:
             at += block - at % block
             continue
         length, kind = struct.unpack("<HB", content[at + 4 : at + 7])
+        if at + 7 + length > len(content):
+            # It is being written.
+            break
         open_entry += content[at + 7 : at + 7 + length]
         at += 7 + length
         # Whole, or the last piece.
