@@ -200,10 +200,11 @@ class Store:
         self.connection.close()
 
     def remove(self) -> None:
-        """Close, and delete the file."""
+        """Close, and delete the file, with an empty journal that SQLite leaves of a writer killed as it began."""
         self.close()
         if self.path is not None:
             self.path.unlink()
+            _unlink_logs(self.path)
 
     def __enter__(self) -> Store:
         return self
@@ -315,9 +316,14 @@ def _emptied(path: Path | None) -> sqlite3.Connection:
         if path is None or not _is_ours(path):
             raise
     os.truncate(path, 0)
+    _unlink_logs(path)
+    return _locked(path)
+
+
+def _unlink_logs(path: Path) -> None:
+    """Delete what SQLite keeps beside a file."""
     for log in ("-journal", "-wal", "-shm"):
         path.with_name(path.name + log).unlink(missing_ok=True)
-    return _locked(path)
 
 
 def _mark(path: Path | None) -> Any:

@@ -646,6 +646,19 @@ def test_files_that_are_no_store_are_left_alone(checkpoint, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["foreign.db", "model", "notes.db"]
 
 
+def test_an_empty_journal_goes_with_its_store(checkpoint, tmp_path, monkeypatch):
+    """A scan that is killed as its last transaction begins leaves one, which SQLite does not call hot."""
+    out = tmp_path / "results" / "layers.csv"
+    out.parent.mkdir()
+    with monkeypatch.context() as killed:
+        killed.setattr(streaming, "export", broken(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ww.scan(checkpoint, out)
+    store_path(out).with_name(f"{store_path(out).name}-journal").touch()
+    ww.scan(checkpoint, out)
+    assert [file.name for file in out.parent.iterdir()] == ["layers.csv"]
+
+
 def test_killed_at_random_moments_and_resumed():
     """The kept script with ten kills; fifty by hand."""
     done = subprocess.run(
@@ -1152,10 +1165,10 @@ def test_no_thread_is_left_at_the_end(checkpoint, monkeypatch, error):
 
 
 def broken(error):
-    def add(store, record):
+    def call(*_):
         raise error
 
-    return add
+    return call
 
 
 def test_a_pool_is_closed_without_waiting_for_its_work():
