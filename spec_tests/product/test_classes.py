@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -405,3 +406,15 @@ def test_spikes_are_a_quarter_of_the_rank_at_most(spikes, light, monkeypatch):
     found = classes._tested(spectrum, tail, replace(bulk, spikes=max(spikes, 1)) if spikes else replace(bulk, spikes=0))
     said = {True: classes.UniversalityClass.BULK_AND_SPIKES, False: classes.UniversalityClass.UNDETERMINED}[light]
     assert found.universality_class == (said if spikes else classes.UniversalityClass.RANDOM_LIKE)
+
+
+def test_how_far_noise_may_be_from_its_law():
+    """So many critical values, what the fourth cumulant accounts for, and one eigenvalue where strengths differ."""
+    uneven = SimpleNamespace(is_even=False, strengths=SimpleNamespace(k4=6.0))
+    even = SimpleNamespace(is_even=True, strengths=None)
+    few = {"critical_ks": 0.02, "N": 400, "M": 100}
+    assert classes.largest_distance(SimpleNamespace(noise=None, **few)) == pytest.approx(0.03)
+    assert classes.largest_distance(SimpleNamespace(noise=even, **few)) == pytest.approx(0.03)
+    assert classes.largest_distance(SimpleNamespace(noise=uneven, **few)) == pytest.approx(0.03 + 6 / 200 / 2 + 0.01)
+    uneven.strengths.k4 = -1e9
+    assert classes.largest_distance(SimpleNamespace(noise=uneven, **few)) == pytest.approx(0.03 + 0.1 + 0.01)

@@ -295,3 +295,38 @@ def test_the_pole_itself_is_not_below_the_pole():
     for points in (law.r_limit, [below, law.r_limit]):
         with pytest.raises(ww.InvalidInput, match="below its pole"):
             law.r_transform(points)
+
+
+LACKING = [
+    *(ww.laws.LevyWigner(1.5), ww.laws.MultiplicativeWishart(0.5, 1.2), ww.laws.FreeCauchy(0.0, 1.0)),
+    ww.laws.UnevenNoise([1.0, 1.0, 4.0], np.ones(3)),
+    *LAWS.values(),
+]
+ASKED = {
+    **{name: (0.1,) for name in ("pdf", "cdf", "stieltjes", "r_transform", "integrated_r")},
+    **{"moment": (2,), "free_cumulants": (2,), "mean": None, "support": None},
+}
+
+
+@pytest.mark.parametrize("law", LACKING, ids=lambda law: type(law).__name__)
+def test_what_a_law_lacks_is_refused_by_its_name_and_with_its_reason(law):
+    for name, why in law.lacks.items():
+        if name in ASKED:
+            with pytest.raises(ww.InvalidInput) as refused:
+                getattr(law, name) if ASKED[name] is None else getattr(law, name)(*ASKED[name])
+            assert str(refused.value) == f"{name} of {law!r} was asked; {why}"
+
+
+def test_what_no_law_has_told_of_is_not_defined():
+    law = ww.laws.base.Law()
+    for name, asked in ASKED.items():
+        with pytest.raises(ww.InvalidInput, match=r" of .* was asked; it is not defined for this law") as refused:
+            getattr(law, name) if asked is None else getattr(law, name)(*asked)
+        assert str(refused.value).split(" ")[0] in (name, "free_cumulants")
+
+
+@pytest.mark.parametrize("law", [LAWS["MP .25"], LAWS["IMP .5"]], ids=["MP", "IMP"])
+def test_a_wrong_number_of_cumulants_is_refused_by_its_name(law):
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ww.InvalidInput, match=f"^n={wrong!r} was asked"):
+            law.free_cumulants(wrong)

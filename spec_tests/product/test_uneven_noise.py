@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 import setol_ww as ww
 from fixtures import ensembles, traps
 from fixtures import uneven_noise as oracle
+from setol_ww.spectrum import bulk
 from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
 from setol_ww.spectrum.strengths import QUANTILES, _Evenness, _profile, strengths_of
@@ -280,3 +282,17 @@ def test_strengths_are_of_the_lines_that_live():
 
 def test_a_law_of_many_strengths_prints_in_a_line():
     assert repr(UnevenNoise(np.ones(300), np.ones(200), 1.5)) == "UnevenNoise(q=1.5)"
+
+
+def test_the_variance_is_that_of_the_smaller_half_of_the_law():
+    """The quantiles at the middles of so many equal shares of the law; by bisection of its distribution here."""
+    law = UnevenNoise([1.0, 1.0, 4.0] * 20, np.ones(30))
+    noise = SimpleNamespace(quantile=law.quantile)
+    by_hand = 0.0
+    for number in range(5):
+        low, high = law.support
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if law.cdf(middle) < (number + 0.5) / 10 else (low, middle)
+        by_hand += low
+    assert bulk._sum_of_quantiles(noise, 5, 10) == pytest.approx(by_hand, rel=1e-6)
