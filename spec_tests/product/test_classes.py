@@ -418,3 +418,11 @@ def test_how_far_noise_may_be_from_its_law():
     assert classes.largest_distance(SimpleNamespace(noise=uneven, **few)) == pytest.approx(0.03 + 6 / 200 / 2 + 0.01)
     uneven.strengths.k4 = -1e9
     assert classes.largest_distance(SimpleNamespace(noise=uneven, **few)) == pytest.approx(0.03 + 0.1 + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("spikes", "pvalue", "chance"),
+    [(1, classes.CHANCE, False), (1, classes.CHANCE * 1.001, True), (2, 0.5, False), (0, 0.5, False)],
+)
+def test_one_eigenvalue_above_the_edge_is_chance_beyond_the_limit(spikes, pvalue, chance):
+    assert classes._is_chance(SimpleNamespace(spikes=spikes, pvalue=pvalue)) is chance

@@ -330,3 +330,10 @@ def test_a_wrong_number_of_cumulants_is_refused_by_its_name(law):
     for wrong in (0, -1, 1.5, True, "2"):
         with pytest.raises(ww.InvalidInput, match=f"^n={wrong!r} was asked"):
             law.free_cumulants(wrong)
+
+
+@pytest.mark.parametrize("kappa", [0.0, -1.0, math.inf, math.nan])
+def test_an_inverse_law_has_a_positive_finite_parameter(kappa):
+    with pytest.raises(ww.InvalidInput, match="was asked; accepted"):
+        ww.laws.InverseMarchenkoPastur(kappa)
+    assert ww.laws.InverseMarchenkoPastur(1e-6).mean == pytest.approx(1)

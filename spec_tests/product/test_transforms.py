@@ -15,6 +15,7 @@ from fixtures.ensembles import marchenko_pastur_quantiles, pareto_eigenvalues
 from fixtures.free_probability import free_cumulants_by_enumeration, integrated_r_closed, r_transform_bisection
 from setol_ww import transforms
 from setol_ww.theory import resolvents
+from setol_ww.theory.resolvents import DIRECT_POINTS, Points
 
 
 @pytest.mark.parametrize("t", [1e-6, 1e-3, 1.0, 30.0, 1e3])
@@ -193,3 +194,22 @@ def test_the_grid_interpolates(count):
     x = np.linspace(-1, 1, 11)
     found = (to_coefficients @ values) @ resolvents._chebyshev(x, count)
     np.testing.assert_allclose(found, x**3 - 2 * x + 0.5, atol=1e-13)
+
+
+def test_few_points_are_those_with_a_root_for_each():
+    atoms = np.ones(3), np.full(3, 1 / 3)
+    assert Points(np.linspace(1, 2, DIRECT_POINTS), *atoms).are_few is True
+    assert Points(np.linspace(1, 2, DIRECT_POINTS + 1), *atoms).are_few is False
+    assert Points(np.linspace(1, 1 + 1e-7, 99), *atoms).are_few is True
+    assert Points(np.linspace(1, 1 + 1e-5, 99), *atoms).are_few is False
+
+
+def test_an_odd_argument_is_refused_by_its_name():
+    for ask, name in (
+        (lambda: ww.transforms.r_transform("x", [1.0, 2.0]), "t"),
+        (lambda: ww.transforms.integrated_r([["x"]], [1.0, 2.0]), "t"),
+        (lambda: ww.transforms.r_transform(0.5, "x"), "evals"),
+        (lambda: ww.transforms.free_cumulants_of([1.0, 2.0], "x"), "order"),
+    ):
+        with pytest.raises(ww.InvalidInput, match=rf"^{name}\b"):
+            ask()

@@ -296,3 +296,23 @@ def test_the_variance_is_that_of_the_smaller_half_of_the_law():
             low, high = (middle, high) if law.cdf(middle) < (number + 0.5) / 10 else (low, middle)
         by_hand += low
     assert bulk._sum_of_quantiles(noise, 5, 10) == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("strengths", [[0.01, 0.02, 5.0], [40.0, 50.0, 60.0, 900.0], [0.0, 0.0, 0.5, 0.5, 3.0], [2.0]])
+@pytest.mark.parametrize("value", [1e-3, 0.3, 1.7, 50.0])
+def test_the_three_roots_of_a_side_are_roots(strengths, value):
+    """By the means themselves, those over all lines."""
+    t = np.array(strengths)
+    side = Side(t)
+    live = t[t > 0]
+    above = side.above(value)
+    assert above > t.max()
+    assert np.sum(live / (above - live)) / t.size == pytest.approx(value, rel=1e-9)
+    if value > side.share:
+        below = side.below(value)
+        assert 0 < below < live.min()
+        assert np.sum(live / (live - below)) / t.size == pytest.approx(value, rel=1e-9)
+    if value < side.share:
+        y = side.negative(value)
+        assert y > 0
+        assert np.sum(y * live / (1 + y * live)) / t.size == pytest.approx(value, rel=1e-9)
