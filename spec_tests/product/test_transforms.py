@@ -208,7 +208,7 @@ def test_an_odd_argument_is_refused_by_its_name():
     for ask, name in (
         (lambda: ww.transforms.r_transform("x", [1.0, 2.0]), "t"),
         (lambda: ww.transforms.integrated_r([["x"]], [1.0, 2.0]), "t"),
-        (lambda: ww.transforms.r_transform(0.5, "x"), "evals"),
+        (lambda: ww.transforms.r_transform(0.5, "x"), "eigenvalues"),
         (lambda: ww.transforms.free_cumulants_of([1.0, 2.0], "x"), "order"),
     ):
         with pytest.raises(ww.InvalidInput, match=rf"^{name}\b"):

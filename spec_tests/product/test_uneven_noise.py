@@ -316,3 +316,12 @@ def test_the_three_roots_of_a_side_are_roots(strengths, value):
         y = side.negative(value)
         assert y > 0
         assert np.sum(y * live / (1 + y * live)) / t.size == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "half"), [([1.0, 9.0], 2), ([1.0, 2.0, 9.0], 2), ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 3)]
+)
+def test_the_smaller_half_is_two_eigenvalues_at_least(values, half):
+    noise = SimpleNamespace(is_even=False, quantile=lambda p: p, N=10)
+    shares = sum((number + 0.5) / len(values) for number in range(half))
+    assert bulk.median_variance(np.array(values), noise) == pytest.approx(sum(values[:half]) / 10 / shares)
