@@ -433,3 +433,13 @@ def test_scaled_blocks_underflow_in_silence():
     with np.errstate(all="raise"):
         (block,) = eigen.blocks(np.array([[1e-300, 1.0]]), 0, exponent=100)
     assert block.tolist() == [[0.0, 2.0**-100]]
+
+
+@pytest.mark.parametrize(("side", "asked"), [(4, False), (5, True), (6, True)])
+def test_two_stages_are_asked_for_from_a_side_on(side, asked, monkeypatch):
+    calls = []
+    monkeypatch.setattr(lapack, "TWO_STAGE_FROM", 5)
+    monkeypatch.setattr(lapack, "two_stage_routine", lambda: calls.append(side))
+    matrix = np.asfortranarray(np.diag(np.arange(1.0, side + 1)))
+    assert lapack.symmetric_eigenvalues(matrix) == pytest.approx(np.arange(1.0, side + 1))
+    assert calls == [side] * asked

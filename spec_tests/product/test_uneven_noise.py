@@ -325,3 +325,13 @@ def test_the_smaller_half_is_two_eigenvalues_at_least(values, half):
     noise = SimpleNamespace(is_even=False, quantile=lambda p: p, N=10)
     shares = sum((number + 0.5) / len(values) for number in range(half))
     assert bulk.median_variance(np.array(values), noise) == pytest.approx(sum(values[:half]) / 10 / shares)
+
+
+@pytest.mark.parametrize(("q", "points"), [(1.0, [1e-5, 1e-3, 0.1]), (0.25, [0.2505, 0.255, 0.3])])
+def test_even_strengths_have_the_density_of_marchenko_and_pastur_up_to_the_edge(q, points):
+    """Hard at 0, where it diverges, and soft, where it goes to 0 as a root."""
+    law = UnevenNoise(np.ones(round(20 * q)), np.ones(20), q)
+    truth = ww.laws.MarchenkoPastur(q)
+    assert law.support == pytest.approx(truth.support, abs=1e-9)
+    assert law.cdf(points) == pytest.approx(truth.cdf(points), rel=3e-2)
+    assert law.pdf(points) == pytest.approx(truth.pdf(points), rel=5e-2)

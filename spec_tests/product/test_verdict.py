@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from setol_ww.core.options import Options
 from setol_ww.core.outcomes import Outcome
 from setol_ww.layer.classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from setol_ww.layer.ecs import Ecs
+from setol_ww.layer.flags import flags_of
 from setol_ww.layer.intervals import INFLATION
 from setol_ww.layer.result import Settings, analyze_spectrum
 from setol_ww.layer.verdict import _beyond, _lie, interval, judge
@@ -407,3 +409,14 @@ def test_spikes_in_words(spikes, number, verb):
     kind = SimpleNamespace(spikes=spikes, spike_share=0.046)
     assert _beyond(kind) == f"{number} with 5 % of the trace"
     assert _lie(kind) == verb
+
+
+def test_flags_at_their_limits():
+    kind, tail = SimpleNamespace(flags=()), ww.fit_tail(ww.Spectrum.from_eigenvalues(pareto_eigenvalues(99, 2.0, 0)))
+    for spread, said in ((0.05, ()), (0.0501, ("uneven rows", "uneven columns", "uneven slices"))):
+        strengths = SimpleNamespace(row_spread=spread, column_spread=spread, slice_spread=spread)
+        assert set(flags_of(kind, tail, strengths, None)) == set(said)
+        assert flags_of(SimpleNamespace(flags=("no matrix",)), tail, strengths, None) == ("no matrix",)
+    for starts, second, said in ((1.0, 9.0, ()), (1.01, 9.0, ("ambiguous tail start",)), (1.01, tail.alpha, ())):
+        assert flags_of(kind, replace(tail, starts=starts, alpha_2nd=second), None, None) == said
+    assert not Universality(UniversalityClass.UNDETERMINED, "").apart
