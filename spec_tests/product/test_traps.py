@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg.leading import Leading
 from setol_ww.linalg.shuffles import shuffle, sources_of
 from setol_ww.theory.laws import edge as edge_law
-from setol_ww.traps import elements
+from setol_ww.traps import elements, search
 from setol_ww.traps.elements import fit_tail_of_entries, read_entries, spread_ties
 from setol_ww.traps.find import find_traps_of, trap_row
 from setol_ww.traps.search import tall_entries
@@ -657,3 +658,11 @@ def test_a_shift_behind_a_large_element_of_a_known_edge_is_found(draw):
     assert before.count == 0
     assert before.lambda_max > 1.3 * before.edge
     assert [trap.carrier for trap in after.traps] == ["mean shift"]
+
+
+def test_without_an_edge_an_element_speaks_beyond_the_start_of_the_tail_alone():
+    told = SimpleNamespace(tail=SimpleNamespace(start=3.0), tail_pvalue=lambda size, rank: 0.01 * rank)
+    none = SimpleNamespace(tail=None, tail_pvalue=told.tail_pvalue)
+    assert [search._element_pvalue(told, size, 2, True) for size in (2.9, 3.0, 3.1)] == [1.0, 1.0, 0.02]
+    assert [search._element_pvalue(told, size, 2, False) for size in (2.9, 3.0, 3.1)] == [0.02] * 3
+    assert [search._element_pvalue(none, 9.0, 1, edgeless) for edgeless in (True, False)] == [1.0, 0.01]
