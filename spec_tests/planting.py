@@ -295,7 +295,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "every shuffle by the same generator",
-        "setol_ww.traps.search:shuffle",
+        "setol_ww.linalg.shuffled:in_random_order",
         lambda real: lambda matrix, seed, **options: real(matrix, (0,), **options),
         f"{PRODUCT}/test_engine.py::test_another_seed_is_another_shuffle",
     ),
@@ -631,7 +631,7 @@ PLANTS: tuple[Plant, ...] = (
     ),
     Plant(
         "shuffles drawn from the process",
-        "setol_ww.traps.search:shuffle",
+        "setol_ww.linalg.shuffled:in_random_order",
         lambda real: lambda matrix, seed, **options: real(matrix, (int(np.random.random() * 1e9),), **options),
         f"{PRODUCT}/test_threads.py::test_eight_analyses_of_one_model_give_eight_times_one_table",
     ),
