@@ -37,10 +37,15 @@ def painted(text: str, tone: Tone) -> str:
 
 
 def words_painted(text: str, tones: Mapping[str, Tone]) -> str:
-    """`text`, a list of our own words with numbers and commas, with each known word in its colour."""
+    r"""`text`, a list of our own words with numbers and commas, with each known word in its colour.
+
+    >>> words_painted("1 ideal, 2 not ideal", {"ideal": Tone.GOOD, "not ideal": Tone.BAD})
+    '1 \x1b[32mideal\x1b[0m, 2 \x1b[31mnot ideal\x1b[0m'
+    """
     parts = text.split(", ")
     for number, part in enumerate(parts):
-        word = next((one for one in tones if part.strip().rstrip(",").endswith(f" {one}")), "")
+        # One word may end in another.
+        word = max((one for one in tones if part.strip().rstrip(",").endswith(f" {one}")), key=len, default="")
         if word:
             at = part.rindex(word)
             parts[number] = part[:at] + painted(word, tones[word]) + part[at + len(word) :]

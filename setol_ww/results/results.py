@@ -144,12 +144,16 @@ class Results(Shown):
     def layer(self, longname: str, slice: str = "") -> LayerResult:
         """Everything one layer's spectrum says, with the spectrum.
 
+        A slice may stand behind the name, as tables in text have it: `layer("attn.qkv [q]")`.
+
         Raises
         ------
         InvalidInput
             There is no such layer (the nearest names are told), or it has no spectrum (the reason is told).
         """
-        found = [record for record in self.records if (record.longname, record.slice) == (longname, slice)]
+        wanted = (longname, slice)
+        found = [one for one in self.records if (one.longname, one.slice) == wanted]
+        found = found or [one for one in self.records if (one.title, "") == wanted]
         if not found:
             raise InvalidInput(self._no_such(longname, slice))
         with_spectrum = [record for record in found if record.spectrum is not None]

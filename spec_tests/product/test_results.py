@@ -168,6 +168,7 @@ def test_a_layer_that_is_not_there_is_answered_with_the_nearest(weights, tmp_pat
     with pytest.raises(ww.InvalidInput, match="it has the slices 'q', 'k', 'v'"):
         results.layer("attn.in_proj_weight")
     assert results.layer("attn.in_proj_weight", "k").spectrum.num_evals == 16
+    assert results.layer("attn.in_proj_weight [k]") == results.layer("attn.in_proj_weight", "k")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import setol_ww as ww
 from setol_ww.core import colour
 from setol_ww.core.card import Card, Fact, Shown, card_line, card_text
-from setol_ww.core.colour import painted
+from setol_ww.core.colour import painted, words_painted
 from setol_ww.core.outcomes import Outcome
 from setol_ww.core.printable import GridColumn, cells, grid
 from setol_ww.core.tones import Tone
@@ -143,6 +143,12 @@ def test_names_are_text():
         assert "\u202e" not in said
     assert "<script" not in shown_html
     assert text.count("\x1b[") == 2 * len([line for line in text.split("\n") if "\x1b[" in line])
+
+
+@pytest.mark.parametrize("word", TONES)
+def test_each_word_has_its_own_colour_in_a_list(word):
+    """One that another ends in does not lend it its own."""
+    assert words_painted(f"states:   3 {word}, 1 odd", TONES) == f"states:   3 {painted(word, TONES[word])}, 1 odd"
 
 
 def test_colour_is_painted_over_what_is_there_anyway():
