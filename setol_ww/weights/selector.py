@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..core.errors import InvalidInput
+from ..core.printable import visible
 
 NAMES_SHOWN = 8
 PATTERN = frozenset("*?[")
@@ -129,8 +130,8 @@ class Selector:
         types = ", ".join(sorted({word for one in listed for word in one.types if word}))
         return (
             f"layers={self.asked!r} was asked; nothing here is called {wish.asked!r}. Accepted are names "
-            f"({', '.join(near)}{more}), patterns of names, types ({types}) and layer ids, or the same with a minus "
-            "for all but those"
+            f"({', '.join(map(visible, near))}{more}), patterns of names, types ({types}) and layer ids, or the same "
+            "with a minus for all but those"
         )
 
 

@@ -145,6 +145,8 @@ def test_refusals_are_value_errors_that_repeat_the_question():
         ww.analyze(nn.Linear(20, 20), fit="spline")
     with pytest.raises(ww.InvalidInput, match=r"nothing here is called 1\. Accepted are names \(weight\)"):
         ww.analyze(nn.Linear(20, 20), layers=[1, -2])
+    with pytest.raises(ww.InvalidInput, match=r"Accepted are names \(a\\x1b\[31m\)"):
+        ww.analyze({"a\x1b[31m.weight": np.eye(9)}, layers="nothing")
     with pytest.raises(ww.InvalidInput, match="min_evals 10 > max_evals 5"):
         ww.analyze(nn.Linear(20, 20), min_evals=10, max_evals=5)
 
