@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
-from setol_ww.spectrum import esd
+from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.watcher import subclass as room
 from spec_tests.odd_tensors import Dequantised, Loud, Wrapped
 from spec_tests.plain import plain_analyze
@@ -281,7 +281,7 @@ def test_a_defect_of_ours_costs_its_row_and_is_logged(monkeypatch, caplog, tmp_p
         return raising
 
     monkeypatch.setattr(room, "eigenvalues", broken(room.eigenvalues))
-    monkeypatch.setattr(esd, "scaled_eigenvalues", broken(esd.scaled_eigenvalues))
+    monkeypatch.setattr(eigen, "scaled_eigenvalues", broken(eigen.scaled_eigenvalues))
     caplog.set_level("DEBUG", logger="setol_ww")
     if how == "analyze":
         frame = ww.analyze(model_with(""), n_jobs=n_jobs)
@@ -300,7 +300,7 @@ def test_an_interrupt_is_no_failure_of_a_layer(monkeypatch, tmp_path, how):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(room, "eigenvalues", interrupted)
-    monkeypatch.setattr(esd, "scaled_eigenvalues", interrupted)
+    monkeypatch.setattr(eigen, "scaled_eigenvalues", interrupted)
     torch.save(model_with("").state_dict(), tmp_path / "model.pt")
     with pytest.raises(KeyboardInterrupt):
         ww.analyze(model_with("")) if how == "analyze" else ww.scan(tmp_path / "model.pt")
