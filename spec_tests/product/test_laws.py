@@ -310,6 +310,7 @@ ASKED = {
 
 @pytest.mark.parametrize("law", LACKING, ids=lambda law: type(law).__name__)
 def test_what_a_law_lacks_is_refused_by_its_name_and_with_its_reason(law):
+    assert set(law.lacks) <= set(dir(type(law)))
     for name, why in law.lacks.items():
         if name in ASKED:
             with pytest.raises(ww.InvalidInput) as refused:
