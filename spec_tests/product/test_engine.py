@@ -443,3 +443,10 @@ def test_two_stages_are_asked_for_from_a_side_on(side, asked, monkeypatch):
     matrix = np.asfortranarray(np.diag(np.arange(1.0, side + 1)))
     assert lapack.symmetric_eigenvalues(matrix) == pytest.approx(np.arange(1.0, side + 1))
     assert calls == [side] * asked
+
+
+def test_the_middle_of_the_range_has_its_ends():
+    limit = 2.0**scaled.MODERATE_EXPONENT
+    assert [scaled.is_moderate(value) for value in (limit, limit * 2, 1 / limit, 0.5 / limit, 0.0)] == [
+        *(True, False, True, False, False)
+    ]

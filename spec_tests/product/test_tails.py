@@ -154,3 +154,9 @@ def test_the_pvalue_of_the_fit_in_words_at_its_limit(gof_p, said, tone):
     told = {fact.name: fact for fact in replace(fit, gof_p=gof_p)._card().facts}
     assert (told["fit"].said, told["fit"].tone.value) == (said, tone)
     assert "fit" not in {fact.name for fact in fit._card().facts}
+
+
+def test_the_interval_of_the_fit_in_words():
+    fit = ww.fit_tail(ww.Spectrum.from_eigenvalues(pareto_eigenvalues(150, 2.2, 0)))
+    told = replace(fit, alpha_low=1.904, alpha_high=2.606, p_below_2=0.125)._card().facts
+    assert [(fact.name, fact.said) for fact in told][1] == ("interval", "1.90 to 2.61 (90 %), below 2 in 12 % of them")

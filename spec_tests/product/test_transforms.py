@@ -213,3 +213,10 @@ def test_an_odd_argument_is_refused_by_its_name():
     ):
         with pytest.raises(ww.InvalidInput, match=rf"^{name}\b"):
             ask()
+
+
+def test_a_negative_weight_is_refused():
+    for weights in ([-0.5, 1.5], [-1e-9, 1.0], [0.0, 0.0]):
+        with pytest.raises(ww.InvalidInput, match="weights"):
+            ww.transforms.r_transform(0.5, [1.0, 2.0], weights)
+    assert ww.transforms.r_transform(0.5, [1.0, 2.0], [0.0, 1.0]) == pytest.approx(2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from setol_ww.theory.laws import edge as edge_law
 from setol_ww.traps import elements, search
 from setol_ww.traps.elements import fit_tail_of_entries, read_entries, spread_ties
 from setol_ww.traps.find import find_traps_of, trap_row
-from setol_ww.traps.search import tall_entries
+from setol_ww.traps.search import look, tall_entries
 
 
 def painleve_survival(points: np.ndarray) -> np.ndarray:
@@ -666,3 +667,31 @@ def test_without_an_edge_an_element_speaks_beyond_the_start_of_the_tail_alone():
     assert [search._element_pvalue(told, size, 2, True) for size in (2.9, 3.0, 3.1)] == [1.0, 1.0, 0.02]
     assert [search._element_pvalue(told, size, 2, False) for size in (2.9, 3.0, 3.1)] == [0.02] * 3
     assert [search._element_pvalue(none, 9.0, 1, edgeless) for edgeless in (True, False)] == [1.0, 0.01]
+
+
+def test_ties_are_spread_over_half_the_smaller_gap():
+    """Sizes 1, 3 and 7, two, three and one of them: the middles of equal parts of bins as wide as the smaller gap."""
+    spread = elements.spread_ties(np.array([7.0, 3.0, 3.0, 3.0, 1.0, 1.0]), lambda: 2)
+    assert spread == pytest.approx([7.0, 3 + 2 / 3, 3.0, 3 - 2 / 3, 1.5, 0.5])
+    # Of four elements of size 1 the upper two are there.
+    cut = elements.spread_ties(np.array([7.0, 3.0, 3.0, 3.0, 1.0, 1.0]), lambda: 4)
+    assert cut[-2:] == pytest.approx([1.75, 1.25])
+
+
+def test_lanczos_without_convergence_is_none_and_said(monkeypatch, caplog):
+    def failing(*_, **__):
+        raise ArpackNoConvergence("no convergence (%s iterations, %s/%s eigenvectors converged)", [], [])
+
+    monkeypatch.setattr(leading, "eigsh", failing)
+    with caplog.at_level("INFO", logger="setol_ww"):
+        assert leading.by_lanczos(lambda vector: vector, 50, 2) is None
+    assert "Lanczos of side 50" in caplog.text
+
+
+def test_the_excess_of_a_shuffle_is_without_the_elements_that_stand_apart():
+    W = np.random.default_rng(0).normal(size=(90, 60))
+    W[3, 5] = 60.0
+    (seen, _), (plain, _) = look(W, (0, 0), 0.05), look(np.where(W == 60.0, 0.0, W), (0, 0), 0.05)
+    assert (seen.entries.apart.size, plain.entries.apart.size) == (1, 0)
+    assert search.reference_excess(W, seen, (1,)) < 5
+    assert search.reference_excess(W, replace(seen, entries=plain.entries), (1,)) > 50
