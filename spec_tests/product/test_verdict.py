@@ -420,3 +420,11 @@ def test_flags_at_their_limits():
     for starts, second, said in ((1.0, 9.0, ()), (1.01, 9.0, ("ambiguous tail start",)), (1.01, tail.alpha, ())):
         assert flags_of(kind, replace(tail, starts=starts, alpha_2nd=second), None, None) == said
     assert not Universality(UniversalityClass.UNDETERMINED, "").apart
+
+
+def test_the_reason_has_what_is_said_of_traps_where_there_are_any():
+    result = analyze_spectrum(ww.Spectrum.from_eigenvalues(pareto_eigenvalues(99, 2.0, 0)))
+    plain = f"{result.verdict.reason} {result.universality.evidence}"
+    for traps, said in ((None, plain), (0, plain), (2, f"{plain} Two traps.")):
+        report = None if traps is None else SimpleNamespace(count=traps, sentence="Two traps.")
+        assert replace(result, traps=report).reason == said
