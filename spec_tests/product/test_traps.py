@@ -695,3 +695,8 @@ def test_the_excess_of_a_shuffle_is_without_the_elements_that_stand_apart():
     assert (seen.entries.apart.size, plain.entries.apart.size) == (1, 0)
     assert search.reference_excess(W, seen, (1,)) < 5
     assert search.reference_excess(W, replace(seen, entries=plain.entries), (1,)) > 50
+
+
+def test_a_matrix_is_reduced_at_once_where_that_is_asked():
+    matrix = np.asfortranarray(np.diag([1.0, 5.0, 2.0, 0.5]))
+    assert [Leading(matrix.copy(order="F"), reduced=reduced).is_reduced for reduced in (True, False)] == [True, False]

@@ -335,3 +335,8 @@ def test_even_strengths_have_the_density_of_marchenko_and_pastur_up_to_the_edge(
     assert law.support == pytest.approx(truth.support, abs=1e-9)
     assert law.cdf(points) == pytest.approx(truth.cdf(points), rel=3e-2, abs=3e-6)
     assert law.pdf(points) == pytest.approx(truth.pdf(points), rel=5e-2)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [([2.0, 2.0], [3.0, 3.0]), ([1.0, 1.0, 4.0], [0.5, 1.5])])
+def test_the_mean_of_the_law_is_the_product_of_the_mean_strengths(rows, columns):
+    assert UnevenNoise(rows, columns).mean == pytest.approx(np.mean(rows) * np.mean(columns), rel=1e-12)
