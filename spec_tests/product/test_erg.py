@@ -18,7 +18,7 @@ from fixtures.ensembles import (
     pareto_eigenvalues,
 )
 from fixtures.oracles import erg_cut_mpmath
-from setol_ww.spectrum.erg import first_product_below_one
+from setol_ww.spectrum.erg import first_product_below_one, leading_nonnegative
 from spec_tests.plain import plain_detX
 
 SPECTRA = {
@@ -143,3 +143,10 @@ def test_copies_of_the_spectrum_multiply_the_cut(raw, copies):
     repeated = erg_cut_mpmath(np.repeat(raw, copies)).k0
     assert copies * k0 <= repeated <= copies * k0 + copies - 1
     assert abs(ww.erg_cut(ww.Spectrum.from_eigenvalues(np.repeat(raw, copies))).rank - repeated) <= 1
+
+
+@pytest.mark.parametrize(
+    ("partial", "length"), [([0.5, 0.0, -0.1, 3.0], 2), ([0.0], 1), ([-1e-300], 0), ([1.0, 2.0], 2), ([], 0)]
+)
+def test_the_leading_run_has_the_sums_that_are_not_below_zero(partial, length):
+    assert leading_nonnegative(np.array(partial)) == length

@@ -338,3 +338,14 @@ def test_an_inverse_law_has_a_positive_finite_parameter(kappa):
     with pytest.raises(ww.InvalidInput, match="was asked; accepted"):
         ww.laws.InverseMarchenkoPastur(kappa)
     assert ww.laws.InverseMarchenkoPastur(1e-6).mean == pytest.approx(1)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 2.5, math.nan])
+def test_a_levy_law_has_an_index_between_one_and_two(alpha):
+    with pytest.raises(ww.InvalidInput, match="accepted is 1 < alpha < 2"):
+        ww.laws.LevyWigner(alpha)
+    assert ww.laws.LevyWigner(1.001).alpha == 1.001
+
+
+def test_every_law_that_is_named_is_there():
+    assert all(hasattr(ww.laws, name) for name in ww.laws.__all__)
