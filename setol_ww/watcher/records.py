@@ -151,7 +151,8 @@ class Record:
         result = result if self.report is None else result.with_traps(self.report)
         found = {TRAPS: result.traps, STRENGTHS: result.strengths}
         extras = {**kept.extras, **{name: value for name, value in found.items() if value is not None}}
-        kept = replace(kept, spectrum=result.spectrum, extras=extras)
+        # A spectrum anew: what was computed of this one on the way is let go with it.
+        kept = replace(kept, spectrum=replace(result.spectrum), extras=extras)
         cells = attempt(self.title, "no findings", lambda: cells_of(kept, result))
         if cells.value is None:
             return replace(kept, status=FAILED, reason=cells.reason)
