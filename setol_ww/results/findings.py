@@ -132,7 +132,8 @@ def results_of(
     """What the spectra of titled layers say, computed together; `what` is missing, and why, where one fails."""
     if not asked:
         return []
-    whole = attempt(asked[0][0], what, lambda: analyze_spectra([(one, other) for _, one, other in asked], settings))
+    title = asked[0][0] if len(asked) == 1 else f"{asked[0][0]} and {len(asked) - 1} more"
+    whole = attempt(title, what, lambda: analyze_spectra([(one, other) for _, one, other in asked], settings))
     if whole.value is not None:
         return [Attempt(result) for result in whole.value]
     if len(asked) == 1:
