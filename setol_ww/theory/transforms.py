@@ -326,8 +326,8 @@ def _power(coefficients: FloatArray, p: float) -> FloatArray:
 def _cumulants(m: FloatArray) -> FloatArray:
     """kappa_1 ... kappa_K of centred moments, the first left at m_1."""
     if m.size <= 5:
-        _, m2, m3, m4, m5 = (*m.tolist(), *[0.0] * (5 - m.size))
-        return np.array([m[0], m2, m3, m4 - 2 * m2**2, m5 - 5 * m2 * m3][: m.size])
+        first, m2, m3, m4, m5 = [float(one) for one in m] + [0.0] * (5 - m.size)
+        return np.array([first, m2, m3, m4 - 2 * m2**2, m5 - 5 * m2 * m3][: m.size])
     return np.array([m[0], *(-_power(m, 1 - n)[n] / (n - 1) for n in range(2, m.size + 1))])
 
 
