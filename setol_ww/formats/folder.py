@@ -2,6 +2,7 @@
 
 | order | files |
 |---|---|
+| 0 | the file or index that `config.json` names as `transformers_weights` |
 | 1 | `model.safetensors`, where it is not there its index; `pytorch_model.bin` and its index; the same of diffusers |
 | 2 | `.metadata` of torch.distributed.checkpoint; an adapter (`adapter_model.safetensors`, `.bin`) |
 | 3 | the one variant there is (`model.fp16.safetensors`), shards without an index (`model*.safetensors`, ...) |
@@ -38,6 +39,8 @@ MODELS = (
     "adapter_model.bin",
 )
 INDEX = ".index.json"
+#: The key of `config.json` under which transformers looks first for the name of the file or index.
+NAMED = "transformers_weights"
 METADATA = ".metadata"
 VARIANT = re.compile(r"^(diffusion_pytorch_model|pytorch_model|model)\.(?P<variant>[\w-]+)\.(safetensors|bin)$")
 USUAL = ("model*.safetensors", "pytorch_model*.bin", "diffusion_pytorch_model*")
@@ -78,6 +81,9 @@ def directory_files(folder: Place) -> tuple[list[Place], dict[str, Place]]:
     with reading(folder):
         listed = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_key(file.name))
     there = {file.name: file for file in listed}
+    said = _json_of(there[CONFIG]).get(NAMED) if CONFIG in there else None
+    if isinstance(said, str) and said in there and said.endswith((*SAFETENSORS, *(end + INDEX for end in SAFETENSORS))):
+        return indexed_files(there[said]) if said.endswith(INDEX) else ([there[said]], {})
     for name in MODELS:
         if name in there:
             return [there[name]], {}

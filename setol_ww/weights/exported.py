@@ -40,7 +40,9 @@ def called_with(model: Any) -> dict[str, tuple[str, int]]:
 
 def _calls(model: Any) -> Iterator[tuple[str, tuple]]:
     """Names of the operators that a graph of torch.fx calls, with their arguments."""
-    graph = getattr(model, "graph", None)
+    # A scripted module has a graph too, which fails where it has no method `forward`, as that of an LSTM.
+    held = vars(model)
+    graph = held.get("_graph", held.get("graph"))
     if graph is None or not type(graph).__module__.startswith("torch.fx"):
         return
     for node in graph.nodes:

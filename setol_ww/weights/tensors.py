@@ -188,7 +188,7 @@ def module_tensors(model: Any) -> list[WeightTensor]:
             seen.add(id(tensor))
             name = f"{prefix}.{tensor_name}" if prefix else tensor_name
             factor = FACTOR.sub(r".\1", prefix).lstrip(".")
-            factor = "" if factor == prefix else factor
+            factor = "" if factor == prefix or factor.rpartition(".")[2] != "weight" else factor
             if made_of and tensor_name in ("weight_g", "weight_v", "weight_orig"):
                 factor = made_of
             entry = _entry(name, tensor, names, module, index, same_as=factor)
@@ -319,7 +319,9 @@ def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:
     yield from module.named_parameters(recurse=False)
     for name, buffer in module.named_buffers(recurse=False):
         of_a_weight = re.fullmatch(r"(.+)_(mask|u|v)", name)
-        if of_a_weight and (f"{of_a_weight[1]}_orig" in module._parameters or hasattr(module, of_a_weight[1])):
+        is_computed_from = of_a_weight and f"{of_a_weight[1]}_orig" in module._parameters
+        # What a module computes its `weight` from is asked of the module; other names are put together from these.
+        if of_a_weight and (of_a_weight[1] == "weight" if is_computed_from else hasattr(module, of_a_weight[1])):
             continue
         if buffer is not None:
             yield name, buffer

@@ -27,6 +27,9 @@ ONE_INPUT = "every slice of this kernel has one column (one input channel), whic
 ONE_OUTPUT = "every slice of this kernel has one row (one output channel), which is no matrix"
 ONE_COLUMN = "every slice of this kernel has one column (grouped, depthwise, or one input channel), which is no matrix"
 CHANNELS_LAST = "its channels may lie last, as MLX writes them: say layouts={{{name!r}: 'kernel:0,3'}}"
+MAY_BE_STACK = (
+    "read as a kernel of {places} places; it may be {count} stacked matrices: say layouts={{{name!r}: 'stack'}}"
+)
 DENSE_ROW = (
     "grouped: {groups} blocks of {rows} x {columns} on the diagonal of each slice; "
     "WeightWatcher's row takes the slices as dense"
@@ -87,7 +90,15 @@ def _recognise(situation: Situation) -> Reading | None:
     if not _is_convolution(situation):
         return None
     told = CONVOLUTION.search(situation.owner) or "kernel_size" in situation.facts
-    return kernel_reading(situation, "module" if told else "names", remark="" if told else _other_order(situation))
+    return kernel_reading(situation, "module" if told else "names", remark="" if told else _other_reading(situation))
+
+
+def _other_reading(situation: Situation) -> str:
+    """What else a tensor may be that is read as a kernel by its shape alone; empty where its name tells."""
+    shape, name = situation.shape, situation.name
+    if situation.owner or len(shape) != 3 or 1 in shape or KERAS.search(name) or re.search("conv", name, re.IGNORECASE):
+        return _other_order(situation)
+    return MAY_BE_STACK.format(places=shape[2], count=shape[0], name=name)
 
 
 def _other_order(situation: Situation) -> str:
@@ -113,6 +124,9 @@ def _is_convolution(situation: Situation) -> bool:
     if EXPERTS.search(name):
         return False
     called_so = bool(re.search("conv", name, re.IGNORECASE))
+    by_bias = _by_bias(situation) if called_so else None
+    if by_bias is not None:
+        return by_bias
     if math.prod(shape[:-2]) == 1 and not called_so:
         return False
     if len(shape) >= 4:
@@ -123,6 +137,18 @@ def _is_convolution(situation: Situation) -> bool:
         if called_so and shape[2] <= MAX_KERNEL_CALLED_SO:
             return True
     return _is_short(name, shape, called_so)
+
+
+def _by_bias(situation: Situation) -> bool | None:
+    """Whether the bias of three axes called a convolution is as long as its outputs, or as the rows of a stack's."""
+    shape = situation.shape
+    bias = tuple(situation.shapes.get(re.sub(r"weight$", "bias", situation.name), ()))
+    if len(shape) != 3 or situation.last != "weight" or len(bias) != 1 or situation.config.get("weights_format"):
+        return None
+    outputs = set(shape[:2])
+    if bias[0] == shape[0] != shape[2] and shape[2] <= MAX_KERNEL_CALLED_SO:
+        return True
+    return False if bias[0] == shape[2] and bias[0] not in outputs else None
 
 
 def _is_short(name: str, shape: Sequence[int], called_so: bool) -> bool:
@@ -157,7 +183,7 @@ def _axes(situation: Situation) -> tuple[int, int]:
     if digit:
         # Axes before those that the class has are a stack of kernels, or 1.
         leading = max(0, sides - int(digit[1]) - 2)
-        return leading, leading + 1
+        return _axes_by_shape(shape) if sides > 4 and not leading else (leading, leading + 1)
     if situation.config.get("weights_format") == "mlx":
         return ends
     if situation.last == "weight" and sides == 4:

@@ -15,13 +15,14 @@ from .formulas import Unknown, in_numbers
 from .kernel import kernel_reading
 from .registry import Layout, Reading, Situation, numbers, read_as_asked, refused
 
+ATTENTION = re.compile("att|mha", re.IGNORECASE)
 # Of timm and the many that name their layers like it.
 VISION_BLOCK = re.compile(r"^(.*\.|)blocks\.\d+\.attn\.qkv\.weight$")
 
 
 def _recognise(situation: Situation) -> Reading | None:
     shape, parameter = situation.shape, situation.parameter
-    if situation.last == "in_proj_weight" and len(shape) == 2 and shape[0] == 3 * shape[1]:
+    if situation.last == "in_proj_weight" and len(shape) == 2 and shape[0] == 3 * shape[1] and _may_attend(situation):
         # The name is that of torch.nn.MultiheadAttention alone. WeightWatcher has no row for it, nor we of its whole.
         return _cut(situation, "rows", shape[0], "names")
     if parameter == "c_attn" and len(shape) == 2 and shape[1] == 3 * shape[0]:
@@ -35,6 +36,12 @@ def _recognise(situation: Situation) -> Reading | None:
     if known is not None:
         return known
     return _undecided(situation)
+
+
+def _may_attend(situation: Situation) -> bool:
+    """False for a class that by its name and by what it holds is no attention."""
+    beside = situation.name.removesuffix("in_proj_weight") + "out_proj.weight"
+    return not situation.owner or ATTENTION.search(situation.owner) is not None or beside in situation.shapes
 
 
 def _cut(situation: Situation, side: str, of: int, known_from: str) -> Reading:
@@ -86,7 +93,7 @@ def _in_words(situation: Situation, words: str, known: dict[str, int], known_fro
 def _undecided(situation: Situation) -> Reading | None:
     """The whole, with the readings that are possible; None for a tensor that has but one."""
     shape, parameter = situation.shape, situation.parameter
-    possible = MAY_HOLD.get(parameter)
+    possible = MAY_HOLD.get(parameter) or (MAY_HOLD["qkv"] if "qkv" in parameter.lower() else None)
     fused = len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
     if possible is None or not fused or (parameter == "in_proj" and shape[0] <= shape[1]):
         return None

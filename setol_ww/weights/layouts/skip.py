@@ -32,8 +32,8 @@ NO_WEIGHTS: tuple[tuple[str, str], ...] = (
     (r"mel_(filters|basis|fb)|fb|filter_?bank", "a bank of filters that is not trained"),
     (r"shared_image_embedding\.positional_embedding|.*gaussian_(fourier_)?matrix", "random Fourier features"),
 )
-ANY = re.compile(rf"(?:^|[./])(?:{'|'.join(pattern for pattern, _ in NO_WEIGHTS)})$")
-PATTERNS = tuple((re.compile(rf"(?:^|[./])(?:{pattern})$"), what) for pattern, what in NO_WEIGHTS)
+ANY = re.compile(rf"(?:^|[./])(?:{'|'.join(pattern for pattern, _ in NO_WEIGHTS)})(?::0)?$")
+PATTERNS = tuple((re.compile(rf"(?:^|[./])(?:{pattern})(?::0)?$"), what) for pattern, what in NO_WEIGHTS)
 
 
 def no_weight(name: str) -> str:

@@ -10,6 +10,8 @@ from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, listed
 
 #: Which four bits of a word hold each of eight outputs.
 PLACES = np.array([0, 4, 1, 5, 2, 6, 3, 7])
+#: What ParoQuant keeps beside the codes: angles, which pairs they turn, and scales of the inputs.
+ROTATIONS = ("theta", "pairs", "channel_scales")
 
 
 def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
@@ -22,6 +24,11 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         (groups, outputs), (inputs, words) = stock[scales].shape, tensor.shape
         together = (tensor.name, zeros, scales)
+        rotated = tuple(one for one in (f"{base}{word}" for word in ROTATIONS) if one in stock)
+        if rotated:
+            names = (*together, *rotated)
+            yield Refusal(names, f"{listed(names)} belong together: rotated, which is not undone")
+            continue
         about = stock.quantisation
         if words * 8 != outputs or stock[zeros].shape != (groups, words) or stock[scales].dtype not in FLOATS:
             continue

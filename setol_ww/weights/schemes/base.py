@@ -18,6 +18,8 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 E8M0 = ("float8_e8m0fnu", "f8_e8m0", "uint8")
 BYTES = ("uint8", "int8")
+#: What to do about a parametrised weight that only its module can compute.
+SAVE_COMPUTED = "save the weight as the module computes it (torch.nn.utils.parametrize.remove_parametrizations)"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,12 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
                 f"{listed(together)} belong together: codes of four bits in an order or with a transform not undone",
             )
             continue
+        if tensor.name.endswith("weight_packed") and not whole and _is_e4m3(tensor.dtype, found.dtype):
+            yield Refusal(
+                tuple(together),
+                f"{listed(together)} belong together with {base}weight_global_scale, which is not here",
+            )
+            continue
         word, settings = "", dict[str, Any]()
         if found.dtype in E8M0 and found.shape[-1] * 32 == inputs and not whole:
             word, settings = "mxfp4 x 1x32 scales", {"block": 32}

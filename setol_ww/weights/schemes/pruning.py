@@ -15,7 +15,8 @@ ORIGINAL = re.compile(r"(\w+)_orig")
 
 
 def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
-    """`X.weight_orig` and `X.weight_mask`."""
+    """`X.weight_orig` and `X.weight_mask`; scores and masks that lie beside a weight under other names are none."""
+    yield from _beside_a_weight(stock)
     for tensor in stock.free():
         base, last = split(tensor.name)
         found = ORIGINAL.fullmatch(last)
@@ -38,6 +39,28 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             yield Recipe("pruning", name, tensor.shape, f"{tensor.dtype} x mask", parts)
 
 
+def _beside_a_weight(stock: Stock) -> Iterator[Refusal]:
+    """Scores of which a mask is made, and masks that lie elsewhere than at their weight."""
+    for _, tensor in stock.ending("weight"):
+        found = _mask_of(tensor, stock)
+        if found and not stock[found].unfit:
+            what = "scores that choose a mask of" if found.endswith("scores") else "a mask of"
+            yield Refusal((found,), f"no weight: {found} has {what} {tensor.name}")
+
+
+def _mask_of(tensor: WeightTensor, stock: Stock) -> str:
+    """What lies beside a weight and says which of its elements act; empty for nothing."""
+    name, base = tensor.name, split(tensor.name)[0]
+    if len(tensor.shape) < 2:
+        return ""
+    alike = [f"{name}_mask", f"{name}.mask", f"{base}mask", f"{base}scores"]
+    alike += [f"mask.{name}", f"masks.{name}", f"mask_{name.replace('.', '_')}"]
+    found = [one for one in alike if one in stock.tensors and stock[one].shape == tensor.shape]
+    # Scores of whole rows, columns or blocks are smaller.
+    found += [one for one in (f"{base}mask_scores", f"{base}popup_scores") if one in stock.tensors]
+    return found[0] if found else ""
+
+
 def rows(recipe: Recipe, parts: Parts) -> Rows:
     """The product, row by row."""
 
@@ -49,11 +72,10 @@ def rows(recipe: Recipe, parts: Parts) -> Rows:
 
 
 def remark(tensor: WeightTensor, stock: Stock) -> str:
-    """Of a weight with a mask beside it under another name than pruning gives it."""
-    base, last = split(tensor.name)
-    mask = stock.first(f"{tensor.name}_mask", f"{base}mask") if last == "weight" else ""
-    is_its = bool(mask) and stock[mask].shape == tensor.shape
-    return f"as it is stored: the mask {mask} beside it is not applied" if is_its else ""
+    """Of a weight with a mask, or scores of one, beside it under another name than pruning gives it."""
+    mask = _mask_of(tensor, stock) if split(tensor.name)[1] == "weight" else ""
+    what = f"that {mask} beside it choose" if mask.endswith("scores") else f"{mask} beside it"
+    return f"as it is stored: the mask {what} is not applied" if mask else ""
 
 
 SCHEME = Scheme(

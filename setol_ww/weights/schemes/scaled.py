@@ -109,7 +109,8 @@ def _alone(stock: Stock, name: str) -> Iterator[Refusal]:
     base, last = split(name)
     stem = last.removesuffix("_data").removesuffix("_qdata").strip("_")
     words = [(one, split(one)[1]) for one in stock.siblings(base) if one != name]
-    like = [one for one, word in words if SCALES.search(word) and (stem in word or stem == "weight")]
+    # `fp8_weight` may have its `fp8_scale`, `weight` any scale of the module.
+    like = [one for one, word in words if SCALES.search(word) and stem.removesuffix("weight").strip("_") in word]
     like = [one for one in like if not ACTIVATIONS.search(split(one)[1])]
     like += [one for one in stock.siblings(f"{name}.") if SCALES.search(split(one)[1])]
     if like:

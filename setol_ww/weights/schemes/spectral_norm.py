@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, count, split
+from .base import FLOATS, SAVE_COMPUTED, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, count, split
 
 OLD = re.compile(r"(weight\w*)_orig")
 NEW = re.compile(r"(?:(.*)\.)?parametrizations\.(\w+)\.original")
@@ -24,7 +24,9 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             left, right = f"{around}0._u", f"{around}0._v"
             if set(others) != {left, right}:
                 what = f", with {', '.join(others[:4])}" if others else ""
-                yield Refusal((tensor.name, *others), f"the original of a parametrised weight{what}, not known; {SAY}")
+                yield Refusal(
+                    (tensor.name, *others), f"the original of a parametrised weight{what}, not known; {SAVE_COMPUTED}"
+                )
                 continue
         elif old:
             name = base + old[1]
@@ -35,7 +37,9 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         if right not in stock:
             # Before torch 1.1 v was not stored; it follows from u and W.
-            yield Refusal((tensor.name, left), f"{tensor.name} and {left} are a spectral norm without {right}; {SAY}")
+            yield Refusal(
+                (tensor.name, left), f"{tensor.name} and {left} are a spectral norm without {right}; {SAVE_COMPUTED}"
+            )
             continue
         if tensor.dtype not in FLOATS or len(tensor.shape) < 2:
             continue
@@ -49,9 +53,6 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         parts = stock.parts(original=tensor.name, left=left, right=right)
         yield Recipe("spectral-norm", name, tensor.shape, f"{tensor.dtype} / spectral norm", parts, (("dim", dim),))
-
-
-SAY = "save the weight as the module computes it (torch.nn.utils.parametrize.remove_parametrizations)"
 
 
 def _dim(shape: tuple[int, ...], left: int, right: int) -> int | None:

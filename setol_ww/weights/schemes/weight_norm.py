@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .base import FLOATS, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, split
+from .base import FLOATS, SAVE_COMPUTED, Parts, Recipe, Refusal, Rows, Scheme, Stock, as_torch, by, listed, split
 
 OLD = re.compile(r"(weight\w*)_v")
+NORMS = re.compile(r"(weight\w*)_g|original0")
 NEW = re.compile(r"(?:(.*)\.)?parametrizations\.(\w+)\.original1")
 
 
@@ -29,8 +30,15 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             # A spectral norm has a weight_v too, a vector beside weight_orig.
             if f"{name}_orig" in stock or len(tensor.shape) < 2:
                 continue
+        further = _further(stock, tensor.name) if new else []
+        if further:
+            together = (tensor.name, *(one for one in (norms,) if one in stock), *further)
+            yield Refusal(
+                together, f"{listed(together)} belong together: a weight parametrised twice, not known; {SAVE_COMPUTED}"
+            )
+            continue
         if norms not in stock:
-            if not new and not tensor.owner and not any(f"{name}_{one}" in stock for one in "qk"):
+            if not tensor.owner and not any(f"{name}_{one}" in stock for one in "qk"):
                 yield Refusal(
                     (tensor.name,), f"{tensor.name} is the direction of a weight norm, whose norms {norms} are not here"
                 )
@@ -50,6 +58,26 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         parts = stock.parts(direction=tensor.name, norms=norms)
         yield Recipe("weight-norm", name, tensor.shape, f"{tensor.dtype} weight norm", parts, (("dim", dim),))
+    yield from _norms_alone(stock)
+
+
+def _further(stock: Stock, name: str) -> list[str]:
+    """What other steps of the parametrisation keep; a weight norm keeps nothing."""
+    around = split(name)[0]
+    return [one for step in range(4) for one in stock.siblings(f"{around}{step}.")]
+
+
+def _norms_alone(stock: Stock) -> Iterator[Refusal]:
+    """Norms whose direction is not here: a table, no weight."""
+    for tensor in stock.free():
+        old = NORMS.fullmatch(split(tensor.name)[1])
+        if old is None or tensor.owner or sum(side > 1 for side in tensor.shape) > 1:
+            continue
+        direction = tensor.name.removesuffix("_g") + "_v" if old[1] else tensor.name.removesuffix("0") + "1"
+        if direction not in stock.tensors:
+            yield Refusal(
+                (tensor.name,), f"{tensor.name} are the norms of a weight norm, whose {direction} is not here"
+            )
 
 
 def _dim(norms: tuple[int, ...], shape: tuple[int, ...]) -> int | None:
