@@ -893,6 +893,30 @@ PLANTS: tuple[Plant, ...] = (
         lambda real: lambda matrix, seen, seed: real(matrix, seen, seed[:-1]),
         f"{PRODUCT}/test_seeds.py::test_permutations_of_noise_are_uniform_on_their_grid",
     ),
+    Plant(
+        "masks and scores beside a weight taken for weights",
+        "setol_ww.weights.schemes.pruning:_mask_of",
+        lambda real: lambda tensor, stock: "",
+        f"{PRODUCT}/test_parts_of_weights.py::test_masks_and_scores_of_masks_are_no_weights_and_are_told_of",
+    ),
+    Plant(
+        "the masks of a module's fused projection overlooked",
+        "setol_ww.weights.tensors:_own_tensors",
+        lambda real: lambda module: ((name, one) for name, one in real(module) if not name.endswith("_mask")),
+        f"{PRODUCT}/test_parts_of_weights.py::test_a_fused_projection_that_a_module_computes_is_read_as_it_acts",
+    ),
+    Plant(
+        "queries in every class that holds an in_proj_weight",
+        "setol_ww.weights.layouts.qkv:_may_attend",
+        lambda real: lambda situation: True,
+        f"{PRODUCT}/test_parts_of_weights.py::test_a_class_that_is_no_attention_has_no_queries",
+    ),
+    Plant(
+        "what a bias says of three axes not heard",
+        "setol_ww.weights.layouts.kernel:_by_bias",
+        lambda real: lambda situation: None,
+        f"{PRODUCT}/test_parts_of_weights.py::test_the_bias_of_a_graph_convolution_tells_its_relations",
+    ),
 )
 
 
