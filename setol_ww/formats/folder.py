@@ -25,7 +25,7 @@ from ..core.errors import InvalidInput, UnreadableCheckpoint
 from ..weights.tensors import natural_key
 from .handle import reading
 from .places import Place, handle_of
-from .registry import NUMPY, SAFETENSORS, TORCH, accepted
+from .registry import NUMPY, SAFETENSORS, TORCH, accepted, refuse_notes
 from .remote import Info, RemotePath
 
 # Names of a whole model in one file, in the order in which libraries look for them; each with `.index.json` behind it
@@ -47,8 +47,9 @@ USUAL = ("model*.safetensors", "pytorch_model*.bin", "diffusion_pytorch_model*")
 SHARD = re.compile(r"^(?P<stem>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})(?P<rest>.*)$")
 # What Trainer, accelerate and others leave beside a model, and copies of the model in a native format.
 NO_MODEL = re.compile(
-    r"^(optimizer|scheduler|scaler|training_args|rng_state|random_states|trainer_state|sampler|custom_checkpoint)"
-    r"[\w.-]*\.(pt|pth|bin|pkl|safetensors)$|optim_states\.pt$|^consolidated[\w.-]*$"
+    r"^((optimizer|(lr_)?scheduler|(grad_)?scaler|train(ing|er)?_args|rng_state|random_states|trainer_state|sampler|"
+    r"custom_checkpoint)[\w.-]*|optim(_state(_dict)?)?|args)"
+    r"\.(pt|pth|bin|pkl|ckpt|npz|safetensors)$|optim_states\.pt$|^consolidated[\w.-]*$"
 )
 # Of these a folder may hold nothing else.
 NATIVE = "consolidated"
@@ -173,6 +174,7 @@ def indexed_files(index: Place) -> tuple[list[Place], dict[str, Place]]:
     with reading(index), handle_of(index) as handle:
         if handle.size > MAX_INDEX:
             raise handle.unreadable(f"an index of {handle.size} bytes")
+        refuse_notes(handle)
         weight_map = json.loads(handle.text(0, handle.size).decode())["weight_map"]
         if not isinstance(weight_map, dict):
             raise handle.unreadable("its weight_map is no mapping of tensors to files")

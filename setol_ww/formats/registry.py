@@ -39,6 +39,7 @@ FORMATS: tuple[Format, ...] = (
 )
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 LFS_POINTER, LFS_MOST = b"version https://git-lfs.github.com/spec/", 1024
+PAGES, PAGE_MOST = (b"<!doctype html", b"<html"), 2**20
 SAFETENSORS = safetensors_file.FORMAT.endings
 TORCH = torch_zip.FORMAT.endings
 NUMPY = (*numpy_file.NPZ.endings, *numpy_file.NPY.endings)
@@ -76,13 +77,23 @@ def refuse_unknown(path: Place) -> None:
         raise InvalidInput(f"the file {str(path)!r} was asked; accepted endings are {', '.join(accepted())}")
 
 
-def format_of(handle: Handle) -> Format:
-    """The format of an open file, by its ending and its first bytes."""
-    refuse_unknown(handle.path)
-    if handle.size < LFS_MOST and handle.text(0, handle.size).startswith(LFS_POINTER):
+def refuse_notes(handle: Handle) -> None:
+    """`UnreadableCheckpoint` for a pointer or a page that a download left where a file is to be."""
+    if handle.size > PAGE_MOST:
+        return
+    head = handle.text(0, min(handle.size, len(LFS_POINTER))).lstrip().lower()
+    if handle.size < LFS_MOST and head.startswith(LFS_POINTER):
         raise handle.unreadable(
             "it is a Git LFS pointer, a note where the weights are to be: fetch them with `git lfs pull` there"
         )
+    if head.startswith(PAGES):
+        raise handle.unreadable("it is a web page, as a download writes that was refused: fetch the file again")
+
+
+def format_of(handle: Handle) -> Format:
+    """The format of an open file, by its ending and its first bytes."""
+    refuse_unknown(handle.path)
+    refuse_notes(handle)
     for one in FORMATS:
         if ending_of(handle.path) in one.endings and one.accepts(handle):
             return one

@@ -182,5 +182,6 @@ def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE
             said.append(str(error))
             valid = False
     if not valid:
-        raise InvalidInput(f"the options {options} were asked; weightwatcher refuses them: {'; '.join(said)}")
+        shown = {name: value for name, value in options.items() if name not in NO_PARAMETERS}
+        raise InvalidInput(f"the options {shown} were asked; weightwatcher refuses them: {'; '.join(said)}")
     return rooms.WeightWatcher.normalize_params(None, params)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READABLE = re.compile(r"^(float(16|32|64)|bfloat16|float8_e\dm\d\w*)$")
+READABLE = re.compile(r"^(float(16|32|64|96|128)|bfloat16|float8_e\dm\d\w*)$")
 QUANTISED = re.compile(r"^(u?int|q|bits|bool|f4)")
 NORMALISATION = re.compile(r"^(?!.*(linear|conv|embedding)).*norm", re.IGNORECASE)
 # Attributes of modules that tell how their weight is laid out.
@@ -31,6 +31,7 @@ HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
 # Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
 FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+PACKED = re.compile(r"_packed_params\._packed_params$")
 # Last words of tensors that belong to packed ones: scales, zero points, tables.
 SCALES = re.compile(
     r"(w?scales?|scale_inv|scales_and_zeros|w?zeros?|zero_points?|qzeros|absmax|nested_absmax|quant_map|biases|qbiases|"
@@ -149,9 +150,13 @@ def mapping_tensors(tensors: Mapping[str, Any]) -> list[WeightTensor]:
     first_name: dict[Any, str] = {}
     for key, tensor in tensors.items():
         name = str(key)
-        # A packed layer of torch.ao is its weight and its bias.
-        if isinstance(tensor, tuple) and tensor and getattr(tensor[0], "is_quantized", False):
+        # A packed layer of torch.ao is its weight and its bias; one of float16 is packed as the weight that it is.
+        if isinstance(tensor, tuple) and tensor and hasattr(tensor[0], "is_quantized"):
             tensor = tensor[0]
+            name = name if tensor.is_quantized else re.sub(PACKED, "weight", name)
+        if type(tensor).__name__ == "ScriptObject":
+            entries.append(_sealed(name))
+            continue
         with looked_at():
             is_quantised = bool(getattr(tensor, "is_quantized", False))
             is_tensor = hasattr(tensor, "dtype") and (hasattr(tensor, "is_nested") or hasattr(tensor, "shape"))
@@ -178,7 +183,13 @@ def module_tensors(model: Any) -> list[WeightTensor]:
     modules, called = dict(model.named_modules()), called_with(model)
     for index, (prefix, module) in enumerate(modules.items()):
         for last, packed in _packed_weights(module).items():
-            entries += _quantised(f"{prefix}.{last}" if prefix else last, packed, class_of(module), index)
+            name = f"{prefix}.{last}" if prefix else last
+            if type(packed).__name__ == "ScriptObject":
+                entries.append(_sealed(name))
+            elif packed.is_quantized:
+                entries += _quantised(name, packed, class_of(module), index)
+            else:
+                entries.append(_entry(name, packed, names, module, index))
         made_of = _effective_weight(prefix, module)
         if made_of:
             entries.append(_entry(made_of, weight_as_it_acts(module), names, module, index, effective=True))
@@ -216,6 +227,12 @@ def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list
     beside = {f"{name}.q_scale": scales, f"{name}.q_zero_point": zeros}
     entries = [replace(codes, load=tensor.int_repr), *(_entry(one, values, ()) for one, values in beside.items())]
     return [replace(entry, owner=owner, owner_index=index) for entry in entries]
+
+
+def _sealed(name: str) -> WeightTensor:
+    """The entry of weights that an object of torch's own keeps, whose shapes it does not tell."""
+    why = "weights that torch has packed into an object of its own: give the module itself, before it was scripted"
+    return WeightTensor(name, (0, 0), "packed", lambda: None, unfit=why)
 
 
 def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
@@ -256,8 +273,13 @@ def _unusual(tensor: Any) -> str:
         return "its shape is not that of a matrix: it is a nested tensor"
     if getattr(tensor, "is_meta", False):
         return "it lies on the meta device and has no values"
-    if "strided" not in str(getattr(tensor, "layout", "strided")):
-        return f"it is a sparse tensor ({tensor.layout})"
+    layout = str(getattr(tensor, "layout", "strided"))
+    if "sparse" in layout:
+        return f"it is a sparse tensor ({layout})"
+    if "strided" not in layout:
+        return f"its values lie in the layout {layout}: give its to_dense()"
+    if hasattr(tensor, "tocoo"):
+        return f"it is a sparse matrix ({type(tensor).__name__}): give its toarray()"
     return ""
 
 
@@ -305,13 +327,17 @@ def config_of_module(model: Any) -> dict[str, Any]:
 
 def _packed_weights(module: Any) -> dict[str, Any]:
     """The weights that a quantised module of torch.ao keeps packed, by name; none for any other module."""
-    if hasattr(module, "_packed_params") and callable(getattr(module, "weight", None)):
+    sealed = getattr(module, "_packed_params", None)
+    if sealed is not None and callable(getattr(module, "weight", None)):
         found = {"weight": module.weight()}
+    elif type(sealed).__name__ == "ScriptObject":
+        # The layer that holds it has been asked, but where it is scripted.
+        found = {"_packed_params": sealed} if hasattr(module, "original_name") else {}
     elif type(module).__module__ == "torch.ao.nn.quantized.dynamic.modules.rnn" and hasattr(module, "get_weight"):
         found = module.get_weight()
     else:
         return {}
-    return {name: packed for name, packed in found.items() if getattr(packed, "is_quantized", False)}
+    return found
 
 
 def _own_tensors(module: Any) -> Iterator[tuple[str, Any]]:

@@ -60,6 +60,8 @@ def test_a_single_file_comes_before_an_index_that_an_older_save_left(tmp_path):
         (["adapter_model.bin", "training_args.bin"], ["adapter_model.bin"]),
         (["model.fp16.safetensors", "consolidated.safetensors"], ["model.fp16.safetensors"]),
         (["net.pt", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "scaler.pt"], ["net.pt"]),
+        (["net.pt", "optim.pt", "lr_scheduler.pt", "grad_scaler.pth", "args.bin", "trainer_args.bin"], ["net.pt"]),
+        (["optics.pt", "args_net.pt"], ["args_net.pt", "optics.pt"]),
         (
             ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"],
             ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
@@ -17,6 +18,15 @@ def matrix(*shape, seed=0):
 
 def largest(weight):
     return np.linalg.svd(np.asarray(weight, dtype=np.float64), compute_uv=False)[0] ** 2
+
+
+def dynamically(model, kinds, dtype):
+    engine = "qnnpack" if dtype == torch.qint8 else "fbgemm"
+    before, torch.backends.quantized.engine = torch.backends.quantized.engine, engine
+    try:
+        return torch.ao.quantization.quantize_dynamic(model, kinds, dtype=dtype)
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def reasons(frame):
@@ -102,7 +112,24 @@ def test_a_fused_projection_is_whole_with_a_word(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["rotary_emb.cos_sin_cache", "rope_cache", "conv.blur.kernel", "embed_positions.weights"]
+    "name",
+    [
+        "rotary_emb.cos_sin_cache",
+        "rotary._cos_cached",
+        "rope.cache",
+        "rope_cache",
+        "conv.blur.kernel",
+        "embed_positions.weights",
+        "sinusoid.weights",
+        "attn.coords_table",
+        "kan.grid",
+        "head.tri",
+        "mixer.A_b_log",
+        "stft.forward_basis",
+        "graph.adjacency",
+        "quant.had_K",
+        "loss.class_weights",
+    ],
 )
 def test_tables_and_filters_are_no_weights(name):
     frame = ww.analyze({name: matrix(8, 8), "fc.weight": matrix(9, 7)})
@@ -112,16 +139,64 @@ def test_tables_and_filters_are_no_weights(name):
 
 @pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor)")
 def test_recurrent_layers_quantised_by_torch_have_rows():
-    quantise = torch.ao.quantization.quantize_dynamic
-    before, torch.backends.quantized.engine = torch.backends.quantized.engine, "qnnpack"
-    try:
-        model = quantise(torch.nn.Sequential(torch.nn.LSTM(8, 6)), {torch.nn.LSTM}, dtype=torch.qint8)
-    finally:
-        torch.backends.quantized.engine = before
+    model = dynamically(torch.nn.Sequential(torch.nn.LSTM(8, 6)), {torch.nn.LSTM}, torch.qint8)
     frame = ww.analyze(model).set_index(["longname", "slice"])
     forget = model[0].get_weight()["weight_hh_l0"].dequantize()[6:12]
     assert frame.loc[("0.weight_hh_l0", "f"), "lambda_max"] == pytest.approx(largest(forget))
     assert len(frame) == 8
+
+
+@pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor)")
+def test_layers_that_torch_packs_as_float16_have_rows():
+    before = torch.nn.Linear(8, 6)
+    want = largest(before.weight.detach().half())
+    model = dynamically(torch.nn.Sequential(before, torch.nn.LSTM(8, 6)), None, torch.float16)
+    frame = ww.analyze(model)
+    assert set(frame["longname"]) == {"0", "1.weight_ih_l0", "1.weight_hh_l0"}
+    assert frame["lambda_max"][0] == pytest.approx(want, rel=1e-3)
+    assert ww.analyze(model.state_dict())["longname"].tolist() == ["0"]
+
+
+@pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor|TypedStorage)")
+def test_what_torch_keeps_in_an_object_of_its_own_is_named():
+    recurrent = dynamically(torch.nn.Sequential(torch.nn.LSTM(8, 6)), None, torch.qint8).state_dict()
+    scripted = torch.jit.script(dynamically(torch.nn.Sequential(torch.nn.Linear(8, 6)), None, torch.qint8))
+    for source, name in (
+        (recurrent, "0._all_weight_values.0.param"),
+        (scripted, "0._packed_params._packed_params"),
+    ):
+        (told,) = [row for row in ww.analyze(source).attrs["coverage"] if row["longname"] == name]
+        assert (told["status"], told["reason"][:27]) == ("skipped", "weights that torch has pack")
+
+
+def test_numbers_wider_than_float64_are_those_of_float64(tmp_path):
+    W = matrix(9, 7).double().numpy()
+    np.save(tmp_path / "w.npy", W.astype(np.longdouble))
+    want = ww.analyze({"matrix": W})["tail_alpha"][0]
+    assert ww.analyze({"matrix": W.astype(np.longdouble)})["tail_alpha"][0] == want
+    assert ww.scan(tmp_path / "w.npy")["tail_alpha"][0] == want
+
+
+def test_a_matrix_of_another_storage_is_named():
+    table = reasons(ww.analyze({"a": scipy.sparse.csr_matrix(matrix(9, 7).numpy()), "fc.weight": matrix(9, 7)}))
+    assert table["a"] == "it is a sparse matrix (csr_matrix): give its toarray()"
+
+
+def test_a_note_where_an_index_or_weights_are_to_be_is_told(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    with pytest.raises(ww.UnreadableCheckpoint, match="Git LFS pointer"):
+        ww.analyze(tmp_path)
+    (tmp_path / "net.pt").write_text("<!DOCTYPE html><html><body>404</body></html>")
+    with pytest.raises(ww.UnreadableCheckpoint, match="it is a web page"):
+        ww.analyze(tmp_path / "net.pt")
+
+
+def test_a_refusal_of_options_is_without_the_model():
+    with pytest.raises(ww.InvalidInput) as caught:
+        ww.analyze({"fc.weight": matrix(9, 7)}, fit="TPL")
+    assert "array(" not in str(caught.value)
+    assert "tensor(" not in str(caught.value)
+    assert "'fit': 'TPL'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from .registry import Layout, Reading, Situation, refused
 #: By the last word of a name: what a tensor is that is no weight. What is called `X.weight` belongs to a layer.
 NO_WEIGHTS: tuple[tuple[str, str], ...] = (
     (
-        r"(cos|sin|cos_sin|rope)_?cache(d)?|cached_(cos|sin)|(cos|sin)_table|rope_(cos|sin)|(cos|sin)",
+        r"_?(cos|sin|cos_sin|rope)_?cache(d)?|cached_(cos|sin)|(cos|sin)_(table|emb)|(rope|rotary)_(cos|sin)|(cos|sin)|"
+        r"(rope|rotary|pos)\w*\.cache",
         "a table of rotary positions",
     ),
     (
@@ -17,19 +18,25 @@ NO_WEIGHTS: tuple[tuple[str, str], ...] = (
         "frequencies of rotary positions",
     ),
     (
-        r"pe|pos(ition)?_table|embed_positions\.weights|sinusoid\w*|alibi(_slopes|_bias)?",
+        r"pe|pos(ition)?_table|(embed_positions|sinusoid\w*)\.weights|_float_tensor|sinusoid\w*|alibi(_slopes|_bias)?",
         "a table of positions that is not trained",
     ),
-    (r"tril|triu|causal(_mask)?|.*attn_mask|attention_mask|mask(ed_bias)?|.*_mask", "a mask"),
-    (r"relative_(coords?|coordinates?)(_table)?", "a table of relative coordinates"),
+    (r"tril|triu|tri|causal(_mask)?|.*attn_mask|attention_mask|mask(ed_bias)?|.*_mask", "a mask"),
+    (r"(relative_|rel_)?coord(s|inates?)?(_table|_[hw])?|grid", "a table of coordinates"),
     (r"(relative_)?(position|bias)_(ids?|idxs?|index|indices)|attention_bias_idxs|rel_pos_(index|indices)", "an index"),
     (r"relative_position_bucket|token_type_ids|position_ids|.*_ids", "indices"),
     (r"running_(mean|var)|moving_(mean|variance)|num_batches_tracked|batch_(mean|var)", "running statistics"),
     (r"embed_avg|cluster_size|queue|queue_ptr", "running statistics of the data"),
-    (r"A_logs?|ssm_a|dt_bias", "rates of decay, no linear map"),
+    (
+        r"A_(\w+_)?logs?|ssm_a|dt_bias|log_A(_\w+)?|A_(real|imag)|time_(decay|first|faaaa)",
+        "rates of decay, no linear map",
+    ),
     (r"noise_const|resample_filter|w_avg|blur[_.]kernel|(blur_)?filter_kernel", "a constant of the architecture"),
-    (r"anchors?|anchor_(grid|points)|stft_window|hann_window", "a constant of the architecture"),
-    (r"mel_(filters|basis|fb)|fb|filter_?bank", "a bank of filters that is not trained"),
+    (r"anchors?|anchor_(grid|points)|(\w+_)?window|(forward|inverse)_basis", "a constant of the architecture"),
+    (r"eye|identity|perm(utation)?|hadamard(_matrix)?|had_[KkM]", "a constant of the architecture"),
+    (r"adj(acency)?(_matrix)?|laplacian", "a graph"),
+    (r"class_weights?|pos_weight", "weights of a loss"),
+    (r"mel_(filters|basis|fb)|melW|fb|filter_?bank", "a bank of filters that is not trained"),
     (r"shared_image_embedding\.positional_embedding|.*gaussian_(fourier_)?matrix", "random Fourier features"),
 )
 ANY = re.compile(rf"(?:^|[./])(?:{'|'.join(pattern for pattern, _ in NO_WEIGHTS)})(?::0)?$")
