@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tqdm import tqdm
-
 from ..core.arrays import as_matrix
 from ..core.boundary import attempt
 from ..core.options import Options
 from ..core.plain import as_computed
+from ..core.progress import progress_bar
 from ..linalg.decomposed import Decomposed
 from ..results.record import ANALYZED, FAILED, LayerRecord
 from ..scanning.pools import number_of_jobs
@@ -107,10 +105,9 @@ def _matrices(job: Job, tensor: WeightTensor) -> list[Any]:
 
 def worked(items: Sequence[Any], options: Options, work: Callable[[Any], Any]) -> Iterator[Any]:
     """What `work` makes of each, in order, by threads where they were asked; with a bar."""
-    disable = None if options.progress is None else not options.progress
     with ExitStack() as stack:
         stack.enter_context(one_blas_thread())
-        bar = stack.enter_context(tqdm(total=len(items), desc="layers", disable=disable, file=sys.stderr))
+        bar = stack.enter_context(progress_bar(len(items), "layers", options.progress))
         done: Iterable[Any] = map(work, items)
         if options.n_jobs != 1:
             pool = ThreadPoolExecutor(number_of_jobs(options.n_jobs))

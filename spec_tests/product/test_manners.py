@@ -6,8 +6,10 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 import setol_ww as ww
 
@@ -260,3 +262,10 @@ def test_where_nothing_is_loaded_nothing_is_put_back(monkeypatch):
         monkeypatch.setattr(ww, "import_module", unruly)
         ww._loaded("core")
         assert warnings.filters[0][0] == "ignore"
+
+
+def test_a_comparison_leaves_no_thread_that_watches_over_bars(monkeypatch):
+    monkeypatch.setattr(tqdm, "monitor", None)
+    rng = np.random.default_rng(0)
+    ww.compare({"a.weight": rng.normal(size=(30, 20))}, {"a.weight": rng.normal(size=(30, 20))})
+    assert tqdm.monitor is None

@@ -122,7 +122,6 @@ def test_a_fused_projection_is_whole_with_a_word(name):
         "embed_positions.weights",
         "sinusoid.weights",
         "attn.coords_table",
-        "kan.grid",
         "head.tri",
         "mixer.A_b_log",
         "stft.forward_basis",

@@ -22,7 +22,7 @@ NO_WEIGHTS: tuple[tuple[str, str], ...] = (
         "a table of positions that is not trained",
     ),
     (r"tril|triu|tri|causal(_mask)?|.*attn_mask|attention_mask|mask(ed_bias)?|.*_mask", "a mask"),
-    (r"(relative_|rel_)?coord(s|inates?)?(_table|_[hw])?|grid", "a table of coordinates"),
+    (r"(relative_|rel_)?coord(s|inates?)?(_table|_[hw])?", "a table of coordinates"),
     (r"(relative_)?(position|bias)_(ids?|idxs?|index|indices)|attention_bias_idxs|rel_pos_(index|indices)", "an index"),
     (r"relative_position_bucket|token_type_ids|position_ids|.*_ids", "indices"),
     (r"running_(mean|var)|moving_(mean|variance)|num_batches_tracked|batch_(mean|var)", "running statistics"),
