@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidInput
+from ..core.plain import is_subclass
 from ..formats.checkpoints import inner_mapping
 from ..weights.layouts import Part
 from ..weights.plan import Job, plan
@@ -153,11 +154,22 @@ def _opened(entry: WeightTensor, taken: list[tuple[int, int, str]]) -> tuple[Any
 
 def _why_not_written(tensor: Any) -> str:
     """Why a value cannot be written into a tensor; empty when it can."""
+    if is_subclass(tensor) and _has_own_rules(type(tensor)):
+        return f"it is a {type(tensor).__name__}, which decides by itself what is written into it"
     if tensor.is_inference():
         return "it was made in inference mode and cannot be changed"
     if tensor.numel() > _extent(tensor):
         return "its elements share memory with each other (an expanded tensor)"
     return ""
+
+
+def _has_own_rules(kind: type) -> bool:
+    """True for a class of tensors that answers torch's functions itself: it may have no memory, or allow no writing."""
+    known = ("torch", "torch.nn.parameter", "torch._tensor")
+    own = [
+        vars(one) for one in kind.__mro__ if one.__module__ not in known and not one.__module__.startswith("torch._C")
+    ]
+    return any(name in words for words in own for name in ("__torch_function__", "__torch_dispatch__"))
 
 
 def _extent(tensor: Any) -> int:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch.nn.utils import parametrizations, prune, spectral_norm
 
 import setol_ww as ww
+from spec_tests.odd_tensors import Loud, Wrapped
 
 
 def matrix(*shape, seed=0):
@@ -132,9 +133,21 @@ NORM = "parametrizations.weight"
             "fc.weight_packed": codes(torch.uint8, 64, 48),
             "fc.weight_scale": matrix(64, 6).abs().to(torch.float8_e4m3fn),
         },
+        {"fc.weight": codes(torch.int8, 64, 32), "fc.weight.scale.0": matrix(64, 1, 4, 1)},
         {"fc.fp8_weight": matrix(12, 9).to(torch.float8_e4m3fn), "fc.fp8_scale": matrix(12, 1)},
     ],
-    ids=["g", "original0", "original1", "twice", "bitmask", "vptq", "paroquant", "nvfp4", "fp8_weight"],
+    ids=[
+        "g",
+        "original0",
+        "original1",
+        "twice",
+        "bitmask",
+        "vptq",
+        "paroquant",
+        "nvfp4",
+        "deepcompressor",
+        "fp8_weight",
+    ],
 )
 def test_parts_that_make_no_weight_are_left_out_by_name(stored, tmp_path):
     save_file(stored, tmp_path / "model.safetensors")
@@ -206,3 +219,23 @@ def test_the_config_names_the_file_that_is_the_model(as_index, tmp_path):
         (tmp_path / named).write_text(json.dumps({"weight_map": {"fc.weight": "v2.safetensors"}}))
     (tmp_path / "config.json").write_text(json.dumps({"transformers_weights": named}))
     assert numbers(ww.scan(tmp_path)) == {("fc", ""): pytest.approx(9 * largest(matrix(12, 9)))}
+
+
+class Plain(torch.Tensor):
+    """Of a class of its own, and otherwise like any other."""
+
+
+@pytest.mark.parametrize(
+    ("made", "is_cut"),
+    [(Wrapped, False), (lambda one: one.as_subclass(Loud), False), (lambda one: one.as_subclass(Plain), True)],
+)
+def test_a_tensor_with_rules_of_its_own_stays_and_the_others_are_truncated(made, is_cut):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(12, 10), torch.nn.Linear(10, 8))
+    # A module's setter would ask the tensor.
+    net[0]._parameters["weight"] = made(matrix(10, 12))
+    with ww.truncated(net, "rank:2") as plan:
+        assert [cut.rank for cut in plan] == [2 if is_cut else 10, 2]
+        assert np.linalg.matrix_rank(net[1].weight.detach().numpy()) == 2
+    assert ("decides by itself" in plan[0].reason) is not is_cut
+    assert ww.evaluate_truncation(net, lambda model: 0.0, rules=("rank:2",))["rank"].tolist() == [4 if is_cut else 12]
