@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import UnreadableCheckpoint
-from ..weights.tensors import FACTS
+from ..weights.tensors import FACTS, SEALED
 from .base import Contents
 from .handle import Handle
 from .pickles import Global, Placeholder, word_of
 from .places import Place
-from .stored import Stored, name_of
+from .stored import Stored, contiguous, name_of
 from .torch_objects import Array, Quantised
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ TRAINING = re.compile(
     r"momentum)",
     re.IGNORECASE,
 )
+PACKING = re.compile(r"__torch__\.torch\.classes\.(quantized|rnn|sparse|xnnpack|mkldnn)\b")
+# A layer of float16 is packed as the pair of its weight and its bias.
+PACKED_HALF = re.compile(r"_packed_params\._packed_params\.0$")
 PREFIX = "module."
 NESTED = 40
 MOST_NAMES, MOST_LETTERS = 100_000, 2**23
@@ -47,14 +50,29 @@ def named_tensors(contents: Contents, handle: Handle) -> dict[str, Stored]:
     for name, value in unwrap(contents.tree, handle.path).items():
         # A packed layer of torch.ao is its weight and its bias.
         value = value[0] if isinstance(value, tuple) and value and isinstance(value[0], Quantised) else value
-        tensor = value.stored if isinstance(value, Array) else value
+        tensor = value.stored if isinstance(value, Array) else sealed() if is_sealed(value) else value
         if isinstance(tensor, Quantised):
             tensors |= {name_of(one): part for one, part in tensor.named(name).items()}
         elif isinstance(tensor, Stored):
+            name = PACKED_HALF.sub("weight", name)
             tensors[name_of(name)] = replace(tensor, remark=remark) if remark else tensor
         else:
             logger.debug("%s in %s is no tensor but %s: left out", ascii(name)[:200], handle.path, word_of(value))
     return tensors
+
+
+def is_sealed(value: Any) -> bool:
+    """True for an object of a class of torch's own that packs the weights of quantised or prepared layers."""
+    if not isinstance(value, Placeholder):
+        return False
+    state = value.state
+    told = state[1] if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], str) else ""
+    return bool(PACKING.match(told if str(value.what) == "torch.ScriptObject" else str(value.what)))
+
+
+def sealed() -> Stored:
+    """What stands for weights whose shapes such an object does not tell."""
+    return Stored((0, 0), contiguous((0, 0)), "packed", 1, unfit=SEALED)
 
 
 def unwrap(loaded: Any, file: Place) -> dict[str, Any]:

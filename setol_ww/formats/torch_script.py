@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from .pickles import Global, Placeholder
-from .state import DEEPEST, LONGEST_NAME
+from .state import DEEPEST, LONGEST_NAME, is_sealed, sealed
 from .stored import Stored
+from .torch_objects import Quantised
 
 CONSTANTS = "constants.pkl"
 ROOT = "__torch__"
@@ -30,6 +31,9 @@ def script_tensors(tree: Any) -> dict[str, Any]:
         visits += 1
         if depth > DEEPEST or visits > MOST or len(prefix) > 10 * LONGEST_NAME:
             raise ValueError("modules inside modules without an end")
+        if is_sealed(module):
+            found[prefix.removesuffix(".")] = _packed(module.state)
+            continue
         facts = {"owner": owner} if (owner := class_of(module)) else {}
         attributes = {name: value for name, value in module.attributes().items() if isinstance(name, str)}
         for name, value in attributes.items():
@@ -40,6 +44,14 @@ def script_tensors(tree: Any) -> dict[str, Any]:
         children = [(f"{prefix}{name}.", one, depth + 1) for name, one in attributes.items() if is_script(one)]
         left.extend(reversed(children))
     return found
+
+
+def _packed(state: Any) -> Any:
+    """The quantised weight in the state of an object of torch's own, else an entry that says what is there."""
+    parts = state if isinstance(state, tuple) else ()
+    flat = [one for part in parts for one in (part if isinstance(part, (list, tuple)) else (part,))]
+    weights = [one for one in flat if isinstance(one, Quantised)]
+    return weights[0] if len(weights) == 1 else sealed()
 
 
 def is_script(value: Any) -> bool:

@@ -31,6 +31,7 @@ HOLDER_FACTS = ("num_heads", "head_dim", "head_first")
 # Inside `layer.parametrizations.weight` torch keeps the factors of a parametrised weight, and modules with their own.
 FACTOR = re.compile(r"(?:^|\.)parametrizations\.(\w+)(?:\.\d+)?$")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+SEALED = "weights that torch has packed into an object of its own: give the module itself, not scripted"
 PACKED = re.compile(r"_packed_params\._packed_params$")
 # Last words of tensors that belong to packed ones: scales, zero points, tables.
 SCALES = re.compile(
@@ -231,8 +232,7 @@ def _quantised(name: str, tensor: Any, owner: str = "", index: int = -1) -> list
 
 def _sealed(name: str) -> WeightTensor:
     """The entry of weights that an object of torch's own keeps, whose shapes it does not tell."""
-    why = "weights that torch has packed into an object of its own: give the module itself, before it was scripted"
-    return WeightTensor(name, (0, 0), "packed", lambda: None, unfit=why)
+    return WeightTensor(name, (0, 0), "packed", lambda: None, unfit=SEALED)
 
 
 def _other_names(model: Any) -> dict[int, tuple[str, ...]]:

@@ -146,7 +146,7 @@ def test_recurrent_layers_quantised_by_torch_have_rows():
 
 
 @pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor)")
-def test_layers_that_torch_packs_as_float16_have_rows():
+def test_layers_that_torch_packs_as_float16_have_rows(tmp_path):
     before = torch.nn.Linear(8, 6)
     want = largest(before.weight.detach().half())
     model = dynamically(torch.nn.Sequential(before, torch.nn.LSTM(8, 6)), None, torch.float16)
@@ -154,6 +154,8 @@ def test_layers_that_torch_packs_as_float16_have_rows():
     assert set(frame["longname"]) == {"0", "1.weight_ih_l0", "1.weight_hh_l0"}
     assert frame["lambda_max"][0] == pytest.approx(want, rel=1e-3)
     assert ww.analyze(model.state_dict())["longname"].tolist() == ["0"]
+    torch.save(model.state_dict(), tmp_path / "half.pt")
+    assert ww.scan(tmp_path / "half.pt")["longname"].tolist()[0] == "0"
 
 
 @pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor|TypedStorage)")
@@ -166,6 +168,20 @@ def test_what_torch_keeps_in_an_object_of_its_own_is_named():
     ):
         (told,) = [row for row in ww.analyze(source).attrs["coverage"] if row["longname"] == name]
         assert (told["status"], told["reason"][:27]) == ("skipped", "weights that torch has pack")
+
+
+@pytest.mark.filterwarnings("ignore:.*(deprecated|quantize_per_tensor|TypedStorage)")
+def test_what_torch_keeps_in_an_object_of_its_own_is_read_or_named_in_files(tmp_path):
+    layers = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.Conv2d(4, 5, 3))
+    model = dynamically(layers, {torch.nn.Linear}, torch.qint8)
+    torch.jit.save(torch.jit.script(model), tmp_path / "script.pt")
+    for read in (ww.analyze, ww.scan):
+        found = read(tmp_path / "script.pt").set_index("longname")["lambda_max"]
+        assert found["0"] == pytest.approx(largest(model[0].weight().dequantize()))
+        assert found["1"] == found["1"]
+    torch.save(dynamically(torch.nn.Sequential(torch.nn.LSTM(8, 6)), None, torch.qint8).state_dict(), tmp_path / "r.pt")
+    told = reasons(ww.analyze(tmp_path / "r.pt"))
+    assert told["0._all_weight_values.0.param"].startswith("weights that torch has packed")
 
 
 def test_numbers_wider_than_float64_are_those_of_float64(tmp_path):
