@@ -175,9 +175,10 @@ def indexed_files(index: Place) -> tuple[list[Place], dict[str, Place]]:
         if handle.size > MAX_INDEX:
             raise handle.unreadable(f"an index of {handle.size} bytes")
         refuse_notes(handle)
-        weight_map = json.loads(handle.text(0, handle.size).decode())["weight_map"]
+        told = json.loads(handle.text(0, handle.size).decode())
+        weight_map = told.get("weight_map") if isinstance(told, dict) else None
         if not isinstance(weight_map, dict):
-            raise handle.unreadable("its weight_map is no mapping of tensors to files")
+            raise handle.unreadable("it has no weight_map, a mapping of tensors to files")
         files = {file: _beside(index, file) for file in weight_map.values() if _is_name(file, index)}
         expected = {name: files[file] for name, file in weight_map.items()}
     found = sorted(set(expected.values()), key=lambda file: natural_key(file.name))

@@ -51,6 +51,13 @@ def test_a_single_file_comes_before_an_index_that_an_older_save_left(tmp_path):
     assert largest(tmp_path) == pytest.approx(9)
 
 
+@pytest.mark.parametrize("told", ["{}", "[1]", '"a"', '{"weight_map": ["a"]}'])
+def test_an_index_that_maps_nothing_is_said_to_be_none(told, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(told)
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"index\.json.*it has no weight_map, a mapping of tensors to files"):
+        ww.scan(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("names", "wanted"),
     [
