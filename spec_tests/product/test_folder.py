@@ -54,7 +54,7 @@ def test_a_single_file_comes_before_an_index_that_an_older_save_left(tmp_path):
 @pytest.mark.parametrize("told", ["{}", "[1]", '"a"', '{"weight_map": ["a"]}'])
 def test_an_index_that_maps_nothing_is_said_to_be_none(told, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(told)
-    with pytest.raises(ww.UnreadableCheckpoint, match=r"index\.json.*it has no weight_map, a mapping of tensors to files"):
+    with pytest.raises(ww.UnreadableCheckpoint, match=r"index\.json.*it has no weight_map, a mapping"):
         ww.scan(tmp_path)
 
 
