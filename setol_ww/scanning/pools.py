@@ -24,8 +24,9 @@ from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 
 from ..core.errors import InvalidInput
 
-# Work units of `cost`, five seconds of one core: a process takes half of them to begin, with torch.
-PROCESSES_FROM = 2e11
+# Work units of `cost`, some twelve seconds of one core. Of 512 and 1536 experts two threads were done after 2.2 and
+# 6.6 s, two processes, which take two seconds to begin, after 3.9 and 7.2.
+PROCESSES_FROM = 1e12
 
 
 class Pool(Protocol):
