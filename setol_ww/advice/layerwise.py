@@ -16,7 +16,7 @@ from ..core.progress import progress_bar
 from ..linalg.decomposed import Decomposed
 from ..results.record import ANALYZED, FAILED, LayerRecord
 from ..scanning.pools import number_of_jobs
-from ..scanning.row import NOT_LOADED, computed, one_blas_thread, scale_of
+from ..scanning.row import NOT_LOADED, concluded, measured, one_blas_thread, scale_of
 from ..weights.plan import Job
 from ..weights.tensors import WeightTensor
 from .matching import Match
@@ -91,7 +91,8 @@ def looked_at(job: Job, tensor: WeightTensor, options: Options) -> Looked:
         parts.extend(Decomposed(as_matrix(matrix), options.device) for matrix in matrices)
         return pooled(parts)
 
-    record, reason = computed(blank, job, matrices, scale, options, spectrum)
+    begun = measured(blank, job, matrices, scale, options, spectrum)
+    ((record, reason),) = concluded([begun], options)
     record = replace(record, status=FAILED if reason else ANALYZED, reason=reason or job.note)
     if record.spectrum is None or reason:
         return Looked(record, None)

@@ -57,7 +57,7 @@ class Leading:
     def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
         """The `number` largest eigenvalues, descending, and their vectors in columns; deterministic."""
         found = None
-        if not self.is_reduced and self.side > DENSE_SIDE and 4 * number < self.side:
+        if not self.is_reduced and steps_pay(number, self.side):
             found = self._by_lanczos(number)
         values, vectors = found or self._by_reduction(number)
         order = np.argsort(-values, kind="stable")
@@ -116,6 +116,11 @@ class Leading:
         side, result = self.side, np.zeros(self.side)
         call(scipys("dsymv"), "L", side, 1.0, self.lower, side, np.ascontiguousarray(v), 1, 0.0, result, 1)
         return result
+
+
+def steps_pay(number: int, side: int) -> bool:
+    """Whether so many pairs of a matrix cost less by Lanczos' iteration than by its reduction."""
+    return side > DENSE_SIDE and 4 * number < side
 
 
 def by_lanczos(

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.arrays import FloatArray
 from .device import BLOCK_BYTES, DEVICE_BLOCK_ELEMENTS, GRAM_MATRICES, device_blocks, device_gram
 from .eigenvalues import gram_of, row_blocks
-from .leading import DENSE_SIDE, Leading, by_lanczos
+from .leading import DENSE_SIDE, Leading, by_lanczos, steps_pay
 from .shuffles import in_random_order, sources_of
 
 # Bytes of an entry's place, and of its values as they are stored, twice, at most.
@@ -155,7 +155,7 @@ class PairsThere:
 
     def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
         found = None
-        if not self.is_reduced and self.side > DENSE_SIDE and 4 * number < self.side:
+        if not self.is_reduced and steps_pay(number, self.side):
             found = by_lanczos(self._times, self.side, number)
         if found is None:
             values, vectors = self._decomposed()

@@ -14,7 +14,7 @@ from ..core.errors import InvalidInput
 from ..core.options import Options
 from ..core.plain import as_computed
 from ..results.record import ANALYZED, FAILED, LayerRecord
-from ..scanning.row import computed, scale_of
+from ..scanning.row import concluded, measured, scale_of
 from ..truncation.pieces import model_tensors
 from ..weights.plan import Job, plan
 from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, why_unfit
@@ -124,8 +124,12 @@ def analysed(copy: Copy, options: Options) -> LayerRecord:
         return replace(blank, status=FAILED, reason=copy.reason)
     assert job.part is not None
     scale = scale_of(job.part)
-    found = attempt(job.title, "not analysed", lambda: computed(blank, job, copy.matrices, scale, options))
-    record, reason = found.value or (blank, found.reason)
+
+    def says() -> list[tuple[LayerRecord, str]]:
+        return concluded([measured(blank, job, copy.matrices, scale, options)], options)
+
+    found = attempt(job.title, "not analysed", says)
+    ((record, reason),) = found.value or [(blank, found.reason)]
     return replace(record, status=FAILED if reason else ANALYZED, reason=reason or job.note)
 
 

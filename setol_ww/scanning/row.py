@@ -109,21 +109,6 @@ def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, s
     return measured(record, job, *read.value, asked.options)
 
 
-def computed(
-    record: LayerRecord,
-    job: Job,
-    matrices: list[Any],
-    scale: float,
-    options: Options,
-    spectrum_of: Callable[[], Spectrum] | None = None,
-) -> tuple[LayerRecord, str]:
-    """The record with all that its matrices say, and why something is not there; any number of BLAS threads.
-
-    `spectrum_of` is called for the spectrum of the matrices where it comes from elsewhere.
-    """
-    return concluded([measured(record, job, matrices, scale, options, spectrum_of)], options)[0]
-
-
 def concluded(begun: Sequence[tuple[LayerRecord, str]], options: Options) -> list[tuple[LayerRecord, str]]:
     """Records with the columns of their spectra, where they have one."""
     findings = iter(with_all_cells([one for one, _ in begun if one.spectrum is not None], settings_of(options)))
@@ -142,7 +127,10 @@ def measured(
     options: Options,
     spectrum_of: Callable[[], Spectrum] | None = None,
 ) -> tuple[LayerRecord, str]:
-    """The record with its spectrum and what its entries say, and why something is not there."""
+    """The record with its spectrum and what its entries say, and why something is not there.
+
+    Any number of BLAS threads. `spectrum_of` is called for the spectrum of the matrices where it comes from elsewhere.
+    """
     own = spectrum_of or (lambda: Spectrum.from_slices(matrices, device=options.device))
     found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device, own()))
     if found.value is None:

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from setol_ww.linalg import device as gpu
+from setol_ww.linalg import leading
 from setol_ww.linalg import shuffled as room
 from setol_ww.linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from setol_ww.linalg.shuffled import ShuffledHere, ShuffledThere, memory_of_a_shuffle
@@ -48,7 +49,7 @@ def stand_in(monkeypatch) -> Iterator[list[tuple[str, Any]]]:
 @pytest.mark.parametrize("lanczos", [False, True])
 def test_a_shuffle_there_answers_as_one_here(dtype, lanczos, monkeypatch):
     """Gram matrix, pairs, sums, products and sources, each against the entries it has."""
-    monkeypatch.setattr(room, "DENSE_SIDE", 10 if lanczos else 100)
+    monkeypatch.setattr(leading, "DENSE_SIDE", 10 if lanczos else 100)
     monkeypatch.setattr(gpu, "DEVICE_BLOCK_ELEMENTS", 11 * 40)
     W = torch.from_numpy(gaussian_matrix(90, 40, seed=0)).to(getattr(torch, dtype))
     there = ShuffledThere(W, (3, 1), "cpu")

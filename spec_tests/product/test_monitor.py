@@ -141,13 +141,13 @@ def paced(monitor: ww.Monitor, clock: Clock, seconds: float, monkeypatch) -> Non
     """A monitor whose clock is ours and whose layers take so many seconds."""
     monitor.budget.clock = clock
     monkeypatch.setattr("setol_ww.monitor.live.time.perf_counter", clock)
-    real = copies.computed
+    real = copies.measured
 
     def slow(*asked):
         clock.now += seconds
         return real(*asked)
 
-    monkeypatch.setattr(copies, "computed", slow)
+    monkeypatch.setattr(copies, "measured", slow)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
@@ -189,14 +189,14 @@ def test_fewer_layers_rather_than_a_late_step(monkeypatch):
 
 def test_training_does_not_wait_for_a_decomposition(monkeypatch):
     gate = threading.Event()
-    real = copies.computed
+    real = copies.measured
 
     def held(*asked):
         assert gate.wait(60)
         return real(*asked)
 
     monitor = ww.Monitor(net_of(), every=1, time_budget=1.0)
-    monkeypatch.setattr(copies, "computed", held)
+    monkeypatch.setattr(copies, "measured", held)
     weight = monitor._model[0].weight
     before = weight.detach().clone()
     monitor.step(0)

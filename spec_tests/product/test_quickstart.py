@@ -45,7 +45,9 @@ def test_its_outputs_say_what_they_are_to_say():
     assert 'background:#9fd8b0;color:#000">ideal' in shown[0]
     assert "trap: element" in "".join(shown)
     assert sum("<Figure size" in one for one in shown) == 2
-    assert not any(re.search(r"Traceback|Warning|/tmp/|/home/|/work/", one[:2000]) for one in shown)
+    # Pictures are long runs of base64, which may look like the path of a file.
+    told = [re.sub(r"[A-Za-z0-9+/=]{80,}", "", one[:2000]) for one in shown]
+    assert not any(re.search(r"Traceback|Warning|/\w+/", one) for one in told)
 
 
 def test_nothing_of_a_run_is_kept():
