@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from cosmic_ray.exceptions import CosmicRayTestingException
+from cosmic_ray.operators import exception_replacer
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 from parso.python.tree import Name
@@ -121,8 +123,16 @@ class TextMisspelt(Operator):  # type: ignore[misc]
         return ()
 
 
+class ExceptionReplacer(exception_replacer.ExceptionReplacer):  # type: ignore[misc]
+    """cosmic-ray's, which fails at an exception with a dot in a list of several (`struct.error`)."""
+
+    def mutate(self, node: Any, index: int) -> Any:
+        self._name_nodes(node)[index].get_first_leaf().value = CosmicRayTestingException.__name__
+        return node
+
+
 OURS = {operator.__name__: operator for operator in (
-    KeywordDropped, CallDropped, ContextDropped, BranchNeverTaken, TextMisspelt,
+    KeywordDropped, CallDropped, ContextDropped, BranchNeverTaken, TextMisspelt, ExceptionReplacer,
 )}  # fmt: skip
 
 #: Kind of slip: names of its operators.
