@@ -1,0 +1,268 @@
+"""What is said without a number of a spectrum: helps, what a command answers, what a tensor holds. Kept in `told/`.
+
+`python -m spec_tests.product.told` writes the files anew; look at the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from setol_ww.core.errors import InvalidInput
+from setol_ww.weights.plan import Job, plan
+from setol_ww.weights.schemes import joined
+from setol_ww.weights.tensors import WeightTensor
+
+from . import situations
+from .situations import MODELS, SAID
+from .stocks import TOLD, stocks
+
+#: Parts of one tensor that are all told.
+MANY = 6
+
+
+def helps() -> str:
+    """The help of every command."""
+    from setol_ww.cli.main import parser
+
+    root = parser()
+    below = next(action for action in root._actions if isinstance(action, argparse._SubParsersAction))
+    return "\n".join(f"{one.format_help()}\n{'=' * 80}" for one in (root, *below.choices.values()))
+
+
+#: Command lines in their order: later ones read what earlier ones wrote.
+COMMANDS = """
+analyze mixed.npz
+analyze mixed.npz --reasons --layers dense -twin
+analyze one.npz two.npz --out both.csv
+analyze one.npz --out one.setol --quiet
+analyze two.npz --out two.setol
+analyze one.npz two.npz --out both.setol
+analyze one.npz --json --out -
+analyze one.npz --out one.txt
+analyze one.npz --out there/one.csv
+analyze nothing.npz
+analyze --layers
+analyze
+analyze one.npz --layers=other
+analyze one.npz --layout fc1
+analyze one.npz --seed -1
+analyze one.npz --out - --layers fc3 --no-detX --no-quality
+scan mixed.npz --out mixed.csv
+scan mixed.npz --out shard.setol --shard 0/2 --quiet
+scan mixed.npz --out shard.setol --shard 0-2
+scan mixed.npz --out shard.setol --shard 2/2
+scan one.npz two.npz --out both.csv
+merge shard.setol --out some.csv
+merge shard.setol --out some.csv --partial
+summary one.setol
+summary one.setol --fail-on failed>0 --fail-on under-trained>=0
+summary one.setol --fail-on failed>0
+summary one.setol --fail-on failed
+summary one.setol --seed 3 --layers fc1
+summary both.csv
+report one.setol --out one.html
+report two.setol --out two.html --compare one.setol
+report one.npz --out both.html --compare two.npz --layers fc3
+report one.setol --out one.csv
+compare one.setol two.setol
+compare one.setol two.setol --out changes.csv --fail-on unmatched>0 --fail-on failed==0
+compare one.npz two.npz --layers fc3 --no-update
+compare one.npz two.npz --layers fc3
+compare two.setol
+compare one.setol two.setol one.setol --out run.csv
+compare one.setol two.setol one.setol --json
+compare one.setol two.setol one.setol --fail-on failed>0
+compare one.setol two.setol --out there/changes.csv
+compare one.setol two.setol --out changes.txt
+recommend one.setol --target sparsity --set sparsity=0.7 --out ratios.csv
+recommend one.setol --target unfreeze --set share=0.34 --out unfrozen.yaml
+recommend one.setol --target truncate --set parameters=0.4 --out plan.json
+recommend one.setol --target sparsity --set sparsity
+recommend one.setol --target sparsity --set =1
+recommend one.setol --target sparsity --out ratios.html
+recommend one.setol --target sparsity --set other=1
+truncate one.npz --rule rank:3 --layers fc3 --out small
+truncate one.npz --plan plan.json --out planned
+truncate one.npz --plan plan.json --rule erg --out again
+truncate one.npz --out small
+watch run --once --out history.csv
+watch run --once --out history.csv
+watch run --once --quiet
+watch nowhere --once
+spec --implementation nothing.there:made --only ERG-01
+spec --out report.txt
+demo --out one.npz
+demo --out nets
+demo --out nets --quiet
+--verbose
+"""
+
+
+def commands() -> str:
+    """What each command line answers, what it says of an error, and its exit status; of long numbers five digits."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            write_models()
+            said = "\n".join(answered(line) for line in COMMANDS.strip().split("\n"))
+        finally:
+            os.chdir(here)
+    return re.sub(r"in [\d.]+ s;", "in .. s;", re.sub(r"\d+\.\d{6,}", lambda found: f"{float(found[0]):.5g}", said))
+
+
+def answered(line: str) -> str:
+    """One command line as a terminal would show it."""
+    from setol_ww.cli.main import main as run
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = run(shlex.split(line))
+        except SystemExit as left:
+            status = int(left.code or 0)
+    shown = [f"$ setol-ww {line}", out.getvalue().rstrip("\n"), *(f"! {one}" for one in err.getvalue().splitlines())]
+    return "\n".join(filter(None, [*shown, f"exit {status}" if status else ""]))
+
+
+def write_models() -> None:
+    """Two nets of the demonstration, and a file with a tensor of each kind."""
+    from setol_ww.cli.demo import demo_nets
+
+    nets = demo_nets()
+    for name, rate in (("one", 32), ("two", 16)):
+        np.savez(f"{name}.npz", **nets[rate][0])
+    Path("run").mkdir()
+    for step in (1, 2):
+        np.savez(f"run/step{step}.npz", **{"fc3.weight": nets[(1, 32)[step - 1]][0]["fc3.weight"]})
+    draw = np.random.default_rng(4)
+    broken = draw.normal(size=(20, 10))
+    broken[3, 4], broken[5, 6] = np.nan, np.inf
+    small = nets[32][0]["fc3.weight"]
+    mixed = {
+        "fc.weight": small,
+        "twin.weight": small[:, ::-1],
+        "broken.weight": broken,
+        "conv.weight": draw.normal(size=(12, 8, 3, 3)),
+        "experts.up": draw.normal(size=(2, 24, 16)),
+        "ids": np.arange(6).reshape(2, 3),
+        "qkv.weight": draw.normal(size=(48, 16)),
+        "fc.bias": np.zeros(10),
+        "empty.weight": np.zeros((0, 4)),
+    }
+    np.savez("mixed.npz", **mixed)
+
+
+def put_together() -> str:
+    """What becomes of the tensors of each small model."""
+    texts = []
+    for name, tensors, config in stocks():
+        found = joined(tensors, config)
+        texts.append("\n".join([f"# {name}{f' {config}' if config else ''}", *told_once([*map(line_of, found)])]))
+    return "\n\n".join(texts)
+
+
+def line_of(tensor: WeightTensor) -> str:
+    """A tensor as it stands after the schemes."""
+    recipe, said = tensor.recipe, ""
+    if recipe is not None:
+        parts = ", ".join(f"{part.role} {part.name}" for part in recipe.parts)
+        settings = ", ".join(f"{key} {value}" for key, value in recipe.settings)
+        said = f"\n  {recipe.scheme} of {parts}{f'; {settings}' if settings else ''}"
+        said += f"\n  is the {recipe.layout}" if recipe.layout else ""
+    sides = " x ".join(map(str, tensor.shape)) or "a number"
+    more = {
+        f"{tensor.role or 'tied to'} {tensor.same_as}": tensor.same_as,
+        f"unfit: {tensor.unfit}": tensor.unfit,
+        f"remark: {tensor.remark}": tensor.remark,
+        f"known as {', '.join(sorted(tensor.known_as))}": tensor.known_as,
+        "acts, is no parameter": tensor.effective,
+    }
+    return f"{tensor.name}: {tensor.dtype}, {sides}{said}" + "".join(f"\n  {one}" for one, held in more.items() if held)
+
+
+def told_once(lines: list[str]) -> list[str]:
+    """Lines of which a reason that stood above is not said again."""
+    seen: set[str] = set()
+    found = []
+    for text in lines:
+        head, unfit, reason = text.partition("\n  unfit: ")
+        found.append(f"{head}: the same" if reason in seen else text)
+        seen.update({reason} if unfit else ())
+    return found
+
+
+def planned() -> str:
+    """What the plan makes of the tensors of each model."""
+    texts = []
+    for name, config, text in MODELS:
+        jobs = plan(situations.tensors_of(text), config=config)
+        texts.append("\n".join([f"# {name}{f' {config}' if config else ''}", *rows_of(jobs)]))
+    return "\n\n".join(texts)
+
+
+def rows_of(jobs: list[Job]) -> Iterator[str]:
+    """The jobs, those of one tensor under it."""
+    for tensor, group in itertools.groupby(jobs, key=lambda job: (job.tensor, job.shape, job.note)):
+        yield f"{tensor[0]}, {' x '.join(map(str, tensor[1]))}{f': {tensor[2]}' if tensor[2] else ''}"
+        parts = [f"  {part_of(job)}" for job in group if job.part is not None]
+        yield from parts if len(parts) <= MANY else [*parts[: MANY - 1], f"  ... {len(parts)} in all", parts[-1]]
+
+
+def part_of(job: Job) -> str:
+    """Which matrices a job takes, where it finds them, and how that is known."""
+    part = job.part
+    assert part is not None
+    number = f"{part.count} of {part.rows} x {part.columns}" if part.count > 1 else f"{part.rows} x {part.columns}"
+    where = f"{part.kind} {part.start}:{part.stop} axes {part.axes}"
+    more = {" period": part.period, " place": part.place, " groups": part.groups if part.groups > 1 else 0}
+    where += "".join(f"{word} {value}" for word, value in more.items() if value)
+    return f"[{part.label}] {part.layer_type}, {number}, {where}; {part.layout}; {job.layout_from}"
+
+
+def said_of_tensors() -> str:
+    """What is read of a tensor as a user says, or how it is refused."""
+    texts = []
+    for sides, words in SAID:
+        tensors = situations.tensors_of(f"fc.weight {sides}")
+        try:
+            told = "\n".join(list(rows_of(plan(tensors, layouts={"fc.weight": words})))[1:]) or "  nothing"
+        except InvalidInput as error:
+            told = f"  {error}"
+        texts.append(f"{sides} as {words!r}\n{told}")
+    return "\n".join(texts)
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "helps": helps,
+    "commands": commands,
+    "put-together": put_together,
+    "planned": planned,
+    "said": said_of_tensors,
+}
+
+
+def main(wanted: list[str]) -> None:
+    """Write every file, or those that are wanted."""
+    TOLD.mkdir(exist_ok=True)
+    os.environ["COLUMNS"] = "110"
+    for name, text in FILES.items():
+        if wanted and name not in wanted:
+            continue
+        (TOLD / f"{name}.txt").write_text(text().rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
