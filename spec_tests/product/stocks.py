@@ -45,7 +45,7 @@ def tensors_of(text: str) -> list[WeightTensor]:
 
 
 def stocks() -> Iterator[tuple[str, list[WeightTensor], dict[str, Any]]]:
-    """Each model of `told/stocks.in.txt`: stored tensors of every scheme as it is meant, and its conditions not held."""
+    """Each model of `told/stocks.in.txt`: every scheme as it is meant, and its conditions not held."""
     for block in (TOLD / "stocks.in.txt").read_text(encoding="utf-8").split("\n\n"):
         head, _, text = block.partition("\n")
         name, _, config = head.removeprefix("# ").partition(" | ")
