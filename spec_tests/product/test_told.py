@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from setol_ww.core.errors import InvalidInput
 from setol_ww.weights.layouts import Part
 from setol_ww.weights.plan import plan
+from setol_ww.weights.schemes import joined
+from setol_ww.weights.tensors import WeightTensor
 
 from . import situations, told
 from .situations import MODELS, SAID
+from .stocks import stocks
 
 
 @pytest.mark.parametrize("name", told.FILES)
@@ -25,6 +29,26 @@ def test_what_is_told_is_what_was_looked_at(name, monkeypatch):
     now, kept = told.FILES[name](), (told.TOLD / f"{name}.txt").read_text(encoding="utf-8")
     lines = (now.split(), kept.split()) if name == "helps" else (now.rstrip().split("\n"), kept.rstrip().split("\n"))
     assert lines[0] == lines[1], f"if it is meant: python -m spec_tests.product.told {name}, and look at the difference"
+
+
+#: Names that tell what they are from their first word on.
+FROM_THE_START = ("lora_", "lycoris", "mask", "base_model", "parametrizations")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_becomes_of_a_model_does_not_depend_on_what_lies_beside_it(turned):
+    """Every small model by itself, and all of them as blocks of one."""
+    alone: dict[str, str] = {}
+    blocks: list[list[WeightTensor]] = []
+    for number, (_, tensors, config) in enumerate(stocks()):
+        if config or any(tensor.name.startswith(FROM_THE_START) for tensor in tensors):
+            continue
+        block = [replace(tensor, name=f"m{number}.{tensor.name}") for tensor in tensors]
+        blocks.append(block)
+        alone |= {tensor.name: told.line_of(tensor) for tensor in joined(block)}
+    every = [tensor for block in (blocks[::-1] if turned else blocks) for tensor in block]
+    assert {tensor.name: told.line_of(tensor) for tensor in joined(every)} == alone
+    assert len(blocks) > 100
 
 
 def entries_of(part: Part, shape: tuple[int, ...]) -> list[np.ndarray]:

@@ -27,6 +27,7 @@ from setol_ww.weights.tensors import WeightTensor
 from . import situations
 from .situations import MODELS, SAID
 from .stocks import TOLD, stocks
+from .told_tables import tables
 
 #: Parts of one tensor that are all told.
 MANY = 6
@@ -251,6 +252,7 @@ FILES: dict[str, Callable[[], str]] = {
     "put-together": put_together,
     "planned": planned,
     "said": said_of_tensors,
+    "tables": tables,
 }
 
 
