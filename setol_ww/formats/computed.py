@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -57,11 +57,6 @@ class Computed(Stored):
     def compute(self, handle: Handle) -> Any:
         """The values at the places."""
         raise NotImplementedError
-
-    def _block(self, handle: Handle) -> Block:
-        if self.block is None:
-            raise handle.unreadable("it has no values")
-        return self.block
 
     def index(self) -> tuple:
         """The places as an index of numpy's."""
@@ -121,7 +116,7 @@ class Coded(Computed):
         """Rows one behind the other, of each the blocks from `first` to `stop`."""
         width = self.whole[-1] // self.per_block * self.block_bytes
         low, high = first * self.block_bytes, stop * self.block_bytes
-        raw = self._block(handle).read(handle, row * width + low, (row + number - 1) * width + high)
+        raw = cast(Block, self.block).read(handle, row * width + low, (row + number - 1) * width + high)
         if high - low < width:
             padded = np.zeros(number * width, np.uint8)
             padded[: raw.size] = raw

@@ -94,16 +94,14 @@ class Typed(Computed):
 class Dequantised(Computed):
     """Integers less their zero points, times their scales: one of each, or one for each place of an axis."""
 
-    codes: Stored | None = field(default=None, compare=False)
-    scales: Stored | None = field(default=None, compare=False)
+    codes: Stored = field(kw_only=True, compare=False)
+    scales: Stored = field(kw_only=True, compare=False)
     zeros: Stored | None = field(default=None, compare=False)
     axis: int = 0
 
     def compute(self, handle: Handle) -> Any:
         import torch
 
-        if self.codes is None or self.scales is None:
-            raise handle.unreadable("it has no values")
         found = torch.as_tensor(self.codes.part(self.index()).read(handle)).float()
         if self.zeros is not None:
             found = found - self._along(self.zeros.read(handle))

@@ -131,7 +131,7 @@ class Stored:
     def read(self, handle: Handle) -> Any:
         """The values; of the file only the bytes from the first to the last of them."""
         if self.unfit or self.block is None:
-            raise handle.unreadable(self.unfit or "it has no values")
+            raise handle.unreadable(self.unfit)
         start, stop = self.span()
         if self.n_elements > stop - start:
             raise handle.unreadable(REPEATED)

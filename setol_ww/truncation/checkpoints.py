@@ -304,11 +304,8 @@ class Writer:
 
 
 def _as_json(value: Any) -> bytes:
-    """JSON in UTF-8; safetensors has no place for a name that UTF-8 lacks."""
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"writing {error.object!r} was asked; accepted are names in Unicode") from None
+    """JSON in UTF-8, which has a place for every name that was read."""
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def load_factorised(path: str | Path) -> dict[str, Any]:

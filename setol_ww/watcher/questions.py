@@ -59,14 +59,12 @@ class Rows:
             They cannot be read; the reason is told.
         """
         lazy = self.given.is_on_disk
-        for record in self.walk([job]).records():
-            if record.has_row:
-                if record.failure:
-                    raise InvalidInput(f"the layer {job.title!r} was asked; {record.failure}")
-                if lazy:
-                    self.given.model.forget()
-                return record
-        raise InvalidInput(f"the layer {job.title!r} was asked; it cannot be read")
+        record = next(record for record in self.walk([job]).records() if record.has_row)
+        if record.failure:
+            raise InvalidInput(f"the layer {job.title!r} was asked; {record.failure}")
+        if lazy:
+            self.given.model.forget()
+        return record
 
     def job_of(self, layer: Any, part: str = "") -> Job:
         """The row that an id or a name means; the first where none is given.
