@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import io
 import json
 import pickle
 import struct
@@ -35,6 +33,7 @@ from setol_ww.formats.checkpoints import checkpoint_tensors, tensor_named
 from setol_ww.formats.places import handle_of
 from setol_ww.formats.reader import opened
 from setol_ww.formats.remote import Info, RemotePath
+from setol_ww.formats.urls import UrlPath
 
 from .refusals import Call, before
 from .test_refused_files import (
@@ -160,6 +159,13 @@ COPIES = text("x" * 2000) + b"q\x00(" + called("_codecs", "encode", several(b"h\
 DOUBLED = (b"}" + b"q\x00") + (b"}(" + text("a") + b"h\x00" + text("b") + b"h\x00uq\x00") * 30
 META = "_rebuild_meta_tensor_no_storage"
 SIDES = (b"ctorch\nfloat32\n", several(b"K\x03", b"K\x04"), several(b"K\x04", b"K\x01"), b"\x89")
+
+
+def storage_of(kind: bytes) -> bytes:
+    """A storage of such a class."""
+    return several(text("storage"), kind, text("0"), text("cpu"), b"K\x0c") + b"Q"
+
+
 PICKLES: dict[str, Call] = {
     "pickle: an opcode that is none": pickled(b"\xff"),
     "pickle: a mark that is not there": pickled(b"}u"),
@@ -171,6 +177,9 @@ PICKLES: dict[str, Call] = {
     "pickle: protocol 9": pickled(b"\x80\x09N"),
     "pickle: a tensor over a number": pickled(mapping(w=tensor((3, 4), (4, 1), of=b"K\x07"))),
     "pickle: fewer strides": pickled(mapping(w=tensor((3, 4), (4,)))),
+    "pickle: a storage of the class of a number": pickled(mapping(w=tensor((3, 4), (4, 1), of=storage_of(b"K\x07")))),
+    "pickle: a storage of a class that is none": pickled(mapping(w=tensor((3, 4), (4, 1), of=storage_of(b"ca\nB\n")))),
+    "pickle: many times the same": pickled(mapping(w=tensor((3, 4000), (4, 0)))),
     "pickle: beyond its storage": pickled(mapping(w=tensor((3, 40), (40, 1)))),
     "pickle: no mapping": pickled(b"K\x07"),
     "pickle: mappings in mappings": pickled(DOUBLED),
@@ -222,10 +231,14 @@ def nested_modules(number: int) -> bytes:
 
 ARCHIVES: dict[str, Call] = {
     "zip: encrypted": holding("a.npz", directory(ARRAYS, 8, "<H", 1)),
-    "zip: not where it should be": holding("a.npz", TWO.replace(b"PK\x03\x04", b"PK\x03\x05").replace(b"PK\x03\x05", b"PK\x03\x04", 1)),
+    "zip: not where it should be": holding(
+        "a.npz", TWO.replace(b"PK\x03\x04", b"PK\x03\x05").replace(b"PK\x03\x05", b"PK\x03\x04", 1)
+    ),
     "zip: called otherwise where it lies": holding("a.npz", edited(ARRAYS, b"w.npy", b"v.npy", 1)),
     "zip: longer than the file": holding("a.npz", directory(ARRAYS, 20, "<I", 2**20)),
     "zip: no arrays of numpy's": holding("a.npz", zipped([("w.npy", b"nothing")])),
+    "zip: stored in another size": holding("a.npz", directory(ARRAYS, 20, "<I", 20)),
+    "zip: another beginning": holding("a.npz", bytes(40)),
     "torch: no pickle": holding("a.pt", member("data.pkl", None)),
     "torch: an order of bytes that is none": holding("a.pt", member("byteorder", b"middle")),
     "torch: a storage that is not there": holding("a.pt", member("data/0", None)),
@@ -446,6 +459,11 @@ def cut_while_read(folder: Path) -> object:
         return handle.read(0, 10)
 
 
+def before_it_begins(folder: Path) -> object:
+    with handle_of(safe(folder)) as handle:
+        return handle.stream().seek(-5)
+
+
 def changed_while_opened(folder: Path) -> object:
     path = safe(folder)
     with mock.patch("setol_ww.formats.handle.Handle.same", return_value=False):
@@ -462,6 +480,7 @@ def newer_type(folder: Path) -> object:
 
 ASKED: dict[str, Call] = {
     "file: cut short while it is read": cut_while_read,
+    "file: a place before it begins": before_it_begins,
     "file: changed while it is opened": changed_while_opened,
     "file: a tensor that it has not": lambda folder: opened(safe(folder)).read("v"),
     "file: a tensor that it has no more": lambda folder: tensor_named(safe(folder), "v"),
@@ -493,11 +512,24 @@ def remote(call: Callable[[Any], object], **told: object) -> Call:
     return asked
 
 
+def of_a_server_without_parts(_: Path) -> object:
+    """A file of fsspec's whose server sends all of it: fsspec has a sentence for that."""
+    stream = mock.MagicMock()
+    stream.open.return_value.__enter__.return_value.read.side_effect = ValueError("the whole of it")
+    with (
+        mock.patch.object(UrlPath, "_system", return_value=(stream, "a")),
+        mock.patch.object(UrlPath, "info", return_value=Info(8, "1")),
+        mock.patch("setol_ww.formats.urls._is_web", return_value=True),
+    ):
+        return list(UrlPath("https://net/a.safetensors").pieces(0, 8))
+
+
 REMOTE: dict[str, Call] = {
     "remote: nothing": remote(lambda place: place.handle(), answers=None),
     "remote: the size of nothing": remote(lambda place: place.stat(), answers=None),
     "remote: a folder": remote(lambda place: place.handle(), answers=Info(0, is_folder=True)),
     "remote: no size": remote(lambda place: place.handle(), answers=Info(-1)),
+    "remote: no parts": of_a_server_without_parts,
     "remote: other bytes": remote(lambda place: place.read_bytes(), sends=bytes(9)),
     "remote: it ends": remote(lambda place: place.read_bytes()),
 }

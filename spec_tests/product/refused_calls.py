@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import sqlite3
 import sys
 import threading
 import types
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -21,17 +23,17 @@ from setol_ww.core.arrays import as_vector
 from setol_ww.linalg.routines import _in_memory
 from setol_ww.monitor.folder import watch
 from setol_ww.results import codec, store
+from setol_ww.results.export import refuse_unwritable
 from setol_ww.spectrum.esd import Spectrum
 from setol_ww.theory.laws import edges
 from setol_ww.theory.laws.uneven_noise import UnevenNoise
 from setol_ww.traps.find import find_traps_of
 from setol_ww.truncation import holds
 from setol_ww.truncation.pieces import pieces_of
-from setol_ww.truncation.rules import as_rule
+from setol_ww.truncation.rules import Undefined, as_rule
 from setol_ww.watcher.standins import Figures
 
 from .refusals import Call, before
-
 from .test_formats import headed
 
 
@@ -62,6 +64,7 @@ ADVICE: dict[str, Call] = {
 }
 
 CORE: dict[str, Call] = {
+    "core: a tensor on the meta device": does(lambda: ww.find_traps(torch.ones(9, 9, device="meta"))),
     "core: a matrix of eigenvalues": does(lambda: as_vector(noise())),
     "core: words of eigenvalues": does(lambda: as_vector(["a", "b"])),
     "core: half a layer": does(lambda: ww.Options(layers=2.5)),
@@ -76,20 +79,44 @@ def no_cuda(_: Path) -> object:
         return ww.examine({"a": noise()}, device="cuda")
 
 
+def command(words: str) -> Call:
+    """What the command line says on standard error; NET is a file of weights, HERE its folder."""
+
+    def call(folder: Path) -> str:
+        from setol_ww.cli.main import main
+
+        np.savez(folder / "net.npz", fc1=noise(), fc2=noise(50, 40))
+        said = io.StringIO()
+        with redirect_stderr(said), redirect_stdout(io.StringIO()):
+            try:
+                status = main(words.replace("NET", str(folder / "net.npz")).replace("HERE", str(folder)).split())
+            except SystemExit as ended:
+                status = ended.code
+        return f"status {status}, {said.getvalue().strip():.200}"
+
+    return call
+
+
+COMMANDS: dict[str, Call] = {
+    "command: table and JSON": command("analyze NET --out - --json"),
+    "command: a store of two": command("analyze NET NET --out HERE/a.setol"),
+    "command: rule and plan": command("truncate NET --rule erg --plan HERE/a.yaml --out HERE/x"),
+    "command: a clause that is none": command("spec --only XYZ-99"),
+}
+
+
 def wandb_without_a_run(_: Path) -> object:
     """Something stands in for the library, which need not be installed."""
-
-    with mock.patch.dict(sys.modules, {"wandb": types.SimpleNamespace(run=None)}):
-        sys.modules.pop("setol_ww.monitor.wandb", None)
-        try:
-            from setol_ww.monitor.wandb import WandbLog
-
-            return WandbLog()
-        finally:
-            sys.modules.pop("setol_ww.monitor.wandb", None)
+    library, name = types.SimpleNamespace(run=None), "setol_ww.monitor.wandb"
+    with mock.patch.dict(sys.modules, {"wandb": library}), mock.patch.object(ww.monitor, "wandb", None, create=True):
+        sys.modules.pop(name, None)
+        return importlib.import_module(name).WandbLog()
 
 
 MONITOR: dict[str, Call] = {
+    "monitor: an alarm that is none": does(lambda: ww.Monitor(LINEAR, alarms={"fire": print})),
+    "monitor: more time than there is": does(lambda: ww.Monitor(LINEAR, time_budget=2)),
+    "monitor: nothing to look at": does(lambda: monitored(nn.LayerNorm(9))),
     "linalg: a device that is not there": no_cuda,
     "monitor: an alarm that cannot be called": does(lambda: ww.Monitor(LINEAR, alarms={"moved": 3})),
     "monitor: traps without shuffling": does(lambda: ww.Monitor(LINEAR, alarms={"trap": print})),
@@ -98,6 +125,11 @@ MONITOR: dict[str, Call] = {
     "monitor: no seconds": lambda folder: watch(folder, every=0),
     "monitor: no time to settle": lambda folder: watch(folder, settle=True),
 }
+
+
+def monitored(model: nn.Module) -> object:
+    with ww.Monitor(model):
+        return None
 
 
 # Results files.
@@ -139,7 +171,58 @@ def of_a_newer_kind(folder: Path) -> object:
     return store._record((*row, store._digest(row)), folder / "a.setol")
 
 
+def explained(said: str) -> Call:
+    """What SQLite says while a file is read."""
+
+    def call(folder: Path) -> None:
+        with store._explained(folder / "a.setol"):
+            raise sqlite3.DatabaseError(said)
+
+    return call
+
+
+def found_damaged(folder: Path) -> object:
+    """What SQLite finds when it looks at a file as a whole."""
+    answers = iter([[(store.SCHEMA_VERSION,)], [("row 3 missing from index",)]])
+    cursor = mock.MagicMock(execute=lambda _: mock.MagicMock(**rows(next(answers))))
+    return store._verified(cursor, folder / "a.setol")
+
+
+def rows(found: list[tuple[object, ...]]) -> dict[str, object]:
+    return {"fetchone.return_value": found[0], "__iter__.return_value": iter(found)}
+
+
+def part_of_a_scan(folder: Path) -> object:
+    """A shard whose scan was ended after its first row."""
+    path = folder / "a.setol"
+    np.savez(folder / "net.npz", **{f"fc{k}": noise() for k in range(3)})
+    ww.scan(folder / "net.npz", path, progress=False)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM rows WHERE position > 0")
+        digests = [digest for (digest,) in connection.execute("SELECT digest FROM rows")]
+        total = sum(int.from_bytes(digest, "big") for digest in digests) % store.MODULUS
+        store._seal(connection, len(digests), total)
+    connection.close()
+    return ww.merge_scans([path], folder / "b.csv")
+
+
+def changed_while_planned(folder: Path) -> object:
+    np.savez(folder / "net.npz", fc1=noise())
+    with mock.patch("setol_ww.scanning.run.checkpoint_fingerprint", side_effect=[("1", {}), ("2", {})]):
+        return ww.scan(folder / "net.npz", progress=False)
+
+
+def without_parquet(folder: Path) -> object:
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        return refuse_unwritable("--out", folder / "a.parquet")
+
+
 RESULTS: dict[str, Call] = {
+    "results: what SQLite says": explained("database disk image is malformed"),
+    "results: what SQLite finds": found_damaged,
+    "results: a part of a scan": part_of_a_scan,
+    "results: a table without its library": without_parquet,
+    "scan: a checkpoint that changes": changed_while_planned,
     "results: a value of a class": does(lambda: codec.pack(object())),
     "results: a complex number": does(lambda: codec.pack(np.complex64(1j))),
     "results: an array of objects": does(lambda: codec.pack(np.array([None, "a"], object))),
@@ -235,6 +318,14 @@ def meanwhile(folder: Path) -> object:
     return None
 
 
+def not_cut(rule: str) -> str:
+    """Why a layer of which half of the eigenvalues are zero is not cut."""
+    try:
+        return f"{as_rule(rule).kept(ww.Spectrum.from_eigenvalues([0.0, 0.0, 1.0, 2.0]))} are kept"
+    except Undefined as error:
+        return str(error)
+
+
 def plan(content: str) -> Call:
     def call(folder: Path) -> object:
         from setol_ww.truncation.plans import read_plan
@@ -262,6 +353,8 @@ TRUNCATION: dict[str, Call] = {
     "truncation: tokens of words": predicted("text"),
     "truncation: one sequence": predicted(torch.zeros(10).long()),
     "truncation: longer sequences": predicted(torch.zeros(2, 11).long()),
+    "truncation: a mask of another size": predicted({"input_ids": IDS, "attention_mask": torch.ones(2, 9)}),
+    "truncation: no noise level": does(lambda: not_cut("gavish-donoho")),
     "truncation: no tokens": does(lambda: ww.perplexity([])(LINEAR)),
     "truncation: no metric": does(lambda: ww.evaluate_truncation(LINEAR, lambda net: {"rank": 1.0})),
     "truncation: no model": does(lambda: ww.truncate(3, "erg")),
@@ -321,4 +414,14 @@ WATCHER: dict[str, Call] = {
 }
 
 
-CALLS: dict[str, Call] = {**ADVICE, **CORE, **MONITOR, **RESULTS, **SPECTRUM, **TRUNCATION, **PLOTS, **WATCHER}
+CALLS: dict[str, Call] = {
+    **ADVICE,
+    **CORE,
+    **COMMANDS,
+    **MONITOR,
+    **RESULTS,
+    **SPECTRUM,
+    **TRUNCATION,
+    **PLOTS,
+    **WATCHER,
+}

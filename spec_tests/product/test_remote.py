@@ -311,7 +311,7 @@ def test_a_server_without_ranges_is_refused(web, hub):
 
 def test_a_hub_without_ranges_is_refused(client, hub):
     hub.with_ranges = False
-    with pytest.raises(UnreadableCheckpoint, match="does not give parts of files"):
+    with pytest.raises(UnreadableCheckpoint, match=r"its server does not give parts of files\. Fetch it instead"):
         ww.scan("hf://org/net")
 
 
