@@ -134,6 +134,22 @@ def test_a_short_summary_has_room_for_all():
     ]
 
 
+def test_long_names_and_long_lists_are_cut():
+    """A list has two lines; a name gives way to the reason, down to sixteen letters."""
+    flags = {f"flag number {at}": 1 for at in range(20)}
+    looks = (Look("a.very.long.name." * 4, "q", "rank collapse, alpha 3.00"), Look("b", "", "why " * 30))
+    lines = Summary(1, 1, 0, 0, 0, {}, {}, flags, (), looks, (), {}, math.nan).lines(60)
+    assert lines[0] == "1 of 1 rows analysed, 0 failed, 0 skipped"
+    assert lines[1].startswith("flags:    1 flag number 0, 1 flag number 1")
+    assert lines[2].endswith(" ..")
+    assert lines[3] == "look first at 2 layers:"
+    assert lines[4].startswith("  a.very.")
+    assert lines[4].endswith(": rank collapse, alpha 3.00")
+    assert len(lines[4]) in (59, 60)
+    assert lines[5].startswith("  b: why why")
+    assert len(lines) == 6
+
+
 def test_the_numbers_of_a_summary(results):
     """All that `to_dict` has, each counted by hand."""
     told = json.loads(json.dumps(results.summary().to_dict(), allow_nan=False))
