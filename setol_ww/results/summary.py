@@ -303,8 +303,8 @@ def _looks(table: pd.DataFrame) -> list[Look]:
             whys.append(NO_TAIL if says_no_tail(cells["setol_reason"]) else f"alpha {alpha:.2f}")
         distance = abs(alpha - 2) if is_number(alpha) else 0.0
         part = cells["slice"] if isinstance(cells["slice"], str) else ""
-        found.append((rank, -distance, row, Look(str(cells["longname"]), part, visible(", ".join(whys)))))
-    return [look for *_, look in sorted(found, key=lambda one: one[:3])]
+        found.append((rank, -distance, Look(str(cells["longname"]), part, visible(", ".join(whys)))))
+    return [look for *_, look in sorted(found, key=lambda one: one[:2])]
 
 
 def _apart(table: pd.DataFrame, looks: Iterable[Look]) -> list[Look]:

@@ -116,8 +116,8 @@ def test_another_schema_word_for_word(tmp_path, version):
         == {
             1: f"the results file {path} was asked; it has schema 1 of an older version of setol-ww, which kept no "
             "spectra; accepted here is schema 2: run the analysis again",
-            3: f"the results file {path} was asked; it has schema 3, a newer version of setol-ww wrote it; accepted here "
-            "is schema 2: upgrade setol-ww",
+            3: f"the results file {path} was asked; it has schema 3, a newer version of setol-ww wrote it; accepted "
+            "here is schema 2: upgrade setol-ww",
         }[version]
     )
 

@@ -134,6 +134,43 @@ def test_a_short_summary_has_room_for_all():
     ]
 
 
+def test_which_layers_are_looked_at_first():
+    """By the kind of concern, then by how far alpha is from 2, then as they come; a flag that is not loud is none."""
+    collapsed = {"universality_class": "rank collapse"}
+    records = [
+        row(0, "at 1.2", **alpha(1.2, 0.1, "over-regularized", setol_flags="a, uneven, trap: z")),
+        row(1, "at 2.9", **alpha(2.9, 0.1, "over-regularized")),
+        row(2, "at 2.5", tail_alpha=2.5, **collapsed),
+        row(3, "none", **collapsed),
+        row(4, "at 1.1", **alpha(1.1, 0.1, "over-regularized")),
+        row(5, "as far", **alpha(2.9, 0.1, "over-regularized")),
+        row(6, "quiet", **alpha(3.0, 0.1, "short-of-ideal", setol_flags="uneven rows")),
+        row(7, "failed", "failed", ""),
+        row(8, "further", **alpha(7.5, 1.0, "short-of-ideal")),
+        row(9, "at the error", **alpha(7.0, 1.0, "short-of-ideal")),
+        row(10, "as far again", **alpha(7.5, 1.0, "undetermined")),
+    ]
+    told = Results.from_records(records).summary()
+    assert [look.layer for look in told.look_first] == [
+        *("failed", "at 2.5", "none", "at 2.9", "at 1.1", "as far", "at 1.2"),
+    ]
+    assert told.look_first[0].why == "no reason given"
+    assert told.look_first[-1].why == "over-regularized, trap: z, a, uneven, alpha 1.20"
+    assert [look.layer for look in told.stand_apart] == ["further", "as far again"]
+    assert told.not_analyzed == {"no reason given": 1}
+
+
+def test_columns_give_way_to_a_third_of_a_long_name(monkeypatch):
+    record = row(0, "a" * 60, N=60, M=40, rf=1, **alpha(3.0, 0.1, "short-of-ideal", universality_class="heavy-tailed"))
+    shown = {}
+    for width in (70, 80, 90, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        head, _, line, *_ = str(Results.from_records([record])).split("\n")
+        shown[width] = (" ".join(head.split()), len(line.split()[0]))
+    narrow, wide = "layer N x M alpha k* delta state", "layer N x M alpha k* S_k* delta class state"
+    assert shown == {70: (narrow, 22), 80: (narrow, 32), 90: (narrow, 42), 100: (wide, 32)}
+
+
 def test_long_names_and_long_lists_are_cut():
     """A list has two lines; a name gives way to the reason, down to sixteen letters."""
     flags = {f"flag number {at}": 1 for at in range(20)}
