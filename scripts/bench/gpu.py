@@ -3,7 +3,7 @@
 Claim      `device="cuda"` gives the eigenvalues of the CPU to 1e-9 at every shape and dtype, and faster from some size;
            all layers of a 7B model in under a minute, with `randomize` in under two.
 Command    python scripts/bench/gpu.py [--device cuda] [--part parity sizes drivers traps model] [--jobs 8] [--quick]
-Run time   under ten minutes on an H100, of which the CPU's 8192 is two; `--quick` leaves out what is beyond 1024. Each
+Run time   about five minutes on an H100, of which the CPU's 8192 is one; `--quick` leaves out what is beyond 1024. Each
            part is on disk before the next begins; no part is begun later than `--until` seconds (540).
 Output     gpu_parity.csv, gpu_sizes.csv, gpu_drivers.csv, gpu_traps.csv, gpu_model.csv, each with the name of the card
            in every line.
@@ -12,8 +12,9 @@ Output     gpu_parity.csv, gpu_sizes.csv, gpu_drivers.csv, gpu_traps.csv, gpu_mo
 a GPU, and its lines have `stand-in` for a card. Seconds are by the clock, the device waited for, the least of three
 turns after one that warms up. `parity` is the largest difference of an eigenvalue relative to itself, or to 1e-5 of the
 largest one where it is below that. `traps` shuffles and searches a square layer on both: other draws, of which the
-largest eigenvalues are told. `model` takes one block of a 7B model and its vocabularies through `analyze`, with
-`--jobs` threads, and reads the time of all 32 blocks off that.
+largest eigenvalues are told. `MiB told` is what a layer is said to take of the device's memory before it goes there,
+`MiB taken` the most that torch allocated. `model` takes all weights of a 7B model through one `analyze`, with `--jobs`
+threads; with `--quick` those of a narrow one.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from machine import FIGURES, keep
 from scale import MODELS, shapes
 
 import setol_ww as ww
-from setol_ww.linalg.device import device_eigenvalues
+from setol_ww.linalg.device import device_eigenvalues, memory_needed
 from setol_ww.linalg.eigenvalues import eigenvalues
+from setol_ww.linalg.shuffled import memory_of_a_shuffle
 from setol_ww.traps.find import find_traps_of
 
 SHAPES = ((64, 64), (100, 1000), (1000, 100), (513, 512), (1024, 1024), (4096, 1024), (2048, 2048), (4096, 4096))
@@ -59,16 +61,26 @@ def weight(rows: int, columns: int, dtype: str = "bfloat16") -> torch.Tensor:
 
 
 def seconds(run: Callable[[], Any], device: str, turns: int = TURNS) -> float:
-    """The least time of several calls after one, until the device is done."""
-    least = math.inf
-    for turn in range(turns + 1):
+    """The least time of several calls after one, of the first where no turns are asked, until the device is done."""
+    times = []
+    for _ in range(turns + 1):
         started = time.perf_counter()
         run()
         if device != "cpu":
             torch.cuda.synchronize(device)
-        if turn:
-            least = min(least, time.perf_counter() - started)
-    return least
+        times.append(time.perf_counter() - started)
+    return min(times[1:] or times)
+
+
+def mebibytes_taken(run: Callable[[], Any], device: str) -> float:
+    """The most that torch has allocated on the device during a call, beyond what was there; NaN on the CPU."""
+    if device == "cpu":
+        return math.nan
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    torch.cuda.synchronize(device)
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
 def parity(device: str, largest: int) -> list[dict[str, Any]]:
@@ -94,10 +106,15 @@ def sizes(device: str, largest: int) -> list[dict[str, Any]]:
             continue
         W = weight(side, side)
         there = W.to(device)
-        cpu = seconds(lambda W=W: eigenvalues(W), "cpu", 1 if side > 2048 else TURNS)
+        cpu = seconds(lambda W=W: eigenvalues(W), "cpu", 0 if side > 2048 else TURNS)
         whole = seconds(lambda W=W: device_eigenvalues(W, device), device)
         moved = seconds(lambda W=there: device_eigenvalues(W, device), device)
-        rows.append({"side": side, "cpu s": cpu, "device s": whole, "moved s": moved, "times faster": cpu / whole})
+        memory = {
+            "MiB told": memory_needed(side, side) / 2**20,
+            "MiB taken": mebibytes_taken(lambda W=W: device_eigenvalues(W, device), device),
+        }
+        times = {"cpu s": cpu, "device s": whole, "moved s": moved, "times faster": cpu / whole}
+        rows.append({"side": side, **times, **memory})
         print(rows[-1], flush=True)
     return rows
 
@@ -138,34 +155,50 @@ def traps(device: str, largest: int) -> list[dict[str, Any]]:
         def look(where: str, W: torch.Tensor = W, found: dict[str, Any] = found) -> None:
             found[where] = find_traps_of([W], whole=True, device=where)
 
-        cpu, there = seconds(lambda look=look: look("cpu"), "cpu", 1), seconds(lambda look=look: look(device), device)
+        cpu, there = seconds(lambda look=look: look("cpu"), "cpu", 0), seconds(lambda look=look: look(device), device)
+        memory = {
+            "MiB told": memory_of_a_shuffle(side, side) / 2**20,
+            "MiB taken": mebibytes_taken(lambda look=look: look(device), device),
+        }
         values = {f"{kind} largest": found[at].shuffled[-1] for kind, at in (("cpu", "cpu"), ("device", device))}
-        rows.append({"side": side, "cpu s": cpu, "device s": there, "times faster": cpu / there, **values})
+        rows.append({"side": side, "cpu s": cpu, "device s": there, "times faster": cpu / there, **values, **memory})
         print(rows[-1], flush=True)
     return rows
 
 
 def model(device: str, quick: bool, jobs: int) -> list[dict[str, Any]]:
-    """One block of a 7B model and its vocabularies, and what 32 blocks take by that; a narrow one with `--quick`."""
+    """All layers of a 7B model by one call, and with `randomize`; of a narrow one with `--quick`."""
     hidden, ffn, kv, vocabulary, blocks = (256, 688, 256, 2000, 32) if quick else MODELS["7B (Llama 2)"]
+    weights = {
+        name: noise(shape, number, device)
+        for number, (name, shape) in enumerate(shapes(hidden, ffn, kv, vocabulary, blocks).items())
+    }
+    first = dict(list(weights.items())[:2])
     rows = []
     for options in ({}, {"randomize": True}):
-        taken = {}
-        for number in (0, 1):
-            weights = {name: weight(*shape) for name, shape in shapes(hidden, ffn, kv, vocabulary, number).items()}
-            taken[number] = seconds(partial(ww.analyze, weights, device=device, n_jobs=jobs, **options), device, 1)
+        ww.analyze(first, device=device, n_jobs=jobs, **options)
+        called = partial(ww.analyze, weights, device=device, n_jobs=jobs, **options)
+        times: list[float] = []
+        taken = mebibytes_taken(lambda called=called, times=times: times.append(seconds(called, device, 0)), device)
+        times = times or [seconds(called, device, 0)]
         rows.append(
             {
                 "hidden": hidden,
+                "layers": len(weights),
                 "options": " ".join(options) or "detX",
                 "jobs": jobs,
-                "vocabularies s": taken[0],
-                "a block s": taken[1] - taken[0],
-                f"all of {blocks} blocks s, by one of them": taken[0] + blocks * (taken[1] - taken[0]),
+                "s": times[0],
+                "MiB taken": taken,
             }
         )
         print(rows[-1], flush=True)
     return rows
+
+
+def noise(shape: tuple[int, int], seed: int, device: str) -> torch.Tensor:
+    """Normal entries in bfloat16 in the memory of the CPU, drawn on the device."""
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.randn(*shape, generator=generator, device=device).to(torch.bfloat16).cpu()
 
 
 def main() -> None:

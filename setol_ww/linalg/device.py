@@ -21,8 +21,8 @@ from ..core.errors import InvalidInput
 logger = logging.getLogger(__name__)
 
 DEVICE_BLOCK_ELEMENTS = 2**25
-# The matrix itself, the copy that an eigensolver works on, and its workspace, in Gram matrices.
-GRAM_MATRICES = 3
+# The matrix itself, the copy that an eigensolver works on, and its workspace (four in cuSOLVER 12), in Gram matrices.
+GRAM_MATRICES = 6
 # Bytes of an entry of a block: as it is stored, in float64, and times a power of two.
 BLOCK_BYTES = 24
 # Of small matrices so many bytes of Gram matrices are decomposed together.
@@ -187,11 +187,24 @@ def device_blocks(matrix: Any, device: str, exponent: int = 0) -> Iterator[Any]:
     tall = tensor if tensor.shape[0] >= tensor.shape[1] else tensor.T
     step = max(1, DEVICE_BLOCK_ELEMENTS // max(1, tall.shape[1]))
     for start in range(0, tall.shape[0], step):
-        block = tall[start : start + step].detach().to(device=device).to(torch.float64)
-        # In two steps: no single factor reaches from subnormal numbers to 1.
-        for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
-            block = block * 2.0**-part
-        yield block
+        yield times_power_of_two(tall[start : start + step].detach().to(device=device).to(torch.float64), -exponent)
+
+
+def times_power_of_two(tensor: Any, exponent: int) -> Any:
+    """A float64 tensor times 2^exponent, itself where that is 1.
+
+    >>> times_power_of_two(np.array([2.0**-1070]), 1070).tolist()
+    [1.0]
+    """
+    # In two steps: no single factor reaches from subnormal numbers to 1.
+    for part in (exponent // 2, exponent - exponent // 2) if exponent else ():
+        tensor = tensor * 2.0**part
+    return tensor
+
+
+def is_there(entries: Any) -> bool:
+    """True for a tensor on a device, False for one of the CPU and for an array."""
+    return hasattr(entries, "detach") and entries.device.type != "cpu"
 
 
 def check_device(device: str) -> str:

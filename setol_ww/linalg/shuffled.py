@@ -11,11 +11,12 @@ import numpy as np
 from ..core.arrays import FloatArray
 from .device import BLOCK_BYTES, DEVICE_BLOCK_ELEMENTS, GRAM_MATRICES, device_blocks, device_gram
 from .eigenvalues import gram_of, row_blocks
-from .leading import DENSE_SIDE, Leading, by_lanczos, steps_pay
+from .filtered import leading_vectors
+from .leading import Leading
 from .shuffles import in_random_order, sources_of
 
-# Bytes of an entry's place, and of its values as they are stored, twice, at most.
-ORDER_BYTES, ENTRY_BYTES = 8, 16
+# Bytes of an entry's place, with what the draw of an order takes, and of its values, twice, at most.
+ORDER_BYTES, ENTRY_BYTES = 32, 16
 
 
 class Pairs(Protocol):
@@ -97,22 +98,19 @@ class ShuffledHere:
 
 
 class ShuffledThere:
-    """`Shuffled` by torch on a device, in an order of its own generator: another draw than that of the CPU.
+    """`Shuffled` by torch on the device of a tensor, in an order of its generator there: another draw than the CPU's.
 
     Parameters
     ----------
-    matrix : ndarray or torch.Tensor, at least as long as wide
+    entries : torch.Tensor, at least as long as wide
+        Not kept.
     seed : tuple of int
-    device : str
     """
 
-    def __init__(self, matrix: Any, seed: tuple[int, ...], device: str) -> None:
-        import torch
-
-        self.shape, self.device = (int(matrix.shape[0]), int(matrix.shape[1])), device
+    def __init__(self, entries: Any, seed: tuple[int, ...]) -> None:
+        self.shape, self.device = (int(entries.shape[0]), int(entries.shape[1])), entries.device
         self.seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
-        tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix))
-        self.entries = tensor.detach().to(device).reshape(-1)[self._order()].reshape(self.shape)
+        self.entries = entries.reshape(-1)[self._order()].reshape(self.shape)
 
     def _order(self) -> Any:
         import torch
@@ -120,8 +118,8 @@ class ShuffledThere:
         generator = torch.Generator(self.device).manual_seed(self.seed)
         return torch.randperm(math.prod(self.shape), generator=generator, device=self.device)
 
-    def blocks(self) -> Iterator[FloatArray]:
-        return (block.cpu().numpy() for block in device_blocks(self.entries, self.device))
+    def blocks(self) -> Iterator[Any]:
+        return device_blocks(self.entries, self.device)
 
     def pairs(self) -> tuple[Pairs, FloatArray]:
         total, sums = device_gram(self.entries, self.device)
@@ -131,7 +129,7 @@ class ShuffledThere:
         import torch
 
         there = torch.from_numpy(np.ascontiguousarray(right)).to(self.device)
-        return np.concatenate([(block @ there).cpu().numpy() for block in device_blocks(self.entries, self.device)])
+        return np.concatenate([(block @ there).cpu().numpy() for block in self.blocks()])
 
     def let_go(self) -> None:
         self.entries = None
@@ -143,58 +141,37 @@ class ShuffledThere:
 
 
 class PairsThere:
-    """`Pairs` of a symmetric tensor on a device."""
+    """`Pairs` of a symmetric tensor on its device: all values first, vectors by a filter that knows them."""
 
     def __init__(self, total: Any) -> None:
-        self.total, self.side = total, int(total.shape[0])
-        self._found: tuple[Any, Any] | None = None
+        self.total = total
+        self._values: Any = None
 
     @property
     def is_reduced(self) -> bool:
-        return self._found is not None
-
-    def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
-        found = None
-        if not self.is_reduced and steps_pay(number, self.side):
-            found = by_lanczos(self._times, self.side, number)
-        if found is None:
-            values, vectors = self._decomposed()
-            found = values[-number:].cpu().numpy(), vectors[:, -number:].cpu().numpy()
-        order = np.argsort(-found[0], kind="stable")
-        return found[0][order], found[1][:, order]
+        return self._values is not None
 
     def all(self) -> FloatArray:
+        return self._known().cpu().numpy()
+
+    def largest(self, number: int) -> tuple[FloatArray, FloatArray]:
+        vectors = leading_vectors(self.total, self._known(), number)
+        return self.all()[::-1][:number].copy(), vectors.cpu().numpy()
+
+    def _known(self) -> Any:
         import torch
 
-        values = self._found[0] if self._found is not None else torch.linalg.eigvalsh(self.total)
-        return values.cpu().numpy()
-
-    def _decomposed(self) -> tuple[Any, Any]:
-        import torch
-
-        if self._found is None:
-            self._found = tuple(torch.linalg.eigh(self.total))
-        return self._found
-
-    def _times(self, v: FloatArray) -> FloatArray:
-        import torch
-
-        return (self.total @ torch.from_numpy(np.ascontiguousarray(v)).to(self.device)).cpu().numpy()
-
-    @property
-    def device(self) -> Any:
-        """Where the tensor is."""
-        return self.total.device
+        if self._values is None:
+            self._values = torch.linalg.eigvalsh(self.total)
+        return self._values
 
 
 def memory_of_a_shuffle(rows: int, columns: int) -> int:
-    """Bytes that a matrix in random order and its eigenpairs take on a device, about.
+    """Bytes that reading a matrix, its random order and its eigenpairs take on a device, about.
 
     >>> memory_of_a_shuffle(4096, 11008) // 2**20
     1840
     """
     side, entries = min(rows, columns), rows * columns
     block = BLOCK_BYTES * min(entries, max(side, DEVICE_BLOCK_ELEMENTS))
-    # The vectors of all eigenvalues, where they are computed.
-    grams = 8 * (GRAM_MATRICES + (side <= DENSE_SIDE)) * side**2
-    return ENTRY_BYTES * entries + max(ORDER_BYTES * entries, block + grams)
+    return ENTRY_BYTES * entries + max(ORDER_BYTES * entries, block + 8 * GRAM_MATRICES * side**2)

@@ -18,9 +18,12 @@ from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from ..core.arrays import FloatArray, to_numpy
+from ..linalg.device import is_there
 
 # A block of entries in float64 is a quarter of a megabyte: what is computed from it stays in the cache.
 BLOCK = 2**15
+# On a device a block is large enough to be computed by all of it.
+BLOCK_THERE = 2**22
 PILOT = 2**17 - 1
 LARGEST_TAIL = 2000
 SMALLEST_TAIL = 20
@@ -94,7 +97,7 @@ class Entries:
 
 
 def read_entries(flat: Any) -> Entries:
-    """Statistics of a one-dimensional array or tensor of finite numbers of any real dtype."""
+    """Statistics of a one-dimensional array or tensor of finite numbers of any real dtype, computed where it is."""
     number = flat.shape[0]
     pilot = _pilot(flat)
     centre = float(np.median(pilot))
@@ -105,7 +108,7 @@ def read_entries(flat: Any) -> Entries:
     apart = largest[: _number_apart(largest, tail, relevant)]
     known = tail is not None or largest[0] <= relevant
     limit = apart[-1] if apart.size else math.inf
-    parts = [(block.size, float(np.sum(block))) for block in _kept_blocks(flat, centre, limit)]
+    parts = [(block.shape[0], float(block.sum())) for block in _kept_blocks(flat, centre, limit)]
     # Elements as large as the last that stands apart are left out too, however many they are.
     kept = sum(size for size, _ in parts)
     mean = sum(total for _, total in parts) / kept
@@ -116,7 +119,7 @@ def read_entries(flat: Any) -> Entries:
         size = (block - mean) / unit
         square = size * size
         fourth_power = square * square
-        sums += square.sum(), fourth_power.sum(), fourth_power @ square
+        sums += [float(part) for part in (square.sum(), fourth_power.sum(), fourth_power @ square)]
     second, fourth, sixth = (float(value) for value in sums / kept)
     variance = second * unit**2
     if not second > 0:
@@ -238,36 +241,49 @@ def _largest(flat: Any, centre: float, count: int) -> FloatArray:
     """The `count` largest |w - centre|, descending."""
     kept, bar = np.empty(0), -math.inf
     for block in blocks_of(flat):
-        sizes = np.abs(block - centre)
-        kept = np.concatenate([kept, sizes[sizes > bar]])
+        sizes = abs(block - centre)
+        kept = np.concatenate([kept, _top(sizes[sizes > bar], count)])
         if kept.size > count:
-            kept = np.partition(kept, kept.size - count)[-count:]
+            kept = _top(kept, count)
             bar = kept[0]
     return np.sort(kept)[::-1]
 
 
+def _top(sizes: Any, count: int) -> FloatArray:
+    """The `count` largest, the smallest of them first, or all where there are no more; in memory."""
+    if sizes.shape[0] <= count:
+        return np.asarray(to_numpy(sizes))
+    if is_there(sizes):
+        return to_numpy(sizes.topk(count).values.flip(0))
+    return np.partition(sizes, sizes.shape[0] - count)[-count:]
+
+
 def _how_many(flat: Any, centre: float, size: float) -> int:
     """Number of elements of exactly this |w - centre|."""
-    return sum(int(np.count_nonzero(np.abs(block - centre) == size)) for block in blocks_of(flat))
+    return sum(int((abs(block - centre) == size).sum()) for block in blocks_of(flat))
 
 
-def _kept_blocks(flat: Any, centre: float, limit: float) -> Iterator[FloatArray]:
+def _kept_blocks(flat: Any, centre: float, limit: float) -> Iterator[Any]:
     """Blocks without the elements whose |w - centre| is `limit` or more."""
     for block in blocks_of(flat):
-        yield block if math.isinf(limit) else block[np.abs(block - centre) < limit]
+        yield block if math.isinf(limit) else block[abs(block - centre) < limit]
 
 
-def places_beyond(blocks: Iterable[FloatArray], centre: float, size: float) -> list[int]:
+def places_beyond(blocks: Iterable[Any], centre: float, size: float) -> list[int]:
     """Positions of the elements with |w - centre| of at least `size` in what blocks of rows make."""
     places, start = [], 0
     for rows in blocks:
         for block in blocks_of(rows.reshape(-1)):
-            places += (np.flatnonzero(np.abs(block - centre) >= size) + start).tolist()
-            start += block.size
+            beyond = abs(block - centre) >= size
+            places += (np.flatnonzero(beyond.cpu() if is_there(beyond) else beyond) + start).tolist()
+            start += block.shape[0]
     return places
 
 
-def blocks_of(flat: Any) -> Iterator[FloatArray]:
-    """One block of a one-dimensional array or tensor after the other, in float64."""
-    for start in range(0, flat.shape[0], BLOCK):
-        yield np.asarray(to_numpy(flat[start : start + BLOCK]), dtype=np.float64)
+def blocks_of(flat: Any) -> Iterator[Any]:
+    """One block of a one-dimensional array or tensor after the other in float64: arrays, on a device tensors there."""
+    there = is_there(flat)
+    step = BLOCK_THERE if there else BLOCK
+    for start in range(0, flat.shape[0], step):
+        block = flat[start : start + step]
+        yield block.double() if there else np.asarray(to_numpy(block), dtype=np.float64)

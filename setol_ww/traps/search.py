@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import FloatArray, to_numpy
+from ..core.arrays import FloatArray, dtype_word, to_numpy
 from ..linalg.buckets import number_of_buckets
-from ..linalg.device import on_device
+from ..linalg.device import is_there, on_device, times_power_of_two
 from ..linalg.eigenvalues import gram
 from ..linalg.leading import Leading
 from ..linalg.scaled import Scaled, representable
@@ -111,40 +111,71 @@ def look(
     With `whole` all eigenvalues of it are told too, whatever they cost. On a device, where it fits, the shuffle is
     another draw.
     """
-    tall, transposed = tall_entries(matrix)
-    is_own = _address(tall) != _address(matrix)
-    N, M = tall.shape
-    reason = _why_not(tall)
-    if reason:
-        return None, reason
-    tall, exponent = of_moderate_size(tall)
-    entries = read_entries(tall.reshape(-1))
-    if not entries.variance > SMALLEST_VARIANCE:
-        return None, (
-            f"the noise of its entries has {entries.variance:g} of the squared size of its largest entry as variance, "
-            "which leaves nothing to compare with"
-        )
-    if not entries.has_known_tail:
-        return None, "too few distinct sizes of elements to know their tail"
-    found = None
     if device != "cpu":
-        there = functools.partial(_searched_there, tall, seed, device, entries, level, whole)
-        found = on_device(device, (N, M), memory_of_a_shuffle(N, M), there)
-        del there
-    if found is None:
-        # The copy that was looked at goes where the matrix itself will do.
-        needs_none = number_of_buckets((N, M)) > 1 and not exponent and _is_at_hand(matrix)
-        source = (matrix.T if transposed else matrix) if needs_none else tall
-        del tall
-        shuffled = ShuffledHere(source, seed, overwrite=is_own)
-        del source
-        found = _searched(shuffled, entries, level, whole)
+        needed = memory_of_a_shuffle(*matrix.shape)
+        there = functools.partial(_looked_there, matrix, seed, device, level, whole)
+        found = on_device(device, tuple(matrix.shape), needed, there)
+        if found is not None:
+            return found
+    return _looked_here(matrix, seed, level, whole)
+
+
+class _Tall:
+    """The entries of a matrix with at least as many rows as columns, times 2^-exponent, and what they are as a sample.
+
+    `reason` says why there is nothing to look for, or is empty.
+    """
+
+    entries: Entries
+
+    def __init__(self, values: Any, transposed: bool) -> None:
+        self.values, self.transposed, self.exponent = values, transposed, 0
+        self.N, self.M = values.shape
+        self.reason = _why_not(values)
+        if not self.reason:
+            self.values, self.exponent = of_moderate_size(values)
+            self.entries = read_entries(self.values.reshape(-1))
+            self.reason = _why_not_compared(self.entries)
+
+    def give(self) -> Any:
+        """The values, which are not kept."""
+        values, self.values = self.values, None
+        return values
+
+
+def _looked_here(matrix: Any, seed: tuple[int, ...], level: float, whole: bool) -> tuple[Slice | None, str]:
+    """`look` on the CPU."""
+    tall = _Tall(*tall_entries(matrix))
+    if tall.reason:
+        return None, tall.reason
+    is_own = _address(tall.values) != _address(matrix)
+    source = tall.give()
+    # The copy that was looked at goes where the matrix itself will do.
+    if number_of_buckets((tall.N, tall.M)) > 1 and not tall.exponent and _is_at_hand(matrix):
+        source = matrix.T if tall.transposed else matrix
+    shuffled = ShuffledHere(source, seed, overwrite=is_own)
+    del source
+    return _slice(tall, _searched(shuffled, tall.entries, level, whole)), ""
+
+
+def _looked_there(
+    matrix: Any, seed: tuple[int, ...], device: str, level: float, whole: bool
+) -> tuple[Slice | None, str]:
+    """`look` on a device."""
+    tall = _Tall(*tall_entries_there(matrix, device))
+    if tall.reason:
+        return None, tall.reason
+    shuffled = ShuffledThere(tall.give(), seed)
+    return _slice(tall, _searched(shuffled, tall.entries, level, whole)), ""
+
+
+def _slice(tall: _Tall, found: _Searched) -> Slice:
     outliers, count = found.outliers, found.outliers.count
     return Slice(
-        entries,
-        exponent,
-        N,
-        M,
+        tall.entries,
+        tall.exponent,
+        tall.N,
+        tall.M,
         outliers.largest,
         outliers.values,
         outliers.by_edge,
@@ -152,11 +183,11 @@ def look(
         count,
         found.place,
         found.sources,
-        transposed,
+        tall.transposed,
         left=found.left,
         right=outliers.right[:, :count],
         spectrum=found.spectrum,
-    ), ""
+    )
 
 
 @dataclass(frozen=True)
@@ -180,11 +211,6 @@ def _searched(shuffled: Shuffled, entries: Entries, level: float, whole: bool) -
     spectrum = np.maximum(pairs.all(), 0.0) if whole or pairs.is_reduced else np.empty(0)
     del pairs
     return _Searched(outliers, left, place, spectrum, shuffled.sources(place.positions))
-
-
-def _searched_there(tall: Any, seed: tuple[int, ...], device: str, *asked: Any) -> _Searched:
-    """`_searched` with the shuffle and its spectrum on a device."""
-    return _searched(ShuffledThere(tall, seed, device), *asked)
 
 
 @dataclass(frozen=True)
@@ -338,21 +364,43 @@ def tall_entries(matrix: Any) -> tuple[Any, bool]:
     Of a square matrix and its transpose the same one is taken, so that both are shuffled alike. An array of float32 or
     float64; large matrices of 16 bits stay as they are stored, bfloat16 as a tensor.
     """
-    rows, columns = matrix.shape
-    transposed = rows < columns or (rows == columns and _transpose_first(matrix))
+    transposed, dtype = _is_turned(matrix), _searched_as(matrix)
     tall = matrix.T if transposed else matrix
-    stays = is_large(matrix)
     if hasattr(tall, "detach"):
         import torch
 
-        wide = torch.float64 if tall.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
-        dtype = tall.dtype if stays and tall.dtype in (torch.bfloat16, torch.float16) else wide
         # Turned and widened at once: a large layer is copied no more than once.
-        tall = tall.detach().to(device="cpu", dtype=dtype, memory_format=torch.contiguous_format).contiguous()
-        return (tall if dtype == torch.bfloat16 else tall.numpy()), transposed
-    if tall.dtype not in (np.float32, np.float64) and not (stays and tall.dtype == np.float16):
-        tall = tall.astype(np.float32 if tall.dtype == np.float16 else np.float64, order="C")
-    return np.ascontiguousarray(tall), transposed
+        as_dtype = getattr(torch, dtype)
+        tall = tall.detach().to(device="cpu", dtype=as_dtype, memory_format=torch.contiguous_format).contiguous()
+        return (tall if dtype == "bfloat16" else tall.numpy()), transposed
+    return np.ascontiguousarray(tall, dtype=dtype), transposed
+
+
+def tall_entries_there(matrix: Any, device: str) -> tuple[Any, bool]:
+    """`tall_entries` as a tensor on a device, where they are turned and widened."""
+    import torch
+
+    transposed, dtype = _is_turned(matrix), _searched_as(matrix)
+    tensor = matrix if hasattr(matrix, "detach") else torch.from_numpy(np.ascontiguousarray(matrix, dtype=dtype))
+    there = tensor.detach().to(device).to(getattr(torch, dtype))
+    return (there.T if transposed else there).contiguous(), transposed
+
+
+def _is_turned(matrix: Any) -> bool:
+    """True where the transpose is searched."""
+    rows, columns = matrix.shape
+    return rows < columns or (rows == columns and _transpose_first(matrix))
+
+
+def _searched_as(matrix: Any) -> str:
+    """The dtype in which entries are read and shuffled."""
+    dtype, stays = dtype_word(matrix.dtype), is_large(matrix)
+    if hasattr(matrix, "detach"):
+        kept = ("float64", "float16", "bfloat16") if stays else ("float64",)
+        return dtype if dtype in kept else "float64" if dtype in ("int64", "int32") else "float32"
+    if dtype == "float16":
+        return dtype if stays else "float32"
+    return dtype if dtype in ("float32", "float64") else "float64"
 
 
 def _is_at_hand(matrix: Any) -> bool:
@@ -368,7 +416,11 @@ def _address(matrix: Any) -> int:
 def of_moderate_size(tall: Any) -> tuple[Any, int]:
     """The matrix times 2^-exponent, its largest entry near 1, and the exponent; itself and 0 where that is moderate."""
     exponent = int(np.frexp(max(float(tall.max()), -float(tall.min())))[1])
-    return (tall, 0) if abs(exponent) <= MODERATE_EXPONENT else (np.ldexp(to_numpy(tall), -exponent), exponent)
+    if abs(exponent) <= MODERATE_EXPONENT:
+        return tall, 0
+    if is_there(tall):
+        return times_power_of_two(tall.double(), -exponent), exponent
+    return np.ldexp(to_numpy(tall), -exponent), exponent
 
 
 def _transpose_first(square: Any) -> bool:
@@ -389,9 +441,10 @@ def _why_not(tall: Any) -> str:
         )
     flat = tall.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(float(np.sum(block)) for block in blocks_of(flat))
+        total = sum(float(block.sum()) for block in blocks_of(flat))
     if not np.isfinite(total):
-        nan, infinite = (sum(int(what(block).sum()) for block in blocks_of(flat)) for what in (np.isnan, np.isinf))
+        nan = sum(int((block != block).sum()) for block in blocks_of(flat))
+        infinite = sum(int((abs(block) == math.inf).sum()) for block in blocks_of(flat))
         if nan or infinite:
             return f"{nan} NaN and {infinite} Inf among its {N * M} entries"
     if tall.min() == tall.max():
@@ -399,3 +452,12 @@ def _why_not(tall: Any) -> str:
             "all entries are zero" if tall[0, 0] == 0 else "all entries are equal, so there is no noise to compare with"
         )
     return ""
+
+
+def _why_not_compared(entries: Entries) -> str:
+    if not entries.variance > SMALLEST_VARIANCE:
+        return (
+            f"the noise of its entries has {entries.variance:g} of the squared size of its largest entry as variance, "
+            "which leaves nothing to compare with"
+        )
+    return "" if entries.has_known_tail else "too few distinct sizes of elements to know their tail"

@@ -17,11 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from setol_ww.linalg import device as gpu
-from setol_ww.linalg import leading
 from setol_ww.linalg import shuffled as room
 from setol_ww.linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from setol_ww.linalg.shuffled import ShuffledHere, ShuffledThere, memory_of_a_shuffle
-from setol_ww.traps import search
+from setol_ww.traps import elements, search
 
 
 @pytest.fixture
@@ -34,49 +33,51 @@ def stand_in(monkeypatch) -> Iterator[list[tuple[str, Any]]]:
         asked.append((device, tuple(matrix.shape)))
         return computed(matrix, "cpu", exponent)
 
-    def there(tall, seed, device):
-        asked.append((f"shuffle on {device}", tuple(tall.shape)))
-        return ShuffledThere(tall, seed, "cpu")
+    uploaded = search.tall_entries_there
+
+    def tall_entries_there(matrix, device):
+        asked.append((f"search on {device}", tuple(matrix.shape)))
+        return uploaded(matrix, "cpu")
 
     monkeypatch.setattr(gpu, "device_eigenvalues", device_eigenvalues)
-    monkeypatch.setattr(search, "ShuffledThere", there)
+    monkeypatch.setattr(search, "tall_entries_there", tall_entries_there)
+    for module in (elements, search):
+        monkeypatch.setattr(module, "is_there", lambda entries: hasattr(entries, "detach"))
     monkeypatch.setattr(gpu, "free_memory", lambda device: float("inf"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     return asked
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("lanczos", [False, True])
-def test_a_shuffle_there_answers_as_one_here(dtype, lanczos, monkeypatch):
+def test_a_shuffle_there_answers_as_one_here(dtype, monkeypatch):
     """Gram matrix, pairs, sums, products and sources, each against the entries it has."""
-    monkeypatch.setattr(leading, "DENSE_SIDE", 10 if lanczos else 100)
     monkeypatch.setattr(gpu, "DEVICE_BLOCK_ELEMENTS", 11 * 40)
     W = torch.from_numpy(gaussian_matrix(90, 40, seed=0)).to(getattr(torch, dtype))
-    there = ShuffledThere(W, (3, 1), "cpu")
-    entries = np.concatenate(list(there.blocks()))
+    there = ShuffledThere(W, (3, 1))
+    entries = torch.cat(list(there.blocks())).numpy()
     plain = W.double().numpy()
     assert entries.shape == there.shape == (90, 40)
     assert not np.array_equal(entries, plain)
     np.testing.assert_array_equal(plain.ravel()[there.sources(np.arange(3600))], entries.ravel())
-    same = [W.clone(), *([W.numpy()] if dtype in ("float64", "float32") else [])]
-    for matrix, seed in ((same[0], (3, 1)), (same[-1], (3, 1)), (W, (3, 2))):
-        other = np.concatenate(list(ShuffledThere(matrix, seed, "cpu").blocks()))
+    for matrix, seed in ((W.clone(), (3, 1)), (W, (3, 2))):
+        other = torch.cat(list(ShuffledThere(matrix, seed).blocks())).numpy()
         assert np.array_equal(other, entries) == (seed == (3, 1))
     pairs, sums = there.pairs()
+    assert not pairs.is_reduced
     np.testing.assert_allclose(sums, entries.sum(axis=0), atol=1e-9)
     values, vectors = pairs.largest(3)
     truth = np.linalg.svd(entries, compute_uv=False) ** 2
-    np.testing.assert_allclose(values, truth[:3], rtol=1e-8)
+    np.testing.assert_allclose(values, truth[:3], rtol=1e-12)
     np.testing.assert_allclose(pairs.all(), truth[::-1], rtol=1e-9)
-    assert pairs.is_reduced != lanczos
+    assert pairs.is_reduced
     np.testing.assert_allclose(there.times(vectors), entries @ vectors, atol=1e-9)
-    np.testing.assert_allclose(np.linalg.norm(there.times(vectors), axis=0) ** 2, values, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(there.times(vectors), axis=0) ** 2, values, rtol=1e-9)
 
 
 def test_every_order_there_is_equally_likely():
     """24 orders of four entries over 2 400 seeds, by Pearson's test at .001."""
     W = torch.arange(4.0).reshape(2, 2)
-    orders = [tuple(ShuffledThere(W, (seed, 0), "cpu").entries.ravel().tolist()) for seed in range(2400)]
+    orders = [tuple(ShuffledThere(W, (seed, 0)).entries.ravel().tolist()) for seed in range(2400)]
     counts = np.unique(np.array(orders), axis=0, return_counts=True)[1]
     assert counts.size == 24
     assert scipy.stats.chisquare(counts).pvalue > 1e-3
@@ -92,7 +93,7 @@ def test_traps_are_those_of_the_cpu(kind, stand_in):
         W += 0.4
     here = ww.analyze({"a.weight": W}, randomize=True)
     there = ww.analyze({"a.weight": W}, randomize=True, device="cuda")
-    assert sorted(stand_in) == [("cuda", (120, 160)), ("shuffle on cuda", (160, 120))]
+    assert sorted(stand_in) == [("cuda", (120, 160)), ("search on cuda", (120, 160))]
     assert there["trap_count"].tolist() == here["trap_count"].tolist() == [int(kind != "noise")]
     assert there["trap_lambda_max"][0] == pytest.approx(here["trap_lambda_max"][0], rel=0.1)
     assert there["max_rand_eval"][0] == pytest.approx(there["trap_lambda_max"][0], rel=1e-9)
@@ -106,7 +107,7 @@ def test_traps_are_those_of_the_cpu(kind, stand_in):
 def test_a_scan_asks_the_device_too(stand_in, tmp_path):
     np.save(tmp_path / "fc.npy", gaussian_matrix(120, 90, seed=0))
     frame = ww.scan(tmp_path / "fc.npy", randomize=True, device="cuda")
-    assert stand_in == [("cuda", (120, 90)), ("shuffle on cuda", (120, 90))]
+    assert stand_in == [("cuda", (120, 90)), ("search on cuda", (120, 90))]
     assert frame["status"].tolist() == ["analyzed"]
 
 
@@ -224,17 +225,17 @@ class Allocated(TorchDispatchMode):
 @pytest.mark.parametrize("shape", [(300, 300), (1500, 120), (100, 2000)])
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_no_more_memory_is_taken_than_was_told(shape, dtype, monkeypatch):
-    """As torch allocates, beside the solver's workspace, a Gram matrix, which it does not tell."""
+    """As torch allocates, beside the solver's workspace, four Gram matrices, which it does not tell."""
     monkeypatch.setattr(gpu, "DEVICE_BLOCK_ELEMENTS", 20_000)
     monkeypatch.setattr(room, "DEVICE_BLOCK_ELEMENTS", 20_000)
     W = torch.from_numpy(gaussian_matrix(*shape, seed=0)).to(getattr(torch, dtype))
-    solver = 8 * min(shape) ** 2
+    solver = 4 * 8 * min(shape) ** 2
     with Allocated(W) as told:
         gpu.device_eigenvalues(W, "cpu")
     assert 8 * min(shape) ** 2 < told.most + solver <= gpu.memory_needed(*shape) + 10_000
     tall = W if shape[0] >= shape[1] else W.T.contiguous()
     with Allocated(tall) as told:
-        there = ShuffledThere(tall, (0,), "cpu")
+        there = ShuffledThere(tall, (0,))
         pairs, _ = there.pairs()
         pairs.largest(4)
         there.sources(np.arange(5))
@@ -300,3 +301,84 @@ def test_slices_that_do_not_fit_are_the_cpus(together, monkeypatch):
     assert together == []
     for one, matrix in zip(found, matrices):
         assert one.plain.tolist() == eigenvalues(matrix).tolist()
+
+
+LARGE = 2 * 1024 * 1024 + 2048
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        gaussian_matrix(50, 70, seed=3),
+        gaussian_matrix(70, 50, seed=3).astype(np.float16),
+        gaussian_matrix(60, 60, seed=3).astype(np.float32),
+        (20 * gaussian_matrix(60, 60, seed=3).T).astype(np.int8),
+        torch.from_numpy(gaussian_matrix(50, 70, seed=3)).to(torch.bfloat16),
+        torch.from_numpy(20 * gaussian_matrix(70, 50, seed=3)).to(torch.int32),
+        torch.from_numpy(gaussian_matrix(1024, LARGE // 1024, seed=3)).to(torch.bfloat16),
+        gaussian_matrix(LARGE // 1024, 1024, seed=3).astype(np.float16),
+    ],
+    ids=["wide", "half", "square", "int8", "bfloat16", "int32", "large bfloat16", "large half"],
+)
+def test_entries_there_are_those_of_the_cpu(source):
+    """Turned alike and of the same dtype and values, row by row in memory."""
+    here, turned = search.tall_entries(source)
+    there, turned_there = search.tall_entries_there(source, "cpu")
+    assert turned_there == turned
+    assert there.is_contiguous()
+    here = here if hasattr(here, "detach") else torch.from_numpy(here)
+    assert there.dtype == here.dtype
+    assert torch.equal(there, here)
+
+
+def planted(kind: str) -> np.ndarray:
+    W = np.random.default_rng(7).standard_t(6, size=(90, 70))
+    if kind == "apart":
+        W[3, 4], W[50, 60] = 60, -70
+    elif kind == "few sizes":
+        W = np.round(W)
+    elif kind == "tiny":
+        W *= 2.0**-900
+    elif kind == "huge":
+        W *= 2.0**700
+    return W
+
+
+@pytest.mark.parametrize("kind", ["noise", "apart", "few sizes", "tiny", "huge"])
+@pytest.mark.parametrize("block", [6300, 1024])
+def test_entries_are_read_there_as_here(kind, block, stand_in, monkeypatch):
+    """Mean, cumulants, tail and what stands apart, whatever the blocks; and where the large ones are."""
+    monkeypatch.setattr(elements, "BLOCK_THERE", block)
+    W = planted(kind)
+    tall, exponent = search.of_moderate_size(torch.from_numpy(W))
+    plain, same = search.of_moderate_size(W)
+    assert exponent == same
+    assert (exponent != 0) == (kind in ("tiny", "huge"))
+    np.testing.assert_array_equal(tall.numpy(), plain)
+    there, here = elements.read_entries(tall.reshape(-1)), elements.read_entries(plain.reshape(-1))
+    for name in ("mean", "variance", "k4", "k6", "centre"):
+        assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-11, abs=1e-13), name
+    assert there.tail == here.tail
+    assert there.has_known_tail == here.has_known_tail
+    assert there.apart.tolist() == here.apart.tolist()
+    assert (len(there.apart) >= 2) == (kind == "apart")
+    size = float(np.sort(np.abs(plain - here.centre), axis=None)[-5])
+    places = elements.places_beyond([tall[:40], tall[40:]], there.centre, size)
+    assert places == elements.places_beyond([plain], here.centre, size)
+    assert len(places) == (5 if kind != "few sizes" else len(places)) >= 5
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda W: W.fill(0), "all entries are zero"),
+        (lambda W: W.fill(2.5), "all entries are equal, so there is no noise to compare with"),
+        (lambda W: W.ravel().__setitem__(slice(3), np.nan), "3 NaN and 0 Inf among its 1200 entries"),
+        (lambda W: W.ravel().__setitem__(slice(2), [np.inf, -np.inf]), "0 NaN and 2 Inf among its 1200 entries"),
+    ],
+)
+def test_a_search_there_refuses_what_one_here_does(spoil, reason, stand_in):
+    W = gaussian_matrix(40, 30, seed=0)
+    spoil(W)
+    assert search.look(W, (0, 0), 0.01, device="cuda") == search.look(W, (0, 0), 0.01) == (None, reason)
+    assert stand_in == [("search on cuda", (40, 30))]

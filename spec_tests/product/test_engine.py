@@ -136,8 +136,8 @@ def test_a_device_reaches_every_spectrum(monkeypatch):
     monkeypatch.setattr(gpu, "device_eigenvalues", device_eigenvalues)
     monkeypatch.setattr(gpu, "free_memory", lambda device: math.inf)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    shuffled = search.ShuffledThere
-    monkeypatch.setattr(search, "ShuffledThere", lambda tall, seed, device: shuffled(tall, seed, "cpu"))
+    uploaded = search.tall_entries_there
+    monkeypatch.setattr(search, "tall_entries_there", lambda matrix, device: uploaded(matrix, "cpu"))
     weights = {"a.weight": torch.from_numpy(gaussian_matrix(160, 120, seed=0)).float()}
     frame = ww.analyze(weights, randomize=True, farms=True, device="cuda:0")
     # The layer, its two windows; the spectrum of its shuffle comes with the traps.
