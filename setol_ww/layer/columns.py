@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.outcomes import Outcome
@@ -37,7 +37,7 @@ class Column:
     unit: str
     meaning: str
     source: str
-    read: Callable[[Any], Any] = field(repr=False)
+    read: Callable[[Any], Any]
 
 
 def _erg_number(value: float, result: LayerResult) -> float:

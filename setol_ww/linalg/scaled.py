@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Scaled:
     [4.0, 8.0]
     """
 
-    values: FloatArray = field(repr=False)
+    values: FloatArray
     exponent: int = 0
 
     @property

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class BulkFit(Shown):
     N: float
     M: float
     outcome: Outcome
-    noise: Noise | None = field(default=None, repr=False)
+    noise: Noise | None = None
     loud: int = 0
     loud_side: str = ""
 

@@ -92,6 +92,12 @@ def lognormal(y: FloatArray) -> TailLaw:
 
 
 def _bent(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw:
+    # Far out the feature may be inf, and the density is 0.
+    with np.errstate(over="ignore", under="ignore"):
+        return _of_maximum(y, feature)
+
+
+def _of_maximum(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw:
     """Maximum of the likelihood of exp(-a y - b f(y)), b >= 0; the power law when that is on the border.
 
     In y / max y and f(y) / f(max y): damped Newton steps on mean log-likelihood t.m - A(t), whose gradient is the
@@ -103,9 +109,8 @@ def _bent(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> TailLaw
     points = (ends[:-1, None] + half[:, None] * (NODES + 1)).ravel()
     weights = (half[:, None] * WEIGHTS).ravel()
     largest = float(feature(np.array(top)))
-    with np.errstate(over="ignore"):
-        # Where the feature is this large the density is zero.
-        grid = np.stack([points / top, np.minimum(feature(points) / largest, 1e12)])
+    # Where the feature is this large the density is zero.
+    grid = np.stack([points / top, np.minimum(feature(points) / largest, 1e12)])
     data = np.array([y.mean() / top, float(np.mean(feature(y))) / largest])
 
     def state(theta: FloatArray) -> tuple[float, FloatArray, float]:

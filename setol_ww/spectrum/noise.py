@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -33,9 +33,9 @@ class Noise:
     N: float
     M: float
     slices: int = 1
-    strengths: Strengths | None = field(default=None, repr=False)
+    strengths: Strengths | None = None
     #: Noise of the same strengths on sides that are hardly different.
-    near: Noise | None = field(default=None, repr=False, compare=False)
+    near: Noise | None = None
 
     @property
     def q(self) -> float:

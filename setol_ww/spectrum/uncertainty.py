@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,9 +36,9 @@ NEIGHBOURHOOD = 0.05
 class Draws:
     """Fits of drawn spectra: exponents, KS distances, and logarithms of the starts."""
 
-    alphas: FloatArray = field(repr=False)
-    distances: FloatArray = field(repr=False)
-    log_starts: FloatArray = field(repr=False)
+    alphas: FloatArray
+    distances: FloatArray
+    log_starts: FloatArray
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ class Entries:
     centre: float
     tail: Tail | None
     has_known_tail: bool
-    apart: FloatArray = field(repr=False)
+    apart: FloatArray
 
     def tail_pvalue(self, size: float, rank: int = 1) -> float:
         """Chance that the tail of these entries reaches `size` with `rank` elements; 0 where there is no tail."""

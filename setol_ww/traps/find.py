@@ -99,18 +99,18 @@ class TrapReport(Shown):
     pvalue: float
     pvalue_edge: float
     pvalue_permutation: float
-    indices: np.ndarray = field(repr=False)
-    leverage: FloatArray = field(repr=False)
+    indices: np.ndarray
+    leverage: FloatArray
     sigma: float
     mean: float
-    traps: tuple[Trap, ...] = field(repr=False)
-    elements: tuple[Element, ...] = field(repr=False)
+    traps: tuple[Trap, ...]
+    elements: tuple[Element, ...]
     reason: str
     shape: tuple[int, ...]
     seed: int
     level: float
     edge_reason: str = ""
-    shuffled: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
+    shuffled: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @property
     def is_defined(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,9 @@ class Slice:
     place: Place
     sources: np.ndarray
     transposed: bool
-    left: FloatArray = field(repr=False)
-    right: FloatArray = field(repr=False)
-    spectrum: FloatArray = field(repr=False)
+    left: FloatArray
+    right: FloatArray
+    spectrum: FloatArray
 
     @property
     def excess(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from . import kept
@@ -15,8 +16,10 @@ ABSOLUTE = {"log_det": 1e-12, "erg_metric": 1e-12, "k4": 1e-4, "k6": 1e-4}
 
 @pytest.mark.parametrize("name", kept.CASES)
 def test_results_are_those_of_before(name):
-    """A number in a table of last year's can be compared with one of today's."""
-    now, before = kept.flat(kept.rounded(kept.CASES[name]())), kept.flat(kept.kept()[name])
+    """A number in a table of last year's can be compared with one of today's; a host may let numpy raise."""
+    with np.errstate(all="raise"):
+        found = kept.CASES[name]()
+    now, before = kept.flat(kept.rounded(found)), kept.flat(kept.kept()[name])
     changed = {place: (before.get(place), now.get(place)) for place in now | before if not same(place, now, before)}
     assert changed == {}, "if it is meant: python -m spec_tests.product.kept, and a line in docs/changes"
 

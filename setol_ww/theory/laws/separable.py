@@ -14,7 +14,7 @@ with its square.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,8 +34,8 @@ COARSE, FINE, ROUNDS = 0.1, 1e-5, 100
 class _Points:
     """A few strengths t of one side with the weights of their means, and what the other sides' equations ask of it."""
 
-    strengths: FloatArray = field(repr=False)
-    weights: FloatArray = field(repr=False)
+    strengths: FloatArray
+    weights: FloatArray
     mean: float
     #: Lines of this side over rows: what <1> is with these weights, lines of strength 0 included.
     size: float

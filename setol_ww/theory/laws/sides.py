@@ -7,7 +7,7 @@ never pass the root, and from any other place the first step leads to that side.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -29,7 +29,7 @@ class Side:
     A bracket <.> below is a mean over all lines.
     """
 
-    strengths: FloatArray = field(repr=False)
+    strengths: FloatArray
 
     @cached_property
     def live(self) -> FloatArray:
