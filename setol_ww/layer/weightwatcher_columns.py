@@ -81,7 +81,7 @@ def weightwatcher_fit(
     """
     kept = raw[raw > threshold] if np.isfinite(raw).all() else raw[:0]
     log_x = np.log(kept)
-    spread = np.flatnonzero(log_x[-1] - log_x > TIED) if kept.size else np.empty(0, dtype=np.intp)
+    spread = np.flatnonzero(log_x.max(initial=-math.inf) - log_x > TIED)
     if not spread.size:
         return (math.nan,) * 5
     small = kept.size < SMALL_SAMPLE

@@ -40,7 +40,7 @@ class Decomposed:
             self.eigenvalues = scaled_eigenvalues(matrix, device)
             return
         values = self._pairs.all()
-        if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
+        if values[0] < GRAM_RESOLUTION * values[-1]:
             values = singular_values(matrix) ** 2
         self.eigenvalues = Scaled(np.maximum(values, 0.0))
 

@@ -104,7 +104,7 @@ def _resolved(matrix: Any, values: FloatArray, exponent: int = 0, *, at_any_size
     """Eigenvalues of a Gram matrix, by singular values where it resolves none; None where they are not moderate."""
     if not (at_any_size or is_moderate(values[-1])):
         return None
-    if values[-1] > 0 and values[0] < GRAM_RESOLUTION * values[-1]:
+    if values[0] < GRAM_RESOLUTION * values[-1]:
         logger.debug("rank-deficient %s x %s matrix: singular values computed", *matrix.shape)
         return singular_values(matrix, exponent) ** 2
     return np.maximum(values, 0.0)

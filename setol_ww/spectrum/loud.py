@@ -55,7 +55,7 @@ def loud_lines(strengths: Strengths) -> Iterator[LoudLines]:
     """Loud rows, loud columns, where there are some."""
     for side, other in (("row", "column"), ("column", "row")):
         powers = getattr(strengths, side)
-        number = number_of_loud(np.log(powers)) if powers.size > 1 else 0
+        number = number_of_loud(np.log(powers))
         if not number:
             continue
         lines, length = getattr(strengths, f"{side}s"), getattr(strengths, f"{other}s")

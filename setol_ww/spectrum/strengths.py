@@ -126,7 +126,7 @@ def strengths_of(matrices: Sequence[Any]) -> Strengths:
 
 
 def _mean_power(profile: FloatArray, power: int) -> float:
-    return float(np.mean(profile**power)) if profile.size > 1 else 1.0
+    return float(np.mean(profile**power))
 
 
 @dataclass
