@@ -60,8 +60,6 @@ def moderate(found: Scaled) -> Scaled:
 
 def with_one_exponent(parts: Sequence[Scaled]) -> tuple[list[FloatArray], int]:
     """The values of each part in units of one power of two, that of the part with the largest number."""
-    if not any(part.exponent for part in parts):
-        return [part.values for part in parts], 0
     largest, common = max(((_size(part), part.exponent) for part in parts), default=(-math.inf, 0))
     if largest == -math.inf:
         common = 0

@@ -23,11 +23,14 @@ import setol_ww as ww
 from fixtures import ensembles, matrices
 from fixtures.uneven_noise import draw, lognormal_strengths
 from setol_ww.layer.result import analyze_spectrum
+from setol_ww.layer.weightwatcher_columns import weightwatcher_row
 from setol_ww.linalg.scaled import Scaled
 from setol_ww.spectrum.ks_curve import KsCurve
 from setol_ww.spectrum.noise import Noise
 from setol_ww.spectrum.strengths import strengths_of
 from setol_ww.traps.find import find_traps_of
+
+from .shown import columns
 
 KEPT = Path(__file__).with_suffix(".json")
 LEVELS = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
@@ -67,6 +70,9 @@ def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
         "deficient": [matrices.planted_rank(60, 40, 25, seed=6)[0]],
         "collapsed": [matrices.planted_rank(60, 40, 12, seed=6)[0]],
         "small": [noise(12, 9, seed=17)],
+        "one column": [noise(30, 1, seed=35)],
+        "few in slices": [noise(20, 5, seed=s) + 8 * (s == 36) * np.eye(20, 5) for s in (36, 37)],
+        "uneven wide": [draw(lognormal_strengths(60, 0.7, 38), lognormal_strengths(140, 0.2, 39), seed=40)],
         "columns alone": [noise(30, 1, seed=s) for s in range(25)],
         "large numbers": [1e200 * noise(60, 40, seed=18)],
         "small numbers": [1e-200 * noise(60, 40, seed=18)],
@@ -130,7 +136,16 @@ def of_layer(name: str) -> dict[str, Any]:
         "windows": told(ww.fit_submatrices(parts, side=25, max_windows=6, seed=5)),
         "rank": found.spectrum.rank,
         "scale": [found.spectrum.exponent, told(found.spectrum.raw[-3:])],
+        "weightwatcher": weightwatcher_row(found.spectrum),
+        "cards": cards(found) if name in SHOWN else [],
     }
+
+
+def cards(found: Any) -> list[str]:
+    """The parts of a result as they print."""
+    parts = (found, found.tail, found.erg, found.ecs, found.bulk, found.universality, found.quality, found.traps)
+    with columns(100):
+        return [str(one) for one in parts]
 
 
 def of_noise(noise: Noise) -> dict[str, Any]:
@@ -162,6 +177,10 @@ def of_traps(name: str) -> dict[str, Any]:
 
 TRAPS = ("noise", "kernel", "heavy", "heavy elements", "shifted", "few sizes", "element", "loud rows", "small numbers",
          "quantised with an element", "kernel with traps", "very heavy", "wide noise", "zero", "small")  # fmt: skip
+
+#: Layers whose parts print in different ways.
+SHOWN = ("kernel", "loud rows", "loud columns", "very heavy", "gap", "collapsed", "one column", "orthogonal", "zero",
+         "few in slices", "kernel with traps", "element")  # fmt: skip
 
 LAWS: dict[str, Any] = {
     "Marchenko-Pastur": ww.laws.MarchenkoPastur(0.3, 2.0),
@@ -222,7 +241,6 @@ def parts_of(number: Any) -> list[float]:
 def others() -> dict[str, Any]:
     """What is asked of eigenvalues alone, and functions of a few numbers."""
     values = ensembles.pareto_eigenvalues(60, 2.2, seed=3)
-    from setol_ww.layer.weightwatcher_columns import weightwatcher_row
     from setol_ww.spectrum.starts import median_hill, peak_alpha
     from setol_ww.theory import transforms
     from setol_ww.theory.laws import edge

@@ -136,7 +136,7 @@ def test_neighbours_are_one_start_up_to_a_share_of_the_tail():
 
 def test_a_line_is_loud_from_four_times_the_next_on():
     assert number_of_loud(np.log([1.0] * 40 + [4.0])) == 1
-    assert number_of_loud(np.log([1.0] * 40 + [below(4.0)])) == 0
+    assert number_of_loud(np.log([1.0] * 40 + [3.9999999])) == 0
     assert number_of_loud(np.log([1.0] * 39 + [9.0, 9.0])) == 2
     # One in twenty at most, and ten.
     assert number_of_loud(np.log([1.0] * 38 + [9.0, 9.0])) == 2
