@@ -603,14 +603,14 @@ def held(model: nn.Module) -> bool:
 
 
 def test_a_thread_that_truncates_refuses_the_others_word_for_word():
-    model = two()
+    model = net(a=diagonal(4.0, 2.0, 1.0))
     said: dict[str, str] = {}
 
     def other() -> None:
         for name, ask in {
             "truncated": lambda: ww.truncated(model, "rank:1").__enter__(),
             "truncate": lambda: ww.truncate(model, "rank:1"),
-            "evaluate": lambda: ww.evaluate_truncation(model, energy_of, "rank:1", progress=False),
+            "evaluate": lambda: ww.evaluate_truncation(model, lambda m: 1.0, "rank:1", progress=False),
         }.items():
             said[name] = refusal(ask)
 
