@@ -1,7 +1,7 @@
 """Which words of the package no test knows: refusals first, then reasons, remarks and whatever else is a sentence.
 
 A text is known where three words of it in a row, its own where it has such, stand in a text of a test, in a file that a
-test compares (`product/golden/`, `product/refusals.txt`), or on a page that is made of a registry and compared. That
+test compares (`product/golden/`, `product/words/`), or on a page that is made of a registry and compared. That
 says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants` tries that.
 """
 
@@ -112,7 +112,7 @@ def known_runs(tests: Path, others: Iterable[Path] = ()) -> set[str]:
             passed = set(map(id, _docstrings(tree)))
             # Of a pattern the words, as they are without its marks.
             found |= {run for piece in _pieces(tree, passed) for run in _all_runs(piece.replace("\\", ""))}
-    for path in [*tests.rglob("golden/*.txt"), *tests.rglob("golden/*.html"), *tests.rglob("refusals.txt"), *others]:
+    for path in [*tests.rglob("golden/*.txt"), *tests.rglob("golden/*.html"), *tests.rglob("words/*.txt"), *others]:
         found |= _all_runs(path.read_text(encoding="utf-8"))
     return found
 

@@ -1,4 +1,4 @@
-"""Files, folders and remote files that are refused, by what is wrong with them: see `refusals.py`."""
+"""Files, folders and remote files that are refused, by what is wrong with them: see `kept_words.py`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from setol_ww.formats.reader import opened
 from setol_ww.formats.remote import Info, RemotePath
 from setol_ww.formats.urls import UrlPath
 
-from .refusals import Call, before
+from .kept_words import Call, before
 from .test_refused_files import (
     entry,
     field,

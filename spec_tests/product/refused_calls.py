@@ -1,4 +1,4 @@
-"""Calls of the package that are refused, by the room that refuses them: see `refusals.py`."""
+"""Calls of the package that are refused, by the room that refuses them: see `kept_words.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from setol_ww.truncation.pieces import pieces_of
 from setol_ww.truncation.rules import Undefined, as_rule
 from setol_ww.watcher.standins import Figures
 
-from .refusals import Call, before
+from .kept_words import Call, before
 from .test_formats import headed
 
 

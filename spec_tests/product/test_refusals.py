@@ -28,7 +28,6 @@ from setol_ww.results.results import Results
 from setol_ww.results.store import _explained
 from setol_ww.views.plots.asked import table_of
 from setol_ww.watcher.standins import KernelDensity
-from spec_tests.product.refusals import calls, kept, told
 from spec_tests.product.test_formats import headed, saved
 
 
@@ -188,21 +187,6 @@ def test_misuse_says_what_was_asked_and_what_is_accepted(name):
     with pytest.raises(ww.InvalidInput) as caught:
         call()
     assert said in str(caught.value)
-
-
-#: Libraries without which a format cannot be asked for, by the first word of a refusal's name.
-NEEDS = {"gguf": "gguf", "keras": "h5py", "onnx": "onnx"}
-
-
-@pytest.mark.parametrize("name", calls())
-def test_the_words_of_a_refusal(name, tmp_path):
-    """Those that are kept: `python -m spec_tests.product.refusals` writes them anew."""
-    pytest.importorskip(NEEDS.get(name.partition(":")[0], "numpy"), reason="an extra is not installed")
-    assert told(calls()[name], tmp_path) == kept()[name]
-
-
-def test_all_refusals_are_kept_and_no_others():
-    assert list(kept()) == list(calls())
 
 
 @pytest.fixture

@@ -52,5 +52,6 @@ def test_words_that_no_test_says_are_found(tmp_path):
         ("package/pay.py", 14, False),
     ]
     assert str(found[0]) == "package/pay.py:11:  hours were asked; accepted are those of a day"
-    (tmp_path / "tests" / "refusals.txt").write_text("are those of a day", encoding="utf-8")
+    (tmp_path / "tests" / "words").mkdir()
+    (tmp_path / "tests" / "words" / "pay.txt").write_text("are those of a day", encoding="utf-8")
     assert [text.line for text in unknown(tmp_path / "package", known_runs(tmp_path / "tests"))] == [14]

@@ -33,8 +33,11 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if words * 8 != outputs or stock[zeros].shape != (groups, words) or stock[scales].dtype not in FLOATS:
             continue
         version = str(about.get("version") or "gemm").lower()
-        if version not in ("gemm", "exllama") or inputs % groups:
+        if version not in ("gemm", "exllama"):
             yield Refusal(together, f"{listed(together)} belong together, AWQ in the version {version}, not known")
+            continue
+        if not groups or inputs % groups:
+            yield Refusal(together, f"{listed(together)} belong together, but {inputs} inputs make no {groups} groups")
             continue
         size = inputs // groups
         word = f"awq 4 bit x scales of {size}"

@@ -219,6 +219,11 @@ class Stock:
         """The values of a small tensor that says how others are stored."""
         return as_numpy(self.tensors[name].load())
 
+    def integers(self, name: str) -> tuple[int, ...]:
+        """The finite values of such a tensor, as integers."""
+        values = self.peek(name).reshape(-1)
+        return tuple(int(value) for value in values[np.isfinite(values)])
+
     @property
     def quantisation(self) -> Mapping[str, Any]:
         """What the config says of quantisation."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Parts, Recipe, Refusal, Rows, Scheme, Stock, by, count
+from .base import Parts, Recipe, Refusal, Rows, Scheme, Stock, by, count, listed
 from .bits import nibbles
 
 STATE = ".quant_state.bitsandbytes__"
@@ -27,7 +27,9 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         there = {role: one for role, one in near.items() if one in stock}
         together = tuple(one for one in (name, state.name, *there.values()) if one in stock)
         if not {"scales", "map"} <= there.keys() or name not in stock:
-            yield Refusal(together, f"{name} in {kind} needs {name}.absmax and {name}.quant_map; here are {together}")
+            yield Refusal(
+                together, f"{name} in {kind} needs {name}.absmax and {name}.quant_map; here is {listed(together)}"
+            )
             continue
         try:
             about: dict[str, Any] = json.loads(stock.peek(state.name).astype(np.uint8).tobytes().decode())
@@ -37,9 +39,13 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         except (ValueError, KeyError, TypeError) as error:
             yield Refusal(together, f"{name} in {kind}: {state.name} says nothing that can be read ({error})")
             continue
+        if nested and len(there) < 4:
+            needs = f"{name}.nested_absmax and {name}.nested_quant_map"
+            yield Refusal(together, f"{name} in {kind}, quantised twice, needs {needs}; here is {listed(together)}")
+            continue
         held = stock[name]
         width = {"uint8": 1, "int8": 1, "bfloat16": 2, "float16": 2, "float32": 4}.get(held.dtype, 0)
-        if held.n_params * width != -(-count(shape) // 2) or block < 1 or (nested and len(there) < 4):
+        if held.n_params * width != -(-count(shape) // 2) or block < 1:
             yield Refusal(together, f"{name} in {kind} has {held.n_params} of {held.dtype}, not enough for {by(shape)}")
             continue
         settings = (("block", block), ("nested", nested), ("offset", offset))

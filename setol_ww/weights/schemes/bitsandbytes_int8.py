@@ -15,7 +15,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         scales, layout = f"{base}SCB", f"{base}weight_format"
         if tensor.dtype != "int8" or scales not in stock:
             continue
-        if layout in stock and int(stock.peek(layout).reshape(-1)[0]) != 0:
+        if layout in stock and any(stock.integers(layout)):
             yield Refusal((tensor.name, scales), f"{tensor.name} with {scales} is in tiles of an old GPU format")
         elif len(tensor.shape) != 2 or stock[scales].shape != tensor.shape[:1]:
             yield Refusal((tensor.name, scales), f"{scales} has no value for every row of {tensor.name}")

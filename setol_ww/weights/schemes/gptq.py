@@ -31,10 +31,13 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if kind in REPACKED:
             yield Refusal(together, f"{said} in the format {kind}, repacked for a GPU; give the {base}qweight of GPTQ")
             continue
-        if rest or bits not in (2, 3, 4, 8) or (32 * packed[0]) % bits:
+        if rest or bits not in (2, 3, 4, 8):
             yield Refusal(
                 together, f"{said}, codes of {32 * stock[zeros].shape[1] / columns:g} bits, not those of GPTQ"
             )
+            continue
+        if 32 * packed[0] % bits:
+            yield Refusal(together, f"{said}, but {packed[0]} words hold no whole number of codes of {bits} bits")
             continue
         inputs = 32 * packed[0] // bits
         if order in stock and stock[order].shape != (inputs,):

@@ -14,6 +14,10 @@ META = (
 )
 
 
+#: Of these the values are looked at.
+TOLD = ("shape", "nbits", "axis", "group_size")
+
+
 def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
     """`X.W_q`, `X.scale`, `X.zero` and the tensors that describe them."""
     for base, tensor in stock.ending("W_q"):
@@ -23,13 +27,18 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         if not {"scale", "zero", "shape", "nbits", "axis"} <= names.keys():
             yield Refusal(together, f"{said}, but of HQQ some are missing: scale, zero, shape, nbits, axis are needed")
             continue
-        shape = tuple(int(side) for side in stock.peek(names["shape"]).reshape(-1))
-        bits, axis = (int(stock.peek(names[word]).reshape(-1)[0]) for word in ("nbits", "axis"))
-        size = int(stock.peek(names["group_size"]).reshape(-1)[0]) if "group_size" in names else 0
+        told = {word: stock.integers(names[word]) for word in TOLD if word in names}
+        if not all(told.values()):
+            empty = listed(names[word] for word, numbers in told.items() if not numbers)
+            yield Refusal(together, f"{said}, but {empty} of HQQ has no number in it")
+            continue
+        shape, (bits, *_), (axis, *_) = (told[word] for word in ("shape", "nbits", "axis"))
+        size = told.get("group_size", (0,))[0]
         floats = stock[names["scale"]].dtype in FLOATS and stock[names["zero"]].dtype in FLOATS
         packed = tensor.dtype in ("uint8", "int32") and bits in (8, 4, 3, 2, 1)
-        if not (floats and packed) or axis not in (0, 1):
-            yield Refusal(together, f"{said}: HQQ of {bits} bits in {tensor.dtype} for {by(shape)}, not known")
+        if not (floats and packed and _holds(tensor.shape, bits, shape)) or axis not in (0, 1):
+            what = f"HQQ of {bits} bits in {tensor.dtype} of {by(tensor.shape)} for {by(shape)}"
+            yield Refusal(together, f"{said}: {what}, not known")
             continue
         size = size or shape[-1]
         parts = (*stock.parts(codes=tensor.name, scales=names["scale"], zeros=names["zero"]),)
@@ -38,13 +47,24 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
         yield Recipe("hqq", f"{base}weight", shape, f"hqq {bits} bit x scales of {size}", parts, settings)
 
 
+def _holds(packed: tuple[int, ...], bits: int, shape: tuple[int, ...]) -> bool:
+    """True where the words hold these elements, and fewer than a row of words more."""
+    slabs = _slabs(bits)
+    return len(packed) == 2 and 0 <= slabs * count(packed) - count(shape) < slabs * packed[1]
+
+
+def _slabs(bits: int) -> int:
+    """Codes in a word."""
+    return 10 if bits == 3 else 8 // bits
+
+
 def rows(recipe: Recipe, parts: Parts) -> Rows:
     """The whole, since groups may run along the columns; then rows of it."""
     import torch
 
     bits, axis, number = recipe.setting("bits"), recipe.setting("axis"), count(recipe.shape)
     packed, scales, zeros = parts("codes"), *(as_torch(parts.raw(role)) for role in ("scales", "zeros"))
-    slabs = 10 if bits == 3 else 8 // bits
+    slabs = _slabs(bits)
     codes = np.concatenate([packed >> bits * (slabs - 1 - slab) & (2**bits - 1) for slab in range(slabs)])
     length = number // max(scales.shape[1 - axis], 1) if axis == 1 else recipe.setting("size")
     grouped = torch.from_numpy(codes)[:length] if axis == 0 else torch.from_numpy(codes)[: scales.shape[0]]

@@ -18,7 +18,7 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             continue
         together = tuple(one for one in (tensor.name, scales, sides, zeros, order) if one in stock)
         said = f"{listed(together)} belong together"
-        shape = tuple(int(side) for side in stock.peek(sides).reshape(-1))
+        shape = stock.integers(sides)
         fits = [bits for bits in range(2, 9) if len(shape) == 2 and -(-shape[1] * bits // 32) == tensor.shape[1]]
         told = [about.get("num_bits") for about in stock.weights_of_groups]
         fits = [bits for bits in fits if bits in told] or fits
