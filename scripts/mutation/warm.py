@@ -41,7 +41,7 @@ class Server:
             cache.cache_clear()
         gc.freeze()
         with os.fdopen(self.asks) as asks, os.fdopen(self.answers, "w") as answers:
-            print("ready", file=answers, flush=True)
+            print(json.dumps(list(self.items)), file=answers, flush=True)
             for line in asks:
                 print(json.dumps(self._answer(session, json.loads(line))), file=answers, flush=True)
         return True

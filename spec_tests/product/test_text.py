@@ -27,7 +27,7 @@ from setol_ww.core.printable import (
 )
 from setol_ww.results.record import LayerRecord
 from setol_ww.results.results import Results
-from setol_ww.views.text import coverage_lines, legend, paragraph, text_table, truncation_text
+from setol_ww.views.text import coverage_lines, layer_name, legend, paragraph, text_table, truncation_text
 
 TEXT = st.text(st.characters(exclude_categories=()))
 SENT = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
@@ -330,6 +330,76 @@ def test_what_was_not_analysed_has_its_lines():
     assert lines[0] == "1 of 11 weight tensors analysed (60.6 % of their parameters), 9 skipped, 1 failed."
     assert lines[1] == "  failed: b: no room"
     assert lines[2:] == ["  skipped: 9 tensors (c0, c1, ..., c8): a bias"]
+
+
+def test_three_of_one_reason_have_a_line_each_and_four_have_one():
+    told = [("skipped", 1, f"a{number}", "a bias") for number in range(3)]
+    told += [("skipped", 1, f"b{number}", "a mask") for number in range(4)]
+    coverage = pd.DataFrame(told, columns=["status", "n_params", "longname", "reason"])
+    assert coverage_lines(coverage, 120).split("\n") == [
+        "0 of 7 weight tensors analysed (0.0 % of their parameters), 7 skipped, 0 failed.",
+        *[f"  skipped: a{number}: a bias" for number in range(3)],
+        "  skipped: 4 tensors (b0, b1, ..., b3): a mask",
+    ]
+    # Nothing has no share, and no line is wider than the terminal.
+    assert coverage_lines(coverage.iloc[:0], 120).startswith("0 of 0 weight tensors analysed (0.0 %")
+    long = coverage.iloc[:1].assign(reason="of no use " * 9)
+    assert coverage_lines(long, 60).split("\n")[2:] == [
+        "  skipped: a0: of no use of no use of no use of no use of no",
+        "    use of no use of no use of no use of no use",
+    ]
+
+
+def test_a_truncated_checkpoint_in_words():
+    layer = {"layer": "fc\x1b", "rank": 3, "num_evals": 40, "kept_energy": 0.98765, "parameters_before": 1200}
+    rows_ = [
+        {**layer, "parameters_after": 210, "reason": ""},
+        {**layer, "layer": "long", "rank": 40, "kept_energy": None, "parameters_after": 1200, "reason": "x " * 40},
+    ]
+    left = ["conv: " + "no matrix " * 6]
+    manifest = {"layers": rows_, "left_out": left, "parameters_before": 2400, "parameters_after": 1410}
+    assert truncation_text(manifest, "out\x1b", 60).split("\n") == [
+        "layer        rank  energy kept  parameters  after",
+        "-------------------------------------------------",
+        "fc\\x1b   3 /   40      98.77 %        1200    210",
+        "long    40 /   40            -        1200   1200",
+        "    x x x x x x x x x x x x x x x x x x x x x x x x x x x x",
+        "    x x x x x x x x x x x x",
+        "left out: conv: no matrix no matrix no matrix no matrix no",
+        "  matrix no matrix",
+        "",
+        "2400 parameters before, 1410 stored (58.8 %), in out\\x1b.",
+    ]
+    nothing = {"layers": [], "left_out": [], "parameters_before": 0, "parameters_after": 0}
+    assert truncation_text(nothing, "out", 60).endswith("0 parameters before, 0 stored, in out.")
+
+
+def test_what_the_columns_mean_in_words():
+    """Whole, on as many lines as it takes, and to the letter."""
+    assert legend(200).replace("\n", " ") == legend(60).replace("\n", " ")
+    assert legend(80) == "\n".join(
+        [
+            "N x M: sides of the matrix; (9): so many slices of a kernel, taken together.",
+            "alpha: exponent of the power-law tail (the large eigenvalues), with its standard",
+            "error; the smaller, the heavier the tail. k*: number of leading eigenvalues",
+            "whose product is nearest to 1; these are the ERG tail (exact renormalization",
+            "group, the theory's condition). S_k*: what is left of the logarithm of that",
+            "product. delta: start of the power-law tail minus start of the ERG tail",
+            "(delta_lambda_min), eigenvalues scaled to mean 1. q2_norm: the theory's quality",
+            "of a layer. det X: product of the eigenvalues of the power-law tail. A layer is",
+            "ideal when alpha = 2 and det X = 1. Classes: random-like is as noise,",
+            "bulk+spikes noise and few strong directions, heavy-tailed neither.",
+            "Over-regularized: a tail heavier than the ideal; short-of-ideal: a lighter one;",
+            "under-trained: none yet.",
+        ]
+    )
+
+
+def test_a_name_is_shortened_in_its_middle():
+    row = pd.Series({"longname": "model.layers.0.self_attn.q_proj.inner", "slice": "q"})
+    assert layer_name(row) == "model.layers.0.s..q_proj.inner [q]"
+    assert layer_name(pd.Series({"longname": "f" * 34, "slice": ""})) == "f" * 34
+    assert len(layer_name(pd.Series({"longname": "f" * 35, "slice": ""}))) == 34
 
 
 def test_the_order_in_which_columns_give_way():
