@@ -113,7 +113,7 @@ def _of_one(spectrum: Spectrum, log_x: FloatArray, zeros: FloatArray) -> tuple[f
         return None
     start = best_start(log_x, starts[:: -(-starts.size // MOST_STARTS)])
     values = np.concatenate([zeros, np.exp(log_x)])
-    drawn = replace(spectrum, values=values, exponent=0)
+    drawn = replace(spectrum, values=values)
     erg = erg_cut(drawn)
     if erg.status is not Outcome.OK:
         return None

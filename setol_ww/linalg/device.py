@@ -103,7 +103,7 @@ def memory_needed(rows: int, columns: int) -> int:
     """Bytes that the eigenvalues of one matrix take on a device, about.
 
     >>> memory_needed(4096, 11008) // 2**20
-    1152
+    1536
     """
     side, length = sorted((rows, columns))
     return 8 * GRAM_MATRICES * side**2 + BLOCK_BYTES * min(side * length, max(side, DEVICE_BLOCK_ELEMENTS))

@@ -19,7 +19,7 @@ import numpy as np
 from ..core.arrays import EPS_FLOAT64, FloatArray
 from .buckets import Buckets
 from .device import eigenvalues_on, equal_eigenvalues_on
-from .routines import Integer, call, scipys
+from .routines import call, integers, scipys
 from .scaled import Scaled, is_moderate
 from .svd import svd
 from .symmetric import symmetric_eigenvalues
@@ -179,7 +179,7 @@ def triangle(matrix: Any, exponent: int = 0) -> FloatArray:
     Each block of rows is turned into the triangle so far (LAPACK's `tpqrt`): no stack of both is ever there.
     """
     side = min(matrix.shape)
-    total, tpqrt, status = np.zeros((side, side), order="F"), scipys("dtpqrt"), np.zeros(1, dtype=Integer)
+    total, tpqrt, status = np.zeros((side, side), order="F"), scipys("dtpqrt"), integers()
     together = min(QR_COLUMNS, side)
     reflectors, work = np.empty((side, together)), np.empty((side, together))
     for block in row_blocks(matrix, exponent) if side else ():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ..core.arrays import FloatArray
-from .routines import Integer, call, check_converged, scipys
+from .routines import call, check_converged, integers, scipys, with_workspace
 from .symmetric import symmetric_eigenvalues
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Leading:
         if not self.is_reduced and self.side > DENSE_SIDE:
             return symmetric_eigenvalues(self.lower)
         diagonal, beside, _ = self._reduced()
-        values, rest, status = diagonal.copy(), beside.copy(), np.zeros(1, dtype=Integer)
+        values, rest, status = diagonal.copy(), beside.copy(), integers()
         call(scipys("dsterf"), self.side, values, rest, status)
         check_converged("dsterf", status)
         return values
@@ -92,7 +93,7 @@ class Leading:
         number = vectors.shape[1]
         if self.side < SMALLEST_REDUCED or not number:
             return vectors
-        status, size = np.zeros(1, dtype=Integer), number * 64
+        status, size = integers(), number * 64
         work, reflectors = np.empty(size), self._reduced()[2]
         sides = (self.side, number, self.lower, self.side, reflectors, vectors, self.side)
         call(scipys("dormtr"), "L", "L", "N", *sides, work, size, status)
@@ -101,7 +102,7 @@ class Leading:
     def _reduced(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Diagonal and subdiagonal of the tridiagonal, and what its reflectors need beside the matrix."""
         if self._tridiagonal is None:
-            side, status, size = self.side, np.zeros(1, dtype=Integer), 64 * self.side
+            side, status, size = self.side, integers(), 64 * self.side
             diagonal, beside = np.empty(side), np.empty(max(1, side - 1))
             reflectors, work = np.empty(max(1, side - 1)), np.empty(size)
             call(scipys("dsytrd"), "L", side, self.lower, side, diagonal, beside, reflectors, work, size, status)
@@ -154,20 +155,20 @@ def largest_of_tridiagonal(diagonal: FloatArray, beside: FloatArray, number: int
     >>> values.round(12).tolist(), (vectors[0] * vectors[1]).round(12).tolist()
     ([3.0], [0.5])
     """
-    side, status = diagonal.size, np.zeros(1, dtype=Integer)
-    counts, blocks, ends = (np.zeros(size, dtype=Integer) for size in (2, side, side))
-    values, work, integers = np.empty(side), np.empty(5 * side), np.zeros(3 * side, dtype=Integer)
+    side, status = diagonal.size, integers()
+    counts, blocks, ends = integers(2), integers(side), integers(side)
+    values, work, whole = np.empty(side), np.empty(5 * side), integers(3 * side)
     # What LAPACK is given of nothing is still an address.
     beside = beside if beside.size else np.zeros(1)
     found, splits = counts[:1], counts[1:]
     # In the order of blocks, which `stein` wants; range and tolerance by number and by default.
     asked = "I", "B", side, 0.0, 0.0, side - number + 1, side, 0.0
-    call(scipys("dstebz"), *asked, diagonal, beside, found, splits, values, blocks, ends, work, integers, status)
+    call(scipys("dstebz"), *asked, diagonal, beside, found, splits, values, blocks, ends, work, whole, status)
     check_converged("dstebz", status)
     number = int(found.view(np.int32)[0])
-    vectors, failed = np.empty((side, number), order="F"), np.zeros(max(1, number), dtype=Integer)
+    vectors, failed = np.empty((side, number), order="F"), integers(max(1, number))
     of_these = diagonal, beside, number, values, blocks, ends, vectors, side
-    call(scipys("dstein"), side, *of_these, work, integers, failed, status)
+    call(scipys("dstein"), side, *of_these, work, whole, failed, status)
     check_converged("dstein", status)
     order = np.argsort(values[:number])
     return values[:number][order], np.asfortranarray(vectors[:, order])
@@ -182,17 +183,12 @@ def eigenpairs_of_tridiagonal(diagonal: FloatArray, beside: FloatArray) -> tuple
     >>> values.round(12).tolist(), (vectors[0] * vectors[1]).round(12).tolist()
     ([1.0, 3.0], [-0.5, 0.5])
     """
-    side, status = diagonal.size, np.zeros(1, dtype=Integer)
+    side, status = diagonal.size, integers()
     values, rest, vectors = diagonal.copy(), np.append(beside, 0.0), np.empty((side, side), order="F")
 
-    def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
-        sides = side, values, rest, vectors, max(1, side)
-        call(scipys("dstedc"), "I", *sides, work, work_size, integers, integers_size, status)
+    def run(*work: Any) -> None:
+        call(scipys("dstedc"), "I", side, values, rest, vectors, max(1, side), *work, status)
         check_converged("dstedc", status)
 
-    # Sizes of -1 ask for the best ones.
-    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
-    run(work, -1, integers, -1)
-    work, integers = np.empty(max(1, int(work[0]))), np.zeros(max(1, int(integers[0])), dtype=Integer)
-    run(work, work.size, integers, integers.size)
+    with_workspace(run)
     return values, vectors

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arrays import FloatArray
+
 Routine = Callable[..., None]
 # A library of 32-bit integers reads the lower half of 64 bits, where that comes first. A dtype of numpy's own: one of
 # ctypes is translated by Python code, an interrupt in which numpy swallows and makes an array of objects.
@@ -82,6 +84,18 @@ def call(routine: Routine, *arguments: Any) -> None:
     references = [_address(value) for value in values]
     routine(*references)
     del references, values
+
+
+def integers(number: int = 1) -> np.ndarray:
+    """Zeros of the type that routines read and write; a status is one of them."""
+    return np.zeros(number, dtype=Integer)
+
+
+def with_workspace(run: Callable[[FloatArray, int, np.ndarray, int], None]) -> None:
+    """Run a routine with as much space as it wants: sizes of -1 ask for how much, of numbers and of integers."""
+    work, whole = np.zeros(1), integers()
+    run(work, -1, whole, -1)
+    run(np.empty(int(work[0])), int(work[0]), integers(int(whole[0])), int(whole[0]))
 
 
 def check_converged(name: str, status: np.ndarray) -> None:

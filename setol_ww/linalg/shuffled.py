@@ -170,7 +170,7 @@ def memory_of_a_shuffle(rows: int, columns: int) -> int:
     """Bytes that reading a matrix, its random order and its eigenpairs take on a device, about.
 
     >>> memory_of_a_shuffle(4096, 11008) // 2**20
-    1840
+    2224
     """
     side, entries = min(rows, columns), rows * columns
     block = BLOCK_BYTES * min(entries, max(side, DEVICE_BLOCK_ELEMENTS))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .routines import Integer, call, check_converged, scipys
+from .routines import call, check_converged, integers, scipys, with_workspace
 
 
 def svd(square: FloatArray, *, right: bool = False) -> tuple[FloatArray, FloatArray]:
@@ -31,19 +33,15 @@ def svd(square: FloatArray, *, right: bool = False) -> tuple[FloatArray, FloatAr
     """
     total = np.require(square, np.float64, ["F", "W"])
     side = total.shape[0]
-    values, status, integers = np.empty(side), np.zeros(1, dtype=Integer), np.zeros(max(1, 8 * side), dtype=Integer)
+    values, status, whole = np.empty(side), integers(), integers(8 * side)
     rows = np.empty((side, side) if right else (0, 0), order="F")
     # Left ones are written over the matrix.
     vectors = np.zeros(1), 1, rows if right else np.zeros(1), max(1, rows.shape[0])
 
-    def run(work: FloatArray, size: int) -> None:
+    def run(work: FloatArray, size: int, *_: Any) -> None:
         sides = (side, side, total, max(1, side))
-        call(scipys("dgesdd"), "O" if right else "N", *sides, values, *vectors, work, size, integers, status)
+        call(scipys("dgesdd"), "O" if right else "N", *sides, values, *vectors, work, size, whole, status)
         check_converged("dgesdd", status)
 
-    # A size of -1 asks for the best one.
-    work = np.zeros(1)
-    run(work, -1)
-    work = np.empty(max(1, int(work[0])))
-    run(work, work.size)
+    with_workspace(run)
     return values, rows

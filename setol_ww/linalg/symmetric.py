@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import logging
+from typing import Any
 
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .routines import Integer, Routine, call, check_converged, loaded, scipys
+from .routines import Routine, call, check_converged, integers, loaded, scipys, with_workspace
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +64,13 @@ def eigenvalues_by(routine: Routine, lower: FloatArray, vectors: str = "N") -> F
     The two-stage one has about 105 M doubles of workspace, the usual one 34 M and two matrices with vectors.
     """
     side = lower.shape[0]
-    values, status = np.empty(side), np.zeros(1, dtype=Integer)
+    values, status = np.empty(side), integers()
 
-    def run(work: FloatArray, work_size: int, integers: np.ndarray, integers_size: int) -> None:
-        call(routine, vectors, "L", side, lower, max(1, side), values, work, work_size, integers, integers_size, status)
+    def run(*work: Any) -> None:
+        call(routine, vectors, "L", side, lower, max(1, side), values, *work, status)
         check_converged("dsyevd", status)
 
-    # Sizes of -1 ask for the best ones.
-    work, integers = np.zeros(1), np.zeros(1, dtype=Integer)
-    run(work, -1, integers, -1)
-    work, integers = np.empty(max(1, int(work[0]))), np.zeros(max(1, int(integers[0])), dtype=Integer)
-    run(work, work.size, integers, integers.size)
+    with_workspace(run)
     return values
 
 

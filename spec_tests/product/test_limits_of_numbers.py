@@ -17,6 +17,7 @@ from setol_ww.layer.intervals import intervals
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.weightwatcher_columns import weightwatcher_fit, weightwatcher_norms
 from setol_ww.linalg.buckets import number_of_buckets
+from setol_ww.linalg.device import memory_needed
 from setol_ww.linalg.directions import directions, factors, project
 from setol_ww.linalg.leading import DENSE_SIDE, steps_pay
 from setol_ww.linalg.shuffled import memory_of_a_shuffle
@@ -202,13 +203,17 @@ def test_steps_pay_for_a_few_pairs_of_a_large_matrix():
     assert [steps_pay(500, 2000), steps_pay(500, 2001)] == [False, True]
 
 
-@pytest.mark.parametrize(("side", "grams"), [(1500, 4), (1501, 3)])
-def test_the_memory_of_a_shuffle_by_its_parts(side, grams):
-    """Values twice, and the larger of the order and of what is decomposed, with the vectors of a small matrix."""
-    entries = side * 3000
-    decomposed = 24 * entries + 8 * grams * side**2
-    assert memory_of_a_shuffle(3000, side) == memory_of_a_shuffle(side, 3000) == 16 * entries + decomposed
-    assert memory_of_a_shuffle(10**6, 100) == 16 * 10**8 + max(8 * 10**8, 24 * 2**25 + 8 * 4 * 100**2)
+def test_the_memory_of_a_shuffle_by_its_parts():
+    """Values twice, and the larger of the order and of what is decomposed beside a block, six Gram matrices."""
+    for side, length in ((1500, 3000), (3000, 3000), (100, 10**6)):
+        entries = side * length
+        decomposed = 24 * min(entries, 2**25) + 8 * 6 * side**2
+        expected = 16 * entries + max(32 * entries, decomposed)
+        assert memory_of_a_shuffle(length, side) == memory_of_a_shuffle(side, length) == expected
+        assert memory_needed(length, side) == memory_needed(side, length) == decomposed
+    # A block has a row at least.
+    assert memory_needed(2**26, 1) == 24 * 2**25 + 48
+    assert memory_of_a_shuffle(2, 2**25 + 1) == 16 * (2**26 + 2) + 32 * (2**26 + 2)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
