@@ -233,11 +233,12 @@ def number_of_jobs(n_jobs: int) -> int:
     return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
 
 
-def pool_maker(n_jobs: int) -> Callable[[int, float], Pool] | None:
+def pool_maker(n_jobs: int, device: str = "cpu") -> Callable[[int, float], Pool] | None:
     """What makes the pool that `n_jobs` and the active joblib backend ask for; None for this process alone.
 
     The arguments of what is returned are the number of jobs, beyond which no worker is started, and their work units,
-    below `PROCESSES_FROM` of which threads are faster than processes.
+    below `PROCESSES_FROM` of which threads are faster than processes. On a device they are threads whatever the work:
+    they share its memory, and know what the others have of it.
     """
     number = number_of_jobs(n_jobs)
     backend, configured = get_active_backend()
@@ -252,4 +253,6 @@ def pool_maker(n_jobs: int) -> Callable[[int, float], Pool] | None:
         number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
-    return lambda jobs, units: (ThreadPool if units < PROCESSES_FROM else LocalPool)(min(number, jobs))
+    return lambda jobs, units: (LocalPool if device == "cpu" and units >= PROCESSES_FROM else ThreadPool)(
+        min(number, jobs)
+    )

@@ -77,9 +77,9 @@ def scan(
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
-        Local workers, largest layers first; -1 for every core: threads where one core would be done in seconds, else
-        processes. Each holds a tensor and its Gram matrix and works with one BLAS thread, so that the numbers do not
-        depend on `n_jobs`. Within
+        Local workers, largest layers first; -1 for every core: threads where one core would be done in seconds or the
+        spectra are a device's, else processes. Each holds a tensor and its Gram matrix and works with one BLAS thread,
+        so that the numbers do not depend on `n_jobs`. Within
         `joblib.parallel_config(backend="dask")` (or ray) the backend's workers do it.
     device : str
         `cpu`, or `cuda` where torch sees a GPU: spectra in float64 there.
@@ -174,7 +174,7 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
     """Every job whose row is not there yet, each row kept as it comes."""
     there = store.positions()
     left = {job.position: job for job in jobs if job.position not in there}
-    make = pool_maker(asked.options.n_jobs)
+    make = pool_maker(asked.options.n_jobs, asked.options.device)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy, sum(map(cost_of, left.values()))) if make is not None and heavy else None
     is_here = pool is None or pool.is_here

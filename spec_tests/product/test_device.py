@@ -20,6 +20,7 @@ from setol_ww.linalg import device as gpu
 from setol_ww.linalg import shuffled as room
 from setol_ww.linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from setol_ww.linalg.shuffled import ShuffledHere, ShuffledThere, memory_of_a_shuffle
+from setol_ww.scanning import pools
 from setol_ww.traps import elements, search
 
 
@@ -109,6 +110,16 @@ def test_a_scan_asks_the_device_too(stand_in, tmp_path):
     frame = ww.scan(tmp_path / "fc.npy", randomize=True, device="cuda")
     assert stand_in == [("cuda", (120, 90)), ("search on cuda", (120, 90))]
     assert frame["status"].tolist() == ["analyzed"]
+
+
+def test_jobs_of_a_scan_share_a_device(stand_in, tmp_path, monkeypatch):
+    """Threads, however much there is to do: each knows what the others have of its memory."""
+    monkeypatch.setattr(pools, "PROCESSES_FROM", 0)
+    weights = {f"{name}.weight": gaussian_matrix(60, 40, seed=seed) for seed, name in enumerate("ab")}
+    np.savez(tmp_path / "m.npz", **weights)
+    found = ww.scan(tmp_path / "m.npz", device="cuda", n_jobs=2)
+    assert sorted(stand_in) == [("cuda", (60, 40))] * 2
+    np.testing.assert_allclose(found["lambda_max"], ww.scan(tmp_path / "m.npz")["lambda_max"], rtol=1e-12)
 
 
 def test_a_shuffle_that_does_not_fit_is_that_of_the_cpu(stand_in, monkeypatch, caplog):
