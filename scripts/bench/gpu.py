@@ -13,8 +13,8 @@ a GPU, and its lines have `stand-in` for a card. Seconds are by the clock, the d
 turns after one that warms up. `parity` is the largest difference of an eigenvalue relative to itself, or to 1e-5 of the
 largest one where it is below that. `traps` shuffles and searches a square layer on both: other draws, of which the
 largest eigenvalues are told. `MiB told` is what a layer is said to take of the device's memory before it goes there,
-`MiB taken` the most that torch allocated. `model` takes all weights of a 7B model through one `analyze`, with `--jobs`
-threads; with `--quick` those of a narrow one.
+`MiB taken` the most that torch allocated. `model` takes all weights of a 7B model through one `analyze` and
+one `scan`, with `--jobs` threads; with `--quick` those of a narrow one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import argparse
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 import torch
 from machine import FIGURES, keep
-from scale import MODELS, shapes
+from safetensors.torch import load_file
+from scale import MODELS, generate, shapes
 
 import setol_ww as ww
 from setol_ww.linalg.device import device_eigenvalues, memory_needed
@@ -75,6 +77,7 @@ def seconds(run: Callable[[], Any], device: str, turns: int = TURNS) -> float:
 def mebibytes_taken(run: Callable[[], Any], device: str) -> float:
     """The most that torch has allocated on the device during a call, beyond what was there; NaN on the CPU."""
     if device == "cpu":
+        run()
         return math.nan
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -167,38 +170,30 @@ def traps(device: str, largest: int) -> list[dict[str, Any]]:
 
 
 def model(device: str, quick: bool, jobs: int) -> list[dict[str, Any]]:
-    """All layers of a 7B model by one call, and with `randomize`; of a narrow one with `--quick`."""
+    """All layers of a 7B model, in memory and from its shards; of a narrow one with `--quick`."""
     hidden, ffn, kv, vocabulary, blocks = (256, 688, 256, 2000, 32) if quick else MODELS["7B (Llama 2)"]
-    weights = {
-        name: noise(shape, number, device)
-        for number, (name, shape) in enumerate(shapes(hidden, ffn, kv, vocabulary, blocks).items())
-    }
-    first = dict(list(weights.items())[:2])
     rows = []
-    for options in ({}, {"randomize": True}):
-        ww.analyze(first, device=device, n_jobs=jobs, **options)
-        called = partial(ww.analyze, weights, device=device, n_jobs=jobs, **options)
-        times: list[float] = []
-        taken = mebibytes_taken(lambda called=called, times=times: times.append(seconds(called, device, 0)), device)
-        times = times or [seconds(called, device, 0)]
-        rows.append(
-            {
-                "hidden": hidden,
-                "layers": len(weights),
-                "options": " ".join(options) or "detX",
-                "jobs": jobs,
-                "s": times[0],
-                "MiB taken": taken,
-            }
-        )
-        print(rows[-1], flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch), shapes(hidden, ffn, kv, vocabulary, blocks), device)
+        shards = sorted(Path(scratch).glob("*.safetensors"))
+        weights = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+        few = dict(list(weights.items())[:2])
+        for way, look, all_of_it, part in (
+            ("analyze, in memory", partial(ww.analyze, n_jobs=jobs), weights, few),
+            ("analyze, in memory, randomize", partial(ww.analyze, n_jobs=jobs, randomize=True), weights, few),
+            ("scan of shards", partial(ww.scan, n_jobs=jobs), scratch, shards[-1]),
+        ):
+            look(part, device=device)
+            times: list[float] = []
+
+            def timed(look: Any = look, all_of_it: Any = all_of_it, times: list[float] = times) -> None:
+                times.append(seconds(partial(look, all_of_it, device=device), device, 0))
+
+            taken = mebibytes_taken(timed, device)
+            rows.append({"hidden": hidden, "layers": len(weights), "way": way, "jobs": jobs, "s": times[0]})
+            rows[-1]["MiB taken"] = taken
+            print(rows[-1], flush=True)
     return rows
-
-
-def noise(shape: tuple[int, int], seed: int, device: str) -> torch.Tensor:
-    """Normal entries in bfloat16 in the memory of the CPU, drawn on the device."""
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randn(*shape, generator=generator, device=device).to(torch.bfloat16).cpu()
 
 
 def main() -> None:

@@ -64,17 +64,17 @@ def shapes(hidden: int, ffn: int, kv: int, vocabulary: int, blocks: int) -> dict
     return found
 
 
-def generate(folder: Path, wanted: dict[str, tuple[int, int]]) -> int:
-    """A shard for each block and one for the rest, with an index; bytes written."""
+def generate(folder: Path, wanted: dict[str, tuple[int, int]], device: str = "cpu") -> int:
+    """A shard for each block and one for the rest, with an index, drawn on a device; bytes written."""
     groups: dict[str, list[str]] = {}
     for name in wanted:
         groups.setdefault(".".join(name.split(".")[:3]) if "layers" in name else "rest", []).append(name)
     index, size = {}, 0
     for number, names in enumerate(groups.values(), start=1):
-        generator = torch.Generator().manual_seed(number)
+        generator = torch.Generator(device).manual_seed(number)
         file = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
         tensors = {
-            name: (torch.randn(wanted[name], generator=generator, dtype=torch.float32) * 0.02).bfloat16()
+            name: (torch.randn(wanted[name], generator=generator, device=device) * 0.02).bfloat16().cpu()
             for name in names
         }
         save_file(tensors, folder / file)
