@@ -419,8 +419,8 @@ def _new_with_words(machine: Machine) -> None:
 
 
 def _inst(machine: Machine) -> None:
-    what = _global_line(machine)
-    machine.stack.append(machine.call(what, tuple(machine.pop_mark())))
+    what, args = _global_line(machine), machine.pop_mark()
+    machine.stack.append(machine.call(what, tuple(args)))
 
 
 def _obj(machine: Machine) -> None:

@@ -158,7 +158,8 @@ class Stored:
             )
         if self.swapped and self.n_elements:
             word = self.itemsize // 2 if dtype.is_complex else self.itemsize
-            flat = flat.reshape(-1, word)[:, ::-1].reshape(-1)
+            # Of a single element it would stay a view that runs backwards, which torch takes none of.
+            flat = np.ascontiguousarray(flat.reshape(-1, word)[:, ::-1]).reshape(-1)
         if self.n_elements == 0:
             return torch.empty(self.shape, dtype=dtype)
         values = torch.from_numpy(flat).view(dtype)
