@@ -165,10 +165,10 @@ def wrapped(text: str, width: int, first: str = "", later: str = "") -> str:
 
 
 def _pieces(word: str, width: int) -> list[str]:
-    """A word in parts that fit a line."""
-    parts = []
-    while cells(word) > width:
-        start = _fitting(word, max(width, 2))
+    """A word in parts that fit a line, of two columns at the least: a wide character has as many."""
+    parts, room = [], max(width, 2)
+    while cells(word) > room:
+        start = _fitting(word, room)
         parts.append(start)
         word = word[len(start) :]
     return [*parts, word] if word else parts

@@ -20,6 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from setol_ww.core.errors import InvalidInput
+from setol_ww.core.options import parameters
+from setol_ww.core.outcomes import Outcome
+from setol_ww.weights.kinds import block_of, is_head, is_table, kind_of
 from setol_ww.weights.plan import Job, plan
 from setol_ww.weights.schemes import joined
 from setol_ww.weights.tensors import WeightTensor
@@ -27,7 +30,9 @@ from setol_ww.weights.tensors import WeightTensor
 from . import situations
 from .situations import MODELS, SAID
 from .stocks import TOLD, stocks
+from .told_modules import modules
 from .told_tables import tables
+from .told_text import texts
 
 #: Parts of one tensor that are all told.
 MANY = 6
@@ -246,6 +251,35 @@ def said_of_tensors() -> str:
     return "\n".join(texts)
 
 
+#: Names of layers as models have them.
+NAMES = """
+model.layers.3.self_attn.q_proj model.layers.3.mlp.gate_proj model.layers.12.mlp.experts.7.w2 model.embed_tokens lm_head
+transformer.h.0.attn.c_attn transformer.h.0.mlp.c_fc transformer.wte transformer.wpe transformer.h.3.mlp.fc_out
+encoder.layer.0.attention.self.query encoder.layer.0.attention.output.dense encoder.layer.0.output.dense output.dense
+encoder.block.2.layer.0.SelfAttention.q encoder.block.2.layer.1.DenseReluDense.wi_0 shared decoder.block.0.layer.1.wo
+blk.0.attn_q blk.0.attn_output blk.0.ffn_down token_embd output embed_out gpt_neox.embed_in gpt_neox.layers.2.mlp.x
+layers.1.blocks.0.attn.qkv layer1.0.conv1 layer1.0.downsample.0 features.0.conv conv_head stem.conv2d fc fc1 linear2
+classifier cls.predictions score qa_outputs.head heads.head lstm1 rnn.weight_ih_l0 gru_cell.recurrent_kernel proj logits
+bert.embeddings.word_embeddings position_embeddings patch_embed.proj emb.weight resblocks.3.x block.7 blocks.1 h.2.x
+a/mlp rnn.weight_hh_l3_reverse to_qkv to_out.0 W_pack in_proj kv_a_proj_with_mqa feed_forward.w1 text_feedforward
+shared_expert dense_h_to_4h dense_4h_to_h myattn x.lin1 w4 up_proj head_norm tok_embeddings
+layers.0 layers.0.x.output cached.convx
+"""
+
+
+def words() -> str:
+    """Outcomes, options, and what names of layers say."""
+    outcomes = [f"{one.value}: {one.sentence}" for one in Outcome]
+    kinds = [
+        " | ".join([name, kind_of(name).value, block_of(name), *["table"] * is_table(name), *["head"] * is_head(name)])
+        for name in NAMES.split()
+    ]
+    types = [
+        f"fc of {kind}: {kind_of('fc', kind).value}" for kind in ("Conv1d", "conv2d", "conv3d", "embedding", "dense")
+    ]
+    return "\n".join([*outcomes, "", parameters(), "", *kinds, *types])
+
+
 FILES: dict[str, Callable[[], str]] = {
     "helps": helps,
     "commands": commands,
@@ -253,6 +287,9 @@ FILES: dict[str, Callable[[], str]] = {
     "planned": planned,
     "said": said_of_tensors,
     "tables": tables,
+    "modules": modules,
+    "words": words,
+    "texts": texts,
 }
 
 
