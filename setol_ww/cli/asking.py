@@ -114,6 +114,6 @@ def say(text: str) -> None:
 def _shows(encoding: str) -> bool:
     try:
         "±".encode(encoding)
-    except (UnicodeEncodeError, LookupError):
+    except UnicodeEncodeError:
         return False
     return True

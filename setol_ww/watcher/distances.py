@@ -12,6 +12,7 @@ from ..core.boundary import attempt
 from ..core.errors import InvalidInput
 from ..results.findings import frame_of
 from ..weights.plan import Job
+from .numerics import bad_entries
 from .questions import Rows
 
 METHODS = ("raw", "euclidean", "cka")
@@ -69,11 +70,16 @@ def _twin(record: Any, second: Rows, other: Job) -> Any:
     number = getattr(record.ww_layer, "slice_id", 0) or 0
     same = [one for one in second.walk([other]).records() if (getattr(one.ww_layer, "slice_id", 0) or 0) == number]
     if not same or same[0].failure:
-        raise InvalidInput(f"the other model's {other.title} cannot be read{': ' if same else ''}" + same[0].failure)
+        why = f": {same[0].failure}" if same else ""
+        raise InvalidInput(f"the other model's {other.title} cannot be read{why}")
     return same[0].ww_layer
 
 
 def _measured(mine: Any, theirs: Any, method: str) -> dict[str, Any]:
+    for layer, whose in ((mine, "its matrices"), (theirs, "those of the other model")):
+        bad = bad_entries(layer.Wmats)
+        if bad:
+            raise InvalidInput(f"{whose} have {bad}")
     if method != "raw" or mine.weights is None:
         over = [_of_matrices(one, other, method) for one, other in zip(mine.Wmats, theirs.Wmats, strict=True)]
         whole = float(np.sqrt(np.sum(np.square(over)))) if method == "raw" else float(np.mean(over))
