@@ -51,10 +51,11 @@ class _Points:
         terms = self.strengths / (1 - u[:, None] * self.strengths)
         return terms @ self.weights, (terms * terms) @ self.weights
 
-    def log(self, u: np.ndarray) -> np.ndarray:
-        """<ln(1 - u t)> for each u."""
-        logs: np.ndarray = np.log(1 - u[:, None] * self.strengths) @ self.weights
-        return logs
+    def phase(self, u: np.ndarray) -> FloatArray:
+        """Imaginary part of <ln(1 - u t)> for each u."""
+        real, imag = np.multiply.outer(u.real, self.strengths), np.multiply.outer(u.imag, self.strengths)
+        phases: FloatArray = np.arctan2(-imag, 1 - real) @ self.weights
+        return phases
 
 
 class Separable:
@@ -90,9 +91,9 @@ class Separable:
         """Eigenvalues beyond x and their density there, as shares of the M of them."""
         z = x * (1 + 1j * END)
         b = self.columns.sums(a)[0] / z
-        beyond = self.columns.log(a) + self.rows.log(b) + z * a * b
-        unit = math.pi * self.q
-        return beyond.imag / unit, np.maximum(-(z * a * b).imag, 0) / (unit * x)
+        last, unit = (z * a * b).imag, math.pi * self.q
+        beyond = self.columns.phase(a) + self.rows.phase(b) + last
+        return beyond / unit, np.maximum(-last, 0) / (unit * x)
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,18 @@ class UnevenNoise(Law):
         """The law of the same strengths at another ratio."""
         return replace(self, q=q, near=self)
 
-    def _found(self, name: str) -> Any:
-        """What a law on the way to this one has found already; None where none has."""
+    def _nearest(self, name: str) -> UnevenNoise | None:
+        """The law on the way to this one that has found something already; None where none has."""
         law = self.near
         while law is not None and name not in law.__dict__:
             law = law.near
-        return None if law is None else law.__dict__[name]
+        return law
+
+    def _edge_nearby(self, name: str) -> Edge | None:
+        """An edge of the nearest law that has it, its s moved as it moves with q where strengths are even."""
+        law = self._nearest(name)
+        edge = None if law is None else law.__dict__[name]
+        return edge and edge._replace(s=edge.s * math.sqrt(self.q / law.q))
 
     @cached_property
     def _sides(self) -> tuple[Side, Side]:
@@ -110,7 +116,7 @@ class UnevenNoise(Law):
 
     @cached_property
     def _upper(self) -> Edge:
-        return upper_edge(*self._sides, self.q, self._found("_upper"))
+        return upper_edge(*self._sides, self.q, self._edge_nearby("_upper"))
 
     @property
     def upper(self) -> float:
@@ -129,7 +135,7 @@ class UnevenNoise(Law):
 
     @cached_property
     def _lower(self) -> Edge | None:
-        return lower_edge(*self._sides, self.q, self._found("_lower"))
+        return lower_edge(*self._sides, self.q, self._edge_nearby("_lower"))
 
     @property
     def lower(self) -> float:
@@ -171,17 +177,21 @@ class UnevenNoise(Law):
         return (upper - lower) * np.sin(2 * angle)
 
     @cached_property
+    def _equations(self) -> Separable:
+        return Separable(*self._sides, self.q)
+
+    @cached_property
     def _resolvent(self) -> np.ndarray:
         """a at the knots."""
-        guess = self._found("_resolvent")
-        fits = guess is not None and guess.size == self._knots.size
-        return Separable(*self._sides, self.q).solve(self._point(self._knots), guess if fits else None)
+        law = self._nearest("_resolvent")
+        guess = None if law is None else np.interp(self._knots, law._knots, law._resolvent)
+        return self._equations.solve(self._point(self._knots), guess)
 
     @cached_property
     def _curve(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Angles, distribution function and its slope there, both ends among them."""
         angles, rows, columns = self._knots, *self._sides
-        beyond, density = Separable(rows, columns, self.q).counts(self._point(angles), self._resolvent)
+        beyond, density = self._equations.counts(self._point(angles), self._resolvent)
         share = min(rows.share, self.q * columns.share) / self.q
         cdf = np.maximum.accumulate(np.clip(1 - beyond / share, 0.0, 1.0))
         slope = density / share * self._stretch(angles)
