@@ -50,6 +50,8 @@ def upper_edge(rows: Side, columns: Side, q: float, near: Edge | None = None) ->
         if abs(step) < CLOSE:
             return Edge(s, column, row, bend)
         log_s, last = log_s + step, abs(step)
+        # To first order where they move.
+        column, row = column * math.exp(-step / alpha), row * math.exp(-step / beta)
     raise RuntimeError(f"the upper edge at q={q} was not found in {NEWTON} steps")
 
 

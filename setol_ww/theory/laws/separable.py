@@ -155,8 +155,14 @@ class _Unknown:
     def _steps(self, u: np.ndarray, z: np.ndarray, *, damped: bool) -> tuple[np.ndarray, np.ndarray]:
         """The next step of each u, and whether it is Newton's; a long one is `damped` or not taken."""
         own, own_slope = self.own.sums(u)
-        other, other_slope = self.other.sums(own / z)
+        partner = own / z
+        other, other_slope = self.other.sums(partner)
         step = (other - z * u) / (z - other_slope * own_slope / z)
-        size = np.minimum(1.0, 0.5 * np.abs(u) / np.maximum(np.abs(step), 1e-300))
-        stays = ((u + size * step).imag < 0) & ((own / z).imag < 0) & (damped | (size == 1))
-        return np.where(stays, size * step, (other / z - u) / 2), stays & (size == 1)
+        length, most = np.abs(step), 0.5 * np.abs(u)
+        newton = length <= most
+        if damped:
+            step *= np.minimum(1.0, most / np.maximum(length, 1e-300))
+        stays = ((u + step).imag < 0) & (partner.imag < 0) & (newton | damped)
+        if not stays.all():
+            step = np.where(stays, step, (other / z - u) / 2)
+        return step, stays & newton

@@ -58,9 +58,8 @@ class Side:
         z = max(floor, near)
         for _ in range(MOST_STEPS):
             inverse = 1 / (z - t)
-            terms = t * inverse
-            found = float(terms.sum()) / size
-            step = (found - value) * found * size / (value * float(terms @ inverse))
+            found = float(t @ inverse) / size
+            step = (found - value) * found * size / (value * float((t * inverse) @ inverse))
             z = max(floor, z + step)
             if abs(step) <= LAST_STEP * (z - top):
                 break
@@ -74,9 +73,8 @@ class Side:
         z = min(ceiling, near)
         for _ in range(MOST_STEPS):
             inverse = 1 / (t - z)
-            terms = t * inverse
-            found = float(terms.sum()) / size
-            step = (value - found) * found * size / (value * float(terms @ inverse))
+            found = float(t @ inverse) / size
+            step = (value - found) * found * size / (value * float((t * inverse) @ inverse))
             z = min(ceiling, z + step)
             if abs(step) <= LAST_STEP * (least - z):
                 break
@@ -101,11 +99,10 @@ class Side:
         weighted = a * self.live
         inverse = 1 / (1 - weighted)
         terms = weighted * inverse
-        seconds = terms * inverse
-        first, second = float(terms.sum()), float(seconds.sum())
+        first, second = float(weighted @ inverse), float(terms @ inverse)
         gain = second / first
         # d second / d ln a = sum at (1 + at) / (1 - at)^3.
-        third = float((seconds * inverse) @ (1 + weighted))
+        third = 2 * float((terms * inverse) @ inverse) - second
         return gain, (third / second - gain) / gain**2
 
     def rule(self, width: float) -> tuple[FloatArray, FloatArray]:
@@ -123,9 +120,10 @@ class Side:
 
     def _rule(self, width: float) -> tuple[FloatArray, FloatArray]:
         t = self.live
-        starts = np.searchsorted(t, _borders(float(t[0]), float(t[-1]), width))
-        starts = np.unique(starts[starts < t.size])
-        counts = np.diff(np.append(starts, t.size))
+        # A border that the next one stands on begins an empty group.
+        ends = np.append(np.searchsorted(t, _borders(float(t[0]), float(t[-1]), width)), t.size)
+        counts = ends[1:] - ends[:-1]
+        starts, counts = ends[:-1][counts > 0], counts[counts > 0]
         means = np.add.reduceat(t, starts) / counts
         off = t - np.repeat(means, counts)
         squares = off * off
