@@ -115,20 +115,22 @@ def _of_maximum(y: FloatArray, feature: Callable[[FloatArray], FloatArray]) -> T
 
     def state(theta: FloatArray) -> tuple[float, FloatArray, float]:
         logs = theta @ grid
-        shares = weights * np.exp(logs - logs.max())
+        highest = float(logs.max())
+        shares = weights * np.exp(logs - highest)
         total = float(shares.sum())
-        norm = float(logs.max()) + math.log(total)
+        norm = highest + math.log(total)
         return float(theta @ data) - norm, shares / total, norm
 
     theta = np.array([-straight.exponent * top, -0.1])
     value, shares, norm = state(theta)
     for _ in range(MAX_STEPS):
         mean = grid @ shares
-        try:
-            step = np.linalg.solve((grid * shares) @ grid.T - np.outer(mean, mean), data - mean)
-        except np.linalg.LinAlgError:
+        (first, both), (_, second) = (grid * shares) @ grid.T - np.multiply.outer(mean, mean)
+        off, determinant = data - mean, first * second - both * both
+        if not determinant:
             # A tail without spread: the feature is a multiple of y and says nothing more.
             return straight
+        step = np.array([second * off[0] - both * off[1], first * off[1] - both * off[0]]) / determinant
         # A step over the border ends nine tenths of the way to it.
         size = min(1.0, 0.9 * -theta[1] / step[1]) if step[1] > 0 else 1.0
         new, new_shares, new_norm = state(theta + size * step)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,8 @@ def peak_alpha(values: Any, scan: Scan | None = None) -> float:
         return math.nan
     logs = np.log10(ascending)
     edges = np.linspace(logs[0], logs[-1], BINS + 1)
-    counts = np.diff(np.searchsorted(logs, edges[:-1]), append=logs.size)
-    peak = 10 ** float(edges[int(np.argmax(counts))])
+    below = np.append(logs.searchsorted(edges[:-1]), logs.size)
+    peak = 10 ** float(edges[(below[1:] - below[:-1]).argmax()])
     if scan is None or scan.log_x.size != ascending.size:
         scan = Scan(np.log(ascending))
     allowed = (ascending >= math.log10(PEAK_FROM * peak)) & (ascending <= PEAK_TO * peak)
@@ -106,9 +106,9 @@ class Scan:
     @cached_property
     def bounds(self) -> FloatArray:
         """Lower bounds of the distance at every start but the last."""
-        starts = np.arange(self.log_x.size - 1)
+        number = self.log_x.size
         with np.errstate(invalid="ignore"):
-            return _sampled_ks(self.log_x, starts, self.rates[:-1], COARSE)
+            return _distance_at(self.log_x, slice(number - 1), self.rates[:-1], *_coarse_points(number))
 
     @cached_property
     def best_of_all(self) -> int:
@@ -158,14 +158,33 @@ def tail_rates(log_x: FloatArray, starts: np.ndarray) -> FloatArray:
 
 
 def _sampled_ks(log_x: FloatArray, starts: np.ndarray, rates: FloatArray, shares: FloatArray) -> FloatArray:
-    n = log_x.size - starts
+    """Lower bounds of the distance at these starts."""
+    return _distance_at(log_x, starts, rates, *_points(log_x.size, starts, shares))
+
+
+def _points(number: int, starts: np.ndarray, shares: FloatArray) -> tuple[np.ndarray, FloatArray]:
+    """Which of so many eigenvalues are points of the tail of each start, and the empirical law there."""
+    n = number - starts
     step = np.minimum((shares * n).astype(np.int64), n - 1)
-    law = -np.expm1(-rates * (log_x[starts + step] - log_x[starts]))
+    return starts + step, step / n
+
+
+@lru_cache(maxsize=8)
+def _coarse_points(number: int) -> tuple[np.ndarray, FloatArray]:
+    """Those of every start but the last: many layers have one shape."""
+    return _points(number, np.arange(number - 1), COARSE)
+
+
+def _distance_at(
+    log_x: FloatArray, starts: np.ndarray | slice, rates: FloatArray, at: np.ndarray, empirical: FloatArray
+) -> FloatArray:
+    """The largest distance at some points of each tail."""
+    law = np.expm1(-rates * (log_x[at] - log_x[starts]))
+    law += empirical
     # The full distance is computed from the same numbers in another order: leave room for its rounding.
-    return np.abs(law - step / n).max(axis=0) - 1e-12
+    return np.abs(law, out=law).max(axis=0) - 1e-12
 
 
 def ks_lower(tail: FloatArray, rate: float) -> float:
     """max |F(y_i) - i/n| of an exponential law in y = ln(x / x_min), lower steps: WeightWatcher's D."""
-    n = tail.size
-    return float(np.max(np.abs(1 - np.exp(-rate * tail) - np.arange(n) / n)))
+    return float(np.abs(1 - np.exp(-rate * tail) - np.arange(tail.size) / tail.size).max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -108,12 +109,12 @@ class Record:
 
     def own_matrices(self) -> tuple[list[Any], float]:
         """The layer's matrices with the values that are stored, and what to multiply their eigenvalues with."""
-        weight = None if self.stored is None else as_computed(self.stored())
-        if weight is None or not is_cut_by_weightwatcher(weight):
+        if self.stored is None or not self.is_cut:
             return list(self.ww_layer.Wmats), self.scale
+        weight = as_computed(self.stored())
         return [weight[(..., *place)] for place in np.ndindex(*weight.shape[2:])], self.norm
 
-    @property
+    @cached_property
     def is_cut(self) -> bool:
         """True where weightwatcher's values are not those that are stored."""
         return self.stored is not None and is_cut_by_weightwatcher(as_computed(self.stored()))
@@ -231,7 +232,11 @@ class Run:
 
     def shape_of(self, record: Record) -> tuple[int, ...]:
         """Shape of the tensor a record is of; empty where it is not known."""
-        return next((tuple(entry.shape) for entry in self.entries if entry.name == record.tensor), ())
+        return self._shapes.get(record.tensor, ())
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {entry.name: tuple(entry.shape) for entry in reversed(self.entries)}
 
     def results(self, options: Options, about: dict[str, Any]) -> Results:
         """Every row with its spectrum: weightwatcher's columns before ours."""
