@@ -15,7 +15,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ..core.arrays import FloatArray
 from .routines import call, check_converged, integers, scipys, with_workspace
-from .symmetric import symmetric_eigenvalues
+from .symmetric import eigenvalues_of_tridiagonal, symmetric_eigenvalues, tridiagonal
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,7 @@ class Leading:
         if not self.is_reduced and self.side > DENSE_SIDE:
             return symmetric_eigenvalues(self.lower)
         diagonal, beside, _ = self._reduced()
-        values, rest, status = diagonal.copy(), beside.copy(), integers()
-        call(scipys("dsterf"), self.side, values, rest, status)
-        check_converged("dsterf", status)
-        return values
+        return eigenvalues_of_tridiagonal(diagonal, beside)
 
     def _by_reduction(self, number: int) -> tuple[FloatArray, FloatArray]:
         diagonal, beside, _ = self._reduced()
@@ -102,11 +99,7 @@ class Leading:
     def _reduced(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Diagonal and subdiagonal of the tridiagonal, and what its reflectors need beside the matrix."""
         if self._tridiagonal is None:
-            side, status, size = self.side, integers(), 64 * self.side
-            diagonal, beside = np.empty(side), np.empty(max(1, side - 1))
-            reflectors, work = np.empty(max(1, side - 1)), np.empty(size)
-            call(scipys("dsytrd"), "L", side, self.lower, side, diagonal, beside, reflectors, work, size, status)
-            self._tridiagonal = diagonal, beside[: side - 1], reflectors
+            self._tridiagonal = tridiagonal(self.lower)
         return self._tridiagonal
 
     def _by_lanczos(self, number: int) -> tuple[FloatArray, FloatArray] | None:

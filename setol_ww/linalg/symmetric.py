@@ -41,8 +41,39 @@ def symmetric_eigenvalues(lower: FloatArray) -> FloatArray:
     >>> symmetric_eigenvalues(np.asfortranarray([[2.0, 0.0], [1.0, 2.0]])).round(12).tolist()
     [1.0, 3.0]
     """
+    lower = np.require(lower, np.float64, ["F", "W"])
     routine = two_stage_routine() if lower.shape[0] >= TWO_STAGE_FROM else None
-    return eigenvalues_by(routine or scipys("dsyevd"), np.require(lower, np.float64, ["F", "W"]))
+    if routine is not None:
+        return eigenvalues_by(routine, lower)
+    # What `dsyevd` calls, without its own look at the size of the entries.
+    diagonal, beside, _ = tridiagonal(lower)
+    return eigenvalues_of_tridiagonal(diagonal, beside)
+
+
+def tridiagonal(lower: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Diagonal and subdiagonal of the tridiagonal matrix with the same eigenvalues, by LAPACK's `sytrd`.
+
+    The matrix, and the third of what is returned, are left with the reflectors that turn its vectors back.
+    """
+    side, status, size = lower.shape[0], integers(), 64 * lower.shape[0]
+    diagonal, beside = np.empty(side), np.empty(max(1, side - 1))
+    reflectors, work = np.empty(max(1, side - 1)), np.empty(size)
+    call(scipys("dsytrd"), "L", side, lower, side, diagonal, beside, reflectors, work, size, status)
+    return diagonal, beside[: side - 1], reflectors
+
+
+def eigenvalues_of_tridiagonal(diagonal: FloatArray, beside: FloatArray) -> FloatArray:
+    """Every eigenvalue, ascending, of a symmetric tridiagonal matrix (LAPACK's `sterf`).
+
+    Examples
+    --------
+    >>> eigenvalues_of_tridiagonal(np.array([2.0, 2.0]), np.array([1.0])).round(12).tolist()
+    [1.0, 3.0]
+    """
+    values, rest, status = diagonal.copy(), beside.copy(), integers()
+    call(scipys("dsterf"), values.size, values, rest, status)
+    check_converged("dsterf", status)
+    return values
 
 
 def symmetric_eigenpairs(lower: FloatArray) -> tuple[FloatArray, FloatArray]:
