@@ -102,8 +102,10 @@ class UnevenNoise(Law):
     def _edge_nearby(self, name: str) -> Edge | None:
         """An edge of the nearest law that has it, its s moved as it moves with q where strengths are even."""
         law = self._nearest(name)
-        edge: Edge | None = law and law.__dict__[name]
-        return None if law is None or edge is None else edge._replace(s=edge.s * math.sqrt(self.q / law.q))
+        if law is None or law.__dict__[name] is None:
+            return None
+        edge: Edge = law.__dict__[name]
+        return edge._replace(s=edge.s * math.sqrt(self.q / law.q))
 
     @cached_property
     def _sides(self) -> tuple[Side, Side]:
