@@ -188,7 +188,7 @@ def _made(tensor: WeightTensor, recipe: Recipe, by_name: Mapping[str, WeightTens
         recipe = replace(recipe, settings=(*recipe.settings, ("library", "numpy")))
     load = partial(read, recipe, (), fetch)
     base = split(tensor.name)[0]
-    known_as = (*tensor.known_as, *({tensor.name, base.removesuffix(".")} - {recipe.name, ""}))
+    known_as = (*tensor.known_as, *sorted({tensor.name, base.removesuffix(".")} - {recipe.name, ""}))
     return replace(
         tensor,
         name=recipe.name,
