@@ -21,6 +21,8 @@ from ..core.errors import InvalidInput
 logger = logging.getLogger(__name__)
 
 DEVICE_BLOCK_ELEMENTS = 2**25
+# Of entries that are read as a sample, with several arrays for each.
+READ_ELEMENTS = 2**22
 # The matrix itself, the copy that an eigensolver works on, and its workspace (four in cuSOLVER 12), in Gram matrices.
 GRAM_MATRICES = 6
 # Bytes of an entry of a block: as it is stored, in float64, and times a power of two.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..core.arrays import FloatArray
-from .device import BLOCK_BYTES, DEVICE_BLOCK_ELEMENTS, GRAM_MATRICES, device_blocks, device_gram
+from .device import BLOCK_BYTES, DEVICE_BLOCK_ELEMENTS, GRAM_MATRICES, READ_ELEMENTS, device_blocks, device_gram
 from .eigenvalues import gram_of, row_blocks
 from .filtered import leading_vectors
 from .leading import Leading
@@ -17,6 +17,8 @@ from .shuffles import in_random_order, sources_of
 
 # Bytes of an entry's place, with what the draw of an order takes, and of its values, twice, at most.
 ORDER_BYTES, ENTRY_BYTES = 32, 16
+# Bytes of an entry that is read: itself in float64, its size, what is sorted of it, its powers.
+READ_BYTES = 64
 
 
 class Pairs(Protocol):
@@ -174,4 +176,5 @@ def memory_of_a_shuffle(rows: int, columns: int) -> int:
     """
     side, entries = min(rows, columns), rows * columns
     block = BLOCK_BYTES * min(entries, max(side, DEVICE_BLOCK_ELEMENTS))
-    return ENTRY_BYTES * entries + max(ORDER_BYTES * entries, block + 8 * GRAM_MATRICES * side**2)
+    most = max(ORDER_BYTES * entries, READ_BYTES * min(entries, READ_ELEMENTS), block + 8 * GRAM_MATRICES * side**2)
+    return ENTRY_BYTES * entries + most

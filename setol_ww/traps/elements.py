@@ -18,12 +18,10 @@ from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from ..core.arrays import FloatArray, to_numpy
-from ..linalg.device import is_there
+from ..linalg.device import READ_ELEMENTS, is_there
 
 # A block of entries in float64 is a quarter of a megabyte: what is computed from it stays in the cache.
 BLOCK = 2**15
-# On a device a block is large enough to be computed by all of it.
-BLOCK_THERE = 2**22
 PILOT = 2**17 - 1
 LARGEST_TAIL = 2000
 SMALLEST_TAIL = 20
@@ -283,7 +281,7 @@ def places_beyond(blocks: Iterable[Any], centre: float, size: float) -> list[int
 def blocks_of(flat: Any) -> Iterator[Any]:
     """One block of a one-dimensional array or tensor after the other in float64: arrays, on a device tensors there."""
     there = is_there(flat)
-    step = BLOCK_THERE if there else BLOCK
+    step = READ_ELEMENTS if there else BLOCK
     for start in range(0, flat.shape[0], step):
         block = flat[start : start + step]
         yield block.double() if there else np.asarray(to_numpy(block), dtype=np.float64)

@@ -359,7 +359,7 @@ def planted(kind: str) -> np.ndarray:
 @pytest.mark.parametrize("block", [6300, 1024])
 def test_entries_are_read_there_as_here(kind, block, stand_in, monkeypatch):
     """Mean, cumulants, tail and what stands apart, whatever the blocks; and where the large ones are."""
-    monkeypatch.setattr(elements, "BLOCK_THERE", block)
+    monkeypatch.setattr(elements, "READ_ELEMENTS", block)
     W = planted(kind)
     tall, exponent = search.of_moderate_size(torch.from_numpy(W))
     plain, same = search.of_moderate_size(W)
