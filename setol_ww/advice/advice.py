@@ -65,7 +65,7 @@ class Advice(Shown):
 
     target: str
     column: str
-    rows: tuple[dict[str, Any], ...] = field(repr=False)
+    rows: tuple[dict[str, Any], ...]
     options: dict[str, Any]
     formula: str
     source: str

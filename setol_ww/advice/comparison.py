@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class Comparison(Shown):
 
     base: Results | None
     tuned: Results
-    updates: tuple[Update, ...] = field(repr=False)
+    updates: tuple[Update, ...]
     notes: tuple[str, ...]
     unmatched_rows: tuple[Unmatched, ...]
     remarks: tuple[str, ...]

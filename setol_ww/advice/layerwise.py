@@ -84,7 +84,8 @@ def looked_at(job: Job, tensor: WeightTensor, options: Options) -> Looked:
     read = attempt(job.title, NOT_LOADED, lambda: _matrices(job, tensor))
     if read.value is None:
         return Looked(replace(blank, status=FAILED, reason=read.reason), None)
-    matrices, scale = read.value, scale_of(job.part) if job.part is not None else 1.0
+    assert job.part is not None
+    matrices, scale = read.value, scale_of(job.part)
     parts: list[Decomposed] = []
 
     def spectrum() -> Any:

@@ -200,7 +200,7 @@ def _two_tails() -> ww.Spectrum:
 
 def _table(number: int) -> pd.DataFrame:
     """Layers of every kind and state, each fifth without a number, an exponent beyond ten, intervals for some."""
-    names = ("self_attn.q_proj", "mlp.up_proj", "conv1", "wte", "lm_head", "$odd$_name")
+    names = ("self_attn.q_proj", "mlp.up_proj", "block", "wte", "lm_head", "$odd$_name")
     types = ("dense", "dense", "conv2d", "embedding", "dense", "dense")
     at = np.arange(number)
     frame = pd.DataFrame(
@@ -262,7 +262,7 @@ def _curves() -> pd.DataFrame:
         {
             "curve": curve,
             "layer": layer,
-            "rule": f"{curve}:{n}",
+            "rule": f"{curve}:{9 - n}",
             "rank_fraction": (0.9 - 0.3 * n) / (1 + place / 9),
             "kept_energy": 1 - 0.2 * n,
             "error": 0.1 * (n + 1) + 0.02 * seed + 0.01 * place,
@@ -334,6 +334,7 @@ def drawings() -> dict[str, dict[str, Drawing]]:
         "up to the fifth": lambda: plots.depth(_table(5)),
         "of many": lambda: plots.depth(_table(41)),
         "of as many as are named": lambda: plots.depth(_table(40), "erg_log_det"),
+        "of very many": lambda: plots.depth(_table(250)),
         "of one": lambda: plots.depth(_table(1)),
         "of none with a number": lambda: plots.depth(none),
         "of nothing": lambda: plots.depth(nothing),

@@ -74,6 +74,8 @@ def said(text: str) -> str:
         ("sparsity", {"blocks": 3}, "blocks=3 was asked; accepted is one of None, True, False"),
         ("sparsity", {"alpha": "tail"}, "alpha='tail' was asked; accepted is one of 'peak', 'mid'"),
         ("lora-rank", {"least": 5, "rank": 4}, "least=5, rank=4 was asked; accepted is least <= rank"),
+        ("lora-rank", {"rank": 0}, "rank=0 was asked; accepted is an integer of 1 or more"),
+        ("lora-rank", {"least": 0}, "least=0 was asked; accepted is an integer of 1 or more"),
         ("lora-rank", {"scale": 0}, "scale=0 was asked; accepted is a number above 0"),
         ("lora-rank", {"by": "alpha"}, "by='alpha' was asked; accepted is one of 'erg', 'spikes'"),
         ("lora-rank", {"rslora": "no"}, "rslora='no' was asked; accepted is one of True, False"),
@@ -305,6 +307,24 @@ def test_shares_are_cut_again_and_again(most):
     assert shares(np.zeros(2), np.array([1.0, 3.0]), 0.3).tolist() == pytest.approx([0.3, 0.3])
 
 
+def test_a_layer_stays_whole_from_where_two_factors_are_no_smaller():
+    """Of 60 x 60 thirty components in two factors have as many parameters as all sixty."""
+    values = np.sort(authors.with_alpha(2.5, 60))[::-1]
+    results = ww.Results.from_records([layer(0, "a", 2.5, 60, 60)])
+    for rank, want in ((29, 29), (30, 60), (31, 60)):
+        energy = values[:rank].sum() / values.sum() - 1e-9
+        row = ww.recommend(results, "truncate", energy=energy).table().iloc[0]
+        assert (row["rank"], row["parameters"]) == (want, min(want * 120, 3600))
+        assert row["reason"] == ("stays whole: two factors would not be smaller" if want == 60 else "")
+
+
+def test_layers_of_no_rank_of_their_own_share_the_budget():
+    """Without a spike anywhere every layer has one rank, and says so."""
+    advice = ww.recommend({f"fc{n}.weight": noise(70, 50, n) for n in range(2)}, "lora-rank", by="spikes", rank=5)
+    assert advice.table()["rank"].tolist() == [5, 5]
+    assert advice.notes == ("no layer has a spike: every layer gets the same rank",)
+
+
 # --- groups of an optimiser ------------------------------------------------------------------------------------------
 
 
@@ -446,6 +466,31 @@ def test_a_prefix_is_believed_of_half_of_the_names():
     )
     with pytest.raises(AttributeError):
         wrapped.remarks = ()
+
+
+def test_a_layer_of_both_does_not_hide_the_parts_behind_it():
+    rng = np.random.default_rng(0)
+    down, qkv = rng.normal(size=(40, 30)), rng.normal(size=(90, 30))
+    fused = {"a.down.weight": down, "b.qkv_proj.weight": qkv}
+    apart = {"a.down.weight": down, **{f"b.{one}_proj.weight": part for one, part in zip("qkv", np.split(qkv, 3))}}
+    for first, second in ((fused, apart), (apart, fused)):
+        found = ww.compare(first, second, layouts={"*qkv_proj.weight": "qkv:30,30,30"}, progress=False)
+        assert len(found) == 4
+        assert found.table()["update_norm"].tolist() == [0.0] * 4
+        assert found.remarks == (
+            "layers that one model has apart are held against the parts of a fused tensor of the other",
+        )
+
+
+def test_updates_beyond_the_range_of_their_squares():
+    """Of weights whose squares are beyond float64 shares and ranks are told, and no rounding of it."""
+    W = noise(50, 40)
+    row = ww.compare({"a.weight": 1e-170 * W}, {"a.weight": 1.5e-170 * W}).table().iloc[0]
+    assert (row["update_norm_share"], row["update_reason"], row["status"]) == (pytest.approx(0.5), "", "compared")
+    assert row["update_rank"] == 40
+    assert math.isnan(row["update_rounding"])
+    apart = ww.compare({"a.weight": 1.5e308 * np.sign(W)}, {"a.weight": -1.5e308 * np.sign(W)}).table().iloc[0]
+    assert apart["update_reason"] == "the difference has entries beyond the range of its type"
 
 
 # --- what is no comparison -------------------------------------------------------------------------------------------
@@ -696,6 +741,43 @@ def test_an_effect_is_that_of_the_model_without_the_trap():
     assert (
         ww.trap_effect(net, inputs, controls=2, level=1e-300, layers=["2"]).reason == "no trap in any of the 1 layers"
     )
+
+
+def test_while_an_effect_is_looked_at_no_other_thread_may_truncate_the_model():
+    """And the modes and random states are as before."""
+    from threading import Thread
+
+    heard: list[str] = []
+
+    class Asking(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = planted()
+
+        def forward(self, x):
+            def ask() -> None:
+                try:
+                    ww.truncate(self.net, "rank:3")
+                except ww.InvalidInput as error:
+                    heard.append(str(error))
+
+            assert not self.training
+            assert not torch.is_grad_enabled()
+            thread = Thread(target=ask)
+            if len(heard) < 1 and not torch.equal(self.net[0].weight[3, 7], torch.tensor(5.0)):
+                thread.start()
+                thread.join()
+            return self.net(x)
+
+    model = Asking().train()
+    state = torch.get_rng_state()
+    before = model.net[0].weight.detach().clone()
+    ww.trap_effect(model, torch.randn(5, 60, generator=torch.Generator()), controls=2)
+    assert len(heard) == 1
+    assert "thread" in heard[0]
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(model.net[0].weight, before)
 
 
 ROW = Removal("fc1", "element", "(3, 7)", 1e-30, 5.0, 0.03, 1.0, 1.0, 0.2, 0.31, 0.02, 0.05, 1.0)

@@ -6,7 +6,9 @@ import logging
 import re
 import shutil
 import threading
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,8 +26,9 @@ from setol_ww.monitor import copies, folder, sharded
 from setol_ww.monitor.alarms import Alarm, Alarms
 from setol_ww.monitor.budget import Budget, share_of
 from setol_ww.monitor.callback import Following
-from setol_ww.monitor.checkpoints_in import Folder
+from setol_ww.monitor.checkpoints_in import Folder, signature_of
 from setol_ww.monitor.history import History
+from setol_ww.monitor.libraries import library
 from setol_ww.monitor.on_disk import Keeper, OnDisk
 from setol_ww.monitor.scalars import scalars_of
 from setol_ww.results.record import LayerRecord
@@ -227,6 +230,21 @@ def test_a_monitor_without_a_limit_says_so(monkeypatch):
     assert monitor.history["longname"].tolist() == ["a", "b"] * 4
 
 
+def test_a_look_is_the_first_step_where_none_was_before(tmp_path):
+    """What is kept of later steps is gone, and the next round is not before it is due."""
+    settings = {"every": 10, "time_budget": None, "out": tmp_path / "run.setol"}
+    with ww.Monitor({"a.weight": weight()}, **settings) as first:
+        for step in (0, 10, 20):
+            first.step(step)
+    monitor = ww.Monitor({"a.weight": weight()}, **settings)
+    monitor.look(12)
+    monitor.step(13)
+    assert monitor.history["step"].tolist() == [0, 10, 12]
+    monitor.step(20)
+    monitor.close()
+    assert ww.open_results(tmp_path / "run.setol").table()["step"].tolist() == [0, 10, 12, 20]
+
+
 def test_a_turn_goes_on_in_the_next_round(monkeypatch):
     """One layer a round: what did not fit is first in the next."""
     monitor, clock = paced(monkeypatch, 2.0, every=1, time_budget=0.5)
@@ -332,6 +350,26 @@ def test_a_monitor_is_warmed_up_with_its_own_settings(monkeypatch):
     monkeypatch.setattr(copies, "concluded", kept)
     ww.Monitor({"a.weight": weight()}, randomize=True, uncertainty=11)
     assert seen == [(48, 32, True, 11)]
+
+
+def test_layouts_are_those_of_the_models_config():
+    """The parts of a fused projection by the numbers of heads that the module's config has."""
+    net = torch.nn.Module()
+    net.self_attn = torch.nn.Module()
+    net.self_attn.qkv_proj = torch.nn.Linear(64, 128, bias=False)
+    told = {"model_type": "phi3", "hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    net.config = SimpleNamespace(to_dict=lambda: told, **told)
+    monitor = ww.Monitor(net, time_budget=None)
+    monitor.step(0)
+    assert monitor.results.table()[["slice", "N", "M"]].values.tolist() == [["q", 64, 64], ["k", 64, 32], ["v", 64, 32]]
+
+
+def test_warning_filters_are_as_before_a_library_came(tmp_path, monkeypatch):
+    (tmp_path / "loud_library.py").write_text("import warnings\nwarnings.simplefilter('ignore')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = list(warnings.filters)
+    assert library("loud_library", "hf", "loud").__name__ == "loud_library"
+    assert list(warnings.filters) == before
 
 
 class Wrapper(torch.nn.Module):
@@ -685,6 +723,15 @@ def test_a_checkpoint_that_goes_while_it_is_looked_at_is_none(tmp_path):
     assert watched.refused == {}
     with pytest.raises(ww.InvalidInput, match=r"^watching '.*nowhere' was asked; accepted is a folder that is there$"):
         Folder(tmp_path / "nowhere")
+
+
+def test_a_file_that_goes_between_two_questions_is_none(tmp_path, monkeypatch):
+    """It was there when it was asked whether it is a file, and is not when it is asked how large it is."""
+    monkeypatch.setattr(Path, "is_file", lambda self: True)
+    assert signature_of(tmp_path / "gone.safetensors") == ()
+    (tmp_path / "there.safetensors").write_bytes(b"123")
+    ((name, size, _),) = signature_of(tmp_path / "there.safetensors")
+    assert (name, size) == ("there.safetensors", 3)
 
 
 class Stopped(Exception):
