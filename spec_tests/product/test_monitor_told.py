@@ -361,7 +361,8 @@ def test_layouts_are_those_of_the_models_config():
     net.config = SimpleNamespace(to_dict=lambda: told, **told)
     monitor = ww.Monitor(net, time_budget=None)
     monitor.step(0)
-    assert monitor.results.table()[["slice", "N", "M"]].values.tolist() == [["q", 64, 64], ["k", 64, 32], ["v", 64, 32]]
+    rows = monitor.results.table()[["slice", "N", "M"]].values.tolist()
+    assert rows == [["", 128, 64], ["q", 64, 64], ["k", 64, 32], ["v", 64, 32]]
 
 
 def test_warning_filters_are_as_before_a_library_came(tmp_path, monkeypatch):
