@@ -61,7 +61,7 @@ def advise(
             column: base * float(factor),
             "reason": reason,
         }
-        for candidate, alpha, factor, reason in zip(candidates, alphas, factors, reasons, strict=True)
+        for candidate, alpha, factor, reason in zip(candidates, alphas, factors, reasons)
     ]
     return Draft(rows, notes=tuple(_notes(np.array(alphas)[judged], candidates)))
 

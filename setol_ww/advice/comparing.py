@@ -109,7 +109,7 @@ def compared(pairs: Sequence[Pair], options: Options, *, update: bool) -> list[C
             remarks=pair.found.remarks,
             names=(pair.base.described, pair.tuned.described),
         )
-        for pair, rows in zip(pairs, listed, strict=True)
+        for pair, rows in zip(pairs, listed)
     ]
 
 

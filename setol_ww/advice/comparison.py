@@ -117,9 +117,9 @@ class Comparison(Shown):
 
     def _verdicts(self) -> tuple[list[str], list[str]]:
         """Status and reason of every row."""
-        rows = zip(self.tuned.records if self.base is None else self.base.records, self.tuned.records, strict=True)
+        rows = zip(self.tuned.records if self.base is None else self.base.records, self.tuned.records)
         status, reasons = [], []
-        for (one, other), note in zip(rows, self.notes, strict=True):
+        for (one, other), note in zip(rows, self.notes):
             failed = [record.reason for record in (one, other) if record.status == FAILED]
             status.append(FAILED if failed else COMPARED)
             reasons.append("; ".join(dict.fromkeys(failed or filter(None, (note, one.reason, other.reason)))))

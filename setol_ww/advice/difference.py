@@ -116,9 +116,9 @@ def changes(base: pd.DataFrame, tuned: pd.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, column in CHANGES.items():
         if name in base and name in tuned:
-            found[column] = [_arrow(one, other) for one, other in zip(base[name], tuned[name], strict=True)]
+            found[column] = [_arrow(one, other) for one, other in zip(base[name], tuned[name])]
     if FLAGS in base and FLAGS in tuned:
-        pairs = [(flags_in(one), flags_in(other)) for one, other in zip(base[FLAGS], tuned[FLAGS], strict=True)]
+        pairs = [(flags_in(one), flags_in(other)) for one, other in zip(base[FLAGS], tuned[FLAGS])]
         found["flags_added"] = [", ".join(flag for flag in after if flag not in before) for before, after in pairs]
         found["flags_removed"] = [", ".join(flag for flag in before if flag not in after) for before, after in pairs]
     return found

@@ -78,7 +78,7 @@ def advise(
             "lora_params": int(own * cost),
             "reason": "" if np.isfinite(weight) else candidate.failure or "not defined: the weight of the mean layer",
         }
-        for candidate, weight, own, cost in zip(found, weights, chosen, costs, strict=True)
+        for candidate, weight, own, cost in zip(found, weights, chosen, costs)
     ]
     return Draft(rows, tuple(notes), left_out)
 

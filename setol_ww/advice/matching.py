@@ -70,7 +70,7 @@ def matched(
     jobs = plan(base.tensors, layers, said, config=base.config)
     ours, theirs = _Names(base), _Names(tuned)
     pieces = Pieces(paired(ours.all, theirs.all))
-    if not all(set(names.own) <= set(met) for names, met in zip((ours, theirs), pieces.names.sides, strict=True)):
+    if not all(set(names.own) <= set(met) for names, met in zip((ours, theirs), pieces.names.sides)):
         others = plan(tuned.tensors, None, of_theirs, config=tuned.config)
         pieces = Pieces.of(ours.all, theirs.all, _layers(jobs), _layers(others))
     pairing = pieces.names

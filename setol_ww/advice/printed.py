@@ -61,7 +61,7 @@ def _says(cell: str) -> bool:
 
 
 def _changes(words: Words, moved: list[bool]) -> list[str]:
-    rows = zip(words.values("d_tail_alpha"), words.values(f"d_tail_alpha{ERROR}"), moved, strict=True)
+    rows = zip(words.values("d_tail_alpha"), words.values(f"d_tail_alpha{ERROR}"), moved)
     return [
         f"{value:+.2f} ± {number(error, '.2f')}{'*' if is_beyond else ''}" if is_number(value) else "-"
         for value, error, is_beyond in rows

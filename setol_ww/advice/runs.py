@@ -74,11 +74,9 @@ def compare_run(
     at = steps_of(listed, steps)
     found = list(_compared(listed, update=update, **options))
     frames = [one.table() for one in found]
-    known = {title(*one): one for frame in frames for one in zip(frame["longname"], frame["slice"], strict=True)}
-    frames = [
-        _with_missing(frame, comparison.unmatched_rows, known) for frame, comparison in zip(frames, found, strict=True)
-    ]
-    for step, frame in zip(at, frames, strict=True):
+    known = {title(*one): one for frame in frames for one in zip(frame["longname"], frame["slice"])}
+    frames = [_with_missing(frame, comparison.unmatched_rows, known) for frame, comparison in zip(frames, found)]
+    for step, frame in zip(at, frames):
         frame.insert(0, "step", step)
     return pd.concat(frames, ignore_index=True)
 
@@ -128,11 +126,11 @@ def _rises(numbers: Sequence[float]) -> bool:
 def run_text(frame: pd.DataFrame, width: int | None = None) -> str:
     """Alpha of every layer at every step."""
     room = terminal_width(width)
-    frame = frame.assign(layer=[title(one, part) for one, part in zip(frame["longname"], frame["slice"], strict=True)])
+    frame = frame.assign(layer=[title(one, part) for one, part in zip(frame["longname"], frame["slice"])])
     layers = list(dict.fromkeys(frame["layer"]))
     columns = [GridColumn("alpha at step", layers, right=False, least=room // 3)]
     for place, (step, rows) in enumerate(frame.groupby("step")):
-        found = dict(zip(rows["layer"], rows[f"tail_alpha{TUNED}"], strict=True))
+        found = dict(zip(rows["layer"], rows[f"tail_alpha{TUNED}"]))
         cells = [number(found.get(layer), ".2f") for layer in layers]
         columns.append(GridColumn(f"{step:g}", cells, worth=place))
     return grid(columns, room)

@@ -70,7 +70,7 @@ def advise(
             "parameters": layer.cost(int(rank)),
             "reason": "stays whole: two factors would not be smaller" if rank == layer.num_evals else "",
         }
-        for layer, rank in zip(found, ranks, strict=True)
+        for layer, rank in zip(found, ranks)
     ]
     return Draft(rows, (), left_out)
 
@@ -133,13 +133,13 @@ def _within(layers: list[_Layer], plans: list[np.ndarray], budget: float, energy
     """The last level within the budget of parameters, or the first that keeps the energy; a component at least."""
 
     def at(level: int) -> list[int]:
-        return [layer.settled(max(int(plan[level]), 1)) for layer, plan in zip(layers, plans, strict=True)]
+        return [layer.settled(max(int(plan[level]), 1)) for layer, plan in zip(layers, plans)]
 
     def fits(level: int) -> bool:
         ranks = at(level)
         if energy is None:
-            return sum(layer.cost(rank) for layer, rank in zip(layers, ranks, strict=True)) <= budget * (1 + 1e-12)
-        kept = sum(layer.kept(rank) for layer, rank in zip(layers, ranks, strict=True))
+            return sum(layer.cost(rank) for layer, rank in zip(layers, ranks)) <= budget * (1 + 1e-12)
+        kept = sum(layer.kept(rank) for layer, rank in zip(layers, ranks))
         return kept < energy * sum(layer.num_evals for layer in layers) * (1 - 1e-12)
 
     low, high = -1, plans[0].size

@@ -138,7 +138,7 @@ def update_of(base: Side, tuned: Side, device: str = "cpu") -> Update:
     >>> round(found.update_norm_share, 3), found.update_rank, round(found.update_stable_rank, 3)
     (0.025, 1.0, 1.0)
     """
-    differences = [difference(one, other) for one, other in zip(tuned.matrices, base.matrices, strict=True)]
+    differences = [difference(one, other) for one, other in zip(tuned.matrices, base.matrices)]
     if not any(one.any() for one in differences):
         return Update(update_norm=0.0, update_norm_share=0.0, update_rank=0.0, **_same(base))
     spectrum = Spectrum.from_slices(differences, device=device)
@@ -202,7 +202,7 @@ def _rounding(base: Side, tuned: Side) -> Rounding | None:
     ours, theirs = _significand(base), _significand(tuned)
     if ours is None or theirs is None:
         return None
-    pairs = zip(base.matrices, tuned.matrices, strict=True)
+    pairs = zip(base.matrices, tuned.matrices)
     slices = [rounding_of([(one, ours), (other, theirs)]) for one, other in pairs]
     energy = sum(one.energy for one in slices)
     rows = np.array([max(one.rows.max(initial=0.0) for one in slices)])

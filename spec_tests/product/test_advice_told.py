@@ -318,6 +318,15 @@ def test_a_layer_stays_whole_from_where_two_factors_are_no_smaller():
         assert row["reason"] == ("stays whole: two factors would not be smaller" if want == 60 else "")
 
 
+def test_a_ratio_without_noise_is_over_one():
+    """All singular values are alike, so that none is at the threshold of nothing or below."""
+    record = LayerRecord(
+        0, {"longname": "net.0", "tensor": "net.0.weight"}, spectrum=ww.Spectrum.from_eigenvalues(np.full(30, 4.0))
+    )
+    row = ww.recommend(ww.Results.from_records([record]), "unfreeze", share=1).table().iloc[0]
+    assert row["snr"] == pytest.approx(30)
+
+
 def test_layers_of_no_rank_of_their_own_share_the_budget():
     """Without a spike anywhere every layer has one rank, and says so."""
     advice = ww.recommend({f"fc{n}.weight": noise(70, 50, n) for n in range(2)}, "lora-rank", by="spikes", rank=5)
@@ -480,6 +489,41 @@ def test_a_layer_of_both_does_not_hide_the_parts_behind_it():
         assert found.remarks == (
             "layers that one model has apart are held against the parts of a fused tensor of the other",
         )
+
+
+class Tied(torch.nn.Module):
+    """Tables of words of which some are one."""
+
+    def __init__(self, **alike: str) -> None:
+        super().__init__()
+        for n, name in enumerate(("embed", "first", "second", "third")):
+            torch.manual_seed(n)
+            self.add_module(name, torch.nn.Embedding(30, 20))
+        for name, other in alike.items():
+            self.get_submodule(name).weight = self.get_submodule(other).weight
+
+
+def test_weights_that_are_tied_in_both_are_one_and_hide_no_other():
+    base = Tied(first="embed", second="embed")
+    both = ww.compare(base, Tied(first="embed"), progress=False)
+    assert both.table()["longname"].tolist() == ["embed", "third", "second"]
+    assert (both.table()["update_norm"] > 0).tolist() == [False, False, True]
+    assert both.unmatched.empty
+    # One of them has no partner: the next has.
+    tuned = Tied(second="embed")
+    del tuned.first
+    apart = ww.compare(base, tuned, progress=False)
+    assert apart.table()["longname"].tolist() == ["embed", "third"]
+    del base.third
+    alone = ww.compare(base, Tied(first="embed", second="embed"), progress=False)
+    assert alone.table()["longname"].tolist() == ["embed"]
+    assert alone.unmatched.values.tolist() == [
+        ["third", "tuned", "30 x 20", "the base model has no layer of that name"]
+    ]
+    loose = Tied()
+    del loose.first
+    found = ww.compare(base, loose, progress=False)
+    assert found.table()["longname"].tolist() == ["embed", "second"]
 
 
 def test_updates_beyond_the_range_of_their_squares():
@@ -697,7 +741,8 @@ def test_a_shift_and_a_spread_are_of_all_entries():
     (element,) = Trapped(slices, (2, 2), seed=0, level=0.01).parts(10)
     assert element.place == "(4, 5, 1, 0)"
     assert np.argwhere(element.values).tolist() == [[4, 5, 2]]
-    (element,) = Trapped(slices, seed=0, level=0.01).parts(10)
+    # As many as there are rows for: nothing more is told together.
+    (element,) = Trapped(slices, seed=0, level=0.01).parts(1)
     assert element.place == "(4, 5, 2)"
 
 
@@ -741,6 +786,18 @@ def test_an_effect_is_that_of_the_model_without_the_trap():
     assert (
         ww.trap_effect(net, inputs, controls=2, level=1e-300, layers=["2"]).reason == "no trap in any of the 1 layers"
     )
+
+
+def test_a_layer_without_a_trap_does_not_end_the_search():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(60, 50), torch.nn.ReLU(), torch.nn.Linear(50, 40), torch.nn.Linear(40, 5))
+    with torch.no_grad():
+        net[2].weight[3, 7] = 5.0
+        net[3].weight[0, 0] = float("nan")
+    effect = ww.trap_effect(net, n_inputs=6, controls=2)
+    assert [(row.layer, row.place) for row in effect.removals] == [("2", "(3, 7)")]
+    assert list(effect.left_out) == ["3"]
+    assert effect.n_inputs == 6
 
 
 def test_while_an_effect_is_looked_at_no_other_thread_may_truncate_the_model():

@@ -290,6 +290,7 @@ def test_without_a_tail_there_is_no_word():
     assert Mark.of(flat, 0) is None
     assert Mark.of(flat, float("nan")) is None
     assert Mark.of(None, 5) is None
+    assert Mark.of(flat, 1).rank == 1
     assert np.isnan(Mark.of(flat, 5).alpha(5))
 
 

@@ -22,7 +22,7 @@ from setol_ww.core.options import Options
 from setol_ww.formats import reader
 from setol_ww.layer.intervals import INFLATION
 from setol_ww.layer.verdict import MIN_TAIL
-from setol_ww.monitor import copies, folder, sharded
+from setol_ww.monitor import checkpoints_in, copies, folder, sharded
 from setol_ww.monitor.alarms import Alarm, Alarms
 from setol_ww.monitor.budget import Budget, share_of
 from setol_ww.monitor.callback import Following
@@ -587,6 +587,18 @@ def test_a_run_goes_on_with_what_is_kept_of_the_steps_before(tmp_path):
     assert disk.records() == []
 
 
+def test_a_history_that_stays_whole_is_not_written_anew(tmp_path):
+    history = History(Options(), {"a": 1})
+    disk = OnDisk(tmp_path / "run.setol", Options(), history.about)
+    history.add(0, record())
+    disk.add(history, 0)
+    before = disk.store.stat().st_ino
+    Keeper(disk, Clock()).begin(1, Options(), {"a": 1})
+    assert disk.store.stat().st_ino == before
+    Keeper(disk, Clock()).begin(0, Options(), {"a": 1})
+    assert disk.store.stat().st_ino != before
+
+
 def test_where_a_history_may_lie(tmp_path):
     with pytest.raises(ww.InvalidInput, match=r"^out .*run\.xyz was asked; accepted endings are \.csv, .*\.setol"):
         OnDisk(tmp_path / "run.xyz", Options(), {})
@@ -733,6 +745,36 @@ def test_a_file_that_goes_between_two_questions_is_none(tmp_path, monkeypatch):
     (tmp_path / "there.safetensors").write_bytes(b"123")
     ((name, size, _),) = signature_of(tmp_path / "there.safetensors")
     assert (name, size) == ("there.safetensors", 3)
+
+
+def test_a_disk_that_fails_is_a_reason_and_no_end(tmp_path, monkeypatch):
+    """Whether it fails where a checkpoint is opened, where a folder is listed, or in the analysis."""
+    for name in ("step1.safetensors", "step2.safetensors"):
+        save_file({"a.weight": weight()}, tmp_path / name)
+    (tmp_path / "step3").mkdir()
+    save_file({"a.weight": weight()}, tmp_path / "step3" / "model.safetensors")
+
+    def failing(real, name: str):
+        def asked(path, *rest, **options):
+            if Path(path).name == name:
+                raise OSError(5, "the disk fails")
+            return real(path, *rest, **options)
+
+        return asked
+
+    monkeypatch.setattr(
+        checkpoints_in, "checkpoint_fingerprint", failing(checkpoints_in.checkpoint_fingerprint, "step1.safetensors")
+    )
+    monkeypatch.setattr(checkpoints_in, "checkpoint_files", failing(checkpoints_in.checkpoint_files, "step3"))
+    watched = Folder(tmp_path)
+    assert [one.name for one in (*watched.look(), *watched.look())] == ["step2.safetensors"]
+    assert watched.refused == {"step1.safetensors": "[Errno 5] the disk fails"}
+    monkeypatch.undo()
+    monkeypatch.setattr(folder, "scan", failing(folder.scan, "step2.safetensors"))
+    seen: list = []
+    history = folder.watch(tmp_path, once=True, settle=0.01, tell=seen.append)
+    assert history["step"].tolist() == [1, 3]
+    assert [one for one in seen if isinstance(one, str)] == ["step2.safetensors is not read: [Errno 5] the disk fails"]
 
 
 class Stopped(Exception):

@@ -353,6 +353,15 @@ def test_an_error_needs_both_ends_or_a_standard_error():
     # Down: the base's lower half with the tuned one's upper; up: the other way round.
     assert found["d_tail_alpha_error"].tolist() == pytest.approx([np.hypot(0.5, 0.5), np.hypot(0.5, 1.0)])
     assert found["d_tail_alpha_beyond"].tolist() == [True, True]
+    # Where nothing moved the error is that towards below, and beyond all numbers there is neither.
+    still = columns_of_both(
+        pd.DataFrame(plain | ends), pd.DataFrame(plain | {"tail_alpha_low": 1.0, "tail_alpha_high": 4.0})
+    )
+    assert still["d_tail_alpha_error"].tolist() == pytest.approx([np.hypot(0.5, 1.0), np.hypot(0.5, 2.0)])
+    odd = pd.DataFrame({"tail_alpha": [np.inf, 1e308, np.nan], "tail_sigma": [0.1, 0.1, 0.1]})
+    found = columns_of_both(odd, pd.DataFrame({"tail_alpha": [np.inf, -1e308, 2.0], "tail_sigma": [0.1, 0.1, 0.1]}))
+    np.testing.assert_array_equal(found["d_tail_alpha"], [np.nan, -np.inf, np.nan])
+    assert found["d_tail_alpha_beyond"].tolist() == [False, True, False]
     # As far as its error is not beyond it.
     at = pd.DataFrame({"tail_alpha": [3.0], "tail_alpha_low": [2.25], "tail_alpha_high": [4.0]})
     other = pd.DataFrame({"tail_alpha": [1.75], "tail_alpha_low": [1.0], "tail_alpha_high": [2.75]})
