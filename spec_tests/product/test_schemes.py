@@ -535,3 +535,45 @@ def test_a_factor_of_one_axis_is_none(down, up):
     reasons = [row["reason"] for row in frame.attrs["coverage"]]
     assert any("lora_A.weight and m.fc.lora_B.weight are no factors" in reason for reason in reasons)
     assert frame["longname"].tolist() == ["m.fc"]
+
+
+def of_numpy() -> list[str]:
+    """The schemes whose stored types numpy has too."""
+    small = {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu}
+    made = {name: make(np.random.default_rng(3)) for name, make in zoo.ZOO.items()}
+    kinds = {name: {values.dtype for values in stored.tensors.values()} for name, stored in made.items()}
+    return [
+        name for name, found in kinds.items() if not found & small and not any("q" in str(one)[6:7] for one in found)
+    ]
+
+
+@pytest.mark.parametrize("name", of_numpy())
+def test_arrays_are_put_together_as_tensors_are(name):
+    """The same weight, in numpy's own arrays."""
+    stored = zoo.ZOO[name](np.random.default_rng(3))
+    arrays = {key: values.numpy() for key, values in stored.tensors.items()}
+    (tensor,) = [one for one in joined(mapping_tensors(stored.tensors), stored.config) if one.recipe is not None]
+    (array,) = [one for one in joined(mapping_tensors(arrays), stored.config) if one.recipe is not None]
+    found = array.load()
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, tensor.load().numpy())
+    np.testing.assert_array_equal(array.read((slice(1, 3),)), found[1:3])
+    np.testing.assert_array_equal(array.read((-1,)), found[-1])
+    assert array.read((slice(0, 0),)).shape == (0, *found.shape[1:])
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32", "int8"])
+def test_codes_of_four_bits_may_be_kept_as_another_type(kind):
+    stored = zoo.ZOO["nf4"](np.random.default_rng(3))
+    (name,) = [one for one, values in stored.tensors.items() if values.dtype == torch.uint8 and one.endswith("weight")]
+    others = {**stored.tensors, name: stored.tensors[name].reshape(-1).view(getattr(torch, kind)).reshape(-1, 1)}
+    found, expected = (
+        next(one for one in joined(mapping_tensors(tensors), stored.config) if one.recipe is not None)
+        for tensors in (others, stored.tensors)
+    )
+    assert torch.equal(found.load(), expected.load())
+    assert torch.equal(found.read((slice(1, 4),)), expected.load()[1:4])
+    if kind != "bfloat16":
+        arrays = {one: values.numpy() for one, values in others.items()}
+        (array,) = [one for one in joined(mapping_tensors(arrays), stored.config) if one.recipe is not None]
+        np.testing.assert_array_equal(array.load(), expected.load().numpy())

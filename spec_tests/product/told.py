@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from setol_ww.core.errors import InvalidInput
-from setol_ww.core.options import parameters
+from setol_ww.core.options import Options, parameters
 from setol_ww.core.outcomes import Outcome
 from setol_ww.weights.kinds import block_of, is_head, is_table, kind_of
 from setol_ww.weights.plan import Job, plan
@@ -28,6 +28,7 @@ from setol_ww.weights.schemes import joined
 from setol_ww.weights.tensors import WeightTensor
 
 from . import situations
+from . import stocks as stocks_module
 from .situations import MODELS, SAID
 from .stocks import TOLD, stocks
 from .told_modules import modules
@@ -277,7 +278,19 @@ def words() -> str:
     types = [
         f"fc of {kind}: {kind_of('fc', kind).value}" for kind in ("Conv1d", "conv2d", "conv3d", "embedding", "dense")
     ]
-    return "\n".join([*outcomes, "", parameters(), "", *kinds, *types])
+    return "\n".join([*outcomes, "", parameters(), "", *kinds, *types, "", *reprs()])
+
+
+def reprs() -> list[str]:
+    """How small things show themselves: what is long or a function is left out."""
+    from setol_ww.weights.layouts import layouts
+    from setol_ww.weights.schemes import schemes
+
+    stored = stocks_module.tensors_of("fc.weight_orig f32 4x3\nfc.weight_mask f32 4x3")
+    (made, *_) = joined(stored)
+    (job,) = [one for one in plan(joined(stored)) if one.part is not None]
+    seen = [stored[0], made, made.recipe, job, job.part, Options(layers="fc"), *layouts()[:2], *schemes()[:2]]
+    return list(map(repr, seen))
 
 
 FILES: dict[str, Callable[[], str]] = {

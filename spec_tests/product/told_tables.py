@@ -104,6 +104,7 @@ def model(seed: int = 7) -> dict[str, np.ndarray]:
         "qkv.weight": draw.normal(size=(48, 16)),
         "experts": draw.normal(size=(2, 1, 24, 16)),
         "table": draw.normal(size=(30, 14)),
+        "conv1d.weight": draw.normal(size=(12, 10, 3)),
         "kernel1d": draw.normal(size=(1, 10, 14)),
         "broken.weight": np.where(np.eye(14) > 0, np.nan, 1.0),
         "tied.weight": heavy,
