@@ -15,6 +15,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ import numpy as np
 from setol_ww.core.errors import InvalidInput
 from setol_ww.core.options import Options, parameters
 from setol_ww.core.outcomes import Outcome
-from setol_ww.weights.kinds import block_of, is_head, is_table, kind_of
+from setol_ww.weights.kinds import Kind, block_of, is_head, is_table, kind_of
+from setol_ww.weights.naming import bare
 from setol_ww.weights.plan import Job, plan
 from setol_ww.weights.schemes import joined
 from setol_ww.weights.tensors import WeightTensor
@@ -281,6 +283,63 @@ def words() -> str:
     return "\n".join([*outcomes, "", parameters(), "", *kinds, *types, "", *reprs()])
 
 
+#: What may be asked for by `layers=`, in Python's own words.
+ASKED = """
+None | [] | () | 3 | [3, 4] | -3 | 0 | -0 | 99 | "3" | "-3" | "99" | "1234567890123456789" | "fc" | "-fc" | "fc.weight"
+"attn [q]" | "attn" | "*.mlp" | "layers.?.mlp" | "layers.[01].mlp" | "layers.[!0].mlp" | "-layers.*" | "Linear" | "-Linear"
+"dense" | "conv2d" | "attention" | "-attention" | ["dense", "-layers.*"] | ["fc", "-fc"] | ["-fc", "-3"] | "7" | "-7" | "b[1]"
+"mlp" | "MLP" | "mpl" | "layers" | "embed.weight" | "head" | "" | "-" | "--fc" | "*" | "-*" | True | 1.5 | ["fc", None] | b"fc"
+nn.Linear | nn.Conv2d | [nn.Linear, "-fc"] | Kind.ATTENTION | Kind.HEAD | {"fc": 1} | iter(["fc", 3]) | np.int64(3) | np.bool_(1)
+""".replace("\n", "|")  # fmt: skip
+
+LISTED = """
+embed.weight 40x8 Embedding
+fc.weight 8x4 Linear
+layers.0.mlp.weight 8x4 Linear
+layers.1.mlp.weight 8x4 Linear
+layers.2.mlp.weight 8x4 Linear
+layers.10.mlp.weight 8x4 Linear
+conv.weight 8x4x3x3 Conv2d
+7.weight 8x4 Linear
+b[1].weight 8x4 Linear
+attn 24x8
+one.weight 8x4 Linear
+two.weight 8x4 Linear
+"""
+
+
+def chosen() -> str:
+    """Which rows `layers=` means, whichever way it is asked."""
+    import torch
+
+    tensors = situations.tensors_of(LISTED)
+    tensors = [replace(one, owner_index=-1) for one in tensors]
+    tensors[0] = replace(tensors[0], known_as=("head.weight",))
+    scope = {"nn": torch.nn, "Kind": Kind, "np": np, "iter": iter}
+    lines = []
+    for words in filter(None, map(str.strip, ASKED.split("|"))):
+        try:
+            jobs = plan(tensors, eval(words, scope), {"attn": "qkv:8,8,8"})
+            said = " | ".join(job.title for job in jobs if not job.skipped)
+            notes = {job.note for job in jobs if job.skipped}
+            said += f" ({len(jobs)} rows{f', others {notes.pop()}' if notes else ''})"
+        except InvalidInput as error:
+            said = str(error)
+        lines.append(f"{words}: {said}")
+    names = (
+        "module.fc",
+        "module.module.fc",
+        "_orig_mod.a._fsdp_wrapped_module.b",
+        "base_model.model.x.base_layer.weight",
+        "a.modules_to_save.default.weight",
+        "model.module.fc",
+        "x._checkpoint_wrapped_module",
+        "module",
+        "base_layer.y",
+    )
+    return "\n".join([*lines, *(f"bare {name}: {bare(name)}" for name in names)])
+
+
 def reprs() -> list[str]:
     """How small things show themselves: what is long or a function is left out."""
     from setol_ww.weights.layouts import layouts
@@ -302,6 +361,7 @@ FILES: dict[str, Callable[[], str]] = {
     "tables": tables,
     "modules": modules,
     "words": words,
+    "chosen": chosen,
     "texts": texts,
 }
 
