@@ -285,12 +285,13 @@ def words() -> str:
 
 #: What may be asked for by `layers=`, in Python's own words.
 ASKED = """
-None | [] | () | 3 | [3, 4] | -3 | 0 | -0 | 99 | "3" | "-3" | "99" | "1234567890123456789" | "fc" | "-fc" | "fc.weight"
-"attn [q]" | "attn" | "*.mlp" | "layers.?.mlp" | "layers.[01].mlp" | "layers.[!0].mlp" | "-layers.*" | "Linear" | "-Linear"
-"dense" | "conv2d" | "attention" | "-attention" | ["dense", "-layers.*"] | ["fc", "-fc"] | ["-fc", "-3"] | "7" | "-7" | "b[1]"
-"mlp" | "MLP" | "mpl" | "layers" | "embed.weight" | "head" | "" | "-" | "--fc" | "*" | "-*" | True | 1.5 | ["fc", None] | b"fc"
-nn.Linear | nn.Conv2d | [nn.Linear, "-fc"] | Kind.ATTENTION | Kind.HEAD | {"fc": 1} | iter(["fc", 3]) | np.int64(3) | np.bool_(1)
-""".replace("\n", "|")  # fmt: skip
+None | [] | () | 3 | [3, 4] | -3 | 0 | -0 | 99 | "3" | "-3" | "99" | "1234567890123456789" | "fc" | "-fc"
+"fc.weight" | "attn [q]" | "attn" | "*.mlp" | "layers.?.mlp" | "layers.[01].mlp" | "layers.[!0].mlp"
+"-layers.*" | "Linear" | "-Linear" | "dense" | "conv2d" | "attention" | "-attention" | ["dense", "-layers.*"]
+["fc", "-fc"] | ["-fc", "-3"] | "7" | "-7" | "b[1]" | "mlp" | "MLP" | "mpl" | "layers" | "embed.weight" | "head"
+"" | "-" | "--fc" | "*" | "-*" | True | 1.5 | ["fc", None] | b"fc" | nn.Linear | nn.Conv2d | [nn.Linear, "-fc"]
+Kind.ATTENTION | Kind.HEAD | {"fc": 1} | iter(["fc", 3]) | np.int64(3)
+""".replace("\n", " | ")
 
 LISTED = """
 embed.weight 40x8 Embedding
@@ -317,7 +318,7 @@ def chosen() -> str:
     tensors[0] = replace(tensors[0], known_as=("head.weight",))
     scope = {"nn": torch.nn, "Kind": Kind, "np": np, "iter": iter}
     lines = []
-    for words in filter(None, map(str.strip, ASKED.split("|"))):
+    for words in filter(None, map(str.strip, ASKED.split(" | "))):
         try:
             jobs = plan(tensors, eval(words, scope), {"attn": "qkv:8,8,8"})
             said = " | ".join(job.title for job in jobs if not job.skipped)
