@@ -60,9 +60,7 @@ def finished(
     alone: set[int] = set()
     while waiting or running:
         size = pool.size()
-        for _ in range(min(len(waiting), size - len(running))):
-            if not waiting:
-                break
+        while waiting and len(running) < size:
             # Every worker is to have some of what is left.
             group = _next_together(waiting, alone, len(waiting) // (2 * size))
             running[pool.submit(work, group, asked)] = group

@@ -32,10 +32,20 @@ from setol_ww.formats import (
     zip_members,
 )
 from setol_ww.formats.checkpoints import checkpoint_files, checkpoint_tensors, foresee_job, read_job
+from setol_ww.formats.flax_file import open_flax
 from setol_ww.formats.handle import Handle
 from setol_ww.formats.reader import opened
 from setol_ww.scanning.jobs import jobs_of
-from spec_tests.product.test_refused_files import described, field, gguf, onnx, safetensors, word
+from spec_tests.product.test_refused_files import (
+    ONE,
+    described,
+    field,
+    gguf,
+    onnx,
+    safetensors,
+    torch_tar,
+    word,
+)
 
 gguf_library = pytest.importorskip("gguf", reason="the extra setol-ww[gguf] is not installed")
 onnx_library = pytest.importorskip("onnx", reason="the extra setol-ww[onnx] is not installed")
@@ -1058,6 +1068,67 @@ def test_what_is_written_out_as_a_name():
         assert state._is_name(key)
     for key in (("x" * 1001,), (("a",),), (b"a",), b"a", object()):
         assert not state._is_name(key)
+
+
+# Flax.
+
+
+def test_maps_inside_maps_have_an_end(tmp_path):
+    """A hundred inside of each other, and not one more; what they are called is part of what a file is known by."""
+    array = b"\xc7\x12\x01" + b"\x93\x92\x01\x01\xa7float32\xc4\x04" + bytes(4)
+    for depth, sound in ((97, True), (98, False)):
+        path = written(tmp_path / f"{depth}.msgpack", b"\x81\xa1a" * depth + array)
+        with Handle(path) as handle:
+            if sound:
+                assert open_flax(handle).structure.startswith(b"a" * depth)
+            else:
+                assert refusal(lambda handle=handle: open_flax(handle), ValueError) == "maps inside maps without an end"
+    with Handle(written(tmp_path / "a.msgpack", b"\x81\xa3abc" + array)) as handle:
+        assert open_flax(handle).structure == b"abcfloat32((1, 1), 'float32')"
+
+
+def test_values_of_msgpack_that_are_no_arrays(tmp_path):
+    """Of every kind, passed over by their lengths."""
+    values = [
+        *(b"\x05", b"\xff", b"\xc0", b"\xc2", b"\xc3", b"\xca" + bytes(4), b"\xcb" + bytes(8), b"\xcc\1", b"\xcd\0\1"),
+        *(b"\xce" + bytes(4), b"\xcf" + bytes(8), b"\xd0\1", b"\xd1\0\1", b"\xd2" + bytes(4), b"\xd3" + bytes(8)),
+        *(b"\xa2ab", b"\xd9\2ab", b"\xda\0\2ab", b"\xdb\0\0\0\2ab", b"\xc4\2ab", b"\xc5\0\2ab", b"\xc6\0\0\0\2ab"),
+        *(
+            b"\x92\1\2",
+            b"\xdc\0\2\1\2",
+            b"\xdd\0\0\0\2\1\2",
+            b"\x81\xa1a\1",
+            b"\xde\0\1\xa1a\1",
+            b"\xdf\0\0\0\1\xa1a\1",
+        ),
+        *(b"\xd4\5x", b"\xd5\5xx", b"\xd6\5" + b"x" * 4, b"\xd7\5" + b"x" * 8, b"\xd8\5" + b"x" * 16),
+        *(b"\xc7\2\5xx", b"\xc8\0\2\5xx", b"\xc9\0\0\0\2\5xx"),
+    ]
+    array = b"\xc7\x12\x01" + b"\x93\x92\x01\x01\xa7float32\xc4\x04" + np.float32(7).tobytes()
+    for value in values:
+        path = written(tmp_path / "a.msgpack", b"\x82\xa1n" + value + b"\xa1w" + array)
+        assert float(opened(path).read("w")) == 7.0
+        short = written(tmp_path / "b.msgpack", b"\x81\xa1n" + value[:-1])
+        if len(value) > 1:
+            refusal(lambda short=short: opened(short))
+    numbers = b"\x93" + b"\xff" + b"\xcd\1\2" + b"\xd1\xff\xfe"
+    with Handle(written(tmp_path / "c.msgpack", numbers)) as handle:
+        assert open_flax(handle).tree == [-1, 258, -2]
+    with Handle(written(tmp_path / "d.msgpack", b"\x95\x7f\xe0\xc0\xc2\xc3")) as handle:
+        assert open_flax(handle).tree == [127, -32, None, False, True]
+
+
+# Files of the first torch.
+
+
+@pytest.mark.parametrize("axes", [64, 65])
+def test_tensors_of_sixty_four_axes(tmp_path, axes):
+    place = struct.pack("<ii", axes, 0) + struct.pack(f"<{axes}q", *[1] * axes) * 2 + struct.pack("<q", 3)
+    path = written(tmp_path / "a.pt", torch_tar(tensors=ONE + place))
+    if axes == 64:
+        assert float(opened(path).read("w")) == 3.0
+    else:
+        assert "a tensor of 65 dimensions" in refusal(lambda: opened(path))
 
 
 # Readers.

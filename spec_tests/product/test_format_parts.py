@@ -439,6 +439,19 @@ def test_a_member_inflates_to_what_it_declares(tmp_path, declared, said):
         )
 
 
+def test_a_member_that_is_held_back_at_its_end_is_read_whole(tmp_path):
+    """All of its bytes are taken and some of what they mean is still to come: seven zeros behind a mebibyte of them."""
+    size = 2**20 + 7
+    packed = deflated(bytes(size))
+    with handle_on(tmp_path / "a", packed) as handle:
+        assert (
+            DeflatedBlock(0, len(packed), size, zlib.crc32(bytes(size))).read(handle, size - 9, size).tolist()
+            == [0] * 9
+        )
+        short = DeflatedBlock(0, len(packed) - 1, size, None, "m")
+        assert "the member 'm' inflates to" in refusal(lambda: short.read(handle, 0, size))
+
+
 def test_the_storage_that_was_inflated_last_stays(tmp_path, monkeypatch):
     """One at a time, up to a size; what is handed out is a copy."""
     first, second = bytes(range(100)), bytes(range(100, 200))

@@ -184,6 +184,33 @@ def test_rows_that_go_and_come_are_counted(tmp_path):
         assert [one.identity["layer_id"] for one in again.records()] == [5, 1, 7]
 
 
+def test_what_is_forgotten_or_counted_anew_is_so_on_the_disk(tmp_path):
+    """When the call returns, whatever becomes of the process."""
+    path = made(tmp_path / "a.setol", [0, 1])
+    kept = Store.open(path, ABOUT)
+    kept.forget([0])
+    kept.close()
+    with Store.read(path) as again:
+        assert again.positions() == {1}
+    kept = Store.open(path, ABOUT)
+    kept.count_layers_anew({1: 9})
+    kept.close()
+    with Store.read(path) as again:
+        assert [one.identity["layer_id"] for one in again.records()] == [9]
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    """Stopped between two of its tables nothing of it is there, and the next one begins."""
+    path = tmp_path / "a.setol"
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "SCHEMA", (*store.SCHEMA[:2], "CREATE NONSENSE"))
+        refusal(lambda: Store.open(path, ABOUT, notes()), ww.UnreadableCheckpoint)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    connection.close()
+    assert len(ww.open_results(made(path, [0]))) == 1
+
+
 def test_a_row_that_is_refused_takes_the_rows_of_its_transaction_along(tmp_path):
     with Store.open(tmp_path / "a.setol", ABOUT, notes()) as kept:
         kept.add(record(0))

@@ -315,6 +315,11 @@ def test_a_table_word_for_word(results, monkeypatch):
     assert [line.rstrip() for line in str(results).split("\n")] == TABLE.split("\n")
 
 
+def test_rows_that_were_skipped_have_no_table():
+    told = str(Results.from_records([row(0, "a", "skipped", "int8"), row(1, "b", "skipped", "int8")])).split("\n")
+    assert told[0].startswith("2 rows, 0 failed, 2 skipped. All columns: ")
+
+
 def test_one_row_is_not_rows():
     assert str(Results.from_records([row(0, "a")])).split("\n")[-1].startswith("1 row, 0 failed, 0 skipped.")
 

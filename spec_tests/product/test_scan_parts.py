@@ -160,18 +160,20 @@ def test_the_dearest_comes_first_and_those_of_one_small_shape_together():
 
 def test_experts_are_together_with_experts_of_as_many():
     weights = {"a": draw(20, 10, 3, 3), "b": draw(20, 10, 3, 3, seed=1), "c": draw(20, 10, 5, 5)}
+    weights |= {"large": np.zeros((300, 250, 3, 3)), "large2": np.zeros((300, 250, 3, 3))}
     done = [[one.longname for one in group] for group in dispatch.finished(planned(**weights), Asked(), work=rows_of)]
-    assert done == [["c"], ["a", "b"]]
+    assert done == [["large"], ["large2"], ["c"], ["a", "b"]]
 
 
 def test_no_more_is_under_way_than_there_are_workers():
     """And every worker has some of what is left; rows that need no work are not sent to anyone."""
-    weights = {f"s{at:02}": draw(20, 10) for at in range(24)} | {"int": np.ones((9, 9), np.int8)}
+    weights = {f"s{at:02}": draw(20, 10) for at in range(24)}
+    weights |= {"int": np.ones((9, 9), np.int8), "more": np.ones((9, 9), np.int8)}
     pool = Pool(3)
     done = [[one.longname for one in group] for group in dispatch.finished(planned(**weights), Asked(), pool, rows_of)]
-    assert done[0] == ["int"]
+    assert done[:2] == [["more"], ["int"]]
     assert pool.most == 3
-    assert not any("int" in group for group in pool.given)
+    assert not any({"int", "more"} & set(group) for group in pool.given)
     assert sorted(name for group in done for name in group) == sorted(weights)
     # A sixth of those that are left at a time.
     assert [len(group) for group in pool.given] == [4, 3, 2, 2, 2, *[1] * 11]
@@ -198,6 +200,15 @@ def test_a_layer_that_killed_two_workers_is_given_up(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"layer {name}: its worker died (BrokenProcessPool)" for name in ("a", "b", "b")
     ]
+
+
+def test_two_that_their_worker_died_of_are_tried_alone():
+    pool = Pool(1, {"s0": 1})
+    weights = {f"s{at}": draw(20, 10) for at in range(4)}
+    found = [one.longname for group in dispatch.finished(planned(**weights), Asked(), pool, rows_of) for one in group]
+    assert pool.given[0] == ["s0", "s1"]
+    assert [["s0"] in pool.given, ["s1"] in pool.given] == [True, True]
+    assert sorted(found) == sorted(weights)
 
 
 def test_a_cluster_that_tried_three_times_has_tried_enough():

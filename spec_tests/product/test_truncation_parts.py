@@ -681,6 +681,20 @@ def test_a_hold_whose_thread_is_over_holds_nothing():
     assert not held(model)
 
 
+def test_what_is_held_stays_where_it_is():
+    """Its memory is nobody else's while it is held, also when the model has let it go; what is whole is not held."""
+    model = {"a.weight": diagonal(4.0, 2.0), "z.weight": torch.ones(1, 1).expand(3, 3)}
+    known = {name: weakref.ref(tensor) for name, tensor in model.items()}
+    hold = holds.Hold(pieces.pieces_of(model))
+    model.clear()
+    gc.collect()
+    assert (known["a.weight"]() is not None, known["z.weight"]()) == (True, None)
+    assert list(hold.titles.values()) == ["a"]
+    del hold
+    gc.collect()
+    assert known["a.weight"]() is None
+
+
 def test_memory_is_that_of_all_views():
     whole = torch.zeros(6, 4)
     assert holds.memory_of(whole[2:]) == holds.memory_of(whole) == whole.data_ptr()
@@ -921,6 +935,7 @@ def test_what_a_checkpoint_refuses_word_for_word(tmp_path):
 
     for out in (full, file):
         assert asking(out) == f"--out {out} was asked; accepted is a folder that is not there yet or empty"
+    assert refusal(lambda: ww.truncate_checkpoint(source, 3, "rank:1")).startswith("out=3 was asked")  # type: ignore[arg-type]
     nowhere = tmp_path / "no" / "out"
     assert asking(nowhere) == f"--out {nowhere} was asked; it cannot be written: there is no such parent folder"
     vector = stored(tmp_path / "v.safetensors", bias=torch.ones(3))
