@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .comparison import Comparison
 
 SCHEMA = 1
-LAYERS_SHOWN, REASONS_SHOWN, MOST_LINES = 5, 3, 20
+LAYERS_SHOWN, REASONS_SHOWN = 5, 3
 #: Columns whose mean change is told, in words.
 MEANS = (
     ("tail_alpha", "alpha"),
@@ -143,11 +143,10 @@ class ComparisonSummary(Shown):
             lines += [_look(look, room) for look in shown]
         lines += [line for remark in self.remarks[:2] for line in wrapped(remark, room, later="  ").split("\n")][:2]
         if self.unmatched:
-            lines = lines[: MOST_LINES - 1 - min(REASONS_SHOWN, len(self.unmatched))]
             lines.append(f"not compared, {sum(self.unmatched.values())}:")
             told = list(self.unmatched.items())[:REASONS_SHOWN]
             lines += [first_words(f"  {count} x {visible(reason)}", room) for reason, count in told]
-        return lines[:MOST_LINES]
+        return lines
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

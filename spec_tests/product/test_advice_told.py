@@ -130,7 +130,11 @@ def test_what_no_advice_takes(target, options, sentence):
 )
 def test_what_advice_takes_to_the_limit(target, options, want):
     advice = ww.recommend(layers(2, 3, 4), target, **options)
-    assert advice.table()[advice.column].tolist() == pytest.approx(want)
+    table = advice.table()
+    assert table[advice.column].tolist() == pytest.approx(want)
+    # Who is judged has no reason, and who is not has one.
+    if "min_evals" in options:
+        assert [bool(reason) for reason in table["reason"]] == [options["min_evals"] > 60] * 3
 
 
 def test_no_spectrum_is_no_advice():
@@ -489,6 +493,29 @@ def test_a_layer_of_both_does_not_hide_the_parts_behind_it():
         assert found.remarks == (
             "layers that one model has apart are held against the parts of a fused tensor of the other",
         )
+
+
+def test_each_layer_is_looked_at_by_one_thread_of_the_libraries(monkeypatch):
+    """However many the host has set, which are there again afterwards."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from setol_ww.advice import layerwise
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    seen, measured = [], layerwise.measured
+
+    def watched(*asked):
+        seen.append(threads())
+        return measured(*asked)
+
+    monkeypatch.setattr(layerwise, "measured", watched)
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        ww.compare({"a.weight": noise()}, {"a.weight": noise(seed=1)}, progress=False)
+        assert threads() == before
+    assert seen == [{1}, {1}]
 
 
 class Tied(torch.nn.Module):
