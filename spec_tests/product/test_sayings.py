@@ -7,13 +7,14 @@ import html
 import json
 import re
 import string
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import setol_ww as ww
-from setol_ww.advice.changes import LEVEL, Change, ComparisonSummary
+from setol_ww.advice.changes import LEVEL, Change, ComparisonSummary, _look
 from setol_ww.advice.comparison import Comparison
 from setol_ww.advice.difference import columns_of_both
 from setol_ww.advice.matching import Unmatched
@@ -30,8 +31,8 @@ from setol_ww.views.report.payload import column_data, page_data, provenance, sa
 from setol_ww.views.report.words import headline, next_step
 
 from .alike import assert_alike
-from .sayings import KEPT, comparison, file_of, heavy, of_every_kind, sayings, told
-from .shown import of, power_law
+from .sayings import KEPT, comparison, file_of, heavy, of_every_kind, sayings, told, transformer
+from .shown import an_effect, columns, of, power_law, some_changes
 
 MEANT = "if it is meant: python -m spec_tests.product.sayings, and look at the difference"
 
@@ -389,3 +390,83 @@ def test_of_an_adapter_alone_there_is_no_difference():
         "adapter: 1 layers compared",
         "median update: norm 3, rank 2, stable rank 1.5, alpha 2.25",
     ]
+
+
+def heads(shown: object, width: int) -> list[str]:
+    """The columns of what prints, in a terminal of so many."""
+    with columns(width):
+        lines = str(shown).split("\n")
+    ruled = next(n for n, line in enumerate(lines) if line and set(line) == {"-"})
+    return re.split(r" {2,}", lines[ruled - 1].strip())
+
+
+@pytest.mark.parametrize(
+    ("shown", "first", "gone"),
+    [
+        (
+            comparison,
+            "layer, N x M, alpha, tuned, change, k*, update, norm, rank, in ECS, turned",
+            ["norm", "turned", "N x M", "k*", "in ECS"],
+        ),
+        (some_changes, "layer, N x M, alpha, tuned, change, k*, state", ["N x M", "k*", "state"]),
+        (an_effect, "layer, trap, p, variance, participation, overlap, JS, bulk, 95 %", ["participation", "p"]),
+    ],
+)
+def test_the_order_in_which_columns_give_way(shown, first, gone):
+    result = shown()
+    every = [heads(result, width) for width in range(200, 59, -1)]
+    assert every[0] == first.split(", ")
+    left = [name for wide, narrow in pairwise(every) for name in wide if name not in narrow]
+    assert left == gone
+
+
+def test_the_number_that_is_advised_stays_in_the_narrowest_terminal():
+    """Of the others what can be had from the table goes first; a reason is cut, never left out."""
+    for target, column in (("sparsity", "sparsity"), ("learning-rates", "learning_rate"), ("lora-rank", "rank")):
+        found = heads(ww.recommend(transformer(), target), 60)
+        assert (found[0], column in found) == ("layer", True)
+        assert found[-1].startswith("why not")
+
+
+def test_a_long_name_of_a_layer_leaves_room_for_why():
+    """Half of the line at least, and what the reason leaves."""
+    name = "model.decoder.layers.31.self_attention.query_projection.inner.weights"
+    look = Look(name, "", "update 0.25")
+    for room in (60, 80, 100):
+        said = _look(look, room)
+        assert len(said) <= room
+        assert said.endswith(": update 0.25")
+    assert _look(look, 100) == f"  {name}: update 0.25"
+
+
+def test_the_picture_of_the_demonstration(monkeypatch, tmp_path):
+    """A layer of each net side by side above the plane of all, legends under the spectra and not on them."""
+    from matplotlib.figure import Figure
+
+    from setol_ww.views.demonstration import demo_picture
+
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **told: kept.append((self, path, told)))
+    demo_picture(heavy(), ["fc0", "fc3", "fc4"], tmp_path / "a.png")
+    ((figure, path, told),) = kept
+    assert (path, told) == (tmp_path / "a.png", {"dpi": 150})
+    assert figure.get_size_inches().tolist() == [13.0, 9.5]
+    figure.canvas.draw()
+    *spectra, plane = figure.axes
+    assert [ax.get_title() for ax in (*spectra, plane)] == ["fc0", "fc3", "fc4", "all layers of the three nets"]
+    results = heavy()
+    for ax, name in zip(spectra, ("fc0", "fc3", "fc4"), strict=True):
+        start = next(line for line in ax.lines if str(line.get_label()).startswith("its start"))
+        assert start.get_xdata()[0] == results.layer(name).tail.lambda_min
+        legend, where = ax.get_legend(), ax.get_window_extent()
+        box = legend.get_window_extent()
+        assert box.y1 < where.y0
+        assert (box.x0 + box.x1) / 2 == pytest.approx((where.x0 + where.x1) / 2, abs=1)
+        assert not legend.get_frame_on()
+        assert legend.get_texts()[0].get_fontsize() == pytest.approx(8.33, abs=0.01)
+    tops = [ax.get_window_extent() for ax in (*spectra, plane)]
+    assert max(box.y0 for box in tops[:3]) == pytest.approx(min(box.y0 for box in tops[:3]))
+    assert tops[0].x1 < tops[1].x0 < tops[1].x1 < tops[2].x0
+    assert tops[3].y1 < tops[0].y0
+    assert tops[3].width > 1.9 * tops[1].width
+    assert figure.get_layout_engine() is not None
