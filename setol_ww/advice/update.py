@@ -223,8 +223,8 @@ def _places(base: Side, tuned: Side, differences: Sequence[np.ndarray]) -> dict[
     if Outcome.DEGENERATE in (base.cut.status, tuned.cut.status):
         return {"update_reason": NO_ECS}
     ours, theirs = base.ecs, tuned.ecs
-    if ours is None or theirs is None:
-        return {"update_reason": NO_ECS}
+    assert ours is not None
+    assert theirs is not None
     inside = shares(differences, ours)
     left, right = angles(_left(ours), _left(theirs)), angles(_right(ours), _right(theirs))
     return {

@@ -518,6 +518,59 @@ def test_each_layer_is_looked_at_by_one_thread_of_the_libraries(monkeypatch):
     assert seen == [{1}, {1}]
 
 
+def test_a_device_that_is_none_is_refused_before_any_work():
+    W = {"a.weight": noise()}
+    for asked in (
+        lambda: ww.compare(W, W, device="mps"),
+        lambda: ww.compare(None, W, device="mps"),
+        lambda: compare_run([W, W], device="mps"),
+    ):
+        with pytest.raises(ww.InvalidInput, match=r"^device='mps' was asked, which computes no float64 eigenvalues; "):
+            asked()
+
+
+def test_threads_of_a_comparison_end_with_it_and_a_bar_counts_its_layers(monkeypatch):
+    import threading
+    from contextlib import contextmanager
+
+    from setol_ww.advice import layerwise
+
+    told: list = []
+
+    class Bar:
+        def update(self) -> None:
+            told.append(1)
+
+    @contextmanager
+    def bar(*asked):
+        told.append(asked)
+        yield Bar()
+
+    monkeypatch.setattr(layerwise, "progress_bar", bar)
+    models = [{f"{name}.weight": noise(30, 20, seed + n) for n, name in enumerate("abc")} for seed in (0, 5)]
+    before = threading.active_count()
+    plain = ww.compare(*models, progress=False).table()
+    threads = ww.compare(*models, n_jobs=2, progress=None).table()
+    assert threading.active_count() == before
+    assert told == [(3, "layers", False), 1, 1, 1, (3, "layers", None), 1, 1, 1]
+    assert threads["update_norm"].tolist() == plain["update_norm"].tolist()
+
+
+def test_rounding_of_a_type_that_is_not_known_is_not_told():
+    """Of nine bits nobody says how they were rounded; of two sides both have to be known."""
+    from setol_ww.advice.update import Side, update_of
+
+    first, second = noise(), noise(seed=1)
+    known, unknown = (Side.of([first], dtype) for dtype in ("float32", "nf4"))
+    other = Side.of([second], "float32")
+    assert update_of(known, other).update_rounding > 0
+    assert math.isnan(update_of(unknown, other).update_rounding)
+    assert math.isnan(update_of(other, unknown).update_rounding)
+    # What is put together from factors was added in float32.
+    added = Side.of([first], "nf4 + LoRA")
+    assert update_of(added, other).update_rounding == update_of(known, other).update_rounding
+
+
 class Tied(torch.nn.Module):
     """Tables of words of which some are one."""
 
@@ -676,6 +729,7 @@ def test_a_run_of_kept_results_is_a_table_too():
     one = compare_run([models[0], models[2]], update=False, progress=False)
     assert one["d_tail_alpha"].tolist()[2:] == pytest.approx(frame["d_tail_alpha"].tolist()[4:])
     assert "update_norm" not in one
+    assert frame.index.tolist() == list(range(6))
     lines = run_text(frame, 60).split("\n")
     assert lines[0].split() == ["alpha", "at", "step", "1", "2", "4"]
     assert lines[3].split()[:3:2] == ["b", "-"]

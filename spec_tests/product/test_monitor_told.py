@@ -276,6 +276,31 @@ def test_an_analysis_runs_on_a_thread_that_holds_no_process(monkeypatch):
     assert monitor.budget.spent > monitor.budget.waited >= 0
 
 
+@pytest.mark.parametrize("name", ["history", "results", "save", "close", "wait", "look"])
+def test_whatever_is_asked_of_a_monitor_waits_for_the_layer_in_work(name, monkeypatch, tmp_path):
+    gate, measured = threading.Event(), copies.measured
+
+    def held(*asked):
+        assert gate.wait(60)
+        return measured(*asked)
+
+    monitor = ww.Monitor({"a.weight": weight(0)}, every=1, time_budget=1.0, out=tmp_path / "run.setol")
+    monkeypatch.setattr(copies, "measured", held)
+    monitor.step(3)
+    assert monitor._history.rows == []
+    late = threading.Timer(0.1, gate.set)
+    late.start()
+    found = getattr(monitor, name)
+    if callable(found):
+        found(*{"save": [tmp_path / "kept.csv"], "look": [4]}.get(name, []))
+    assert [row["step"] for row in monitor._history.rows] == [3, 4][: 1 + (name == "look")]
+    late.join()
+    if name == "save":
+        assert ww.read_table(tmp_path / "kept.csv")["step"].tolist() == [3]
+    if name == "close":
+        assert ww.open_results(tmp_path / "run.setol").table()["step"].tolist() == [3]
+
+
 def test_a_log_that_breaks_is_told_once_for_each_reason(caplog):
     reasons = iter(["disk", "disk", "net", "", "net"])
 
