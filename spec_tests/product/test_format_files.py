@@ -35,6 +35,7 @@ from setol_ww.formats.checkpoints import checkpoint_files, checkpoint_tensors, f
 from setol_ww.formats.flax_file import open_flax
 from setol_ww.formats.handle import Handle
 from setol_ww.formats.reader import opened
+from setol_ww.formats.remote import Forbidden, Info, RemotePath
 from setol_ww.scanning.jobs import jobs_of
 from spec_tests.product.test_refused_files import (
     ONE,
@@ -130,6 +131,14 @@ def test_metadata_of_every_type_is_passed_over(tmp_path):
         )
 
 
+def test_a_type_of_gguf_without_a_size_is_not_known(tmp_path, monkeypatch):
+    kind = gguf_library.GGMLQuantizationType.F32
+    monkeypatch.delitem(gguf_library.GGML_QUANT_SIZES, kind)
+    table = gguf(count=(1, 0), tensors=described("w", 4, 3))
+    path = written(tmp_path / "a.gguf", table + bytes(-len(table) % 32) + bytes(48))
+    assert found(path)["w"].dtype == "gguf type 0"
+
+
 def test_gguf_types_that_are_none_and_tensors_without_axes(tmp_path):
     q8 = 8
     table = gguf(
@@ -203,6 +212,7 @@ def test_onnx_messages_as_any_writer_has_them(tmp_path):
     assert (tensors["s"].shape, float(tensors["s"].read())) == ((), 7.0)
     for content, said in (
         (bytes([1 << 3 | 3]), "a field of the kind 3 at byte 1"),
+        (field(7, field(1, b"\xff" * 3) + field(5, single)), "a damaged message ("),
         (field(7, b"x" * 9)[:-1], "it is cut short: a field of 9 bytes at 2 reaches beyond 10"),
     ):
         assert said in refusal(lambda content=content: opened(written(tmp_path / "b.onnx", content)))
@@ -909,6 +919,78 @@ def test_what_lies_beside_a_config_belongs_to_it(tmp_path, monkeypatch, caplog):
     assert "a" not in folder.config_of(tmp_path)
 
 
+def test_a_config_that_never_ends_is_none(tmp_path, caplog):
+    """Lists inside of lists, in a config and in the head of a file; what cannot be opened at all."""
+    deep = b"[" * 200_000
+    written(tmp_path / "config.json", deep)
+    written(tmp_path / "m.safetensors", struct.pack("<Q", len(deep)) + deep)
+    assert folder.config_of(tmp_path) == {}
+    assert "RecursionError" in caplog.text or "recursion" in caplog.text
+    for content in (
+        struct.pack("<Q", 3) + b"{x}",
+        struct.pack("<Q", 2) + b"[]",
+        b"",
+        struct.pack("<Q", 20) + b'{"__metadata__": []}',
+    ):
+        written(tmp_path / "m.safetensors", content)
+        assert folder.config_of(tmp_path) == {}
+
+
+class Silent(RemotePath):
+    """A server that does not answer now."""
+
+    def info(self, fresh: bool = False) -> Any:
+        return Info(9, "v")
+
+    def pieces(self, start: int, stop: int) -> Any:
+        raise ww.UnreadableCheckpoint("no answer")
+
+    def iterdir(self) -> Any:
+        return iter([self / "m.safetensors"])
+
+
+class Forbidding(Silent):
+    def info(self, fresh: bool = False) -> Any:
+        raise Forbidden("not for you")
+
+
+def test_a_server_that_does_not_answer_is_said(caplog):
+    """And no layout is told without what it has: the next time it may."""
+    for ask in (
+        lambda: folder._json_of(Silent("m://x/config.json")),
+        lambda: folder._writer_in(Silent("m://x/m.safetensors")),
+        lambda: checkpoints.is_directory(Forbidding("m://x")),
+    ):
+        assert refusal(ask) in ("no answer", "not for you")
+    assert not Forbidding("m://x/a.pt").is_file()
+    assert caplog.messages == ["not for you; it is taken as not there"]
+
+
+def test_paths_that_may_not_be_looked_at(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.npy", b"x")
+    nowhere = f"the path {str(path)!r} was asked; there is no such file or directory"
+    for error, kind, said in (
+        (PermissionError(13, "Permission denied"), ww.UnreadableCheckpoint, f"{path}: Permission denied"),
+        (
+            OSError(5, "odd"),
+            ww.InvalidInput,
+            f"the path {str(path)!r} was asked; there is no such file or directory (odd)",
+        ),
+        (
+            ValueError("null"),
+            ww.InvalidInput,
+            f"the path {str(path)!r} was asked; there is no such file or directory (null)",
+        ),
+    ):
+
+        def stat(*_: Any, error: BaseException = error, **__: Any) -> Any:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", stat)
+            assert refusal(lambda: checkpoints.is_directory(path), kind) == said
+
+
 def test_a_snapshot_of_a_cache_word_for_word(tmp_path):
     cache = tmp_path / "models--org--net"
     (cache / "snapshots").mkdir(parents=True)
@@ -1161,6 +1243,38 @@ def test_a_reader_knows_its_file(tmp_path, monkeypatch):
     assert len(reader._readers.slots) == 0
     with pytest.raises(TypeError):
         opened(path).headers["x"] = 3  # type: ignore[index]
+
+
+def test_a_file_that_changes_in_the_middle_of_a_read(tmp_path, monkeypatch):
+    """A read that fails of it, and one that succeeds with bytes of both, are of a file that changed."""
+    path = layer_file(tmp_path / "a.safetensors")
+    for fails in (True, False):
+        one = opened(path)
+
+        def read(self: Any, handle: Any, fails: bool = fails) -> Any:
+            save_file({"fc.weight": torch.rand(4, 3)}, path)
+            if fails:
+                raise ww.UnreadableCheckpoint("cut short")
+            return 3
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reader.Stored, "read", read)
+            assert "it changed while it was read" in refusal(lambda one=one: one.read("fc.weight"))
+    one = opened(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader.Stored, "read", lambda self, handle: (_ for _ in ()).throw(ww.UnreadableCheckpoint("x")))
+        assert refusal(lambda: one.read("fc.weight")) == "x"
+    for error in (ww.InvalidInput("x"), ww.UnreadableCheckpoint("x")):
+        one = opened(path)
+        written(path, path.read_bytes())
+        with monkeypatch.context() as patch:
+            patch.setattr(reader, "_opened", lambda handle, error=error: (_ for _ in ()).throw(error))
+            assert "it changed while it was read" in refusal(lambda one=one: one.read("fc.weight"))
+    # Touched and the same: it is read, and known by its new time.
+    one = opened(path)
+    written(path, path.read_bytes())
+    assert one.read("fc.weight").shape == (4, 3)
+    assert one.is_current()
 
 
 def test_what_repeats_its_values_has_none(tmp_path):

@@ -128,3 +128,26 @@ def test_what_is_found_cannot_be_changed():
                     if not one.__dataclass_params__.frozen:
                         found.add(f"{module.name.removeprefix('setol_ww.')}:{one.__qualname__}")
     assert found == CHANGING
+
+
+def test_text_is_read_and_written_in_utf8():
+    """Whatever the machine takes for text: every call that opens some says so."""
+    silent = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] in INSTALLED:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _opens_text(node):
+                told = {one.arg: one.value for one in node.keywords}.get("encoding")
+                if not (isinstance(told, ast.Constant) and told.value in ("utf-8", "ascii")):
+                    silent.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert silent == []
+
+
+def _opens_text(node: ast.Call) -> bool:
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name in ("read_text", "write_text"):
+        return True
+    modes = [one.value for one in (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))
+             if isinstance(one, ast.Constant) and isinstance(one.value, str)]  # fmt: skip
+    return name == "open" and bool(modes) and all(set(mode) <= set("rwax+") for mode in modes)

@@ -269,6 +269,76 @@ def test_a_store_in_memory_is_closed():
         kept.positions()
 
 
+def test_a_refused_store_is_let_go_of(tmp_path):
+    """No file stays open, whatever was wrong with it."""
+    path = made(tmp_path / "a.setol", [0, 1])
+    (tmp_path / "other.db").write_bytes(b"no database, but as long as the head of one is in a file of SQLite's" * 9)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        refusal(lambda: Store.open(path, {**ABOUT, "seed": 1}))
+        refusal(lambda: Store.open(tmp_path / "other.db", ABOUT))
+        refusal(lambda: Store.read(tmp_path / "other.db"))
+        refusal(lambda: ww.merge_scans([path, path]))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_store_that_cannot_be_made_says_why(tmp_path, monkeypatch):
+    path = tmp_path / "no" / "a.setol"
+    assert refusal(lambda: Store.open(path, ABOUT)).startswith(
+        f"the results file {path} was asked; it cannot be written: "
+    )
+
+    def refusing(*_: Any, **__: Any) -> Any:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", refusing)
+    path = tmp_path / "a.setol"
+    assert refusal(lambda: Store.open(path, ABOUT)) == (
+        f"the results file {path} was asked; it cannot be written: unable to open database file"
+    )
+
+
+def test_what_stands_in_a_file_for_other_languages(tmp_path):
+    """As docs/store.md has it: words that can be shown, sixteen bytes of checksum."""
+    path = tmp_path / "a.setol"
+    with Store.open(path, ABOUT, notes()) as kept:
+        kept.add(LayerRecord(3, {"longname": "a\x1b", "slice": "q"}, "failed", "why", 1.5, True))
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT position, tensor, slice, status, seconds, gave_up, length(digest) FROM rows")
+        assert rows.fetchall() == [(3, r"a\x1b", "q", "failed", 1.5, 1, 16)]
+        pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        assert pragmas == [0x5E701, 2]
+        assert connection.execute("SELECT length(digest) FROM seal").fetchone() == (16,)
+    connection.close()
+
+
+def test_a_record_as_it_is_printed_and_compared():
+    """Without its numbers, and by itself alone: spectra are large."""
+    one = LayerRecord(
+        3, {"longname": "a", "slice": "q"}, "failed", "why", 1.5, True, record(0).spectrum, {"x": 1}, {"y": 2}
+    )
+    assert repr(one) == (
+        "LayerRecord(position=3, identity={'longname': 'a', 'slice': 'q'}, status='failed', reason='why', seconds=1.5, "
+        "gave_up=True)"
+    )
+    assert one == one
+    assert one != replace(one)
+    assert (one.longname, one.slice, one.tensor, one.title) == ("a", "q", "a", "a [q]")
+    assert LayerRecord(0, {"slice": None}).slice == ""
+    assert LayerRecord(0, {"longname": "a", "tensor": "a.w"}).tensor == "a.w"
+    empty = LayerRecord(0, {})
+    assert (empty.status, empty.reason, empty.seconds, empty.gave_up, empty.spectrum) == (
+        "analyzed",
+        "",
+        0.0,
+        False,
+        None,
+    )
+    assert (empty.extras, empty.theirs, empty.cells, empty.cells_of) == ({}, {}, {}, "")
+    *_, defined, rules = findings.key_of(SETTINGS).split()
+    assert (len(defined), len(rules)) == (16, 16)
+
+
 # Merging.
 
 

@@ -574,6 +574,39 @@ def test_kernels_are_on_weightwatchers_scale(tmp_path):
     assert conv.extras[TRAPS].lambda_max == pytest.approx(whole.lambda_max / 2, rel=1e-5)
 
 
+def test_everything_is_computed_where_it_was_asked(tmp_path, monkeypatch):
+    """Spectra, what WeightWatcher reads, traps and windows: on one device."""
+    seen: list[tuple[str, str]] = []
+    spectra, traps, windows = row.Spectrum.from_slices, row.find_traps_of, row.fit_submatrices
+
+    def from_slices(matrices: Any, device: str = "cpu") -> Any:
+        seen.append(("spectrum", device))
+        return spectra(matrices)
+
+    def find(*asked: Any, device: str = "cpu", **more: Any) -> Any:
+        seen.append(("traps", device))
+        return traps(*asked, **more)
+
+    def fit(*asked: Any, device: str = "cpu", **more: Any) -> Any:
+        seen.append(("windows", device))
+        return windows(*asked, **more)
+
+    monkeypatch.setattr(row.Spectrum, "from_slices", staticmethod(from_slices))
+    monkeypatch.setattr(row, "find_traps_of", find)
+    monkeypatch.setattr(row, "fit_submatrices", fit)
+    save_file({"a.weight": torch.tensor(draw(40, 30))}, tmp_path / "m.safetensors")
+    options = Options(randomize=True, farms=True, device="cuda")
+    (found,) = row.work(jobs.jobs_of(tmp_path / "m.safetensors"), Asked(options))
+    assert found.status == "analyzed"
+    assert seen == [("spectrum", "cuda"), ("spectrum", "cuda"), ("traps", "cuda"), ("windows", "cuda")]
+
+
+def test_what_a_worker_is_told_prints_without_fingerprints():
+    asked = Asked(Options(), {"a": "b"})
+    assert "fingerprints" not in repr(asked)
+    assert (Asked().options, Asked().fingerprints) == (Options(), {})
+
+
 # The run.
 
 

@@ -505,7 +505,10 @@ def test_what_metrics_refuse_word_for_word():
             f"labels or ids of shape {tuple(labels.shape)} and type {labels.dtype} were given; accepted are integers "
             "of shape (samples,)"
         )
-    assert classified([(x, "abc")]).startswith("labels of type str were given; accepted are integers (")
+    for odd in ("abc", [[1], [2, 3]], [object()] * 3):
+        assert classified([(x, odd)]).startswith(
+            f"labels of type {type(odd).__name__} were given; accepted are integers ("
+        )
     assert predicted([torch.zeros(2, 5)]).endswith("accepted are integers of shape (sequences, length)")
     for batch in ("abc", {"x": x}, (), ([1, 2],), 3):
         assert predicted([batch]) == (
@@ -579,6 +582,12 @@ def test_errors_and_losses_over_batches_of_unequal_size():
     told = ww.perplexity(ids)(lambda ids: SimpleNamespace(loss=next(losses)))
     assert told["loss"] == pytest.approx((8 * 1.0 + 1 * 4.0) / 9)
     assert told["perplexity"] == pytest.approx(math.exp(told["loss"]))
+
+
+def test_ids_alone_in_a_tuple_are_their_own_labels():
+    ids = torch.arange(10).reshape(2, 5)
+    uniform = lambda ids: torch.zeros(*ids.shape, 50)  # noqa: E731
+    assert ww.perplexity([(ids,)])(uniform) == ww.perplexity([ids])(uniform) == ww.perplexity([[ids]])(uniform)
 
 
 def test_what_is_hidden_is_not_predicted_and_predicts_nothing():
@@ -1044,6 +1053,30 @@ def test_what_loading_refuses_word_for_word(tmp_path):
     assert refusal(lambda: ww.install_factorised(net(c=torch.randn(12, 10)), out)) == (
         f"installing {out} was asked; the model has no a.weight"
     )
+
+
+def test_a_model_that_refuses_its_tensors_is_put_back(tmp_path):
+    """Under all names of a layer that stands twice; the refusal has the sentence of torch."""
+
+    class Odd(nn.Linear):
+        def _load_from_state_dict(self, *_: Any) -> None:
+            raise RuntimeError("odd")
+
+    source = stored(
+        tmp_path / "net.safetensors",
+        a__weight=torch.randn(12, 10),
+        b__weight=torch.randn(12, 10),
+        z__weight=torch.ones(2, 2),
+    )
+    out = tmp_path / "out"
+    ww.truncate_checkpoint(source, out, "rank:2", factorised=True, progress=False)
+    layer = nn.Linear(10, 12, bias=False)
+    model = nn.ModuleDict({"a": layer, "b": layer, "z": Odd(2, 2, bias=False)})
+    assert refusal(lambda: ww.install_factorised(model, out)) == (
+        f"installing {out} was asked; its tensors are not those of the model: odd"
+    )
+    assert model["a"] is layer
+    assert model["b"] is layer
 
 
 def test_factors_are_multiplied_in_the_type_they_have(tmp_path):
