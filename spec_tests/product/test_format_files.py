@@ -968,7 +968,6 @@ def test_a_server_that_does_not_answer_is_said(caplog):
 
 def test_paths_that_may_not_be_looked_at(tmp_path, monkeypatch):
     path = written(tmp_path / "a.npy", b"x")
-    nowhere = f"the path {str(path)!r} was asked; there is no such file or directory"
     for error, kind, said in (
         (PermissionError(13, "Permission denied"), ww.UnreadableCheckpoint, f"{path}: Permission denied"),
         (
