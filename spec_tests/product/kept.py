@@ -93,6 +93,11 @@ def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
         "zero": [np.zeros((30, 25))],
         "not a number": [np.full((30, 25), np.nan)],
         "few with a spike": [noise(40, 8, seed=34) + 9 * np.eye(40, 8) * (np.arange(8) == 2)],
+        "shift below heavy elements": [ensembles.signed_pareto_matrix(120, 80, 1.5, seed=41) + 2.0],
+        "kernel with elements": [
+            noise(40, 30, seed=42 + s) + size * (np.arange(1200).reshape(40, 30) % 411 == 7)
+            for s, size in enumerate((9.0, 30.0, 0.0))
+        ],
         "correlated": [noise(90, 60, seed=23) @ np.diag(np.linspace(0.5, 1.5, 60)) @ matrices.haar(60, seed=24)],
     }
 
@@ -176,7 +181,8 @@ def of_traps(name: str) -> dict[str, Any]:
 
 
 TRAPS = ("noise", "kernel", "heavy", "heavy elements", "shifted", "few sizes", "element", "loud rows", "small numbers",
-         "quantised with an element", "kernel with traps", "very heavy", "wide noise", "zero", "small")  # fmt: skip
+         "quantised with an element", "kernel with traps", "very heavy", "wide noise", "zero", "small",
+         "shift below heavy elements", "kernel with elements")  # fmt: skip
 
 #: Layers whose parts print in different ways.
 SHOWN = ("kernel", "loud rows", "loud columns", "very heavy", "gap", "collapsed", "one column", "orthogonal", "zero",

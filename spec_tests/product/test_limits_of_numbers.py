@@ -16,8 +16,9 @@ from setol_ww.layer import classes
 from setol_ww.layer.intervals import intervals
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.weightwatcher_columns import weightwatcher_fit, weightwatcher_norms
+from setol_ww.linalg import leading
 from setol_ww.linalg.buckets import number_of_buckets
-from setol_ww.linalg.device import memory_needed
+from setol_ww.linalg.device import free_memory, memory_needed
 from setol_ww.linalg.directions import directions, factors, project
 from setol_ww.linalg.leading import DENSE_SIDE, steps_pay
 from setol_ww.linalg.shuffled import memory_of_a_shuffle
@@ -28,6 +29,7 @@ from setol_ww.spectrum.strengths import number_of_loud, strengths_of
 from setol_ww.spectrum.uncertainty import best_of_neighbourhoods
 from setol_ww.theory.laws import edge
 from setol_ww.traps.elements import fit_tail_of_entries, places_beyond, read_entries
+from setol_ww.traps.find import find_traps_of
 from setol_ww.traps.location import CARRIES, Element, Place, in_words
 from setol_ww.traps.search import of_moderate_size
 
@@ -266,6 +268,13 @@ def test_angles_of_subspaces_that_are_one_and_of_none():
     assert Subspace(np.eye(3)[:, :2], np.eye(2)).size == 2
 
 
+def test_the_memory_of_a_gpu_is_what_is_free_and_what_torch_keeps_unused(monkeypatch):
+    for name, told in (("memory_reserved", 700), ("memory_allocated", 200), ("mem_get_info", (1000, 8000))):
+        monkeypatch.setattr(torch.cuda, name, lambda device, told=told: told)
+    assert free_memory("cuda") == free_memory("cuda:3") == 1500
+    assert free_memory("cpu") == math.inf
+
+
 # Windows.
 
 
@@ -311,6 +320,16 @@ def test_elements_of_exactly_a_size_are_beyond_it():
     blocks = [np.array([[1.0, 3.0], [-3.0, below(3.0)]]), np.array([[5.0, 0.0]])]
     assert places_beyond(blocks, 0.0, 3.0) == [1, 2, 4]
     assert places_beyond(blocks, 1.0, 4.0) == [2, 4]
+
+
+def test_all_eigenvalues_of_a_shuffle_are_told_where_they_cost_nothing_or_are_asked_for(monkeypatch):
+    W = gaussian_matrix(60, 40, seed=0)
+    every = find_traps_of([W]).shuffled
+    assert every.size == 40
+    assert every.sum() == pytest.approx(np.sum(W**2))
+    monkeypatch.setattr(leading, "DENSE_SIDE", 10)
+    assert find_traps_of([W]).shuffled.size == 0
+    assert find_traps_of([W], whole=True).shuffled == pytest.approx(every)
 
 
 def test_a_trap_along_the_mean_is_a_shift_from_a_share_on():
@@ -412,6 +431,11 @@ def test_what_reaches_the_edge_at_the_ends():
     for spikes in (0, 120, 121):
         assert not classes.reaches_the_edge(HEAVY, replace(bulk, spikes=spikes))
     assert not classes.reaches_the_edge(HEAVY, replace(bulk, noise=None))
+
+
+def test_settings_that_draw_nothing_are_the_same_with_any_seed():
+    assert ww.Settings(seed=5) == ww.Settings()
+    assert ww.Settings(seed=5, uncertainty=9) != ww.Settings(uncertainty=9)
 
 
 def test_intervals_need_two_spectra_with_both_tails():

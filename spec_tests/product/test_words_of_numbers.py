@@ -170,6 +170,14 @@ def test_what_is_refused_is_named_as_it_was_asked(name):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("law", [laws.TruncatedPowerLaw(2.0, 1.0, 3.0), laws.MultiplicativeWishart(1.0, 1.0)], ids=repr)
+def test_cumulants_are_asked_by_a_whole_number(law):
+    for wrong in (0, 1.5, True):
+        with pytest.raises(ww.InvalidInput, match=f"^n={wrong!r} was asked"):
+            law.free_cumulants(wrong)
+    assert [law.free_cumulants(n).size for n in (1, 2, 5)] == [1, 2, 5]
+
+
 # Routines that do not converge, and what is said in the log.
 
 W = gaussian_matrix(6, 6, seed=0)
