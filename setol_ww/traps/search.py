@@ -330,7 +330,7 @@ def _judge(
         else:
             size = strength(value, N, M) * np.sqrt(N * entries.variance)
             by_tail = _element_pvalue(entries, size, rank + 1 - shifts, without_edge)
-        pvalues[rank] = by_tail if without_edge else by_edge[rank] + by_tail - by_edge[rank] * by_tail
+        pvalues[rank] = by_tail if without_edge else by_edge[rank] + by_tail * (1 - by_edge[rank])
         if pvalues[rank] > level:
             break
     return by_edge, pvalues

@@ -20,7 +20,7 @@ from setol_ww.linalg import leading
 from setol_ww.linalg.buckets import number_of_buckets
 from setol_ww.linalg.device import free_memory, memory_needed
 from setol_ww.linalg.directions import directions, factors, project
-from setol_ww.linalg.leading import DENSE_SIDE, steps_pay
+from setol_ww.linalg.leading import steps_pay
 from setol_ww.linalg.shuffled import memory_of_a_shuffle
 from setol_ww.linalg.subspaces import Subspace, angles, leading_subspaces, shares
 from setol_ww.spectrum.likelihoods import Comparison, vuong
@@ -201,7 +201,7 @@ def test_a_copy_is_made_in_buckets_beyond_a_size_and_a_ratio():
 
 
 def test_steps_pay_for_a_few_pairs_of_a_large_matrix():
-    assert [steps_pay(1, DENSE_SIDE), steps_pay(1, DENSE_SIDE + 1)] == [False, True]
+    assert [steps_pay(1, 1500), steps_pay(1, 1501)] == [False, True]
     assert [steps_pay(500, 2000), steps_pay(500, 2001)] == [False, True]
 
 
