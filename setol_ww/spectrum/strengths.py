@@ -158,7 +158,7 @@ class _Sums:
         sums = cls(row, column, part)
         shrink: tuple[float, ...] = ()
         # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             for number, matrix in enumerate(matrices):
                 start = 0
                 for block in (

@@ -53,7 +53,7 @@ class Tail:
         z = max(0.0, (size - self.start) / self.width)
         if abs(self.shape) < 1e-9:
             return self.count * math.exp(-z)
-        return self.count * (1 + self.shape * z) ** (-1 / self.shape)
+        return self.count * math.exp(-math.log1p(self.shape * z) / self.shape)
 
     def pvalue(self, size: float, rank: int = 1) -> float:
         """Chance that at least `rank` elements exceed `size`."""

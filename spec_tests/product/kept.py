@@ -44,6 +44,7 @@ def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
     strong = np.where(np.arange(200) % 67 == 3, 30.0, 1.0)
     signs = np.where(np.arange(120) % 2, 1.0, -1.0)
     loud_one = np.where(np.arange(2400).reshape(60, 40) == 1234, 25.0, 1.0)
+    last = np.where(np.arange(1400) == 1399, 1e8, 1.0)
     dead = noise(90, 60, seed=3)
     dead[::5], dead[:, ::4] = 0.0, 0.0
     return {
@@ -98,6 +99,9 @@ def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
             noise(40, 30, seed=42 + s) + size * (np.arange(1200).reshape(40, 30) % 411 == 7)
             for s, size in enumerate((9.0, 30.0, 0.0))
         ],
+        "narrow with tiny rows": [(noise(60, 40, seed=45) * np.geomspace(1e-12, 1, 60)[:, None]).astype(np.float32)],
+        "narrow with a huge last row": [(noise(1400, 50, seed=46) * last[:, None]).astype(np.float32)],
+        "infinite": [np.where(np.arange(750).reshape(30, 25) == 99, np.inf, 0.0)],
         "correlated": [noise(90, 60, seed=23) @ np.diag(np.linspace(0.5, 1.5, 60)) @ matrices.haar(60, seed=24)],
     }
 

@@ -16,6 +16,7 @@ from setol_ww.linalg import leading, svd, symmetric
 from setol_ww.linalg.directions import project
 from setol_ww.linalg.leading import Leading
 from setol_ww.traps import removal
+from setol_ww.traps.find import find_traps_of
 
 laws = ww.laws
 NAN, INF = math.nan, math.inf
@@ -160,6 +161,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "a report of shape (9, 8) was given for a weight of shape (9, 9)",
     ),
 }  # fmt: skip
+
+
+def test_refusals_without_a_number_are_whole_sentences():
+    for ask, said in (
+        (
+            lambda: ww.transforms.stieltjes([0.5, 2.0], [1.0, 2.0]),
+            "the Stieltjes transform was asked at an eigenvalue; accepted are points off the spectrum",
+        ),
+        (
+            lambda: project([[NAN, 1.0]], 1),
+            "a matrix with entries that are not finite was given; accepted is a finite one",
+        ),
+        (lambda: find_traps_of([]), "traps of no matrix were asked; accepted is at least one"),
+    ):
+        with pytest.raises(ww.InvalidInput) as caught:
+            ask()
+        assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("name", REFUSED)
