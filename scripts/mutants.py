@@ -1,12 +1,13 @@
 """Mutation testing: small slips in the package that nobody chose, and which of them no test notices.
 
     python scripts/mutants.py cover [FILE...]            # which test runs which line, kept in FOLDER/covered.sqlite
+    python scripts/mutants.py unrun                      # refusals that no test runs; 1 where there are some
     python scripts/mutants.py try --sample 300           # draws a sample of all rooms and tries it
     python scripts/mutants.py try --functions 2 --rooms theory linalg    # two mutants of every function there
     python scripts/mutants.py try ... --again            # what survived, once more: after tests were written
     python scripts/mutants.py table                      # docs/mutants.md
 
-`tox -e mutants` does the first two. Kept under --folder (default .mutants): the coverage, what was drawn, and a line
+`tox -e mutants` does the first three. Kept under --folder (default .mutants): the coverage, what was drawn, and a line
 for every mutant tried, by a key of its own, so that a stopped run goes on where it was, also when the code has changed
 elsewhere. About 30 minutes for the coverage of the whole suite on one core, and about 4 seconds a mutant.
 """
@@ -16,13 +17,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mutation import children, covered, draw, keeping, telling, trying
+from mutation import children, covered, draw, keeping, telling, trying, unrun
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(words: list[str] | None = None) -> int:
-    """0, or 1 where a smaller share than --least was killed."""
+    """0, or 1 where a smaller share than --least was killed, or a refusal is run by no test."""
     asked = _parser().parse_args(words)
     folder = Path(asked.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,6 +32,10 @@ def main(words: list[str] | None = None) -> int:
         files = asked.files or _files(asked.root)
         covered.collect(asked.root, folder / "covered.sqlite", files, asked.limit, again=asked.again)
         return 0
+    if asked.what == "unrun":
+        found = unrun.refusals(asked.root, folder / "covered.sqlite")
+        print("\n".join([*found, f"{len(found)} refusals are run by no test"]))
+        return int(bool(found))
     if asked.what == "table":
         telling.write(folder, asked.root)
         return 0
@@ -68,7 +73,7 @@ def _is_due(story: keeping.Story | None, again: bool) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("cover", "try", "table"))
+    parser.add_argument("what", choices=("cover", "unrun", "try", "table"))
     parser.add_argument("files", nargs="*", help="cover: test files, all without any")
     parser.add_argument("--folder", default=".mutants")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree that is mutated")

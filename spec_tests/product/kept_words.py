@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 #: Modules beside this one with calls by name, `CALLS`; their words are in files of their names.
-MODULES = ("refused_bytes", "refused_calls", "reasons_of_weights", "words_of_commands", "words_of_answers")
+MODULES = (
+    "refused_bytes",
+    "refused_calls",
+    "reasons_of_files",
+    "reasons_of_weights",
+    "words_of_commands",
+    "words_of_answers",
+)
 KEPT = Path(__file__).with_name("words")
 
 #: A call that is refused, or answers words; it is given an empty folder.

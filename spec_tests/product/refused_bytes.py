@@ -48,9 +48,6 @@ from .test_refused_files import (
     torch_tar,
 )
 
-#: Modules that an extra brings, by the ending of the files that need it.
-NEEDS = {".gguf": "gguf", ".onnx": "onnx", ".h5": "h5py", ".keras": "h5py"}
-
 
 def read(path: Path) -> list[object]:
     """All values of a file or folder."""
@@ -386,6 +383,12 @@ def large_config(file: Any) -> None:
     file.attrs["model_config"] = json.dumps([[0] * 1000] * 201)
 
 
+def bfloat16(file: Any) -> None:
+    """As Keras keeps them, but in chunks."""
+    made = file.create_dataset("w", data=np.ones((30, 40), np.uint16).view("V2"), chunks=(10, 10))
+    made.attrs["dtype"] = "bfloat16"
+
+
 def packed_keras(folder: Path) -> object:
     with zipfile.ZipFile(folder / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(1000))
@@ -435,6 +438,7 @@ LIBRARIES: dict[str, Call] = {
     "keras: a config without an end": h5(large_config),
     "keras: deflated": packed_keras,
     "keras: a part of too many axes": packed_part((0, 0, 0)),
+    "keras: of bfloat16 in chunks": h5(bfloat16),
     "keras: a part backwards": packed_part((slice(None, None, -1),)),
     "onnx: fewer values": short_values,
     "onnx: unpacked to another shape": unpacked_otherwise,

@@ -35,8 +35,8 @@ def recognise(stock: Stock) -> Iterator[Recipe | Refusal]:
             and about.get("group_size", size) == size
         ]
         if len(readings) != 1:
-            ways = " or ".join(f"{bits} bits in groups of {size}" for bits, size in readings) or "no known way"
-            yield Refusal(together, f"{listed(together)} belong together and can be read as {ways}; {SAY}")
+            ways = " or ".join(f"as {bits} bits in groups of {size}" for bits, size in readings) or "in no known way"
+            yield Refusal(together, f"{listed(together)} belong together and can be read {ways}; {SAY}")
             continue
         ((bits, size),) = readings
         parts = stock.parts(codes=tensor.name, scales=scales, offsets=offsets)
