@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 PRODUCT = "spec_tests/product"
+WORDS = f"{PRODUCT}/test_words.py::test_the_words_that_are_kept"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ def _column_major(real: Any) -> Any:
         return tuple(found)
 
     return position_in
+
+
+def _not_counting(real: Any) -> Any:
+    def compute(self: Any, handle: Any) -> Any:
+        module = sys.modules["setol_ww.formats.torch_distributed"]
+        before, module.MOST_COMPARED = module.MOST_COMPARED, 10**9
+        try:
+            return real(self, handle)
+        finally:
+            module.MOST_COMPARED = before
+
+    return compute
 
 
 def _keeping_the_first(real: Any) -> Any:
@@ -916,6 +929,48 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.weights.layouts.kernel:_by_bias",
         lambda real: lambda situation: None,
         f"{PRODUCT}/test_parts_of_weights.py::test_the_bias_of_a_graph_convolution_tells_its_relations",
+    ),
+    Plant(
+        "a file that is refused without the cause",
+        "setol_ww.formats.handle:Handle.unreadable",
+        lambda real: lambda self, cause: real(self, "it cannot be read"),
+        f"{WORDS}[refused_bytes-zip: encrypted]",
+    ),
+    Plant(
+        "a hole among thousands of parts",
+        "setol_ww.formats.torch_distributed:Chunked.compute",
+        _not_counting,
+        f"{WORDS}[refused_bytes-distributed: parts in the place of others]",
+    ),
+    Plant(
+        "a number of HQQ where there is none",
+        "setol_ww.weights.schemes.base:Stock.integers",
+        lambda real: lambda self, name: real(self, name) or (4,),
+        f"{WORDS}[reasons_of_weights-hqq, a part cut]",
+    ),
+    Plant(
+        "words of HQQ for whatever shape stands beside them",
+        "setol_ww.weights.schemes.hqq:_holds",
+        lambda real: lambda *_: True,
+        f"{WORDS}[reasons_of_weights-hqq, a part cut]",
+    ),
+    Plant(
+        "a command without its examples",
+        "setol_ww.cli.main:SPEC_EXAMPLE",
+        lambda real: "",
+        f"{WORDS}[words_of_commands-help: spec]",
+    ),
+    Plant(
+        "a reason of advice that is not given",
+        "setol_ww.advice.by_alpha:_kept_at_base",
+        lambda real: lambda candidates, *asked: ["" for _ in real(candidates, *asked)],
+        f"{WORDS}[words_of_answers-advice: learning-rates]",
+    ),
+    Plant(
+        "sentences that nobody asks for",
+        "spec_tests.said:Text.runs",
+        lambda real: lambda self: set(),
+        f"{PRODUCT}/test_said.py::test_words_that_no_test_says_are_found",
     ),
 )
 

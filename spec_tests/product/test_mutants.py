@@ -65,13 +65,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def mutants(root: Path, *words: object) -> str:
-    """What `scripts/mutants.py` prints of the package in `root`."""
+def mutants(root: Path, *words: object, status: int = 0) -> str:
+    """What `scripts/mutants.py` prints of the package in `root`, ending with a status."""
     script = [sys.executable, str(ROOT / "scripts" / "mutants.py"), *map(str, words)]
     where = ["--root", str(root), "--folder", str(root.parent / "kept")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run([*script, *where], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done.stdout
 
 
@@ -86,6 +86,12 @@ def test_coverage_tells_which_test_runs_a_line(tree: Path) -> None:
     assert tests[last] == "spec_tests/test_wages.py::test_grown"
     assert tests[last - 4] == "spec_tests/test_wages.py::test_grown,spec_tests/test_wages.py::test_pay"
     assert last - 5 not in tests
+
+
+def test_a_refusal_that_no_test_runs_is_told(tree: Path) -> None:
+    line = len(PACKAGE.splitlines()) - 5
+    told = [f"setol_ww/theory/wages.py:{line}: raise ValueError('no hours')", "1 refusals are run by no test"]
+    assert mutants(tree, "unrun", status=1).splitlines() == told
 
 
 TRIED = re.compile(r"^([0-9a-f]{12}) (\w+) +setol_ww/theory/wages.py:(\d+) ([^:]+): (.*)$", re.MULTILINE)

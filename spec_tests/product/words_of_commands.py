@@ -52,7 +52,7 @@ def written(_: object) -> str:
 
 CALLS: dict[str, Call] = {
     "all, in short": in_short,
-    **{f"help: {name}": lambda _, one=one: helped(one) for name, one in of_commands().items()},
+    **{f"help: {name}": lambda _, name=name: helped(of_commands()[name]) for name in of_commands()},
     "demo: the nets": demonstration,
     "demo: the files": written,
 }
