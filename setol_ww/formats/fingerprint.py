@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Fingerprint:
     structure: str
     content: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """All of it in one word."""
         return _digest([repr((self.size, self.tensors, self.structure, self.content)).encode()])

@@ -60,8 +60,8 @@ class Store:
 
     Attributes
     ----------
-    path : Path or None
-        None keeps everything in memory.
+    path : Path
+        The file.
     about : dict
         What the records belong to (checkpoint, options, shard): a file is gone on with only for the same.
     notes : dict
@@ -71,7 +71,7 @@ class Store:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, about: dict[str, Any], notes: dict[str, Any]
+        self, connection: sqlite3.Connection, path: Path, about: dict[str, Any], notes: dict[str, Any]
     ) -> None:
         self.connection, self.path, self.about, self.notes = connection, path, about, notes
         self.count, self.total = _sealed(connection, path)
@@ -79,7 +79,7 @@ class Store:
     @classmethod
     def open(
         cls,
-        path: Path | None,
+        path: Path,
         about: dict[str, Any],
         notes: dict[str, Any] | None = None,
         *,
@@ -202,9 +202,8 @@ class Store:
     def remove(self) -> None:
         """Close, and delete the file, with an empty journal that SQLite leaves of a writer killed as it began."""
         self.close()
-        if self.path is not None:
-            self.path.unlink()
-            _unlink_logs(self.path)
+        self.path.unlink()
+        _unlink_logs(self.path)
 
     def __enter__(self) -> Store:
         return self
@@ -213,7 +212,7 @@ class Store:
         self.close()
 
 
-def damaged(path: Path | None, cause: str) -> UnreadableCheckpoint:
+def damaged(path: Path, cause: str) -> UnreadableCheckpoint:
     """The error for a store that does not hold what was written to it."""
     return UnreadableCheckpoint(
         f"{path}: the results in it are damaged, {cause}. Take a copy of the file, or run again with another file "
@@ -245,13 +244,13 @@ def _seal(connection: sqlite3.Connection, count: int, total: int) -> None:
     connection.execute("INSERT OR REPLACE INTO seal VALUES (1, ?, ?)", (content, _digest(("seal", content))))
 
 
-def _sealed(connection: sqlite3.Connection, path: Path | None) -> tuple[int, int]:
+def _sealed(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
     """Number of records and sum of their checksums, as they were written."""
     told = _checked(connection, path, "seal")
     return told["count"], int(told["total"], 16)
 
 
-def _checked(connection: sqlite3.Connection, path: Path | None, name: str) -> dict[str, Any]:
+def _checked(connection: sqlite3.Connection, path: Path, name: str) -> dict[str, Any]:
     """The one row of the table `about` or `seal`."""
     rows = connection.execute(f"SELECT content, digest FROM {name}").fetchall()
     if len(rows) != 1 or _digest((name, rows[0][0])) != rows[0][1]:
@@ -259,11 +258,11 @@ def _checked(connection: sqlite3.Connection, path: Path | None, name: str) -> di
     return json.loads(rows[0][0].decode("utf-8", "surrogatepass"))
 
 
-def _about(connection: sqlite3.Connection, path: Path | None) -> dict[str, Any]:
+def _about(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     return _checked(connection, path, "about")
 
 
-def _record(row: tuple[Any, ...], path: Path | None) -> LayerRecord:
+def _record(row: tuple[Any, ...], path: Path) -> LayerRecord:
     """The record in a row, when it is the one that was written."""
     if _digest(row[:-1]) != row[-1]:
         raise damaged(path, f"the checksum of the record at position {row[0]!r} is wrong")
@@ -277,13 +276,12 @@ def _record(row: tuple[Any, ...], path: Path | None) -> LayerRecord:
 # Opening.
 
 
-def _locked(path: Path | None) -> sqlite3.Connection:
+def _locked(path: Path) -> sqlite3.Connection:
     """A connection for a writer, which alone has the file until it is closed."""
     try:
-        if path is not None:
-            path.touch()
+        path.touch()
         mark = _mark(path)
-        connection = sqlite3.connect(":memory:" if path is None else path, timeout=1.0)
+        connection = sqlite3.connect(path, timeout=1.0)
     except (sqlite3.OperationalError, OSError) as error:
         raise InvalidInput(f"the results file {path} was asked; it cannot be written: {error}") from None
     try:
@@ -305,15 +303,15 @@ def _locked(path: Path | None) -> sqlite3.Connection:
     return connection
 
 
-def _emptied(path: Path | None) -> sqlite3.Connection:
+def _emptied(path: Path) -> sqlite3.Connection:
     """The same for a file that is to begin anew, whatever state its results are in."""
     try:
         connection = _locked(path)
-        if path is None or not _tables(connection, path):
+        if not _tables(connection, path):
             return connection
         connection.close()
     except UnreadableCheckpoint:
-        if path is None or not _is_ours(path):
+        if not _is_ours(path):
             raise
     os.truncate(path, 0)
     _unlink_logs(path)
@@ -326,15 +324,15 @@ def _unlink_logs(path: Path) -> None:
         path.with_name(path.name + log).unlink(missing_ok=True)
 
 
-def _mark(path: Path | None) -> Any:
+def _mark(path: Path) -> Any:
     """Which file lies at the path."""
     try:
-        return None if path is None else (path.stat().st_dev, path.stat().st_ino)
+        return path.stat().st_dev, path.stat().st_ino
     except OSError:
         return "gone"
 
 
-def _tables(connection: sqlite3.Connection, path: Path | None) -> int:
+def _tables(connection: sqlite3.Connection, path: Path) -> int:
     """Number of tables in a file; a database of something else is refused."""
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -350,7 +348,7 @@ def _is_ours(path: Path) -> bool:
     return header.startswith(MAGIC) and header[at : at + 4] == APPLICATION_ID.to_bytes(4, "big")
 
 
-def _verified(connection: sqlite3.Connection, path: Path | None) -> dict[str, Any]:
+def _verified(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """What a file says of itself, after everything in it was held against its checksums."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != SCHEMA_VERSION:
@@ -375,7 +373,7 @@ def _verified(connection: sqlite3.Connection, path: Path | None) -> dict[str, An
     return about
 
 
-def _other_version(path: Path | None, version: int) -> str:
+def _other_version(path: Path, version: int) -> str:
     if version > SCHEMA_VERSION:
         return (
             f"the results file {path} was asked; it has schema {version}, a newer version of setol-ww wrote it; "
@@ -401,7 +399,7 @@ def _create(connection: sqlite3.Connection, about: dict[str, Any], notes: dict[s
         _seal(connection, 0, 0)
 
 
-def _refuse_other(path: Path | None, found: dict[str, Any], asked: dict[str, Any]) -> None:
+def _refuse_other(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to go on with results of something else."""
     asked = json.loads(json.dumps(asked, ensure_ascii=False))
     other = [what for what in {**asked, **found} if what not in PLACE and found.get(what) != asked.get(what)]
@@ -418,12 +416,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:100]}...{text[-90:]}"
 
 
-def _finished_meanwhile(path: Path | None) -> str:
+def _finished_meanwhile(path: Path) -> str:
     return f"the results file {path} was asked; another process finished it and removed it meanwhile"
 
 
 @contextlib.contextmanager
-def _explained(path: Path | None, rows: int = 0, *, writing: bool = False) -> Iterator[None]:
+def _explained(path: Path, rows: int = 0, *, writing: bool = False) -> Iterator[None]:
     """SQLite's errors as what they mean to the caller."""
     try:
         yield
@@ -431,7 +429,7 @@ def _explained(path: Path | None, rows: int = 0, *, writing: bool = False) -> It
         said = str(error)
         if "locked" in said:
             raise InvalidInput(f"the results file {path} was asked; another process is writing to it") from None
-        if ("I/O" in said or "readonly" in said) and path is not None and not path.exists():
+        if ("I/O" in said or "readonly" in said) and not path.exists():
             raise InvalidInput(_finished_meanwhile(path)) from None
         if writing and ("full" in said or "I/O" in said):
             number = errno.ENOSPC if "full" in said else errno.EIO

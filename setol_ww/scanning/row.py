@@ -157,11 +157,11 @@ def measured(
 
 
 def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:
-    """`read_matrices` from files of these fingerprints, before and after."""
-    _refuse_others(job, fingerprints)
-    found = read_matrices(job)
-    _refuse_others(job, fingerprints)
-    return found
+    """`read_matrices` from files of these fingerprints; where they are others by then, that is what is said."""
+    try:
+        return read_matrices(job)
+    finally:
+        _refuse_others(job, fingerprints)
 
 
 def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:

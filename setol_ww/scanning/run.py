@@ -29,6 +29,7 @@ from ..formats.places import Place, place_of
 from ..formats.reader import forget
 from ..linalg.device import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
+from ..results.record import LayerRecord
 from ..results.results import Results, notes_of
 from ..results.store import ENDINGS, Store, is_store, store_path
 from ..weights.plan import Job
@@ -154,25 +155,27 @@ def scan(
     first_id = min((job.layer_id for job in jobs), default=0)
     if checkpoint_fingerprint(source)[0] != weights:
         raise ChangedCheckpoint(f"{source}: it changed while it was opened. Begin anew when it is written")
-    about, notes = (
-        {**_about(source, options, part, mine), "weights": weights, "first_id": first_id},
-        notes_of(options, FORM),
-    )
-    with Store.open(target and store_path(target), about, notes, resume=resume) as store:
+    about = {**_about(source, options, part, mine), "weights": weights, "first_id": first_id}
+    asked = Asked(options, by_file)
+    if target is None:
+        records: list[LayerRecord] = []
+        _work_off(mine, set(), asked, records.extend)
+        records.sort(key=lambda record: record.position)
+        return Results.from_records(records, options, about, form=FORM).table()
+    with Store.open(store_path(target), about, notes_of(options, FORM), resume=resume) as store:
         store.forget(record.position for record in store.records() if may_pass(record))
         store.count_layers_anew({job.position: job.layer_id for job in mine})
-        _work_off(mine, Asked(options, by_file), store)
+        _work_off(mine, store.positions(), asked, store.add_all)
         frame = Results.of_store(store).table()
-        if target is not None and not is_store(target):
+        if not is_store(target):
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
     return frame
 
 
-def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
-    """Every job whose row is not there yet, each row kept as it comes."""
-    there = store.positions()
+def _work_off(jobs: list[Job], there: set[int], asked: Asked, keep: Callable[[list[LayerRecord]], None]) -> None:
+    """Every job whose row is not `there` yet, each row kept as it comes."""
     left = {job.position: job for job in jobs if job.position not in there}
     make = pool_maker(asked.options.n_jobs, asked.options.device)
     heavy = sum(not job.skipped for job in left.values())
@@ -188,7 +191,7 @@ def _work_off(jobs: list[Job], asked: Asked, store: Store) -> None:
             _bar(jobs, there, workers, asked.options.progress) as advance,
         ):
             for done in finished(list(left.values()), asked, pool):
-                store.add_all(done)
+                keep(done)
                 for record in done:
                     advance(left[record.position], record.seconds)
     finally:

@@ -256,15 +256,17 @@ def test_a_file_that_is_gone_was_finished_by_another(tmp_path, said):
     "error", [MemoryError("x"), OverflowError("x"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x")]
 )
 def test_numbers_of_a_damaged_file_are_damage(error):
-    with pytest.raises(ww.UnreadableCheckpoint, match=f"are damaged, {type(error).__name__}: "), store._explained(None):
+    damaged = pytest.raises(ww.UnreadableCheckpoint, match=f"are damaged, {type(error).__name__}: ")
+    with damaged, store._explained(Path("a.setol")):
         raise error
 
 
-def test_a_store_in_memory_is_closed():
-    with Store.open(None, ABOUT, notes()) as kept:
+def test_a_store_that_is_removed_is_closed(tmp_path):
+    with Store.open(tmp_path / "a.setol", ABOUT, notes()) as kept:
         kept.add(record(0))
-        assert (kept.count, kept.path) == (1, None)
+        assert (kept.count, kept.path) == (1, tmp_path / "a.setol")
         kept.remove()
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(sqlite3.ProgrammingError):
         kept.positions()
 

@@ -1136,7 +1136,7 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error, processes):
+def test_no_worker_is_left_at_the_end(checkpoint, tmp_path, monkeypatch, error, processes):
     """They are gone when the scan returns, and when it is interrupted too."""
     before, began = children(), set()
     plain = streaming.Store.add_all
@@ -1149,18 +1149,18 @@ def test_no_worker_is_left_at_the_end(checkpoint, monkeypatch, error, processes)
 
     monkeypatch.setattr(streaming.Store, "add_all", add_all)
     with pytest.raises(error) if error else nullcontext():
-        ww.scan(checkpoint, n_jobs=2)
+        ww.scan(checkpoint, tmp_path / "layers.setol", n_jobs=2)
     assert began
     assert not children() & began
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_no_thread_is_left_at_the_end(checkpoint, monkeypatch, error):
+def test_no_thread_is_left_at_the_end(checkpoint, tmp_path, monkeypatch, error):
     before = set(threading.enumerate())
     plain = streaming.Store.add_all
     monkeypatch.setattr(streaming.Store, "add_all", broken(error) if error else plain)
     with pytest.raises(error) if error else nullcontext():
-        ww.scan(checkpoint, n_jobs=2)
+        ww.scan(checkpoint, tmp_path / "layers.setol", n_jobs=2)
     assert set(threading.enumerate()) <= before
 
 
