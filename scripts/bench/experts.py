@@ -8,10 +8,10 @@ Output     experts.csv and experts_stages.csv (with `--signal` experts_signal.cs
            machines (.json).
 
 Experts are 512 x 256 in bfloat16: noise, or with `--signal` noise and a graded signal, which makes rows and columns
-uneven. Times are CPU time of one process with one BLAS thread, of each way the least of some turns. `over bare` is that
-time over that of `eigenvalues` of each expert. Ways: `mapping` is `analyze` of a dict, `file` of a safetensors file,
-`scan` of the same file, `scan .pt` of a torch file. Stages are those of one expert whose spectrum is known, the least
-of 20 calls.
+uneven. Times are CPU time of one process with one BLAS thread, of each way the least of some turns. `over bare` is
+that time over that of `speed.bare_eigenvalues` of each expert, which takes its turns among them. Ways: `mapping` is
+`analyze` of a dict, `file` of a safetensors file, `scan` of the same file, `scan .pt` of a torch file. Stages are
+those of one expert whose spectrum is known, the least of 20 calls.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import safetensors.torch
 import torch
 from machine import FIGURES, cpu_seconds, keep
+from speed import bare_eigenvalues, take_turns
 
 import setol_ww as ww
 from setol_ww.layer.columns import row
@@ -77,23 +78,23 @@ def whole(number: int, signal: bool, folder: Path, turns: int) -> list[dict[str,
     safetensors.torch.save_file(weights, file)
     torch.save(weights, torch_file)
     ways: dict[str, Callable[[], Any]] = {
+        "bare": lambda: [bare_eigenvalues(weight) for weight in weights.values()],
         "mapping": lambda: ww.analyze(weights),
         "file": lambda: ww.analyze(file),
         "scan": lambda: ww.scan(file),
         "scan .pt": lambda: ww.scan(torch_file),
     }
-    bare = least(lambda: [eigenvalues(weight) for weight in weights.values()], turns)
+    best = take_turns({name: (way, turns) for name, way in ways.items()})
     rows = []
-    for name, way in ways.items():
-        seconds = least(way, turns)
+    for name in list(ways)[1:]:
         rows.append(
             {
                 "experts": number,
                 "weights": "signal" if signal else "noise",
                 "way": name,
-                "ms each": round(1000 * seconds / number, 2),
-                "over bare": round(seconds / bare, 2),
-                "bare ms": round(1000 * bare / number, 2),
+                "ms each": round(1000 * best[name] / number, 2),
+                "over bare": round(best[name] / best["bare"], 2),
+                "bare ms": round(1000 * best["bare"] / number, 2),
             }
         )
         print(rows[-1], flush=True)
@@ -117,7 +118,7 @@ def stages(signal: bool) -> list[dict[str, Any]]:
         "quality": lambda: quality(spectrum, tail, erg),
         "cells": lambda: row(result),
     }
-    bare = least(names["eigenvalues"], CALLS)
+    bare = least(lambda: bare_eigenvalues(weight), CALLS)
     found = {name: least(run, CALLS) for name, run in names.items()}
     weights = "signal" if signal else "noise"
     return [

@@ -121,10 +121,15 @@ def matrices(weight: torch.Tensor) -> list[torch.Tensor]:
 
 
 def bare(model: nn.Module) -> None:
-    """Gram matrix and LAPACK's usual eigenvalues of every weight and no more."""
+    """`bare_eigenvalues` of every weight and no more."""
     for weight in weights_of(model):
         for matrix in matrices(weight):
-            scipy.linalg.eigh(gram(matrix), lower=True, eigvals_only=True, driver="evd", overwrite_a=True)
+            bare_eigenvalues(matrix)
+
+
+def bare_eigenvalues(matrix: torch.Tensor) -> np.ndarray:
+    """Gram matrix and LAPACK's usual eigenvalues, as scipy calls them."""
+    return scipy.linalg.eigh(gram(matrix), lower=True, eigvals_only=True, driver="evd", overwrite_a=True)
 
 
 def setol_columns(spectra: list[Spectrum], traps: list[torch.Tensor]) -> None:
