@@ -502,19 +502,27 @@ def test_entries_that_are_not_finite_are_counted(tmp_path, values, reason):
     assert found.seconds > 0
 
 
-def test_a_file_that_is_another_is_noticed_before_and_after(tmp_path, monkeypatch):
-    """By the fingerprint that the scan began with."""
+def test_a_file_that_is_another_is_noticed_when_it_is_read_and_where_it_cannot_be(tmp_path, monkeypatch):
+    """By the fingerprint that the scan began with, once a read."""
     job = job_of(tmp_path, draw(40, 30))
     _, known = checkpoint_fingerprint(tmp_path / "a.npz")
     assert list(known) == [job.file]
     assert row.work([job], Asked(Options(), known))[0].status == "analyzed"
     with pytest.raises(ChangedCheckpoint):
         row.work([job], Asked(Options(), {job.file: "of another"}))
-    rounds: list[str] = []
 
+    def unread(job: Job) -> Any:
+        raise ValueError("not what was expected there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(row, "read_matrices", unread)
+        assert "ValueError: not what" in row.work([job], Asked(Options(), known))[0].reason
+        with pytest.raises(ChangedCheckpoint):
+            row.work([job], Asked(Options(), {job.file: "of another"}))
+    rounds: list[str] = []
     monkeypatch.setattr(row, "opened", lambda file, expected: rounds.append(expected))
     row.work([job], Asked(Options(), known))
-    assert rounds == [known[job.file]] * 2
+    assert rounds == [known[job.file]]
 
 
 def test_rows_that_need_no_work_have_no_time(tmp_path):
