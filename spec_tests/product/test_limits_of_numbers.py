@@ -206,11 +206,11 @@ def test_steps_pay_for_a_few_pairs_of_a_large_matrix():
 
 
 def test_the_memory_of_a_shuffle_by_its_parts():
-    """Values twice, and the larger of the order and of what is decomposed beside a block, six Gram matrices."""
+    """Values twice, and the largest of the order, of what is read, and of what is decomposed beside a block."""
     for side, length in ((1500, 3000), (3000, 3000), (100, 10**6)):
         entries = side * length
         decomposed = 24 * min(entries, 2**25) + 8 * 6 * side**2
-        expected = 16 * entries + max(32 * entries, decomposed)
+        expected = 16 * entries + max(32 * entries, 64 * min(entries, 2**22), decomposed)
         assert memory_of_a_shuffle(length, side) == memory_of_a_shuffle(side, length) == expected
         assert memory_needed(length, side) == memory_needed(side, length) == decomposed
     # A block has a row at least.
