@@ -24,8 +24,9 @@ from .keeping import Trial
 
 #: The tests to try a mutant with, in order, what they take in seconds, and whether an import runs its line.
 Choice = tuple[list[str], float, bool]
-#: It looks at every module and runs lines of none, so that no coverage tells of it.
-EVERYWHERE = "spec_tests/product/test_house.py::test_what_is_found_cannot_be_changed"
+HOUSE = "spec_tests/product/test_house.py"
+#: They look at every module and run lines of none, so that no coverage tells of them.
+EVERYWHERE = [f"{HOUSE}::test_what_is_found_cannot_be_changed", f"{HOUSE}::test_text_is_read_and_written_in_utf8"]
 #: Seconds by the clock after which a mutant that was imported anew is ended.
 PATIENCE = 400.0
 
@@ -169,7 +170,7 @@ def chooser(kept: Path, seconds: float, most: int) -> Callable[[Candidate, str, 
         span = statement(content, candidate.start[0])
         found, imported = coverage.tests_of(candidate.module, content, *span)
         chosen, took = covered.within([each for each in found if each[0] not in unfit], seconds, most)
-        return [*chosen, *([EVERYWHERE] if imported else [])], took, imported
+        return [*chosen, *EVERYWHERE], took, imported
 
     return choose
 

@@ -26,7 +26,6 @@ def shares(ratios: FloatArray, sizes: FloatArray, share: float, most: float = 1.
     >>> shares(np.array([0.7, 0.7, 1.3]), np.ones(3), 0.8).round(4).tolist()
     [0.7, 0.7, 1.0]
     """
-    ratios, sizes = np.asarray(ratios, dtype=float), np.asarray(sizes, dtype=float)
     found, free = np.zeros(ratios.shape), np.ones(ratios.shape, dtype=bool)
     left = share * sizes.sum()
     while free.any():
@@ -47,7 +46,7 @@ def counts(fractions: FloatArray, sizes: FloatArray, total: int) -> np.ndarray:
     >>> counts(np.array([0.5, 0.5, 0.5]), np.array([3, 3, 4]), 5).tolist()
     [2, 1, 2]
     """
-    exact = np.asarray(fractions, dtype=float) * np.asarray(sizes, dtype=float)
+    exact = fractions * sizes
     found = np.minimum(np.floor(exact + 1e-9), sizes).astype(np.int64)
     order = np.argsort(found - exact, kind="stable")
     missing = total - int(found.sum())
@@ -75,8 +74,7 @@ def ranks(
     >>> ranks(np.array([1.0, 2.0, 5.0]), np.ones(3), [6] * 3, 16).tolist()
     [4, 6, 6]
     """
-    weights, costs = np.asarray(weights, dtype=float), np.asarray(costs, dtype=float)
-    highest = np.asarray(limits, dtype=np.int64)
+    highest = np.asarray(limits)
     lowest = np.minimum(least, highest)
     if lowest @ costs > budget * (1 + 1e-12):
         raise InvalidInput(
@@ -87,7 +85,7 @@ def ranks(
     def at(scale: float) -> np.ndarray:
         return np.clip(np.floor(scale * weights + 1e-9), lowest, highest).astype(np.int64)
 
-    low, high = 0.0, float(highest.max(initial=1) / min(weights[weights > 0], default=1.0)) + 1
+    low, high = 0.0, float(highest.max() / weights[weights > 0].min()) + 1
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if at(middle) @ costs <= budget * (1 + 1e-12) else (low, middle)

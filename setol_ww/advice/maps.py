@@ -22,7 +22,6 @@ def linear(alphas: FloatArray, low: float, high: float) -> FloatArray:
     >>> linear(np.array([3.0, 3.0]), 0.5, 1.5).tolist()
     [1.0, 1.0]
     """
-    alphas = np.asarray(alphas, dtype=float)
     if alphas.size == 0 or not np.ptp(alphas) > 0:
         return np.ones(alphas.shape)
     return low + (high - low) * (alphas - alphas.min()) / np.ptp(alphas)
@@ -34,7 +33,7 @@ def root(alphas: FloatArray, low: float, high: float) -> FloatArray:
     >>> root(np.array([2.0, 3.0, 5.0]), 0.5, 1.5).round(4).tolist()
     [0.7883, 0.9654, 1.2463]
     """
-    values = np.sqrt(np.asarray(alphas, dtype=float))
+    values = np.sqrt(alphas)
     return values / values.mean() if values.size else values
 
 
@@ -44,7 +43,7 @@ def logarithm(alphas: FloatArray, low: float, high: float) -> FloatArray:
     >>> logarithm(np.array([2.0, 3.0, 5.0]), 0.5, 1.5).round(4).tolist()
     [0.6114, 0.969, 1.4196]
     """
-    values = np.log2(np.asarray(alphas, dtype=float))
+    values = np.log2(alphas)
     return values / values.mean() if values.size else values
 
 
@@ -54,7 +53,6 @@ def step(alphas: FloatArray, low: float, high: float) -> FloatArray:
     >>> step(np.array([2.0, 3.0, 5.0]), 0.5, 1.5).round(4).tolist()
     [0.5, 0.8333, 1.1667]
     """
-    alphas = np.asarray(alphas, dtype=float)
     ranks = np.argsort(np.argsort(alphas, kind="stable"), kind="stable")
     return low + (high - low) * ranks / max(alphas.size, 1)
 

@@ -87,7 +87,7 @@ def _with_missing(
     """A row with the reason for each layer of the run that this step does not have."""
     missing = [(known[one.longname], one.reason) for one in unmatched if one.longname in known]
     rows = [{"longname": name, "slice": part, "status": MISSING, "reason": why} for (name, part), why in missing]
-    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
+    return pd.concat([frame, pd.DataFrame(rows)]) if rows else frame
 
 
 def _compared(checkpoints: list[Any], *, update: bool, **options: Any) -> Iterable[Comparison]:

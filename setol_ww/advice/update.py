@@ -205,8 +205,8 @@ def _rounding(base: Side, tuned: Side) -> Rounding | None:
     pairs = zip(base.matrices, tuned.matrices)
     slices = [rounding_of([(one, ours), (other, theirs)]) for one, other in pairs]
     energy = sum(one.energy for one in slices)
-    rows = np.array([max(one.rows.max(initial=0.0) for one in slices)])
-    columns = np.array([max(one.columns.max(initial=0.0) for one in slices)])
+    rows = np.array([max(one.rows.max() for one in slices)])
+    columns = np.array([max(one.columns.max() for one in slices)])
     return Rounding(energy, rows, columns)
 
 

@@ -16,6 +16,7 @@ from fixtures import advice as authors
 from setol_ww.advice.budgets import counts, ranks, shares
 from setol_ww.advice.candidates import Candidate, listed, rows_of, tensors_of
 from setol_ww.advice.fused import WORDS, names_apart
+from setol_ww.advice.maps import step
 from setol_ww.advice.outputs import as_inputs, drawn_inputs, log_probabilities
 from setol_ww.advice.pairing import paired
 from setol_ww.advice.removals import Part, Trapped
@@ -282,6 +283,10 @@ def test_budgets_to_the_last_one():
     assert counts(np.array([0.3, 0.7, 0.0]), np.array([10, 10, 10]), 10).tolist() == [3, 7, 0]
     assert counts(np.array([1.0, 1.0]), np.array([2, 2]), 9).tolist() == [2, 2]
     assert counts(np.array([0.5, 1.0]), np.array([1, 2]), 3).tolist() == [1, 2]
+    # Of many that are alike the first.
+    many = counts(np.full(40, 0.5), np.full(40, 3), 73)
+    assert many.tolist() == [2] * 33 + [1] * 7
+    assert step(np.full(40, 3.0), 0.0, 40.0).tolist() == list(range(40))
     one, two = np.array([1.0, 1.0]), np.array([1.0, 2.0])
     assert ranks(one, two, [9, 9], 3).tolist() == [1, 1]
     assert ranks(one, two, [9, 9], 4).tolist() == [2, 1]
@@ -336,6 +341,32 @@ def test_layers_of_no_rank_of_their_own_share_the_budget():
     advice = ww.recommend({f"fc{n}.weight": noise(70, 50, n) for n in range(2)}, "lora-rank", by="spikes", rank=5)
     assert advice.table()["rank"].tolist() == [5, 5]
     assert advice.notes == ("no layer has a spike: every layer gets the same rank",)
+
+
+def test_spikes_and_edges_are_those_of_the_table():
+    """Of lines of uneven strengths, which the even law would take for spikes."""
+    rng = np.random.default_rng(4)
+    W = rng.normal(size=(160, 90)) * np.exp(rng.normal(scale=0.9, size=(160, 1)))
+    results = ww.examine({"net.0.weight": W}, progress=False)
+    row, layer_ = results.table().iloc[0], results.layer("net.0")
+    assert ww.fit_bulk(results.records[0].spectrum).spikes > row["bulk_spikes"]
+    assert ww.recommend(results, "lora-rank", by="spikes").table()["bulk_spikes"].tolist() == [row["bulk_spikes"]]
+    x = layer_.spectrum.unit_mean
+    edge = layer_.bulk.edge
+    ratio = ww.recommend(results, "unfreeze", by="edge").table()["signal_over_bulk"][0]
+    assert ratio == pytest.approx(x[x > edge].sum() / x[x <= edge].sum())
+
+
+def test_weights_that_are_examined_on_the_way_show_no_bar(monkeypatch):
+    asked = []
+
+    def examine(source, **options):
+        asked.append(options)
+        return layers(2, 3)
+
+    monkeypatch.setattr("setol_ww.watcher.examine", examine)
+    assert len(ww.recommend({"a.weight": noise()}, "sparsity").rows) == 2
+    assert asked == [{"progress": False}]
 
 
 # --- groups of an optimiser ------------------------------------------------------------------------------------------
@@ -569,6 +600,74 @@ def test_rounding_of_a_type_that_is_not_known_is_not_told():
     # What is put together from factors was added in float32.
     added = Side.of([first], "nf4 + LoRA")
     assert update_of(added, other).update_rounding == update_of(known, other).update_rounding
+
+
+def test_an_interrupt_ends_a_comparison_of_threads(monkeypatch):
+    """What nobody has begun by then is left."""
+    import threading
+
+    from setol_ww.advice import layerwise
+
+    gate, seen = threading.Event(), []
+
+    def looked_at(job, tensor, options):
+        seen.append(job.title)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        assert gate.wait(60)
+        return layerwise.Looked(LayerRecord(0, {}), None)
+
+    monkeypatch.setattr(layerwise, "looked_at", looked_at)
+    models = [{f"{n}.weight": noise(8, 6, n) for n in range(20)}] * 2
+    late = threading.Timer(0.2, gate.set)
+    late.start()
+    with pytest.raises(KeyboardInterrupt):
+        ww.compare(*models, n_jobs=2, progress=False)
+    late.join()
+    assert len(seen) < 20
+
+
+def test_what_holds_arrays_is_itself_and_no_other():
+    """It can be kept in a set, is never held against another entry by entry, and prints none of them."""
+    from setol_ww.advice.layerwise import looked_at
+    from setol_ww.advice.matching import plan
+    from setol_ww.advice.sources import source_of
+    from setol_ww.advice.truncate import _Layer
+    from setol_ww.advice.update import Side
+    from setol_ww.core.options import Options
+    from setol_ww.monitor.copies import Copy, layers_of_model
+    from setol_ww.monitor.moves import Mark
+
+    W = noise()
+    W[3, 5] = 40.0
+    model = {"a.weight": W}
+
+    def made() -> list:
+        results = ww.examine(model, progress=False)
+        (followed,) = layers_of_model(model, Options())
+        source = source_of(model, "base")
+        (job,) = plan(source.tensors, None, {})
+        return [
+            rows_of(results)[0],
+            ww.compare(model, model, progress=False),
+            Trapped([W], seed=0, level=0.01).parts(1)[0],
+            Side.of([W], "float64"),
+            _Layer.of(rows_of(results)[0]),
+            followed,
+            followed.copied(),
+            looked_at(job, source.tensors[0], Options()),
+        ]
+
+    for one, other in zip(made(), made()):
+        assert len({one, other, one}) == 2
+        assert one != other
+    *_, part, side, _, _, copy, _ = made()
+    printed = [part, side, source_of(model, "base"), Mark.of(ww.Spectrum.from_matrix(W), 5)]
+    assert isinstance(copy, Copy)
+    for one in printed:
+        assert "array" not in repr(one)
+        assert "WeightTensor" not in repr(one)
+        assert len(repr(one)) < 400
 
 
 class Tied(torch.nn.Module):

@@ -783,6 +783,7 @@ def test_a_disk_that_fails_is_a_reason_and_no_end(tmp_path, monkeypatch):
         def asked(path, *rest, **options):
             if Path(path).name == name:
                 raise OSError(5, "the disk fails")
+            assert options.get("progress", False) is False, "a watch shows no bar"
             return real(path, *rest, **options)
 
         return asked
