@@ -59,7 +59,7 @@ class Folder:
         return sorted(filter(None, found), key=lambda one: (one.step is None, one.step or 0, natural_key(one.name)))
 
     def _candidates(self) -> list[Path]:
-        there = sorted(self.path.iterdir(), key=lambda path: natural_key(path.name))
+        there = sorted(self.path.iterdir())
         return [path for path in there if not UNFINISHED.search(path.name) and _may_be_one(path)]
 
     def _opened(self, name: str) -> Found | None:

@@ -670,6 +670,15 @@ def test_what_holds_arrays_is_itself_and_no_other():
         assert len(repr(one)) < 400
 
 
+def test_a_layer_that_one_model_has_packed_is_not_compared():
+    W, packed = noise(8, 6), np.eye(8, 6, dtype=np.int8)
+    why = "integers of type int8 are no weights as they stand: an index, or packed values without their scales"
+    for first, second, side in ((W, packed, "tuned"), (packed, W, "base"), (packed, packed, "both")):
+        found = ww.compare({"a.weight": first, "b.weight": W}, {"a.weight": second, "b.weight": W}, progress=False)
+        assert found.table()["longname"].tolist() == ["b"]
+        assert found.unmatched.values.tolist() == [["a", side, "8 x 6", why]]
+
+
 class Tied(torch.nn.Module):
     """Tables of words of which some are one."""
 

@@ -296,6 +296,22 @@ def test_what_is_no_picture(wrong, said):
     assert str(refused.value) == said
 
 
+def test_a_picture_of_another_kind_names_those_there_are():
+    for wrong, said in (
+        (
+            lambda: ww.plots.ideal_plane(table(3.0), against="alpha"),
+            "against='alpha' was asked; accepted is one of 'delta_lambda_min', 'pl_lambda_min'",
+        ),
+        (
+            lambda: ww.plots.esd(near_ideal(), scale="lin-log"),
+            "scale='lin-log' was asked; accepted is one of 'log-log', 'lin-lin', 'log-lin'",
+        ),
+    ):
+        with pytest.raises(ww.InvalidInput) as refused:
+            wrong()
+        assert str(refused.value) == said
+
+
 def test_a_curve_of_another_metric_names_those_there_are():
     frame = pd.DataFrame(
         {

@@ -29,6 +29,7 @@ from setol_ww.monitor.callback import Following
 from setol_ww.monitor.checkpoints_in import Folder, signature_of
 from setol_ww.monitor.history import History
 from setol_ww.monitor.libraries import library
+from setol_ww.monitor.moves import Mark, move
 from setol_ww.monitor.on_disk import Keeper, OnDisk
 from setol_ww.monitor.scalars import scalars_of
 from setol_ww.results.record import LayerRecord
@@ -521,6 +522,17 @@ def test_resampled_ends_are_those_of_the_resampling():
     row = history.add(0, record(0, uncertainty=30))
     own = ww.analyze_matrix(weight(0), ww.Settings(uncertainty=30)).tail
     assert (row["tail_alpha_low"], row["tail_alpha_high"]) == pytest.approx((own.alpha_low, own.alpha_high))
+
+
+def test_what_may_become_of_an_exponent_in_words():
+    """A start that leaps: of two tails, one on the other, the fit takes the upper, then the lower."""
+    ranks = (np.arange(400) + 0.5) / 400
+    steep = np.log((1 - ranks) ** -0.5)
+    bent = np.where(steep > steep[240], steep[240] + 3 * (steep - steep[240]), steep)
+    before, after = (Mark(bent, rank) for rank in (150, 400))
+    assert move(before, after) == "leap of the tail's start"
+    assert move(before, Mark(9 * steep, 400)) == "moved"
+    assert move(before, before) == ""
 
 
 def heavy(alpha: float) -> LayerRecord:
