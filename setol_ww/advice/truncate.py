@@ -25,8 +25,6 @@ from ..spectrum.erg import erg_cut
 from .candidates import Candidate, rows_of
 from .registry import Draft, Target
 
-STEPS = 200
-
 
 def advise(
     results: Results, *, parameters: float | None = None, energy: float | None = None, by: str = "energy"

@@ -44,7 +44,8 @@ POWER = re.compile(r"\$\\mathdefault\{10\^\{(-?\d+)\}\}\$")
 def in_words(ax: Axes) -> str:
     """Everything on an `Axes`, a line each."""
     ax.figure.canvas.draw()
-    lines = [f"title: {ax.get_title()!r}", _axis("x", ax), _axis("y", ax)]
+    size = " x ".join(f"{side:g}" for side in ax.figure.get_size_inches())
+    lines = [f"title: {ax.get_title()!r}, {size} inches", _axis("x", ax), _axis("y", ax)]
     for one in (*ax.lines, *ax.patches, *ax.collections):
         lines.append(f"{_label(one)} {_artist(one, ax)}")
     lines += [_text(one, ax) for one in ax.texts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from itertools import pairwise
@@ -22,6 +23,7 @@ from setol_ww.advice.pairing import paired
 from setol_ww.advice.removals import Part, Trapped
 from setol_ww.advice.runs import compare_run, run_text, steps_of
 from setol_ww.advice.trap_effect import Removal, TrapEffect
+from setol_ww.monitor.folder import watch
 from setol_ww.results.record import LayerRecord
 
 torch = pytest.importorskip("torch")
@@ -677,6 +679,36 @@ def test_a_layer_that_one_model_has_packed_is_not_compared():
         found = ww.compare({"a.weight": first, "b.weight": W}, {"a.weight": second, "b.weight": W}, progress=False)
         assert found.table()["longname"].tolist() == ["b"]
         assert found.unmatched.values.tolist() == [["a", side, "8 x 6", why]]
+
+
+def defaults(of) -> dict:
+    """What is taken where nothing is asked."""
+    told = inspect.signature(of).parameters.values()
+    return {one.name: one.default for one in told if one.default is not one.empty}
+
+
+def test_what_is_taken_where_nothing_is_asked():
+    assert defaults(ww.compare) == {"update": True}
+    assert defaults(ww.compare_run) == {"steps": None, "update": True}
+    assert defaults(ww.trap_effect) == {
+        "inputs": None, "layers": None, "layouts": None, "n_inputs": 256, "controls": 20, "seed": 0, "level": 0.01,
+    }  # fmt: skip
+    assert defaults(ww.Monitor) == {
+        "every": 500, "layers": None, "time_budget": 0.02, "log": None, "alarms": None, "background": True, "out": None,
+    }  # fmt: skip
+    watched = defaults(watch)
+    nothing = watched.pop("tell")
+    assert nothing("seen") is None
+    assert watched == {"out": None, "every": 30.0, "once": False, "settle": 1.0, "options": None}
+    columns = {plot.name: defaults(plot.draw).get("column", "") for plot in ww.plots.PLOTS}
+    assert {name for name, column in columns.items() if column == "tail_alpha"} == {
+        "comparison", "depth", "histogram", "training",
+    }  # fmt: skip
+    assert defaults(ww.plots.esd)["scale"] == "log-log"
+    assert defaults(ww.plots.ideal_plane)["against"] == "delta_lambda_min"
+    assert defaults(ww.plots.truncation_curve) == {
+        "ax": None, "metric": "error", "layer": "all", "against": "rank_fraction",
+    }  # fmt: skip
 
 
 class Tied(torch.nn.Module):

@@ -60,7 +60,7 @@ def comparison(comparison: Comparison, ax: Axes | None = None, *, column: str = 
             f"a picture of a {type(comparison).__name__} was asked; accepted is a Comparison, as setol_ww.compare makes"
         )
     table = comparison.table()
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     first, second = (style.name(one, 40) for one in comparison.names)
     ax.set_title(f"{first} → {second}" if first != second else "before → after", fontsize="medium")
     if comparison.base is None and column not in table:

@@ -52,7 +52,7 @@ def depth(results: Results | pd.DataFrame, column: str = "tail_alpha", ax: Axes 
     """
     frame = table_of(results)
     values, at = numbers(frame, column), np.arange(len(frame))
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title(style.words(meaning(column) or column), fontsize="medium", wrap=True)
     if not np.isfinite(values).any():
         style.sentence(ax, f"No layer has a number in {column}." if len(frame) else "No layer was analysed.")

@@ -70,7 +70,7 @@ def histogram(
     names = labels or [f"model {number}" for number in range(1, len(results) + 1)]
     frames = [table_of(one) for one in results]
     values = [numbers(frame, column) for frame in frames]
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title(style.words(f"{column} over the layers"), fontsize="medium")
     end = LARGEST_ALPHA if "alpha" in column else np.inf
     kept = [of[np.isfinite(of) & (of <= end)] for of in values]

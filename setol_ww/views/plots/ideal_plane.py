@@ -69,7 +69,7 @@ def ideal_plane(results: Results | pd.DataFrame, ax: Axes | None = None, *, agai
     one_of("against", against, tuple(AGAINST))
     frame = table_of(results)
     alpha, y = numbers(frame, "tail_alpha"), numbers(frame, against)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title("each layer against the ideal point of the theory", fontsize="medium")
     sound = np.isfinite(alpha) & np.isfinite(y)
     if not sound.any():

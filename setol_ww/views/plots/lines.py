@@ -55,7 +55,7 @@ def begun(result: Any, ax: Axes | None, why: Callable[[LayerResult], str] = why_
     It is done where `why` has a reason why there is nothing to draw: the reason is the picture.
     """
     layer_of(result)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title(title_of(result), fontsize="medium")
     reason = why(result)
     if reason:

@@ -58,7 +58,7 @@ def qualities(result_or_results: LayerResult | Results | pd.DataFrame, ax: Axes 
 
 
 def _of_a_layer(result: LayerResult, ax: Axes | None) -> Axes:
-    ax = style.axes_of(ax, style.WIDE)
+    ax = style.axes_of(ax)
     ax.set_title(lines.title_of(result), fontsize="medium")
     found = result.quality
     if found is None:
@@ -97,7 +97,7 @@ def _reasons(text: str) -> list[tuple[str, str]]:
 def _over_layers(frame: pd.DataFrame, ax: Axes | None) -> Axes:
     there = [name for name in READINGS if name in frame] or ["q2_norm"]
     values = {name: numbers(frame, name) for name in there}
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title("readings of the layer quality", fontsize="medium")
     values = {name: np.where(of > 0, of, np.nan) for name, of in values.items()}
     values = {name: of for name, of in values.items() if np.isfinite(of).any()}

@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
 # M. Okabe and K. Ito, "Color universal design" (2008).
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#767676", "#D0D0D0"
 # Those that the report has as well.
 POWER_LAW_COLOUR, ERG_COLOUR = palette.POWER_LAW.light, palette.ERG.light
 
 #: Keywords of what is drawn.
 Look = dict[str, Any]
-#: Inches: a column of text on a page at 300 dpi, and as wide as a notebook's cell.
-SIZE = (7.5, 4.2)
-WIDE = (9.0, 4.2)
+#: Inches: as wide as a notebook's cell.
+SIZE = (9.0, 4.2)
 SMALL = "small"
 # A legend in somebody else's picture takes at most this share of it.
 LARGEST_LEGEND = 0.4
@@ -86,7 +85,7 @@ def series(number: int) -> tuple[str, Any, str]:
     return SERIES[number % len(SERIES)]
 
 
-def axes_of(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
+def axes_of(ax: Axes | None) -> Axes:
     """`ax`, or the `Axes` of a new figure that pyplot does not know.
 
     Raises
@@ -98,7 +97,7 @@ def axes_of(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     from matplotlib.figure import Figure
 
     if ax is None:
-        return Figure(figsize=size, layout="constrained").add_subplot()
+        return Figure(figsize=SIZE, layout="constrained").add_subplot()
     if not isinstance(ax, Axes):
         raise InvalidInput(f"ax={ax!r:.200} was asked; accepted is a matplotlib Axes, or None for a new one")
     return ax
@@ -114,12 +113,12 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(ax: Axes, *, outside: bool, title: str | None = None) -> None:
+def legend(ax: Axes, *, outside: bool) -> None:
     """The lines in words: beside a picture of our own, inside one of somebody else's or under it where it is small."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return
-    look: Look = {"fontsize": SMALL, "handlelength": 2.6, "title": title}
+    look: Look = {"fontsize": SMALL, "handlelength": 2.6}
     if outside:
         beside: Look = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
         ax.legend(handles, labels, frameon=False, **beside, **look)

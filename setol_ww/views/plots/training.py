@@ -51,7 +51,7 @@ def training(history: pd.DataFrame, ax: Axes | None = None, *, column: str = "ta
     """
     frame = _history(history)
     values = numbers(frame, column)
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     ax.set_title(style.words(meaning(column) or column), fontsize="medium", wrap=True)
     if not np.isfinite(values).any():
         style.sentence(ax, f"No step has a number in {column}." if len(frame) else "No step was analysed.")

@@ -55,7 +55,7 @@ def traps(result: LayerResult, ax: Axes | None = None) -> Axes:
     """
     layer_of(result)
     report = result.traps
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     if report is None:
         style.sentence(ax, NOT_SHUFFLED)
         return ax

@@ -78,7 +78,7 @@ def truncation_curve(
     if f"base_{metric}" not in frame:
         known = [name.removeprefix("base_") for name in frame if name.startswith("base_")]
         raise InvalidInput(f"metric={metric!r} was asked; accepted is one of {', '.join(map(repr, known))}")
-    mine, ax = ax is None, style.axes_of(ax, style.WIDE)
+    mine, ax = ax is None, style.axes_of(ax)
     rows = frame[frame["layer"] == layer]
     for curve, (colour, dashes, label) in LINES.items():
         mean = rows[rows["curve"] == curve].groupby("rule", sort=False)[[against, metric]].mean().sort_values(against)
