@@ -139,6 +139,18 @@ def test_a_type_of_gguf_without_a_size_is_not_known(tmp_path, monkeypatch):
     assert found(path)["w"].dtype == "gguf type 0"
 
 
+@pytest.mark.parametrize(("depth", "sound"), [(9, True), (10, False)])
+def test_arrays_inside_of_arrays_have_an_end(tmp_path, depth, sound):
+    """Ten of them with the outermost; nothing of them is kept."""
+    value = b"".join(struct.pack("<IQ", 9, 1) for _ in range(depth - 1)) + struct.pack("<IQ", 0, 1) + b"\0"
+    pair = word("a") + struct.pack("<I", 9) + value
+    path = written(tmp_path / "a.gguf", gguf(count=(0, 1), pairs=pair))
+    if sound:
+        assert found(path) == {}
+    else:
+        assert "metadata of the type 9" in refusal(lambda: opened(path))
+
+
 def test_gguf_types_that_are_none_and_tensors_without_axes(tmp_path):
     q8 = 8
     table = gguf(
@@ -477,6 +489,22 @@ def test_members_word_for_word(tmp_path):
     bomb = SimpleNamespace(file_size=2**26 + 1, compress_size=2**26 // 100)
     sound = SimpleNamespace(file_size=2**26, compress_size=1)
     assert zip_members.Archive(None, {"a": bomb, "b": sound}).unpacked_size() == 2**26  # type: ignore[arg-type, dict-item]
+
+
+@pytest.mark.parametrize(
+    ("content", "zipped"), [(b"PK\3\4", True), (b"PK\5\6", True), (b"PK\3", False), (b"PK\1\2x", False)]
+)
+def test_an_archive_is_told_by_its_first_four_bytes(tmp_path, content, zipped):
+    with Handle(written(tmp_path / "a", content)) as handle:
+        assert zip_members.is_zip(handle) is zipped
+
+
+@pytest.mark.parametrize(
+    ("content", "is_one"), [(b"\x89HDF\r\n\x1a\n", True), (b"\x89HDF\r\n\x1a", False), (b"x" * 8, False)]
+)
+def test_an_hdf5_file_is_told_by_its_first_eight_bytes(tmp_path, content, is_one):
+    with Handle(written(tmp_path / "a", content)) as handle:
+        assert keras_file._is_hdf5(handle) is is_one
 
 
 # Exported programs.
@@ -1234,6 +1262,7 @@ def test_a_reader_knows_its_file(tmp_path, monkeypatch):
     assert not second.is_current()
     assert refusal(lambda: second.read("fc.weight")) == changed
     assert opened(path).read("fc.weight").sum() == 0
+    assert f"kept among the last {reader.KEPT}." in " ".join(str(opened.__doc__).split())
     monkeypatch.setattr(reader, "KEPT", 2)
     for name in "bcd":
         opened(layer_file(tmp_path / f"{name}.safetensors"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import pickle
@@ -760,6 +761,9 @@ def test_heads_that_numpy_would_not_read(head, said):
 
 def test_heads_at_their_limits():
     assert numpy_file._header(header(SOUND.ljust(10_000)))[1] == 10_010
+    deep = "[" * 18 + "('a', '<f4')" + "]" * 18
+    assert numpy_file._header(header(SOUND.replace("'<f4'", deep)))[0]["descr"] == ast.literal_eval(deep)
+    refusal(lambda: numpy_file._header(header(SOUND.replace("'<f4'", f"[{deep}]"))), ValueError)
     assert numpy_file._header(header(SOUND.replace("(2, 3)", "(2L, 3L)")))[0]["shape"] == (2, 3)
     assert numpy_file._header(header(SOUND.replace("<f4", "<f-4")))[0]["descr"] == "<f-4"
     refusal(lambda: numpy_file._header(header(SOUND.replace("(2, 3)", "(2L, 3L)"), 3)), SyntaxError)

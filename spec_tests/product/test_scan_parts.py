@@ -165,6 +165,18 @@ def test_experts_are_together_with_experts_of_as_many():
     assert done == [["large"], ["large2"], ["c"], ["a", "b"]]
 
 
+def test_a_layer_that_cannot_be_read_ahead_is_told_in_the_log(monkeypatch, caplog):
+    def failing(job: Job) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(dispatch, "foresee_job", failing)
+    weights = {"a": np.zeros((1200, 1000)), "b": np.zeros((1100, 1000)), "c": np.zeros((1000, 1000))}
+    with caplog.at_level("DEBUG"):
+        done = [one.longname for group in dispatch.finished(planned(**weights), Asked(), work=rows_of) for one in group]
+    assert done == ["a", "b", "c"]
+    assert caplog.messages == ["layer b: not foreseen", "layer c: not foreseen"]
+
+
 def test_no_more_is_under_way_than_there_are_workers():
     """And every worker has some of what is left; rows that need no work are not sent to anyone."""
     weights = {f"s{at:02}": draw(20, 10) for at in range(24)}
@@ -674,6 +686,7 @@ def test_a_store_beside_a_table_stays_for_a_shard_and_for_what_was_given_up(tmp_
     frame = ww.scan(path, out)
     assert frame["status"].tolist() == ["analyzed", "failed"]
     assert frame["reason"].tolist() == ["", "layer b: given up, its worker died"]
+    assert ww.read_table(out)["status"].tolist() == ["analyzed", "failed"]
     assert store_path(out).exists()
     seen: list[list[str]] = []
     monkeypatch.setattr(
