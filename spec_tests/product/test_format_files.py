@@ -1432,3 +1432,26 @@ def test_what_a_file_system_says_of_a_file(monkeypatch):
     assert list(urls._told) == ["memory://b/other.pt"]
     urls.forget_told()
     assert urls._told == {}
+
+
+# Modules that were saved whole.
+
+
+class OwnLinear(torch.nn.Linear):
+    """A class of a user's."""
+
+
+def test_what_a_pickled_layer_tells_of_its_weight(tmp_path):
+    """Its class and the numbers of it, where it is one of torch's; of nothing else, and of no buffer."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(4, 6, 3, groups=2), OwnLinear(3, 2), torch.nn.BatchNorm1d(3))
+    net[0].groups_told, net[0].out_channels = "two", "six"
+    torch.save(net, tmp_path / "a.pt")
+    headers = opened(tmp_path / "a.pt").headers
+    facts = {name: dict(header.facts) for name, header in headers.items()}
+    assert facts["0.weight"]["owner"] == "Conv2d"
+    assert facts["0.weight"]["groups"] == 2
+    assert "out_channels" not in facts["0.weight"]
+    assert (facts["1.weight"], facts["2.running_mean"]) == ({}, {})
+    assert facts["2.weight"]["owner"] == "BatchNorm1d"
+    assert not state._are_numbers(())
+    assert [state._are_numbers(one) for one in (3, (3, 4), (3, "a"), "a", None, 1.5)] == [True, True, *[False] * 4]
