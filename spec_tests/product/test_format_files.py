@@ -28,6 +28,7 @@ from setol_ww.formats import (
     reader,
     state,
     torch_distributed,
+    torch_script,
     urls,
     zip_members,
 )
@@ -42,6 +43,8 @@ from spec_tests.product.test_refused_files import (
     described,
     field,
     gguf,
+    old_file,
+    old_storage,
     onnx,
     safetensors,
     torch_tar,
@@ -1455,3 +1458,61 @@ def test_what_a_pickled_layer_tells_of_its_weight(tmp_path):
     assert facts["2.weight"]["owner"] == "BatchNorm1d"
     assert not state._are_numbers(())
     assert [state._are_numbers(one) for one in (3, (3, 4), (3, "a"), "a", None, 1.5)] == [True, True, *[False] * 4]
+
+
+# Programs of TorchScript.
+
+
+def scripted(name: str, **attributes: bytes) -> bytes:
+    """An object of a class of the archive with its attributes."""
+    module, _, last = name.rpartition(".")
+    return f"c{module}\n{last}\n".encode() + b")\x81" + mapping(**attributes) + b"b"
+
+
+def program(path: Path, tree: bytes, constants: bytes = b")") -> Path:
+    values = np.arange(12, dtype="<f4").tobytes()
+    members = [("data/0", values), ("constants.pkl", b"\x80\x02" + constants + b"."), ("constants/0", values)]
+    return written(path, torch_archive(tree, *members))
+
+
+def test_tensors_of_a_program_by_their_places(tmp_path):
+    """Attributes, lists of them, modules inside; what the class was called is told of torch's own."""
+    linear = scripted("__torch__.torch.nn.modules.linear.___torch_mangle_3.Linear", weight=PLACED, scale=b"K\x03")
+    parts, own = b"](" + PLACED + b"N" + PLACED + b"e", scripted("__torch__.Own", w=PLACED)
+    tree = scripted("__torch__.Net", fc=linear, parts=parts, own=own)
+    reader_ = opened(program(tmp_path / "a.pt", tree))
+    assert list(reader_.headers) == ["parts.0", "parts.2", "fc.weight", "own.w"]
+    assert dict(reader_.headers["fc.weight"].facts) == {"owner": "Linear"}
+    assert dict(reader_.headers["own.w"].facts) == {}
+    assert reader_.read("fc.weight").tolist() == np.arange(12.0).reshape(3, 4).tolist()
+
+
+def test_a_frozen_program_has_its_tensors_among_the_constants(tmp_path):
+    frozen = program(tmp_path / "a.pt", scripted("__torch__.Net", n=b"K\x03"), several(b"K\x01", PLACED, b"N", PLACED))
+    assert list(opened(frozen).headers) == ["constants.1", "constants.3"]
+    assert opened(frozen).read("constants.1").shape == (3, 4)
+    other = program(tmp_path / "b.pt", mapping(w=PLACED))
+    assert "a TorchScript archive of something else than a module" in refusal(lambda: opened(other))
+
+
+def test_modules_inside_of_a_program_have_an_end(tmp_path, monkeypatch):
+    tree = scripted("__torch__.A", b=scripted("__torch__.B", c=scripted("__torch__.C", w=PLACED)))
+    path = program(tmp_path / "a.pt", tree)
+    assert list(opened(path).headers) == ["b.c.w"]
+    for limit, enough in (("DEEPEST", 2), ("MOST", 3)):
+        reader.forget()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch_script, limit, enough)
+            assert list(opened(path).headers) == ["b.c.w"]
+            reader.forget()
+            patch.setattr(torch_script, limit, enough - 1)
+            assert "modules inside modules without an end" in refusal(lambda: opened(path))
+
+
+def test_a_persistent_id_of_an_old_file_may_be_a_class(tmp_path):
+    """The class of a module with its source, of files before 0.4 and of tar archives."""
+    module = several(text("module"), b"cmy\nNet\n", text("a.py"), text("class Net: pass")) + b"Q"
+    inner = old_file(mapping(w=tensor((3, 4), (4, 1), of=old_storage(12)), net=module))
+    assert list(opened(written(tmp_path / "a.pt", inner)).headers) == ["w"]
+    tarred = torch_tar(pickled=b"}(" + text("w") + b"K\x05Q" + text("n") + several(text("name"), b"K\x01") + b"Qu")
+    assert list(opened(written(tmp_path / "b.pt", tarred)).headers) == ["w"]
