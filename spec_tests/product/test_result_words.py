@@ -187,6 +187,33 @@ def test_long_names_and_long_lists_are_cut():
     assert len(lines) == 6
 
 
+def test_a_name_gives_way_to_its_reason_to_the_letter():
+    """As many as there is room for, an even number beside the cut; not below sixteen."""
+    looks = (*(Look("a" * 70, "", "x" * count) for count in (20, 21, 22)), Look("a" * 40, "", "word " * 12))
+    lines = Summary(1, 1, 0, 0, 0, {}, {}, {}, (), looks, (), {}, math.nan).lines(60)[2:]
+    assert [(len(line), line.index(":")) for line in lines] == [(60, 38), (59, 36), (60, 36), (60, 16)]
+
+
+@pytest.mark.parametrize(("number", "last"), [(1, "  1 x why"), (0, None)])
+def test_one_tensor_that_was_not_analysed_is_not_tensors(number, last):
+    lines = Summary(1, 1, 0, 0, 0, {}, {}, {}, (), (), (), {"why": number} if number else {}, math.nan).lines(60)
+    assert lines[1:] == (["not analysed, 1 tensor:", last] if last else [])
+
+
+def test_advice_is_told_where_twenty_lines_have_room_for_it():
+    """Two lines of it, and two for what was not analysed where something was not."""
+    state = ww.State.UNDER_TRAINED.value
+    for missing in ({}, {"why": 3}):
+        told = []
+        for number in range(12, 19):
+            looks, means = (Look("a", "", "why"),), tuple(Mean("x", "x", 1.0, 0.1, 3) for _ in range(number - 4))
+            lines = Summary(1, 1, 0, 0, 0, {state: 1}, {}, {}, means, looks, (), missing, math.nan).lines(100)
+            assert len(lines) <= 20
+            told.append(any(line.startswith("next:") for line in lines))
+        # Lines before it are as many as `number`.
+        assert told == [number + 2 + 2 * bool(missing) <= 20 for number in range(12, 19)]
+
+
 def test_the_numbers_of_a_summary(results):
     """All that `to_dict` has, each counted by hand."""
     told = json.loads(json.dumps(results.summary().to_dict(), allow_nan=False))
