@@ -15,6 +15,7 @@ import threading
 import warnings
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from setol_ww.core.boundary import Attempt, attempt, in_words
 from setol_ww.core.deprecation import DEPRECATED
 from setol_ww.core.errors import ChangedCheckpoint
 from setol_ww.core.options import Options
-from setol_ww.core.plain import as_computed
+from setol_ww.core.plain import as_computed, is_subclass
 from setol_ww.core.whole_file import written_whole
 
 
@@ -361,3 +362,88 @@ def test_an_answer_is_for_people_or_a_program_or_none(told, shown, capsys, monke
         monkeypatch.delenv(name, raising=False)
     answer(argparse.Namespace(**told), lambda colour: f"text {colour}", lambda: {"a": 1})
     assert capsys.readouterr().out == shown
+
+
+def test_tensors_of_derived_classes_by_their_values():
+    """What a class says of itself, else what lies in its memory; a part of a whole that is elsewhere is refused."""
+    torch = pytest.importorskip("torch")
+
+    class Derived(torch.Tensor):
+        """Of no rules of its own."""
+
+    class Distributed(torch.Tensor):
+        """As torch's DTensor asks and answers."""
+
+        ranks, replicated = 1, False
+
+        @property
+        def device_mesh(self):
+            return SimpleNamespace(size=lambda: self.ranks)
+
+        @property
+        def placements(self):
+            return [SimpleNamespace(is_replicate=lambda: True), SimpleNamespace(is_replicate=lambda: self.replicated)]
+
+        def to_local(self):
+            return plain + 1
+
+    class Masked(torch.Tensor):
+        """As torch's masked tensors answer."""
+
+        mask = torch.ones(2, 3, dtype=torch.bool)
+
+        def get_mask(self):
+            return self.mask
+
+        def get_data(self):
+            return plain + 2
+
+    class Coded(torch.Tensor):
+        """With arithmetic of its own."""
+
+        def dequantize(self):
+            return plain + 3
+
+    class Turned(torch.Tensor):
+        """Its arithmetic gives one of its own kind again."""
+
+        def dequantize(self):
+            return (plain + 4).as_subclass(Turned)
+
+    plain = torch.arange(6.0).reshape(2, 3)
+    whole = torch.arange(24.0).reshape(4, 6)
+    derived = {
+        "as it lies": (plain.as_subclass(Derived), plain),
+        "a view": (whole[1:3, ::2].as_subclass(Derived), whole[1:3, ::2]),
+        "negated": (torch._neg_view(plain).as_subclass(Derived), -plain),
+        "nothing": (torch.empty(0, 3).as_subclass(Derived), torch.empty(0, 3)),
+        "one process": (plain.as_subclass(Distributed), plain + 1),
+        "masked nowhere": (plain.as_subclass(Masked), plain + 2),
+        "coded": (plain.as_subclass(Coded), plain + 3),
+        "coded as itself": (plain.as_subclass(Turned), plain),
+    }
+    for name, (given, expected) in derived.items():
+        found = as_computed(given)
+        assert type(found) is torch.Tensor, name
+        assert torch.equal(found, expected), name
+        assert is_subclass(given), name
+    assert not is_subclass(plain)
+    assert not is_subclass(torch.nn.Parameter(plain))
+    assert not is_subclass(np.ones(3))
+    many = plain.as_subclass(Distributed)
+    many.ranks, many.replicated = 4, True
+    assert torch.equal(as_computed(many), plain + 1)
+    many.replicated = False
+    with pytest.raises(
+        ww.InvalidInput, match=r"^a DTensor sharded over 4 processes was given, of which this one has a part"
+    ):
+        as_computed(many)
+    holes = plain.as_subclass(Masked)
+    holes.mask = torch.tensor([[True, False, True], [True, True, False]])
+    with pytest.raises(ww.InvalidInput, match=r"^a masked array was given, 2 of whose 6 entries have no value"):
+        as_computed(holes)
+    nowhere = torch.empty(2, 3, device="meta").as_subclass(Derived)
+    with pytest.raises(
+        ww.InvalidInput, match=r"^a tensor of type .*Derived was given, which holds no values of its own"
+    ):
+        as_computed(nowhere)
