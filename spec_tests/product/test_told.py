@@ -20,15 +20,43 @@ from .situations import MODELS, SAID
 from .stocks import stocks
 
 
-@pytest.mark.parametrize("name", told.FILES)
-def test_what_is_told_is_what_was_looked_at(name, monkeypatch):
-    """Of the helps the words alone: versions of Python break their lines in different places."""
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch):
+    """A width, and no wish for colours."""
     monkeypatch.setenv("COLUMNS", "110")
     for variable in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(variable, raising=False)
+
+
+def check(name: str) -> None:
+    """What is told now is what was looked at; of helps the words: versions of Python break lines in other places."""
     now, kept = told.FILES[name](), (told.TOLD / f"{name}.txt").read_text(encoding="utf-8")
     lines = (now.split(), kept.split()) if name == "helps" else (now.rstrip().split("\n"), kept.rstrip().split("\n"))
     assert lines[0] == lines[1], f"if it is meant: python -m spec_tests.product.told {name}, and look at the difference"
+
+
+@pytest.mark.parametrize("name", told.TENSORS)
+def test_what_is_told_of_tensors(name):
+    check(name)
+
+
+@pytest.mark.parametrize("name", told.TEXTS)
+def test_what_is_told_in_texts(name):
+    check(name)
+
+
+@pytest.mark.parametrize("name", told.ANSWERS)
+def test_what_a_command_answers(name):
+    check(name)
+
+
+@pytest.mark.parametrize("name", told.TABLES)
+def test_what_is_told_of_a_table(name):
+    check(name)
+
+
+def test_no_file_is_of_nothing():
+    assert {path.stem for path in told.TOLD.glob("*.txt")} == {*told.FILES, "stocks.in"}
 
 
 #: Names that tell what they are from their first word on.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+import setol_ww as ww
 from setol_ww.core.errors import InvalidInput
 from setol_ww.core.options import Options, parameters
 from setol_ww.core.outcomes import Outcome
@@ -34,7 +36,7 @@ from . import stocks as stocks_module
 from .situations import MODELS, SAID
 from .stocks import TOLD, stocks
 from .told_modules import modules
-from .told_tables import tables
+from .told_tables import TABLES
 from .told_text import texts
 
 #: Parts of one tensor that are all told.
@@ -51,7 +53,8 @@ def helps() -> str:
 
 
 #: Command lines in their order: later ones read what earlier ones wrote.
-COMMANDS = """
+COMMANDS: dict[str, str] = {
+    "analyze": """
 analyze mixed.npz
 analyze mixed.npz --reasons --layers dense -twin
 analyze one.npz two.npz --out both.csv
@@ -68,6 +71,8 @@ analyze one.npz --layers=other
 analyze one.npz --layout fc1
 analyze one.npz --seed -1
 analyze one.npz --out - --layers fc3 --no-detX --no-quality
+""",
+    "scan": """
 scan mixed.npz --out mixed.csv
 scan mixed.npz --out shard.setol --shard 0/2 --quiet
 scan mixed.npz --out shard.setol --shard 0-2
@@ -75,16 +80,22 @@ scan mixed.npz --out shard.setol --shard 2/2
 scan one.npz two.npz --out both.csv
 merge shard.setol --out some.csv
 merge shard.setol --out some.csv --partial
+""",
+    "summary": """
 summary one.setol
 summary one.setol --fail-on failed>0 --fail-on under-trained>=0
 summary one.setol --fail-on failed>0
 summary one.setol --fail-on failed
 summary one.setol --seed 3 --layers fc1
 summary both.csv
+""",
+    "report": """
 report one.setol --out one.html
 report two.setol --out two.html --compare one.setol
 report one.npz --out both.html --compare two.npz --layers fc3
 report one.setol --out one.csv
+""",
+    "compare": """
 compare one.setol two.setol
 compare one.setol two.setol --out changes.csv --fail-on unmatched>0 --fail-on failed==0
 compare one.npz two.npz --layers fc3 --no-update
@@ -95,6 +106,8 @@ compare one.setol two.setol one.setol --json
 compare one.setol two.setol one.setol --fail-on failed>0
 compare one.setol two.setol --out there/changes.csv
 compare one.setol two.setol --out changes.txt
+""",
+    "recommend": """
 recommend one.setol --target sparsity --set sparsity=0.7 --out ratios.csv
 recommend one.setol --target unfreeze --set share=0.34 --out unfrozen.yaml
 recommend one.setol --target truncate --set parameters=0.4 --out plan.json
@@ -102,31 +115,44 @@ recommend one.setol --target sparsity --set sparsity
 recommend one.setol --target sparsity --set =1
 recommend one.setol --target sparsity --out ratios.html
 recommend one.setol --target sparsity --set other=1
+recommend one.setol --target sparsity --set alpha=tail_alpha --layers fc1
+recommend one.setol --target sparsity --set alpha=peak
+""",
+    "truncate": """
+recommend one.setol --target truncate --set parameters=0.4 --out plan.json --quiet
 truncate one.npz --rule rank:3 --layers fc3 --out small
 truncate one.npz --plan plan.json --out planned
 truncate one.npz --plan plan.json --rule erg --out again
 truncate one.npz --out small
+""",
+    "watch": """
 watch run --once --out history.csv
 watch run --once --out history.csv
 watch run --once --quiet
 watch nowhere --once
+""",
+    "others": """
 spec --implementation nothing.there:made --only ERG-01
 spec --out report.txt
+--verbose
+--version --json
+""",
+    "demo": """
 demo --out one.npz
 demo --out nets
 demo --out nets --quiet
---verbose
-"""
+""",
+}
 
 
-def commands() -> str:
+def commands(group: str) -> str:
     """What each command line answers, what it says of an error, and its exit status; of long numbers five digits."""
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
             write_models()
-            said = "\n".join(answered(line) for line in COMMANDS.strip().split("\n"))
+            said = "\n".join(answered(line) for line in COMMANDS[group].strip().split("\n"))
         finally:
             os.chdir(here)
     return re.sub(r"in [\d.]+ s;", "in .. s;", re.sub(r"\d+\.\d{6,}", lambda found: f"{float(found[0]):.5g}", said))
@@ -153,6 +179,7 @@ def write_models() -> None:
     nets = demo_nets()
     for name, rate in (("one", 32), ("two", 16)):
         np.savez(f"{name}.npz", **nets[rate][0])
+        ww.examine(f"{name}.npz", progress=False).save(f"{name}.setol")
     Path("run").mkdir()
     for step in (1, 2):
         np.savez(f"run/step{step}.npz", **{"fc3.weight": nets[(1, 32)[step - 1]][0]["fc3.weight"]})
@@ -353,18 +380,17 @@ def reprs() -> list[str]:
     return list(map(repr, seen))
 
 
-FILES: dict[str, Callable[[], str]] = {
-    "helps": helps,
-    "commands": commands,
+#: What is kept, by what it is about: a file each.
+TENSORS: dict[str, Callable[[], str]] = {
     "put-together": put_together,
     "planned": planned,
     "said": said_of_tensors,
-    "tables": tables,
     "modules": modules,
-    "words": words,
     "chosen": chosen,
-    "texts": texts,
 }
+TEXTS: dict[str, Callable[[], str]] = {"helps": helps, "words": words, "texts": texts}
+ANSWERS = {f"commands-{group}": functools.partial(commands, group) for group in COMMANDS}
+FILES: dict[str, Callable[[], str]] = {**TENSORS, **TEXTS, **ANSWERS, **TABLES}
 
 
 def main(wanted: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,15 +115,25 @@ def model(seed: int = 7) -> dict[str, np.ndarray]:
     }
 
 
-def tables() -> str:
-    """The table of every column, then what each option changes."""
-    usual = ww.analyze(model())
-    parts = [f"# every column\n{lines_of(columns_of(usual))}"]
-    parts += [
-        f"# {', '.join(f'{name}={value!r}' for name, value in told.items())}\n{changed(usual, told)}"
-        for told in OPTIONS
-    ]
-    return "\n\n".join([*parts, *map(combined, MODES), *others()])
+def usual() -> str:
+    """The table of every column."""
+    return lines_of(columns_of(ww.analyze(model())))
+
+
+def options(first: int) -> str:
+    """What some options change, each by itself."""
+    before = ww.analyze(model())
+    return "\n\n".join(f"# {in_a_call(told)}\n{changed(before, told)}" for told in OPTIONS[first : first + TOGETHER])
+
+
+def in_a_call(told: dict[str, Any]) -> str:
+    """Options as they are written."""
+    return ", ".join(f"{name}={value!r}" for name, value in told.items())
+
+
+def modes() -> str:
+    """The rows of modes that combine layers."""
+    return "\n\n".join(map(combined, MODES))
 
 
 def combined(told: dict[str, Any]) -> str:
@@ -135,7 +146,7 @@ def combined(told: dict[str, Any]) -> str:
         said = f"{lines_of({name: now[name] for name in FEW if name in now})}\n{coverage_of(watcher)}"
     except InvalidInput as error:
         said = str(error)
-    return f"# {', '.join(f'{name}={value!r}' for name, value in told.items())}, of pairs\n{said}"
+    return f"# {in_a_call(told)}, of pairs\n{said}"
 
 
 def changed(usual: pd.DataFrame, told: dict[str, Any]) -> str:
@@ -180,43 +191,69 @@ def coverage_of(watcher: ww.WeightWatcher) -> str:
     return "\n".join(f"  {row.longname} {row.shape} {row.status} {row.reason}" for row in watcher.coverage.itertuples())
 
 
-def others() -> Iterator[str]:
-    """What else a watcher tells."""
+def sizes() -> str:
+    """What else a watcher tells: coverage, summary, sizes; a table of failures alone."""
     watcher = ww.WeightWatcher(model())
     watcher.analyze(randomize=True)
-    yield f"# coverage\n{coverage_of(watcher)}"
-    yield "# summary\n" + "\n".join(f"{name} {value:.3g}" for name, value in watcher.get_summary().items())
+    summary = "\n".join(f"{name} {value:.3g}" for name, value in watcher.get_summary().items())
     failed = ww.analyze({"a.weight": np.full((20, 10), np.nan)})
-    yield f"# a failure alone\n{lines_of(columns_of(failed))}"
-    yield "# sizes\n" + lines_of(columns_of(watcher.describe()))
-    yield "# sizes without pooling\n" + lines_of(columns_of(watcher.describe(pool=False, min_evals=12, start_ids=2)))
+    few = watcher.describe(pool=False, min_evals=12, start_ids=2)
+    return "\n\n".join(
+        [
+            f"# coverage\n{coverage_of(watcher)}",
+            f"# summary\n{summary}",
+            f"# a failure alone\n{lines_of(columns_of(failed))}",
+            f"# sizes\n{lines_of(columns_of(watcher.describe()))}",
+            f"# sizes without pooling\n{lines_of(columns_of(few))}",
+            f"# sizes of dense layers\n{lines_of(columns_of(watcher.describe(layers='dense')))}",
+        ]
+    )
+
+
+def distances() -> str:
+    """Two models that differ in a shape, a name and an entry, and differences to a base."""
+    watcher = ww.WeightWatcher(model())
     second = model(8)
     second["fc2.weight"], second["qkv.weight"] = second["fc2.weight"].T, second.pop("qkv.weight")[:40]
     del second["table"]
     second["flat.weight"][3, 3] = np.nan
+    parts = []
     for method in ("raw", "EUCLIDEAN", "cka"):
         weights, biases, frame = watcher.distances(model(), second, method=method)
         numbers = f"{in_words(weights)} {in_words(biases)}"
-        yield f"# distances, {method}: {numbers}\n{lines_of(columns_of(frame.reset_index()))}"
+        parts.append(f"# {method}: {numbers}\n{lines_of(columns_of(frame.reset_index()))}")
     slices = watcher.distances(model(), model(8), pool=False)[2]
-    yield f"# distances of slices\n{lines_of(columns_of(slices.reset_index()))}"
-    yield "# differences to a base\n" + lines_of(
-        {name: columns_of(ww.analyze(model(), base_model=second))[name] for name in FEW}
+    few = watcher.distances(model(), model(8), layers=["fc1", "fc2"], start_ids=3)[2]
+    base = columns_of(ww.analyze(model(), base_model=second))
+    return "\n\n".join(
+        [
+            *parts,
+            f"# of slices\n{lines_of(columns_of(slices.reset_index()))}",
+            f"# of two layers\n{lines_of(columns_of(few.reset_index()))}",
+            f"# to a base\n{lines_of({name: base[name] for name in FEW})}",
+        ]
     )
-    for asked in (
-        "fc1",
-        2,
-        ("qkv", ""),
-        "experts [1,0]",
-        "conv",
-        "kernel1d",
-        "weight",
-        "fc",
-        99,
-        "experts",
-        ("fc1", "q"),
-    ):
-        yield f"# the layer {asked!r}\n{spectra_of(watcher, asked)}"
+
+
+ASKED: tuple[Any, ...] = (
+    "fc1",
+    2,
+    ("qkv", ""),
+    "experts [1,0]",
+    "conv",
+    "kernel1d",
+    "weight",
+    "fc",
+    99,
+    "experts",
+    ("fc1", "q"),
+)
+
+
+def layers() -> str:
+    """Single rows, as they are asked for."""
+    watcher = ww.WeightWatcher(model())
+    return "\n".join(f"{asked!r}: {spectra_of(watcher, asked)}" for asked in ASKED)
 
 
 def spectra_of(watcher: ww.WeightWatcher, asked: Any) -> str:
@@ -229,3 +266,15 @@ def spectra_of(watcher: ww.WeightWatcher, asked: Any) -> str:
         return f"{numbers}; {len(matrices)} of {shapes}; {watcher.get_framework_layer(layer=asked)}"
     except InvalidInput as error:
         return str(error)
+
+
+#: Options in one file.
+TOGETHER = 6
+TABLES: dict[str, Callable[[], str]] = {
+    "tables-usual": usual,
+    **{f"tables-options-{first}": functools.partial(options, first) for first in range(0, len(OPTIONS), TOGETHER)},
+    "tables-modes": modes,
+    "tables-sizes": sizes,
+    "tables-distances": distances,
+    "tables-layers": layers,
+}
