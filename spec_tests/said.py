@@ -1,7 +1,7 @@
 """Which words of the package no test knows: refusals first, then reasons, remarks and whatever else is a sentence.
 
 A text is known where three words of it in a row, its own where it has such, stand in a text of a test, in a file that a
-test compares (`product/golden/`, `product/words/`), or on a page that is made of a registry and compared. That
+test compares (in `product/golden/`, `drawings/` or `words/`), or on a page that is made of a registry and compared. That
 says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants` tries that.
 
 Sentences that no test said when this began are in `unsaid.txt`, which is to become shorter: `python -m spec_tests.said`
@@ -25,6 +25,8 @@ UNSAID = Path(__file__).with_name("unsaid.txt")
 WORD = re.compile(r"\w+(?:[.'-]\w+)*")
 #: Words in a row that tell a text.
 RUN = 3
+#: Folders of files that tests compare.
+KEPT = ("golden", "drawings", "words")
 #: Calls whose texts are for machines: patterns, SQL, subscripts.
 FOR_MACHINES = {"compile", "einsum", "execute", "fullmatch", "match", "search", "sub"}
 #: Where names of bugs and of clauses stand, which no test compares with anything.
@@ -123,7 +125,8 @@ def known_runs(tests: Path, others: Iterable[Path] = ()) -> set[str]:
             passed = set(map(id, _docstrings(tree)))
             # Of a pattern the words, as they are without its marks.
             found |= {run for piece in _pieces(tree, passed) for run in _all_runs(piece.replace("\\", ""))}
-    for path in [*tests.rglob("golden/*.txt"), *tests.rglob("golden/*.html"), *tests.rglob("words/*.txt"), *others]:
+    kept = [path for folder in KEPT for path in sorted(tests.rglob(f"{folder}/*")) if path.suffix in (".txt", ".html")]
+    for path in [*kept, *others]:
         found |= _all_runs(path.read_text(encoding="utf-8"))
     return found
 

@@ -7,16 +7,19 @@ from typing import Any
 
 import matplotlib.text
 import numpy as np
+import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 import setol_ww as ww
 from setol_ww.advice.evidence import measured
 from setol_ww.advice.registry import MODULES, target_called
+from setol_ww.layer.result import analyze_spectrum
 from setol_ww.views.report.compared import compared_data
 from setol_ww.views.report.payload import page_data
 
 from .kept_words import Call
-from .shown import layers, of, some_changes, some_results
+from .shown import layers, of, power_law, report, some_changes, some_results
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -63,6 +66,17 @@ def advised(target: str, **options: Any) -> Call:
     return call
 
 
+def alike(target: str, **options: Any) -> Call:
+    """Advice on a model of one layer, three times."""
+
+    def call(_: object) -> str:
+        W = np.random.default_rng(0).standard_t(3, size=(120, 60))
+        results = ww.examine({f"model.layers.{block}.q_proj.weight": W.copy() for block in range(3)}, progress=False)
+        return listed(ww.recommend(results, target, **options).to_dict()["notes"])
+
+    return call
+
+
 def of_target(target: str) -> Call:
     """What a target says of itself, and what this project measured of it."""
     return lambda _: listed([target_called(target).summary, target_called(target).source, measured(target)])
@@ -74,6 +88,8 @@ ADVICE: dict[str, Call] = {
     "advice: the first and the last stay": advised("learning-rates", keep_base=["first", "last"]),
     "advice: all stay": advised("weight-decay", keep_base=["*"]),
     "advice: a layer goes": advised("sparsity", sparsity=0.9, most=1, epsilon=0.9),
+    "advice: layers that are alike": alike("sparsity"),
+    "advice: rates of layers that are alike": alike("learning-rates", keep_base=[]),
     "advice: by energy": advised("truncate", by="energy"),
 }
 
@@ -107,8 +123,6 @@ def picture(draw: Callable[[], Any]) -> Call:
 
 
 def layer(name: str, **settings: Any) -> ww.LayerResult:
-    from setol_ww.layer.result import analyze_spectrum
-
     return analyze_spectrum(layers()[name], ww.Settings(**settings))
 
 
@@ -137,12 +151,106 @@ PICTURES |= {
     "comparison of two models": picture(lambda: ww.plots.comparison(some_changes())),
 }
 
+
+def far(number: int = 200) -> ww.LayerResult:
+    """A layer with eigenvalues that no axis has room for, at both ends."""
+    ends = [*np.geomspace(1e-9, 1e-7, 3), *power_law(1.4, 0.3, 90, number).raw]
+    return analyze_spectrum(ww.Spectrum.from_eigenvalues(ends, (2 * len(ends), len(ends))))
+
+
+def steep() -> ww.Results:
+    """A layer whose alpha is beyond what the picture of ideals shows."""
+    return ww.Results.from_records(of({"steep": power_law(14.0, 0.6, 90, 200), "near": power_law(2.0, 0.36, 60, 200)}))
+
+
+def run(columns: int = 3) -> pd.DataFrame:
+    """A training run of two layers."""
+    rows = [
+        {"step": 100 * step, "longname": name, "tail_alpha": 4.0 - step / 2 + number, "delta_lambda_min": 0.1 * step}
+        for step in range(columns)
+        for number, name in enumerate(("fc1", "fc2"))
+    ]
+    return pd.DataFrame(rows, columns=["step", "longname", "tail_alpha", "delta_lambda_min"])
+
+
+def cuts() -> pd.DataFrame:
+    """Truncations of a small layer by every rule."""
+    net = torch.nn.Linear(60, 40, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(np.random.default_rng(0).standard_t(3, size=(40, 60))))
+    return ww.truncation_curve(net, lambda model: float(model.weight.norm()), fractions=[0.25, 0.5])
+
+
+MORE: dict[str, Callable[[], Any]] = {
+    "esd with both ends": lambda: ww.plots.esd(far()),
+    "esd with both ends, from 0": lambda: ww.plots.esd(far(), scale="lin-lin"),
+    "esd of decades": lambda: ww.plots.esd(far(), scale="log-lin"),
+    "esd of an empty matrix": lambda: ww.plots.esd(ww.analyze_matrix(np.zeros((0, 3)))),
+    "traps of one that has some": lambda: ww.plots.traps(layer("short of ideal").with_traps(report(1))),
+    "traps of one that has none": lambda: ww.plots.traps(layer("short of ideal").with_traps(report(0))),
+    "ideal_plane of a steep one": lambda: ww.plots.ideal_plane(steep()),
+    "ideal_plane against the start": lambda: ww.plots.ideal_plane(steep(), against="delta_lambda_min"),
+    "qualities of a model": lambda: ww.plots.qualities(some_results()),
+    "qualities of no model": lambda: ww.plots.qualities(degenerate()),
+    "qualities that were left out": lambda: ww.plots.qualities(layer("heavy", quality=False)),
+    "training": lambda: ww.plots.training(run()),
+    "training of no step": lambda: ww.plots.training(run(0)),
+    "training without a number": lambda: ww.plots.training(run().assign(tail_alpha=np.nan)),
+    "depth of starts": lambda: ww.plots.depth(some_results(), "delta_lambda_min"),
+    "depth of ranks": lambda: ww.plots.depth(some_results(), "erg_rank_gap"),
+    "truncation_curve": lambda: ww.plots.truncation_curve(cuts(), metric="metric"),
+    "truncation_curve by energy": lambda: ww.plots.truncation_curve(cuts(), metric="metric", against="kept_energy"),
+}
+PICTURES |= {name: picture(draw) for name, draw in MORE.items()}
+
+# Updates.
+
+BASE = np.random.default_rng(1).standard_t(3, size=(60, 40))
+
+
+def update(base: np.ndarray, tuned: np.ndarray) -> Call:
+    """What is said of the difference of two layers."""
+    return lambda _: listed(ww.compare({"fc.weight": base}, {"fc.weight": tuned}).to_dict())
+
+
+UPDATES: dict[str, Call] = {
+    "update: none": update(BASE, BASE),
+    "update: of one direction": update(BASE, BASE + 0.1 * np.outer(np.ones(60), np.ones(40))),
+    "update: of a base of one size": update(np.eye(60, 40), np.eye(60, 40) + 0.01 * BASE),
+    "update: beyond the range": update(BASE, np.where(np.eye(60, 40), np.nan, BASE)),
+}
+
 # The page.
+
+
+def of_every_kind() -> ww.Results:
+    """Layers that are collapsed, with a trap, with a shifted mean, zero."""
+    rng = np.random.default_rng(2)
+    trapped = rng.normal(size=(60, 40))
+    trapped[3, 4] = 40
+    weights = {
+        "collapsed": rng.normal(size=(60, 4)) @ rng.normal(size=(4, 40)),
+        "trapped": trapped,
+        "shifted": rng.normal(size=(60, 40)) + 1,
+        "zero": np.zeros((60, 40)),
+    }
+    return ww.examine({f"{name}.weight": one for name, one in weights.items()}, randomize=True, progress=False)
+
+
+# The page.
+
+
+def versions() -> ww.Comparison:
+    """Two versions of a layer, whose update is looked at."""
+    return ww.compare({"fc.weight": BASE}, {"fc.weight": BASE + 0.1 * np.outer(np.ones(60), np.ones(40))})
+
 
 PAGE: dict[str, Call] = {
     "page of a model": lambda _: listed(page_data(some_results())),
+    "page of layers of every kind": lambda _: listed(page_data(of_every_kind())),
+    "page of two versions": lambda _: listed(compared_data(versions(), of_every_kind())),
     "page of no model": lambda _: listed(page_data(degenerate())),
     "page of two models": lambda _: listed(compared_data(some_changes(), some_results())),
 }
 
-CALLS: dict[str, Call] = {**ADVICE, **PICTURES, **PAGE}
+CALLS: dict[str, Call] = {**ADVICE, **UPDATES, **PICTURES, **PAGE}

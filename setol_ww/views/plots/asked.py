@@ -54,7 +54,8 @@ def numbers(frame: pd.DataFrame, column: str, *, needed: bool = True) -> FloatAr
     """
     if column not in frame and not needed:
         return np.full(len(frame), np.nan)
-    if column not in frame or not pd.api.types.is_numeric_dtype(frame[column].infer_objects()):
+    # A table without rows has no types.
+    if column not in frame or (len(frame) and not pd.api.types.is_numeric_dtype(frame[column].infer_objects())):
         ours = [one for one in frame if one in _REGISTER and pd.api.types.is_numeric_dtype(frame[one])]
         raise InvalidInput(f"column={column!r} was asked; accepted is one of {', '.join(map(repr, ours))}, ...")
     found = frame[column].to_numpy(dtype=np.float64, copy=True)
