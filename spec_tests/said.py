@@ -1,8 +1,8 @@
 """Which words of the package no test knows: refusals first, then reasons, remarks and whatever else is a sentence.
 
 A text is known where three words of it in a row, its own where it has such, stand in a text of a test, in a file that a
-test compares (in `product/golden/`, `drawings/` or `words/`), or on a page that is made of a registry and compared. That
-says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants` tries that.
+test compares (in `product/golden/`, `drawings/` or `words/`), or on a page that is made of a registry and compared.
+That says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants` tries it.
 
 Sentences that no test said when this began are in `unsaid.txt`, which is to become shorter: `python -m spec_tests.said`
 takes out of it what is said by now.

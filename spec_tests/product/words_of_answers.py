@@ -178,7 +178,7 @@ def cuts() -> pd.DataFrame:
     net = torch.nn.Linear(60, 40, bias=False)
     with torch.no_grad():
         net.weight.copy_(torch.from_numpy(np.random.default_rng(0).standard_t(3, size=(40, 60))))
-    return ww.truncation_curve(net, lambda model: float(model.weight.norm()), fractions=[0.25, 0.5])
+    return ww.truncation_curve(net, lambda model: float(model.weight.detach().norm()), fractions=[0.25, 0.5])
 
 
 MORE: dict[str, Callable[[], Any]] = {
