@@ -31,7 +31,7 @@ from setol_ww.theory.laws import edge
 from setol_ww.traps.elements import fit_tail_of_entries, places_beyond, read_entries
 from setol_ww.traps.find import find_traps_of
 from setol_ww.traps.location import CARRIES, Element, Place, in_words
-from setol_ww.traps.search import of_moderate_size
+from setol_ww.traps.search import of_moderate_size, shift_pvalue
 
 EPS = 2.0**-52
 
@@ -335,6 +335,14 @@ def test_all_eigenvalues_of_a_shuffle_are_told_where_they_cost_nothing_or_are_as
 def test_a_trap_along_the_mean_is_a_shift_from_a_share_on():
     place = Place(np.array([3]), np.array([0.5]), np.array([CARRIES, below(CARRIES), 1.0]))
     assert place.shifts.tolist() == [True, False, True]
+
+
+def test_a_shift_leaves_the_bulk_at_the_threshold():
+    """Its strength |m| sqrt(M) / sigma against (M / N)^(1/4), here a half: below nothing is said of it."""
+    entries = read_entries(gaussian_matrix(60, 40, seed=0).ravel())
+    chance = lambda mean: shift_pvalue(replace(entries, mean=mean, variance=1.0), 256, 16)  # noqa: E731
+    assert chance(below(0.125)) == chance(-below(0.125)) == 1
+    assert chance(0.125) == chance(-0.125) == pytest.approx(math.erfc(8 / math.sqrt(2)))
 
 
 def test_entries_are_scaled_beyond_twenty_powers_of_two():
