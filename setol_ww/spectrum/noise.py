@@ -133,7 +133,7 @@ class Noise:
         low, high = top * (centre + scale * critical_value(level)[0]), top * (centre + scale * at)
         if self.sf(low) <= level or self.sf(high) >= level:
             return low
-        return float(scipy.optimize.brentq(lambda x: self.sf(x) - level, low, high, xtol=1e-9 * high))
+        return float(scipy.optimize.brentq(lambda x: self.sf(x) - level, low, high))
 
 
 def johnstone(N: FloatArray | float, M: FloatArray | float) -> tuple[FloatArray, FloatArray]:
@@ -145,7 +145,7 @@ def johnstone(N: FloatArray | float, M: FloatArray | float) -> tuple[FloatArray,
 @lru_cache(maxsize=64)
 def critical_value(level: float) -> tuple[float, float]:
     """The t that a Tracy-Widom variable exceeds with this probability, and F''/F' there."""
-    t, h = float(scipy.optimize.brentq(lambda x: tracy_widom_sf(x) - level, -8.0, 60.0, xtol=1e-10)), 0.01
+    t, h = float(scipy.optimize.brentq(lambda x: tracy_widom_sf(x) - level, -8.0, 60.0)), 0.01
     below, here, beyond = (tracy_widom_sf(t + step * h) for step in (-1, 0, 1))
     return t, (below - 2 * here + beyond) / h**2 / ((beyond - below) / (2 * h))
 

@@ -180,7 +180,7 @@ def censored_pareto(seen: FloatArray, bound: float, hidden: int) -> tuple[float,
     best = int(np.argmin(grid))
     ends = math.log(THETAS[max(0, best - 1)]), math.log(THETAS[min(len(THETAS) - 1, best + 1)])
     inside = slope(ends[0]) < 0 < slope(ends[1])
-    theta = math.exp(brentq(slope, *ends, xtol=1e-14, rtol=1e-14)) if inside else THETAS[best]
+    theta = math.exp(brentq(slope, *ends)) if inside else THETAS[best]
     loss, shape = at(theta)
     # Exponential: the limit of theta to 0.
     width = (float(seen.sum()) + hidden * bound) / number

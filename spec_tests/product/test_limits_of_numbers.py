@@ -28,6 +28,7 @@ from setol_ww.spectrum.starts import candidate_starts, median_hill, peak_alpha
 from setol_ww.spectrum.strengths import number_of_loud, strengths_of
 from setol_ww.spectrum.uncertainty import best_of_neighbourhoods
 from setol_ww.theory.laws import edge
+from setol_ww.theory.laws.sides import compressed
 from setol_ww.traps.elements import fit_tail_of_entries, places_beyond, read_entries
 from setol_ww.traps.find import find_traps_of
 from setol_ww.traps.location import CARRIES, Element, Place, in_words
@@ -135,6 +136,14 @@ def test_neighbours_are_one_start_up_to_a_share_of_the_tail():
 
 
 # Strengths.
+
+
+def test_strengths_of_whole_numbers_are_numbers():
+    few, many = compressed([3, 1, 2], 5), compressed(np.arange(10), 5)
+    assert (few.dtype, few.tolist()) == (np.float64, [1.0, 2.0, 3.0])
+    assert many.tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
+    assert compressed([3, 1, 2], 3).tolist() == [1.0, 2.0, 3.0]
+    assert compressed([3, 1, 2], 2) == pytest.approx([4 / 3, 8 / 3])
 
 
 def test_a_line_is_loud_from_four_times_the_next_on():
