@@ -18,7 +18,7 @@ from torch.distributed.checkpoint import metadata as kinds
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 
 import setol_ww as ww
-from fixtures.broken_files import called, mapping, several, storage, tensor, text, torch_archive
+from fixtures.broken_files import called, integer, mapping, several, storage, tensor, text, torch_archive
 from setol_ww.formats import (
     checkpoints,
     folder,
@@ -1270,6 +1270,9 @@ def test_a_reader_knows_its_file(tmp_path, monkeypatch):
     for name in "bcd":
         opened(layer_file(tmp_path / f"{name}.safetensors"))
     assert len(reader._readers.slots) == 2
+    for name in "bcbd":
+        opened(tmp_path / f"{name}.safetensors")
+    assert [path.stem for path in reader._readers.slots] == ["b", "d"]
     reader.forget()
     assert len(reader._readers.slots) == 0
     with pytest.raises(TypeError):
@@ -1516,3 +1519,93 @@ def test_a_persistent_id_of_an_old_file_may_be_a_class(tmp_path):
     assert list(opened(written(tmp_path / "a.pt", inner)).headers) == ["w"]
     tarred = torch_tar(pickled=b"}(" + text("w") + b"K\x05Q" + text("n") + several(text("name"), b"K\x01") + b"Qu")
     assert list(opened(written(tmp_path / "b.pt", tarred)).headers) == ["w"]
+
+
+# Shapes that no bytes are behind.
+
+
+def test_shapes_of_more_matrices_than_bytes_are_refused_by_every_format(tmp_path):
+    """Before anybody counts them one by one."""
+    many = 10**8
+    npy = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({many}, 1, 1)}}".encode()
+    flax = b"\x93\x93\xce" + struct.pack(">I", many) + b"\x01\x01\xa7float32\xc4\x04" + bytes(4)
+    text_ = varint(many)
+    nameless = b"\x08" + text_ + b"\x08\x01\x08\x01\x10\x08" + field(8, b"w")
+    meta = called(
+        UTILS,
+        "_rebuild_meta_tensor_no_storage",
+        several(FLOAT, several(integer(many), b"K\x01", b"K\x01"), b"N", b"\x89"),
+    )
+    files = {
+        "a.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", len(npy)) + npy + bytes(4),
+        "a.msgpack": b"\x81\xa1w\xc7" + bytes([len(flax)]) + b"\x01" + flax,
+        "a.gguf": gguf(count=(1, 0), tensors=described("w", 1, 1, many)) + bytes(64),
+        "a.onnx": onnx(nameless),
+        "a.pt": torch_archive(mapping(w=meta)),
+    }
+    for name, content in files.items():
+        path = written(tmp_path / name, content)
+        assert f"the shape ({many}, 1, 1) has more slices than the " in refusal(lambda path=path: opened(path)), name
+    for name, dtype in (("words.h5", h5py.string_dtype()), ("numbers.h5", "f4")):
+        path = tmp_path / name
+        with h5py.File(path, "w") as file:
+            file.create_dataset("w", shape=(many, 1, 1), dtype=dtype, chunks=(10**6, 1, 1))
+        assert "has more slices than the " in refusal(lambda path=path: opened(path)), name
+
+
+# The hub.
+
+
+class Hub:
+    """What `huggingface_hub` answers of models."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def model_info(self, repo: str, revision: str, files_metadata: bool) -> Any:
+        assert files_metadata
+        self.asked.append(f"{repo}@{revision}")
+        if repo == "org/none":
+            raise FileNotFoundError("none")
+        lfs = SimpleNamespace(sha256="abc")
+        listed = [("model.safetensors", 9, lfs, "b1"), ("config.json", 3, None, "b2"), ("sub/a.bin", None, None, None)]
+        siblings = [SimpleNamespace(rfilename=n, size=s, lfs=one, blob_id=b) for n, s, one, b in listed]
+        return SimpleNamespace(sha=f"sha-{revision}", siblings=None if repo == "org/empty" else siblings)
+
+
+def test_what_the_hub_says_of_a_model(monkeypatch):
+    """Asked once for a commit; sizes, checksums and folders of its files; the last models are kept."""
+    api = Hub()
+    monkeypatch.setattr(hub, "needed", lambda *_: SimpleNamespace(HfApi=lambda: api))
+    monkeypatch.setattr(hub, "_files", {})
+    model = hub.HubPath("hf://org/net@v1")
+    assert [one.url for one in model.iterdir()] == [
+        *("hf://org/net@v1/model.safetensors", "hf://org/net@v1/config.json", "hf://org/net@v1/sub"),
+    ]
+    infos = {name: (model / name).info() for name in ("model.safetensors", "config.json", "sub/a.bin", "sub", "none")}
+    assert infos == {
+        "model.safetensors": Info(9, "abc"),
+        "config.json": Info(3, "b2"),
+        "sub/a.bin": Info(-1, ""),
+        "sub": Info(0, is_folder=True),
+        "none": None,
+    }
+    assert [one.name for one in (model / "sub").iterdir()] == ["a.bin"]
+    assert model.info() == Info(0, is_folder=True)
+    assert str((model / "sub" / "a.bin").parent) == "hf://org/net@v1/sub"
+    assert model.parent is model
+    assert api.asked == ["org/net@v1"]
+    assert set(hub._files) == {("org/net", "v1"), ("org/net", "sha-v1")}
+    assert hub._commit_of(model, "org/empty", "v2") == "sha-v2"
+    assert hub._files["org/empty", "v2"] == {}
+    said = refusal(lambda: hub._commit_of(model, "org/none", "v1"))
+    assert said == (
+        f"{model}: the hub knows no such model or revision. Look at the name; of a private or gated model you need the "
+        "rights, and a token: `hf auth login`"
+    )
+    assert model.hint(500) == (
+        "Check the network; HF_HUB_OFFLINE=1 reads what the cache has; the same call goes on with what was kept"
+    )
+    monkeypatch.setattr(hub, "KEPT", 4)
+    hub._commit_of(model, "org/net", "v3")
+    assert set(hub._files) == {("org/net", "v3"), ("org/net", "sha-v3")}

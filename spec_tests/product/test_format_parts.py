@@ -19,12 +19,12 @@ import pytest
 import torch
 
 import setol_ww as ww
-from setol_ww.formats import blocks, fingerprint, numpy_file, registry, remote, stored
+from setol_ww.formats import blocks, fingerprint, numpy_file, registry, remote, stored, urls
 from setol_ww.formats.blocks import DeflatedBlock, FileBlock, InsideBlock, MemoryBlock, OtherFileBlock
 from setol_ww.formats.computed import Coded, all_places
 from setol_ww.formats.handle import Handle, NoText, Refused, Window, reading
 from setol_ww.formats.pickles import Global, Machine, Placeholder, Source, hashable, word_of
-from setol_ww.formats.reader import opened
+from setol_ww.formats.reader import _readers, forget, opened
 from setol_ww.formats.remote import Info, RemoteHandle, RemotePath
 from setol_ww.formats.steps import step_of
 from setol_ww.formats.stored import Stored, contiguous
@@ -900,6 +900,37 @@ def test_small_reads_are_cut_from_blocks_that_stay(place, monkeypatch):
         assert not handle.same()
         Memory.told = {"a.npy": Info(100)}
     assert place.handle().version == "unversioned"
+
+
+def test_the_block_that_was_read_last_stays_the_longest(place, monkeypatch):
+    monkeypatch.setattr(remote, "BLOCK", 10)
+    monkeypatch.setattr(remote, "BLOCKS_KEPT", 2)
+    place.content["a.npy"] = bytes(range(100))
+    handle = place.handle()
+    for start in (0, 10, 0, 90):
+        handle.text(start, 3)
+    place.asked.clear()
+    handle.text(0, 3)
+    handle.text(90, 3)
+    assert place.asked == []
+    handle.text(10, 3)
+    assert place.asked == [(10, 20)]
+
+
+def test_all_that_is_known_of_files_is_forgotten_at_once(place):
+    """Readers, storages that were inflated, blocks and parts of remote files, what servers said."""
+    place.content["a.npy"] = bytes(2**16)
+    handle = place.handle()
+    handle.text(0, 3)
+    handle.text(0, 2**15)
+    blocks._last[MemoryBlock(b"")] = np.zeros(1)  # type: ignore[index]
+    urls._told["m://x"] = (0.0, None)
+    assert remote._blocks.kept
+    assert remote._last.kept is not None
+    forget()
+    assert not remote._blocks.kept
+    assert remote._last.kept is None
+    assert (blocks._last, urls._told, len(_readers.slots)) == ({}, {}, 0)
 
 
 def test_a_request_that_fails_for_a_while_is_made_again(place, monkeypatch, caplog):
