@@ -132,7 +132,7 @@ class Spectrum:
     @cached_property
     def is_flat(self) -> bool:
         """True when the singular values differ by no more than the rounding of the weights."""
-        return self.is_defined and self.values[0] >= self.values[-1] * (1 - 2 * self.rounding)
+        return self.is_defined and bool(self.values[0] >= self.values[-1] * (1 - 2 * self.rounding))
 
     @classmethod
     def from_matrix(cls, W: Any, *, device: str = "cpu") -> Spectrum:

@@ -31,7 +31,7 @@ MOST_LOUD, LOUD_SHARE, LOUD = 10, 0.05, 4.0
 BLOCK = 2**18
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Strengths:
     """Strengths of rows, columns and slices, and cumulants of the entries after these are divided out.
 

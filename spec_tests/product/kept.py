@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ from .shown import columns
 KEPT = Path(__file__).with_suffix(".json")
 LEVELS = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
 #: Told by themselves.
-LEFT_OUT = {"LayerResult": {"spectrum", "strengths", "traps"}, "BulkFit": {"noise"}}
+LEFT_OUT = {
+    "LayerResult": {"spectrum", "strengths", "traps", "ks_curve", "reason"},
+    "BulkFit": {"noise"},
+    "Spectrum": {"scan", "above_rounding", "raw", "values"},
+}
 
 
 def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
@@ -125,9 +129,16 @@ def told(value: Any) -> Any:
         weighted = float(flat @ np.arange(1, flat.size + 1))
         return [flat.size, float(flat.sum()), weighted, *map(float, flat[-1:])]
     if is_dataclass(value):
-        names = [one.name for one in fields(value) if one.name not in LEFT_OUT.get(type(value).__name__, ())]
-        return {name: told(getattr(value, name)) for name in names}
+        names = [*(one.name for one in fields(value)), *computed(type(value))]
+        left_out = LEFT_OUT.get(type(value).__name__, ())
+        return {name: told(getattr(value, name)) for name in names if name not in left_out}
     return [told(one) for one in value]
+
+
+def computed(kind: type) -> list[str]:
+    """What instances answer beside their fields."""
+    ways = (property, cached_property)
+    return [name for name in dir(kind) if name[0] != "_" and isinstance(getattr(kind, name), ways)]
 
 
 def of_layer(name: str) -> dict[str, Any]:
@@ -143,7 +154,7 @@ def of_layer(name: str) -> dict[str, Any]:
         "sentences": [found.reason, found.verdict.next_step, *found.flags],
         "curve": of_curve(found.ks_curve),
         "windows": told(ww.fit_submatrices(parts, side=25, max_windows=6, seed=5)),
-        "rank": found.spectrum.rank,
+        "spectrum": told(found.spectrum),
         "scale": [found.spectrum.exponent, told(found.spectrum.raw[-3:])],
         "weightwatcher": weightwatcher_row(found.spectrum),
         "cards": cards(found) if name in SHOWN else [],

@@ -483,7 +483,9 @@ def test_weightwatchers_fit_is_of_what_is_above_its_threshold():
     assert weightwatcher_fit(np.append(above(1e-5), values))[4] == 41
     assert weightwatcher_fit(np.append(0.5, values / values[0]), threshold=0.5)[4] == 40
     for nothing in (np.empty(0), np.array([1e-5]), np.array([1.0]), np.ones(30), np.array([1.0, math.nan])):
-        assert all(math.isnan(number) for number in weightwatcher_fit(nothing))
+        fit = weightwatcher_fit(nothing)
+        assert len(fit) == 5
+        assert all(math.isnan(number) for number in fit)
 
 
 def test_weightwatchers_rank_is_without_what_rounds_to_nothing():
