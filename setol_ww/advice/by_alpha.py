@@ -67,7 +67,7 @@ def advise(
 
 
 def _alpha(spectrum: Any, position: float) -> float:
-    return median_hill(spectrum.above_rounding.values, position) if spectrum.is_defined else float("nan")
+    return median_hill(spectrum.above_rounding.values, position)
 
 
 def _kept_at_base(candidates: list[Candidate], keep_base: Sequence[str], min_evals: int) -> list[str]:

@@ -104,8 +104,6 @@ def advise(
 
 
 def _alpha(spectrum: Spectrum, kind: str) -> float:
-    if not spectrum.is_defined:
-        return math.nan
     known = spectrum.above_rounding
     return peak_alpha(known.raw) if kind == "peak" else median_hill(known.values)
 
