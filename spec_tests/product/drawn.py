@@ -35,6 +35,8 @@ from .shown import of, some_changes
 DRAWINGS = Path(__file__).parent / "drawings"
 #: Points of a line that are told, evenly over it.
 TOLD = 6
+#: A share of the largest that is drawn as nothing.
+NOTHING = 6e-8
 POWER = re.compile(r"\$\\mathdefault\{10\^\{(-?\d+)\}\}\$")
 
 
@@ -127,6 +129,9 @@ def _points(values: Any) -> str:
     found = np.asarray(values, dtype=float)
     if not found.size:
         return "nothing"
+    # What is next to nothing beside the others goes by the machine.
+    largest = np.max(np.abs(np.where(np.isfinite(found), found, 0.0)), axis=0)
+    found = np.where(np.abs(found) < NOTHING * largest, 0.0, found)
     at = np.unique(np.linspace(0, len(found) - 1, min(TOLD, len(found))).round().astype(int))
     told = [" ".join(f"{number:.5g}" for number in np.atleast_1d(found[place])) for place in at]
     return f"{len(found)} ({'; '.join(told)})"
