@@ -15,12 +15,8 @@ from typing import Any
 
 #: Modules beside this one with calls by name, `CALLS`; their words are in files of their names.
 MODULES = (
-    "refused_bytes",
-    "refused_calls",
-    "reasons_of_files",
-    "reasons_of_weights",
-    "words_of_commands",
-    "words_of_answers",
+    *("refused_bytes", "refused_calls", "reasons_of_files", "reasons_of_weights"),
+    *("words_of_commands", "words_of_answers", "words_of_layers"),
 )
 KEPT = Path(__file__).with_name("words")
 
