@@ -35,6 +35,7 @@ from setol_ww.formats import (
 from setol_ww.formats.checkpoints import checkpoint_files, checkpoint_tensors, foresee_job, read_job
 from setol_ww.formats.flax_file import open_flax
 from setol_ww.formats.handle import Handle
+from setol_ww.formats.pickles import Global, Placeholder
 from setol_ww.formats.reader import opened
 from setol_ww.formats.remote import Forbidden, Info, RemotePath
 from setol_ww.scanning.jobs import jobs_of
@@ -1609,3 +1610,54 @@ def test_what_the_hub_says_of_a_model(monkeypatch):
     monkeypatch.setattr(hub, "KEPT", 4)
     hub._commit_of(model, "org/net", "v3")
     assert set(hub._files) == {("org/net", "v3"), ("org/net", "sha-v3")}
+
+
+# Modules inside of modules.
+
+
+def whole_module(modules: dict[str, Any], parameters: dict[str, Any] | None = None) -> Placeholder:
+    made = Placeholder(Global("my", "Net"))
+    made.state = {"_parameters": parameters or {}, "_modules": modules}
+    return made
+
+
+def test_names_of_modules_have_an_end():
+    """So many places, so many letters in all, so long a name."""
+    leaf = whole_module({}, {"w": 1})
+    ends = "modules inside modules without an end"
+    for number, sound in ((99_999, True), (100_000, False)):
+        net = whole_module({str(at): leaf for at in range(number)})
+        if sound:
+            assert len(state.state_dict_of(net)) == number
+        else:
+            assert refusal(lambda net=net: state.state_dict_of(net), ValueError) == ends
+    wide = whole_module({}, dict.fromkeys(map(str, range(1000)), 1))
+    for number, sound in ((67, True), (68, False)):
+        net = whole_module({f"{at:0999}": wide for at in range(number)})
+        if sound:
+            assert len(state.state_dict_of(net)) == 67_000
+        else:
+            assert refusal(lambda net=net: state.state_dict_of(net), ValueError) == ends
+    for length, sound in ((9_999, True), (10_000, False)):
+        net = whole_module({"x" * length: leaf})
+        if sound:
+            assert list(state.state_dict_of(net)) == [f"{'x' * length}.w"]
+        else:
+            assert refusal(lambda net=net: state.state_dict_of(net), ValueError) == ends
+
+
+def test_what_a_state_dict_leaves_out():
+    """Nothing that is None, no buffer that is said not to be saved; modules are in their order."""
+    inner = {"b": whole_module({}, {"w": 1, "none": None}), "a": whole_module({}, {"v": 2}), "odd": 3}
+    net = whole_module(inner, {"top": 0})
+    net.state["_buffers"] = {"kept": 4, "gone": 5}
+    outside = Placeholder(Global("builtins", "set"))
+    outside.items = ["gone", 7]
+    net.state["_non_persistent_buffers_set"] = outside
+    assert list(state.state_dict_of(net).items()) == [("top", 0), ("kept", 4), ("b.w", 1), ("a.v", 2)]
+    assert state.as_mapping(net) == state.state_dict_of(net)
+    assert state.as_mapping(3) is None
+    assert state.as_mapping(Placeholder("x")) is None
+    filled = Placeholder("x")
+    filled.entries = {"a": 1}
+    assert state.as_mapping(filled) == {"a": 1}
