@@ -1426,7 +1426,7 @@ def test_what_a_file_system_says_of_a_file(monkeypatch):
     assert asked == ["anew b/a.pt"] * 7
     told.append({"size": 99})
     clock = [0.0]
-    monkeypatch.setattr(urls.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(urls, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     urls.forget_told()
     assert place.info().size == 99  # type: ignore[union-attr]
     told.append({"size": 100})

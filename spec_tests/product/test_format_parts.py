@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import os
 import pickle
@@ -12,6 +13,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +41,15 @@ def refusal(ask: Any, kind: type[BaseException] = ww.UnreadableCheckpoint) -> st
 def handle_on(path: Path, content: bytes) -> Handle:
     path.write_bytes(content)
     return Handle(path)
+
+
+def open_in(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    found = []
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(one))
+    return [name for name in found if name.startswith(str(folder))]
 
 
 # Opcodes of pickles.
@@ -348,12 +359,11 @@ def test_only_regular_files_are_opened(tmp_path, monkeypatch, kind, word):
     """Looked at before it is opened, and after: what the name leads to may have changed."""
     path = tmp_path / "a"
     path.write_bytes(b"x")
-    before = len(os.listdir("/proc/self/fd"))
     for looked in ("stat", "fstat"):
         with monkeypatch.context() as patch:
             patch.setattr(os, looked, lambda *_: os.stat_result((kind, *[0] * 9)))
             assert refusal(lambda: Handle(path)) == f"{path}: it is {word}, not a regular file"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_in(tmp_path) == []
 
 
 # Blocks.
@@ -936,7 +946,7 @@ def test_all_that_is_known_of_files_is_forgotten_at_once(place):
 def test_a_request_that_fails_for_a_while_is_made_again(place, monkeypatch, caplog):
     """Each wait longer than the one before; what came before it broke off is not asked for again."""
     waits: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=waits.append))
     place.content["a.npy"] = bytes(range(100))
     place.failing += [ConnectionError("x"), TimeoutError("y"), None]
     with place.handle() as handle, caplog.at_level("INFO"):
@@ -956,7 +966,7 @@ def test_a_request_that_fails_for_a_while_is_made_again(place, monkeypatch, capl
 
 
 def test_a_server_that_sends_too_much_or_too_little(place, monkeypatch):
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=lambda seconds: None))
     place.content["a.npy"] = bytes(range(100))
     monkeypatch.setattr(Memory, "extra", b"123")
     assert refusal(lambda: place.handle().text(0, 100)) == (
@@ -1021,7 +1031,7 @@ def test_what_an_error_of_a_client_tells(error, status, wait, absent):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 429, 500, 501, 502, 503, 504])
 def test_which_answers_are_lasting(place, monkeypatch, status):
     waits: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=waits.append))
     error = Answer(status=status)
     if status in (408, 425, 429, 500, 502, 503, 504):
         remote.wait_or_refuse(place, error, 4)
@@ -1044,7 +1054,7 @@ def test_which_answers_are_lasting(place, monkeypatch, status):
 
 
 def test_asking_again_until_there_is_an_answer(place, monkeypatch):
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=lambda seconds: None))
     answers: list[Any] = [OSError("x"), TimeoutError("y"), 3]
 
     def ask() -> Any:

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from setol_ww.results.findings import Groups, TableForm, as_column, frame_of, ha
 from setol_ww.results.record import FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results, notes_of
 from setol_ww.results.store import SCHEMA_VERSION, Store, is_store, store_path
+from spec_tests.product.test_format_parts import open_in
 
 ABOUT = {"path": "/m/a.npz", "files": [["a.npz", 7, 1]], "weights": "abc", "shard": None, "rows": [0, 1, 2]}
 SETTINGS = ww.Settings()
@@ -275,13 +277,12 @@ def test_a_refused_store_is_let_go_of(tmp_path):
     """No file stays open, whatever was wrong with it."""
     path = made(tmp_path / "a.setol", [0, 1])
     (tmp_path / "other.db").write_bytes(b"no database, but as long as the head of one is in a file of SQLite's" * 9)
-    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         refusal(lambda: Store.open(path, {**ABOUT, "seed": 1}))
         refusal(lambda: Store.open(tmp_path / "other.db", ABOUT))
         refusal(lambda: Store.read(tmp_path / "other.db"))
         refusal(lambda: ww.merge_scans([path, path]))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_in(tmp_path) == []
 
 
 def test_a_store_that_cannot_be_made_says_why(tmp_path, monkeypatch):
@@ -750,7 +751,8 @@ def test_what_cannot_be_written_word_for_word(tmp_path, monkeypatch):
             f"--out {tmp_path / 'a.csv'} was asked; it cannot be written: its folder takes no files"
         )
     libraries: set[str] = set()
-    monkeypatch.setattr(exports.importlib.util, "find_spec", lambda name: name if name in libraries else None)
+    util = SimpleNamespace(find_spec=lambda name: name if name in libraries else None)
+    monkeypatch.setattr(exports, "importlib", SimpleNamespace(util=util))
     refuse_unwritable("--out", tmp_path / "a.csv")
     assert refusal(lambda: refuse_unwritable("--out", tmp_path / "a.PARQUET")) == (
         f"--out {tmp_path / 'a.PARQUET'} was asked; it needs another package: pip install pyarrow"

@@ -56,7 +56,7 @@ def test_the_pace_is_that_of_what_was_learnt(monkeypatch):
     """Probed by the second of two matrices of 768 x 512, the same each time, then by the layers."""
     seen, clock = [], iter([0.0, 9.0, 10.0, 12.0])
     monkeypatch.setattr(costs, "eigenvalues", lambda matrix: seen.append(matrix))
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     pace = Pace()
     assert np.isnan(pace.estimate(5.0))
     pace.probe()
@@ -810,7 +810,7 @@ def test_a_checkpoint_that_changes_while_it_is_opened(tmp_path, monkeypatch):
 def test_libraries_are_there_before_threads_are_limited(tmp_path, monkeypatch):
     """torch for files of torch's, for none of numpy's, and not for rows that need no work."""
     asked: list[str] = []
-    monkeypatch.setattr(row.importlib, "import_module", lambda name: asked.append(name))
+    monkeypatch.setattr(row, "importlib", SimpleNamespace(import_module=asked.append))
     saved(tmp_path / "m.npz", a=draw(40, 30))
     save_file(
         {"a.weight": torch.ones(4, 3), "b.weight": torch.ones(4, 3, dtype=torch.int8)}, tmp_path / "m.safetensors"
