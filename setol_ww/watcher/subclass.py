@@ -185,10 +185,9 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        # A path is looked at when something is asked of it.
         if self.model is not None and not isinstance(self.model, (str, Path)):
             self._adopt(self.model)
-        if self.framework is not None:
-            self.load_framework_imports(self.framework)
 
     @property
     def coverage(self) -> pd.DataFrame:

@@ -195,6 +195,32 @@ def test_figures_are_shown_in_a_notebook(monkeypatch):
 # Weights.
 
 
+class Sly(torch.Tensor):
+    """A plain tensor whose class does not say the truth of it."""
+
+    told: tuple = ("nothing", None)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        """Untrue of one question, torch's own of the others."""
+        if getattr(function, "__self__", None) is cls.told[0]:
+            return cls.told[1]
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def test_a_tensor_is_what_torch_says_of_it_wherever_it_is_held(monkeypatch):
+    sly = torch.arange(600.0).reshape(30, 20).as_subclass(Sly)
+    holder = nn.Linear(20, 30, bias=False)
+    holder.weight = nn.Parameter(sly)
+    untrue = {"is_quantized": True, "shape": (1, 1), "dtype": torch.int8, "is_nested": True, "is_meta": True}
+    for asked, answer in untrue.items():
+        monkeypatch.setattr(Sly, "told", (getattr(torch.Tensor, asked), answer))
+        for entries in (mapping_tensors({"weight": sly}), module_tensors(holder)):
+            (entry,) = entries
+            assert (entry.name, entry.shape, entry.dtype, entry.unfit) == ("weight", (30, 20), "float32", ""), asked
+    assert [one.same_as for one in mapping_tensors({"a": sly, "b": sly, "c": sly.clone()})] == ["", "a", ""]
+
+
 def test_scales_and_zeros_of_bytes_undone():
     codes = np.arange(-6, 6, dtype=np.int8).reshape(4, 3)
     scales, zeros = np.array([1, 2, 3, 4], np.float32).reshape(4, 1), np.array([0, 1, -1, 2], np.int8).reshape(4, 1)
