@@ -121,8 +121,6 @@ class Rows:
         """weightwatcher's table of layers and sizes, with every row that `analyze` gives."""
         rows = []
         for record in self.walk(self.jobs(layers), limits, sizes_only=True).records():
-            if not record.has_row:
-                continue
             layer, pooled = record.ww_layer, self.params["pool"]
             count = layer.num_components if self.params["conv2d_fft"] else layer.M * (layer.rf if pooled else 1)
             layer.add_column("num_evals", count)

@@ -83,6 +83,16 @@ def test_a_table_on_the_standard_output_is_the_table_alone(here, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_run_of_weights_has_updates_unless_they_are_not_wanted(here, capsys):
+    for words, there in (("", True), ("--no-update", False)):
+        assert main(f"compare one.npz two.npz one.npz --out run.csv --quiet {words}".split()) == 0
+        table = ww.read_table("run.csv")
+        assert table["step"].tolist() == [0, 1, 2]
+        known = "update_norm" in table and bool(table["update_norm"].notna().any())
+        assert known == there, words
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("words", "place", "said"),
     [

@@ -404,6 +404,7 @@ def test_where_a_bar_is_shown(wanted, terminal, monkeypatch):
         assert stream.written.split("\n")[0] == "layers  0 of 3"
         assert stream.written.endswith("more  3 of 3\n")
         assert "\r" not in stream.written
+        assert (bar.mininterval, bar.miniters) == (10.0, 1)
         assert "|" not in stream.written
     elif wanted is True:
         assert "more |" in stream.written
