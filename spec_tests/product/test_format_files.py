@@ -44,6 +44,7 @@ from spec_tests.product.test_refused_files import (
     described,
     field,
     gguf,
+    initialiser,
     old_file,
     old_storage,
     onnx,
@@ -257,6 +258,18 @@ def test_onnx_numbers_that_are_not_bytes(tmp_path):
     content = helper.make_model(helper.make_graph([], "g", [], [], made[:1])).SerializeToString()
     tensors = found(written(tmp_path / "b.onnx", content))
     refusal(tensors["f"].read)
+
+
+def test_onnx_values_beside_a_file_that_is_too_short(tmp_path):
+    """From where to where, and the last byte that is enough."""
+    content = onnx(initialiser("w", None, location="w.bin", offset="4", length="48"))
+    path = written(tmp_path / "a.onnx", content)
+    written(tmp_path / "w.bin", bytes(51))
+    assert refusal(lambda: opened(path)) == f"{path}: a tensor lies at bytes 4 to 52 of w.bin, which is shorter"
+    written(tmp_path / "w.bin", bytes(4) + np.arange(12, dtype="<f4").tobytes())
+    assert plain(found(path)["w"].read()).tolist() == np.arange(12.0).reshape(3, 4).tolist()
+    written(path, onnx(initialiser("w", None, location="w.bin", offset="4")))
+    assert plain(found(path)["w"].read((1, 2))).tolist() == 6.0
 
 
 def dequantised(
