@@ -113,7 +113,7 @@ def worked(items: Sequence[Any], options: Options, work: Callable[[Any], Any]) -
         done: Iterable[Any] = map(work, items)
         if options.n_jobs != 1:
             pool = ThreadPoolExecutor(number_of_jobs(options.n_jobs))
-            stack.callback(pool.shutdown, cancel_futures=True)
+            stack.callback(pool.shutdown)
             done = pool.map(work, items)
         for one in done:
             yield one
