@@ -83,6 +83,12 @@ def test_a_table_on_the_standard_output_is_the_table_alone(here, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_one_word_behind_layers_is_no_path(here, capsys):
+    assert main(["analyze", "--layers", "one.npz"]) == 2
+    assert capsys.readouterr().err.startswith("setol-ww: a PATH is needed")
+    assert main(["analyze", "--layers", "fc3", "one.npz", "--quiet"]) == 0
+
+
 def test_a_run_of_weights_has_updates_unless_they_are_not_wanted(here, capsys):
     for words, there in (("", True), ("--no-update", False)):
         assert main(f"compare one.npz two.npz one.npz --out run.csv --quiet {words}".split()) == 0

@@ -110,7 +110,7 @@ def test_variables_that_an_import_sets_are_gone_and_those_of_the_host_stay(monke
 
 
 def test_what_is_imported_quietly_says_nothing_and_draws_nothing():
-    loggers = [logging.getLogger(name) for name in manners.NOISY_LOGGERS]
+    loggers = [logging.getLogger(name) for name in ("weightwatcher", "matplotlib")]
     before = [one.level for one in loggers]
     handlers, state = list(logging.getLogger().handlers), random.getstate()
     loggers[0].setLevel(logging.INFO)
