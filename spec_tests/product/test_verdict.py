@@ -282,7 +282,10 @@ def test_one_spike_makes_no_heavy_tail_of_noise():
         assert "the edge of the noise and one eigenvalue with" in result.verdict.reason
 
 
-@pytest.mark.parametrize(("share", "state"), [(0.96, "undetermined"), (0.05, "under-trained")])
+@pytest.mark.parametrize(
+    ("share", "state"),
+    [(0.96, "undetermined"), (0.1000001, "undetermined"), (0.1, "under-trained"), (0.05, "under-trained")],
+)
 def test_a_steep_tail_with_most_of_the_trace_is_not_under_trained(share, state):
     """202 of 576 eigenvalues with 96 % of the trace above the edge are no layer that has not begun to learn."""
     kind = Universality(ww.UniversalityClass.WEAKLY_HEAVY_TAILED, "", spikes=202, spike_share=share)
