@@ -296,6 +296,18 @@ def test_what_is_no_picture(wrong, said):
     assert str(refused.value) == said
 
 
+def test_long_names_of_two_models_are_shortened_in_the_title():
+    W = {"a.weight": np.sin(np.arange(600.0) ** 2).reshape(30, 20)}
+    found = ww.compare(W, W, progress=False)
+    for number, is_whole in ((40, True), (41, False)):
+        title = ww.plots.comparison(replace(found, names=("b" * number, "t" * number))).get_title()
+        first, _, second = title.partition(" → ")
+        assert [len(first), len(second)] == [40, 40]
+        assert (first == "b" * 40) is is_whole
+        assert (second == "t" * 40) is is_whole
+    assert ww.plots.comparison(replace(found, names=("same", "same"))).get_title() == "before → after"
+
+
 def test_a_picture_of_another_kind_names_those_there_are():
     for wrong, said in (
         (
