@@ -1,8 +1,9 @@
 """Which words of the package no test knows: refusals first, then reasons, remarks and whatever else is a sentence.
 
 A text is known where three words of it in a row, its own where it has such, stand in a text of a test, in a file that a
-test compares (in `product/golden/`, `drawings/` or `words/`), or on a page that is made of a registry and compared.
-That says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants` tries it.
+test compares (`printed`, `drawings` or `words` of `golden/files/`), or on a page that is made of a registry and is
+compared. That says that somebody wrote the words down twice, not that a test would fail without them: `tox -e mutants`
+tries it.
 
 Sentences that no test said when this began are in `unsaid.txt`, which is to become shorter: `python -m spec_tests.said`
 takes out of it what is said by now.
@@ -26,7 +27,7 @@ WORD = re.compile(r"\w+(?:[.'-]\w+)*")
 #: Words in a row that tell a text.
 RUN = 3
 #: Folders of files that tests compare.
-KEPT = ("golden", "drawings", "words")
+KEPT = ("printed", "drawings", "words")
 #: Calls whose texts are for machines: patterns, SQL, subscripts.
 FOR_MACHINES = {"compile", "einsum", "execute", "fullmatch", "match", "search", "sub"}
 #: Where names of bugs and of clauses stand, which no test compares with anything.

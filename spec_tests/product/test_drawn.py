@@ -6,10 +6,10 @@ import pytest
 
 import setol_ww as ww
 
-from .alike import assert_alike
-from .drawn import DRAWINGS, drawings, told
+from ..golden.alike import assert_alike
+from ..golden.drawn import DRAWINGS, drawings, told
 
-MEANT = "if it is meant: python -m spec_tests.product.drawn FOLDER, and look at the difference and at the pictures"
+MEANT = "if it is meant: python -m spec_tests.golden.drawn FOLDER, and look at the difference and at the pictures"
 
 
 @pytest.mark.parametrize("name", drawings())

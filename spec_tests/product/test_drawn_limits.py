@@ -18,7 +18,7 @@ from setol_ww.views.plots.style import log_axis
 from setol_ww.views.report.payload import cell
 from setol_ww.views.report.words import because
 
-from .shown import power_law
+from ..golden.shown import power_law
 
 
 def table(*values: float, column: str = "tail_alpha", **told: object) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import kept
+from ..golden import kept
 
 #: Small differences of large numbers, the second of float32.
 ABSOLUTE = {"log_det": 1e-12, "erg_metric": 1e-12, "k4": 1e-4, "k6": 1e-4}
@@ -21,7 +21,7 @@ def test_results_are_those_of_before(name):
         found = kept.CASES[name]()
     now, before = kept.flat(kept.rounded(found)), kept.flat(kept.kept()[name])
     changed = {place: (before.get(place), now.get(place)) for place in now | before if not same(place, now, before)}
-    assert changed == {}, "if it is meant: python -m spec_tests.product.kept, and a line in docs/changes"
+    assert changed == {}, "if it is meant: python -m spec_tests.golden.kept, and a line in docs/changes"
 
 
 def same(place: str, now: dict[str, Any], before: dict[str, Any]) -> bool:

@@ -30,11 +30,11 @@ from setol_ww.views.report.curves import curves_of, thinned
 from setol_ww.views.report.payload import column_data, page_data, provenance, said_name
 from setol_ww.views.report.words import headline, next_step
 
-from .alike import assert_alike
-from .sayings import KEPT, comparison, file_of, heavy, of_every_kind, sayings, told, transformer
-from .shown import an_effect, columns, of, power_law, some_changes
+from ..golden.alike import assert_alike
+from ..golden.sayings import KEPT, comparison, file_of, heavy, of_every_kind, sayings, told, transformer
+from ..golden.shown import an_effect, columns, of, power_law, some_changes
 
-MEANT = "if it is meant: python -m spec_tests.product.sayings, and look at the difference"
+MEANT = "if it is meant: python -m spec_tests.golden.sayings, and look at the difference"
 
 
 @pytest.mark.parametrize("name", sayings())

@@ -24,7 +24,7 @@ from setol_ww.layer.verdict import State
 from setol_ww.results.printed import TONES
 from setol_ww.views.notebook import COLOURS, card_html, grid_html
 
-from .shown import GOLDEN, WIDTH, columns, golden, shown
+from ..golden.shown import GOLDEN, WIDTH, columns, golden, shown
 
 RESULTS = shown()
 # Their attributes are arrays or words; they have no verdict to show.
@@ -52,7 +52,7 @@ class Parsed(html.parser.HTMLParser):
 def test_what_a_result_prints_is_what_was_looked_at(name):
     for ending, text in golden(RESULTS[name]).items():
         kept = (GOLDEN / f"{name}{ending}").read_text(encoding="utf-8")
-        assert text == kept, "if it is meant: python -m spec_tests.product.shown, and look at the difference"
+        assert text == kept, "if it is meant: python -m spec_tests.golden.shown, and look at the difference"
 
 
 def test_no_golden_file_is_of_nothing():
@@ -92,7 +92,7 @@ def test_every_public_result_shows_itself():
         if inspect.isclass(found) and (dataclasses.is_dataclass(found) or found is ww.Results)
     }
     bare = {name for name in results if not issubclass(public[name], Shown)} - NOT_SHOWN
-    assert not bare, "make it a setol_ww.core.card.Shown and add one to spec_tests/product/shown.py"
+    assert not bare, "make it a setol_ww.core.card.Shown and add one to spec_tests/golden/shown.py"
     assert {type(result).__name__ for result in RESULTS.values()} >= {
         name for name in results - NOT_SHOWN if issubclass(public[name], Shown)
     }

@@ -15,9 +15,9 @@ from setol_ww.weights.plan import plan
 from setol_ww.weights.schemes import joined
 from setol_ww.weights.tensors import WeightTensor
 
-from . import situations, told
-from .situations import MODELS, SAID
-from .stocks import stocks
+from ..golden import situations, told
+from ..golden.situations import MODELS, SAID
+from ..golden.stocks import stocks
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def check(name: str) -> None:
     """What is told now is what was looked at; of helps the words: versions of Python break lines in other places."""
     now, kept = told.FILES[name](), (told.TOLD / f"{name}.txt").read_text(encoding="utf-8")
     lines = (now.split(), kept.split()) if name == "helps" else (now.rstrip().split("\n"), kept.rstrip().split("\n"))
-    assert lines[0] == lines[1], f"if it is meant: python -m spec_tests.product.told {name}, and look at the difference"
+    assert lines[0] == lines[1], f"if it is meant: python -m spec_tests.golden.told {name}, and look at the difference"
 
 
 @pytest.mark.parametrize("name", told.TENSORS)

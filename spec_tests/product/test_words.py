@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spec_tests.product.kept_words import MODULES, calls, kept, told
+from spec_tests.golden.kept_words import MODULES, calls, kept, told
 
 #: Libraries without which a format cannot be asked for, by the first word of a call's name.
 NEEDS = {"gguf": "gguf", "keras": "h5py", "onnx": "onnx"}
@@ -12,7 +12,7 @@ NEEDS = {"gguf": "gguf", "keras": "h5py", "onnx": "onnx"}
 
 @pytest.mark.parametrize(("module", "name"), [(module, name) for module in MODULES for name in calls(module)])
 def test_the_words_that_are_kept(module, name, tmp_path):
-    """`python -m spec_tests.product.kept_words` writes them anew."""
+    """`python -m spec_tests.golden.kept_words` writes them anew."""
     pytest.importorskip(NEEDS.get(name.partition(":")[0], "numpy"), reason="an extra is not installed")
     assert told(calls(module)[name], tmp_path) == kept(module)[name]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from setol_ww.weights.tensors import WeightTensor
 
-TOLD = Path(__file__).parent / "told"
+TOLD = Path(__file__).parent / "files" / "told"
 TYPES = {
     "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64", "e4m3": "float8_e4m3fn",
     "e5m2": "float8_e5m2", "e8m0": "float8_e8m0fnu", "i8": "int8", "u8": "uint8", "i16": "int16", "i32": "int32",

@@ -1,6 +1,6 @@
-"""Results that print: made of numbers that are the same on every machine. What each prints is kept in `golden/`.
+"""Results that print: made of numbers that are the same on every machine. What each prints is kept in `files/printed/`.
 
-`python -m spec_tests.product.shown` writes the golden files anew; look at the difference before it is committed.
+`python -m spec_tests.golden.shown` writes the golden files anew; look at the difference before it is committed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from setol_ww.results.record import LayerRecord
 from setol_ww.scanning.row import FORM
 from setol_ww.views.notebook import COLOURS
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "files" / "printed"
 WIDTH = 100
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title></head>

@@ -35,8 +35,7 @@ from setol_ww.formats.reader import opened
 from setol_ww.formats.remote import Info, RemotePath
 from setol_ww.formats.urls import UrlPath
 
-from .kept_words import Call, before
-from .test_refused_files import (
+from ..product.test_refused_files import (
     entry,
     field,
     initialiser,
@@ -47,6 +46,7 @@ from .test_refused_files import (
     tar,
     torch_tar,
 )
+from .kept_words import Call, before
 
 
 def read(path: Path) -> list[object]:
@@ -342,7 +342,7 @@ def flax(folder: Path) -> object:
 
 def gguf_of(made: Callable[[Any], dict[str, tuple[np.ndarray, Any]]], cut: int = 0) -> Call:
     def call(folder: Path) -> object:
-        from .test_library_formats import gguf_file
+        from ..product.test_library_formats import gguf_file
 
         path = gguf_file(folder / "m.gguf", made(importlib.import_module("gguf")))
         path.write_bytes(path.read_bytes()[: -cut or None])

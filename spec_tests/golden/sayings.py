@@ -1,6 +1,6 @@
 """What advice, comparisons and the page of a report say, as data: of layers that are the same on every machine.
 
-`python -m spec_tests.product.sayings` writes `kept_sayings/` anew; look at the difference before it is committed.
+`python -m spec_tests.golden.sayings` writes `files/sayings/` anew; look at the difference before it is committed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from setol_ww.views.report.payload import page_data
 
 from .shown import columns, of, power_law, some_changes, some_results
 
-KEPT = Path(__file__).parent / "kept_sayings"
+KEPT = Path(__file__).parent / "files" / "sayings"
 WIDTH = 110
 #: Of the page: what goes by the version, and what tests of their own hold to the table and to the spectra.
 ELSEWHERE = ("provenance", "cells", "curves")

@@ -1,7 +1,7 @@
 """Pictures in words: every line, area, mark and word of an `Axes`, in drawings that are the same on every machine.
 
-`python -m spec_tests.product.drawn` writes `drawings/` anew; look at the difference before it is committed, and at the
-pictures that it puts into the folder it is given.
+`python -m spec_tests.golden.drawn` writes `files/drawings/` anew; look at the difference before it is committed, and at
+the pictures that it puts into the folder it is given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from setol_ww.scanning.row import FORM
 from .shown import layers as spectra
 from .shown import of, some_changes
 
-DRAWINGS = Path(__file__).parent / "drawings"
+DRAWINGS = Path(__file__).parent / "files" / "drawings"
 #: Points of a line that are told, evenly over it.
 TOLD = 6
 #: A share of the largest that is drawn as nothing.

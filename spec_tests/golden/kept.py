@@ -1,7 +1,7 @@
-"""Numbers of results as they were when they were last looked at, in `kept.json`: what another version of the package
-may not change without saying so.
+"""Numbers of results as they were when they were last looked at, in `files/numbers.json`: what another version of the
+package may not change without saying so.
 
-`python -m spec_tests.product.kept` writes them anew; a change of results has its line in `docs/changes/`.
+`python -m spec_tests.golden.kept` writes them anew; a change of results has its line in `docs/changes/`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from setol_ww.traps.find import find_traps_of
 
 from .shown import columns
 
-KEPT = Path(__file__).with_suffix(".json")
+KEPT = Path(__file__).parent / "files" / "numbers.json"
 LEVELS = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
 #: Told by themselves.
 LEFT_OUT = {
@@ -323,8 +323,13 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.8g}") if math.isfinite(value) else str(float(value))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write all of them."""
     found = {name: rounded(ask()) for name, ask in CASES.items()}
     lines = json.dumps(found, indent=0, ensure_ascii=False)
     # Numbers of one list in one line.
     KEPT.write_text(re.sub(r"\[[^\[\]{}]*\]", lambda one: one[0].replace("\n", " "), lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,27 @@
-"""What is said, word for word: calls that are refused or answer in words, kept in a file of `words/` for each module.
+"""What is said, word for word: calls that are refused or answer in words, a file of `files/words/` for each module.
 
-`python -m spec_tests.product.kept_words` writes the files anew; read the difference before it is committed.
+`python -m spec_tests.golden.kept_words` writes the files anew; read the difference before it is committed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 #: Modules beside this one with calls by name, `CALLS`; their words are in files of their names.
 MODULES = (
     *("refused_bytes", "refused_calls", "reasons_of_files", "reasons_of_weights"),
     *("words_of_commands", "words_of_answers", "words_of_layers"),
 )
-KEPT = Path(__file__).with_name("words")
+KEPT = Path(__file__).parent / "files" / "words"
 
 #: A call that is refused, or answers words; it is given an empty folder.
 Call = Callable[[Path], Any]
@@ -27,12 +30,20 @@ Call = Callable[[Path], Any]
 def told(call: Call, folder: Path) -> str:
     """Type and text of the refusal, else the words that are answered; the folder and empty lines left out."""
     try:
-        answered = call(folder)
+        with at_one_width():
+            answered = call(folder)
     except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         answered = f"{type(error).__name__}: {error}"
     text = answered if isinstance(answered, str) else f"nothing is said, the answer is {answered!r:.200}"
     lines = (line.rstrip() for line in text.replace(str(folder), "<folder>").splitlines())
     return "\n".join(line for line in lines if line)
+
+
+@contextlib.contextmanager
+def at_one_width() -> Iterator[None]:
+    """A width of lines and no colours, whatever terminal the tests run in."""
+    with mock.patch.dict(os.environ, {"COLUMNS": "110", "NO_COLOR": "1"}):
+        yield
 
 
 def before(words: str, call: Call) -> Call:

@@ -33,8 +33,8 @@ from setol_ww.truncation.pieces import pieces_of
 from setol_ww.truncation.rules import Undefined, as_rule
 from setol_ww.watcher.standins import Figures
 
+from ..product.test_formats import headed
 from .kept_words import Call, before
-from .test_formats import headed
 
 
 def noise(rows: int = 40, columns: int = 30) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What is said without a number of a spectrum: helps, what a command answers, what a tensor holds. Kept in `told/`.
+"""What is said without a number of a spectrum: helps, what a command answers, what a tensor holds. In `files/told/`.
 
-`python -m spec_tests.product.told` writes the files anew; look at the difference before it is committed.
+`python -m spec_tests.golden.told` writes the files anew; look at the difference before it is committed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,10 @@
+"""Write all that is kept anew."""
+
+from . import drawn, kept, kept_words, sayings, shown, told
+
+shown.main()
+kept.main()
+told.main([])
+kept_words.main()
+sayings.main()
+drawn.main(())
