@@ -347,7 +347,8 @@ def test_rows_that_were_skipped_have_no_table():
     assert told[0].startswith("2 rows, 0 failed, 2 skipped. All columns: ")
 
 
-def test_one_row_is_not_rows():
+def test_one_row_is_not_rows(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
     assert str(Results.from_records([row(0, "a")])).split("\n")[-1].startswith("1 row, 0 failed, 0 skipped.")
 
 
