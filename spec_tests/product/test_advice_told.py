@@ -1066,7 +1066,8 @@ def test_while_an_effect_is_looked_at_no_other_thread_may_truncate_the_model():
 ROW = Removal("fc1", "element", "(3, 7)", 1e-30, 5.0, 0.03, 1.0, 1.0, 0.2, 0.31, 0.02, 0.05, 1.0)
 
 
-def test_effects_in_words():
+def test_effects_in_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
     from dataclasses import replace
 
     one = TrapEffect((ROW,), 256, True, 20, 0)
