@@ -23,6 +23,9 @@ from setol_ww.linalg.shuffled import ShuffledHere, ShuffledThere, memory_of_a_sh
 from setol_ww.scanning import pools
 from setol_ww.traps import elements, search
 
+# Loaded here: weightwatcher asks for CUDA once, when it is imported, and must not while one is pretended.
+LOADED = ww.WeightWatcher
+
 
 @pytest.fixture
 def stand_in(monkeypatch) -> Iterator[list[tuple[str, Any]]]:
