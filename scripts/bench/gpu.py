@@ -74,16 +74,15 @@ def seconds(run: Callable[[], Any], device: str, turns: int = TURNS) -> float:
     return min(times[1:] or times)
 
 
-def mebibytes_taken(run: Callable[[], Any], device: str) -> float:
-    """The most that torch has allocated on the device during a call, beyond what was there; NaN on the CPU."""
+def mebibytes_taken(run: Callable[[], Any], device: str) -> tuple[float, Any]:
+    """The most that torch has allocated on the device during a call beyond what was there (CPU: NaN); its answer."""
     if device == "cpu":
-        run()
-        return math.nan
+        return math.nan, run()
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    run()
+    answer = run()
     torch.cuda.synchronize(device)
-    return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20, answer
 
 
 def parity(device: str, largest: int) -> list[dict[str, Any]]:
@@ -114,7 +113,7 @@ def sizes(device: str, largest: int) -> list[dict[str, Any]]:
         moved = seconds(lambda W=there: device_eigenvalues(W, device), device)
         memory = {
             "MiB told": memory_needed(side, side) / 2**20,
-            "MiB taken": mebibytes_taken(lambda W=W: device_eigenvalues(W, device), device),
+            "MiB taken": mebibytes_taken(lambda W=W: device_eigenvalues(W, device), device)[0],
         }
         times = {"cpu s": cpu, "device s": whole, "moved s": moved, "times faster": cpu / whole}
         rows.append({"side": side, **times, **memory})
@@ -161,7 +160,7 @@ def traps(device: str, largest: int) -> list[dict[str, Any]]:
         cpu, there = seconds(lambda look=look: look("cpu"), "cpu", 0), seconds(lambda look=look: look(device), device)
         memory = {
             "MiB told": memory_of_a_shuffle(side, side) / 2**20,
-            "MiB taken": mebibytes_taken(lambda look=look: look(device), device),
+            "MiB taken": mebibytes_taken(lambda look=look: look(device), device)[0],
         }
         values = {f"{kind} largest": found[at].shuffled[-1] for kind, at in (("cpu", "cpu"), ("device", device))}
         rows.append({"side": side, "cpu s": cpu, "device s": there, "times faster": cpu / there, **values, **memory})
@@ -184,14 +183,10 @@ def model(device: str, quick: bool, jobs: int) -> list[dict[str, Any]]:
             ("scan of shards", partial(ww.scan, n_jobs=jobs), scratch, shards[-1]),
         ):
             look(part, device=device)
-            times: list[float] = []
-
-            def timed(look: Any = look, all_of_it: Any = all_of_it, times: list[float] = times) -> None:
-                times.append(seconds(partial(look, all_of_it, device=device), device, 0))
-
-            taken = mebibytes_taken(timed, device)
-            rows.append({"hidden": hidden, "layers": len(weights), "way": way, "jobs": jobs, "s": times[0]})
-            rows[-1]["MiB taken"] = taken
+            whole = partial(look, all_of_it, device=device)
+            memory, took = mebibytes_taken(partial(seconds, whole, device, 0), device)
+            asked = {"hidden": hidden, "layers": len(weights), "way": way, "jobs": jobs}
+            rows.append({**asked, "s": took, "MiB taken": memory})
             print(rows[-1], flush=True)
     return rows
 

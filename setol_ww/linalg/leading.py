@@ -59,7 +59,7 @@ class Leading:
         """The `number` largest eigenvalues, descending, and their vectors in columns; deterministic."""
         found = None
         if not self.is_reduced and steps_pay(number, self.side):
-            found = self._by_lanczos(number)
+            found = by_lanczos(self._times, self.side, number)
         values, vectors = found or self._by_reduction(number)
         order = np.argsort(-values, kind="stable")
         return values[order], vectors[:, order]
@@ -101,10 +101,6 @@ class Leading:
         if self._tridiagonal is None:
             self._tridiagonal = tridiagonal(self.lower)
         return self._tridiagonal
-
-    def _by_lanczos(self, number: int) -> tuple[FloatArray, FloatArray] | None:
-        """None where the iteration does not converge."""
-        return by_lanczos(self._times, self.side, number)
 
     def _times(self, v: FloatArray) -> FloatArray:
         side, result = self.side, np.zeros(self.side)

@@ -250,7 +250,7 @@ def _largest(flat: Any, centre: float, count: int) -> FloatArray:
 def _top(sizes: Any, count: int) -> FloatArray:
     """The `count` largest, the smallest of them first, or all where there are no more; in memory."""
     if sizes.shape[0] <= count:
-        return np.asarray(to_numpy(sizes))
+        return to_numpy(sizes)
     if is_there(sizes):
         return to_numpy(sizes.topk(count).values.flip(0))
     return np.partition(sizes, sizes.shape[0] - count)[-count:]

@@ -381,16 +381,18 @@ def reprs() -> list[str]:
 
 
 #: What is kept, by what it is about: a file each.
-TENSORS: dict[str, Callable[[], str]] = {
+FILES: dict[str, Callable[[], str]] = {
     "put-together": put_together,
     "planned": planned,
     "said": said_of_tensors,
     "modules": modules,
     "chosen": chosen,
+    "helps": helps,
+    "words": words,
+    "texts": texts,
+    **{f"commands-{group}": functools.partial(commands, group) for group in COMMANDS},
+    **TABLES,
 }
-TEXTS: dict[str, Callable[[], str]] = {"helps": helps, "words": words, "texts": texts}
-ANSWERS = {f"commands-{group}": functools.partial(commands, group) for group in COMMANDS}
-FILES: dict[str, Callable[[], str]] = {**TENSORS, **TEXTS, **ANSWERS, **TABLES}
 
 
 def main(wanted: list[str]) -> None:

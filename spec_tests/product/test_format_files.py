@@ -1386,7 +1386,7 @@ def test_what_is_an_address():
         assert places.is_url(url)
     for word_ in ("a.pt", "/a/b", "C:\\x", "1a://x", "://x", "a:/x", Path("https://x"), None, "x y://z"):
         assert not places.is_url(word_)
-    assert places.place_of("file:///tmp/a%20b.pt") == Path("/tmp/a b.pt")
+    assert places.place_of("file:///nets/a%20b.pt") == Path("/nets/a b.pt")
     url = urls.UrlPath("memory://x")
     assert places.place_of(url) is url
     assert isinstance(places.place_of("memory://x"), urls.UrlPath)

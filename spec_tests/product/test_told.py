@@ -28,31 +28,12 @@ def terminal(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
 
 
-def check(name: str) -> None:
-    """What is told now is what was looked at; of helps the words: versions of Python break lines in other places."""
+@pytest.mark.parametrize("name", told.FILES)
+def test_what_is_told_is_what_was_looked_at(name):
+    """Of helps the words: versions of Python break lines in other places."""
     now, kept = told.FILES[name](), (told.TOLD / f"{name}.txt").read_text(encoding="utf-8")
     lines = (now.split(), kept.split()) if name == "helps" else (now.rstrip().split("\n"), kept.rstrip().split("\n"))
     assert lines[0] == lines[1], f"if it is meant: python -m spec_tests.golden.told {name}, and look at the difference"
-
-
-@pytest.mark.parametrize("name", told.TENSORS)
-def test_what_is_told_of_tensors(name):
-    check(name)
-
-
-@pytest.mark.parametrize("name", told.TEXTS)
-def test_what_is_told_in_texts(name):
-    check(name)
-
-
-@pytest.mark.parametrize("name", told.ANSWERS)
-def test_what_a_command_answers(name):
-    check(name)
-
-
-@pytest.mark.parametrize("name", told.TABLES)
-def test_what_is_told_of_a_table(name):
-    check(name)
 
 
 def test_no_file_is_of_nothing():
