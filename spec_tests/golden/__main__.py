@@ -1,6 +1,6 @@
 """Write all that is kept anew."""
 
-from . import drawn, kept, kept_words, sayings, shown, told
+from . import drawn, kept, kept_words, sayings, shown, signatures, told
 
 shown.main()
 kept.main()
@@ -8,3 +8,4 @@ told.main([])
 kept_words.main()
 sayings.main()
 drawn.main(())
+signatures.main()

@@ -77,6 +77,25 @@ assert before == (list(logging.getLogger().handlers), logging.getLogger().level,
     )
 
 
+def test_no_module_loads_what_it_may_do_without(tmp_path):
+    """Only the adapters of a trainer, the room of WeightWatcher and the modules in factors are of those libraries."""
+    check(
+        """
+import importlib, pathlib
+import setol_ww
+root = pathlib.Path(setol_ww.__file__).parent
+own = ("monitor/hf", "monitor/lightning", "monitor/tensorboard", "truncation/factors", "watcher/")
+for path in sorted(root.rglob("*.py")):
+    name = path.relative_to(root).with_suffix("").as_posix()
+    if not name.startswith(own):
+        importlib.import_module(".".join(["setol_ww", *name.split("/")]).removesuffix(".__init__"))
+for name in ("torch", "weightwatcher", "matplotlib", "sklearn", "transformers"):
+    assert name not in sys.modules, name
+""",
+        tmp_path,
+    )
+
+
 ANALYSE = """
 import matplotlib, torch
 torch.manual_seed(3)

@@ -32,6 +32,8 @@ from setol_ww.core.options import Options
 from setol_ww.core.plain import as_computed, is_subclass
 from setol_ww.core.whole_file import written_whole
 
+from ..golden import signatures
+
 
 @pytest.mark.parametrize("name", [*ww._MODULES, *ww._HOME_OF])
 def test_a_public_name_is_loaded_once_and_then_there(name, monkeypatch):
@@ -48,6 +50,12 @@ def test_the_names_of_the_package_are_those_it_says():
     assert dir(ww) == sorted(["__version__", *ww._MODULES, *ww._HOME_OF])
     assert set(ww.__all__) == set(dir(ww))
     assert ww.__version__.count(".") == 2
+
+
+def test_every_public_name_is_called_as_before():
+    """By place or by name, with the same defaults; what a result answers is asked as before."""
+    kept = signatures.KEPT.read_text(encoding="utf-8")
+    assert signatures.text() == kept, "if it is meant: python -m spec_tests.golden.signatures"
 
 
 @pytest.mark.parametrize("name", DEPRECATED)
