@@ -80,13 +80,18 @@ def doubt(log_x: FloatArray, rank: int, resolution: float, number: int, seed: in
     return Doubt(
         alpha_low=float(low),
         alpha_high=float(high),
-        gof_p=float(np.mean(simulated.distances >= distance)),
-        p_below_2=float(np.mean(resampled.alphas < 2)),
+        gof_p=_share(simulated, simulated.distances >= distance),
+        p_below_2=_share(resampled, resampled.alphas < 2),
         starts=float(starts),
         alpha_2nd=second,
         lambda_min_low=float(first),
         lambda_min_high=float(last),
     )
+
+
+def _share(draws: Draws, held: np.ndarray) -> float:
+    """Share of the draws of which something holds; NaN where none of them has a tail."""
+    return float(np.mean(held)) if np.isfinite(draws.alphas).all() else math.nan
 
 
 def resample(log_x: FloatArray, number: int, seed: int) -> Iterator[FloatArray]:

@@ -105,8 +105,41 @@ def weights() -> dict[str, list[np.ndarray] | list[torch.Tensor]]:
         ],
         "narrow with tiny rows": [(noise(60, 40, seed=45) * np.geomspace(1e-12, 1, 60)[:, None]).astype(np.float32)],
         "narrow with a huge last row": [(noise(1400, 50, seed=46) * last[:, None]).astype(np.float32)],
+        "kernel with a loud row": [noise(64, 32, seed=50 + s) * loud(64, 1, 30.0)[:, None] for s in range(5)],
+        "kernel with loud columns": [noise(50, 80, seed=60 + s) * loud(80, 2, 20.0) for s in range(3)],
+        "loud row of a wide one": [noise(60, 150, seed=70) * loud(60, 1, 20.0)[:, None]],
+        "loud rows among uneven ones": [
+            draw(lognormal_strengths(120, 0.4, 71), np.ones(80), seed=72) * loud(120, 2, 40.0)[:, None]
+        ],
+        "spike beside a loud row": [
+            (noise(100, 80, seed=73) + 0.5 * np.outer(signs[:100], signs[:80])) * loud(100, 1, 30.0)[:, None]
+        ],
+        "dead lines and a loud column": [dead[:, ::-1] * loud(60, 1, 40.0)],
         "infinite": [np.where(np.arange(750).reshape(30, 25) == 99, np.inf, 0.0)],
         "correlated": [noise(90, 60, seed=23) @ np.diag(np.linspace(0.5, 1.5, 60)) @ matrices.haar(60, seed=24)],
+    }
+
+
+def loud(lines: int, number: int, strength: float) -> np.ndarray:
+    """Strengths of so many lines, of which the third and those behind it are loud."""
+    return np.where((np.arange(lines) >= 2) & (np.arange(lines) < 2 + number), strength, 1.0)
+
+
+def eigenvalues() -> dict[str, ww.Spectrum]:
+    """Spectra whose matrices nobody has: nothing is known of the strengths of rows and columns."""
+    many, of = ensembles.power_law_quantiles, ww.Spectrum.from_eigenvalues
+    pareto, rng = ensembles.pareto_eigenvalues, np.random.default_rng(5)
+    return {
+        "power law": of(pareto(60, 2.2, seed=3)),
+        "long tail": of(pareto(90, 1.6, seed=4), (200, 90)),
+        "steep": of(pareto(150, 4.5, seed=6), (150, 300)),
+        "with zeros": of(np.append(np.zeros(15), pareto(45, 2.5, seed=7)), (80, 60)),
+        "slices": of(pareto(60, 3.0, seed=8), (40, 20), slices=3),
+        "slices with zeros": of(np.append(np.zeros(6), 2 + rng.random(54)), (30, 20), slices=3),
+        "of narrow numbers": of(pareto(50, 2.0, seed=9), (70, 50), eps=2.0**-23),
+        "ties": of(np.repeat(np.round(pareto(12, 2.0, seed=10), 1), 3)),
+        "more starts than are tried": of(np.append(rng.random(500), many(400, 2.5))),
+        "more starts than are drawn": of(np.append(rng.random(1000), many(900, 2.2))),
     }
 
 
@@ -158,6 +191,20 @@ def of_layer(name: str) -> dict[str, Any]:
         "scale": [found.spectrum.exponent, told(found.spectrum.raw[-3:])],
         "weightwatcher": weightwatcher_row(found.spectrum),
         "cards": cards(found) if name in SHOWN else [],
+    }
+
+
+def of_eigenvalues(name: str) -> dict[str, Any]:
+    """What is said of eigenvalues alone."""
+    spectrum = eigenvalues()[name]
+    found = analyze_spectrum(spectrum, ww.Settings(uncertainty=6, seed=2))
+    loose = ww.fit_bulk(spectrum, level=0.2)
+    return {
+        **told(found),
+        "sentences": [found.reason, *found.flags],
+        "curve": of_curve(found.ks_curve),
+        "loose": told(loose),
+        "spectrum": told(spectrum),
     }
 
 
@@ -289,6 +336,7 @@ def others() -> dict[str, Any]:
 
 CASES: dict[str, Callable[[], Any]] = {
     **{f"layer: {name}": lambda name=name: of_layer(name) for name in weights()},
+    **{f"eigenvalues: {name}": lambda name=name: of_eigenvalues(name) for name in eigenvalues()},
     **{f"traps: {name}": lambda name=name: of_traps(name) for name in TRAPS},
     **{f"law: {name}": lambda name=name: of_law(name) for name in LAWS},
     "others": others,

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
-from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
+from fixtures.ensembles import gaussian_matrix, marchenko_pastur_quantiles, pareto_eigenvalues, signed_pareto_matrix
 from setol_ww.core.options import Options
 from setol_ww.core.outcomes import Outcome
 from setol_ww.layer import classes, flags
 from setol_ww.layer.classes import Universality, UniversalityClass
+from setol_ww.layer.result import analyze_spectrum
 from setol_ww.layer.verdict import looks_like_noise
 from setol_ww.linalg.directions import project
 from setol_ww.monitor.budget import share_of
 from setol_ww.scanning.run import _checked_shard
+from setol_ww.spectrum.likelihoods import Comparison
 from setol_ww.spectrum.starts import median_hill
 from setol_ww.spectrum.tail import TailFit
 from setol_ww.truncation.rules import as_rule, energy
@@ -118,8 +120,8 @@ def test_uneven_from_a_visible_spread_on():
         return flags.flags_of(kind, tail, SimpleNamespace(**told), None)
 
     for side in ("row", "column", "slice"):
-        assert found(**{f"{side}_spread": flags.VISIBLE}) == ()
-        assert found(**{f"{side}_spread": flags.VISIBLE + 1e-12}) == (f"uneven {side}s",)
+        assert found(**{f"{side}_spread": 0.05}) == ()
+        assert found(**{f"{side}_spread": 0.05 + 1e-12}) == (f"uneven {side}s",)
 
 
 @pytest.mark.parametrize(
@@ -161,3 +163,105 @@ def test_a_few_weak_spikes_are_noise(spikes, share, noise):
 def test_energy_at_the_sum_of_a_rank_is_that_rank(share, rank):
     spectrum = ww.Spectrum.from_eigenvalues([1.0, 2.0, 3.0, 4.0])
     assert energy(spectrum, share) == rank
+
+
+# What a class rests on: numbers of `setol_ww/layer/classes.py` and `docs/classes.md`, on a heavy-tailed spectrum.
+
+HEAVY = ww.Spectrum.from_matrix(signed_pareto_matrix(150, 120, 1.5, seed=0))
+LARGE = ww.Spectrum.from_eigenvalues(pareto_eigenvalues(300, 2.0, seed=0))
+#: A bulk whose rest is noise: KS distance up to one and a half critical values.
+NEAR = {"ks": 0.01, "critical_ks": 0.02}
+#: One whose rest is farther from its law than twice what noise has, and nearer than what cannot be noise.
+APART = {"ks": 0.095, "critical_ks": 0.03}
+
+#: Bulk, z of the comparison of heavy tail and spikes: heavy or not.
+EVIDENCE: list[tuple[ww.Spectrum, dict[str, Any], float, bool]] = [
+    (HEAVY, {**NEAR, "spikes": 5}, 2.326, False),
+    (HEAVY, {**NEAR, "spikes": 5}, 2.3260001, True),
+    (HEAVY, {**NEAR, "spikes": 10}, 0.0, False),
+    (HEAVY, {**NEAR, "spikes": 11}, 0.0, True),
+    (HEAVY, {**NEAR, "spikes": 11}, -1.96, True),
+    (HEAVY, {**NEAR, "spikes": 11}, -1.9600001, False),
+    (LARGE, {**NEAR, "spikes": 15}, 0.0, False),
+    (LARGE, {**NEAR, "spikes": 16}, 0.0, True),
+    (HEAVY, {**APART, "spikes": 5}, 1.282, False),
+    (HEAVY, {**APART, "spikes": 5}, 1.2820001, True),
+    (HEAVY, {**APART, "spikes": 5, "ks": 0.09}, 1.2820001, False),
+    (HEAVY, {**APART, "spikes": 5, "ks": 0.1}, 0.0, False),
+    (HEAVY, {**APART, "spikes": 5, "ks": 0.1000001}, 0.0, True),
+    (HEAVY, {"ks": 0.12, "critical_ks": 0.06, "spikes": 5}, 0.0, False),
+    (HEAVY, {"ks": 0.1200001, "critical_ks": 0.06, "spikes": 5}, 0.0, True),
+]
+
+
+@pytest.mark.parametrize("number", range(len(EVIDENCE)))
+def test_a_tail_is_heavy_by_evidence_beyond_a_limit(number, monkeypatch):
+    spectrum, told, z, heavy = EVIDENCE[number]
+    monkeypatch.setattr(classes, "vuong", lambda *_, **__: Comparison(9.0, z, 0.01))
+    bulk = replace(ww.fit_bulk(spectrum), pvalue=1e-9, **told)
+    found = classes.universality(spectrum, ww.fit_tail(spectrum), bulk)
+    assert found.universality_class.is_heavy is heavy
+    assert found.heavy_against_bulk.z == z
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ({"spikes": 1, "pvalue": 0.001}, "bulk+spikes"),
+        ({"spikes": 1, "pvalue": 0.0010001}, "random-like"),
+        ({"spikes": 2, "pvalue": 0.0010001}, "bulk+spikes"),
+        ({"spikes": 0, "pvalue": 0.5, "ks": 0.03}, "random-like"),
+        ({"spikes": 0, "pvalue": 0.5, "ks": 0.0300001}, "undetermined"),
+        ({"spikes": 30, "pvalue": 0.0}, "bulk+spikes"),
+        ({"spikes": 31, "pvalue": 0.0}, "undetermined"),
+    ],
+)
+def test_what_is_noise_and_what_are_spikes(told, word, monkeypatch):
+    """Where nothing speaks for a heavy tail, of 120 eigenvalues."""
+    monkeypatch.setattr(classes, "vuong", lambda *_, **__: Comparison(-1.0, -0.5, 0.6))
+    monkeypatch.setattr(classes, "_why_heavy", lambda *_: "")
+    bulk = replace(ww.fit_bulk(HEAVY), **{**NEAR, **told})
+    assert classes.universality(HEAVY, ww.fit_tail(HEAVY), bulk).universality_class.value == word
+
+
+@pytest.mark.parametrize(("distance", "little"), [(0.05, False), (0.0500001, True)])
+def test_there_is_little_power_where_noise_may_be_far_from_its_law(distance, little):
+    bulk = replace(ww.fit_bulk(HEAVY), spikes=0, ks=0.0, critical_ks=distance / 1.5)
+    found = classes.universality(HEAVY, ww.fit_tail(HEAVY), bulk)
+    assert found.noise_distance == distance
+    assert found.flags == (("little power",) if little else ())
+
+
+@pytest.mark.parametrize(("gap", "apart"), [(1.79, False), (1.81, True)])
+def test_a_gap_parts_spikes_from_a_tail(gap, apart):
+    """Five beyond it, of logarithms .1 apart: (1 + 5 g / (.1 + .2 + .3 + .4))^-4 is 1e-4 at g = 1.8."""
+    noise = marchenko_pastur_quantiles(195, 0.5)
+    values = np.append(noise, noise[-1] * np.exp(gap + 0.1 * np.arange(5)))
+    found = analyze_spectrum(ww.Spectrum.from_eigenvalues(values, (390, 200)))
+    assert (found.bulk.spikes, found.universality.apart) == (5, apart)
+    assert ("a gap parts them from the rest" in found.reason) is apart
+
+
+@pytest.mark.parametrize(("share", "reached"), [(0.939, False), (0.941, True)])
+def test_a_tail_reaches_the_edge_of_the_noise(share, reached):
+    """Where the largest eigenvalue below the edge is beyond .94 of the noise's own."""
+    bulk = replace(ww.fit_bulk(HEAVY), spikes=20)
+    place = HEAVY.unit_mean[-21] / float(bulk.noise.quantile(np.array([share]))[0])
+    found = replace(bulk, lambda_plus=place * (1 + math.sqrt(bulk.noise.q)) ** 2)
+    assert classes.reaches_the_edge(HEAVY, found) is reached
+
+
+def test_a_law_of_one_more_parameter_is_taken_where_it_gains_two():
+    near = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        values = pareto_eigenvalues(200, 2.0 + rng.random(), seed)
+        cut = 0.02 + 0.1 * rng.random()
+        values = values[rng.random(200) < np.exp(-cut * (values - 1))]
+        found = analyze_spectrum(ww.Spectrum.from_eigenvalues(values), ww.Settings(quality=False)).universality
+        gains = {"truncated power law": found.truncation_gain, "lognormal": found.lognormal_gain}
+        best = max(gains, key=gains.__getitem__)
+        assert found.heavy_law == (best if gains[best] > 2 else "power law")
+        near.append(gains[best] - 2)
+    assert min(abs(one) for one in near if one > 0) < 0.2
+    assert min(abs(one) for one in near if one < 0) < 0.2

@@ -10,7 +10,7 @@ import pytest
 import setol_ww as ww
 from fixtures import ensembles
 from setol_ww.layer import columns as table
-from setol_ww.layer.intervals import INFLATION, alpha_ends
+from setol_ww.layer.intervals import alpha_ends
 from setol_ww.layer.result import analyze_spectrum
 from setol_ww.spectrum.starts import median_hill, peak_alpha
 
@@ -151,4 +151,4 @@ def test_ends_of_an_exponent_that_is_none_are_none_in_silence():
     low, high = alpha_ends(np.array([math.inf, math.nan, 3.0]), np.array([math.inf, 0.1, 0.2]))
     assert np.isnan(low).tolist() == [True, True, False]
     assert (high[0], np.isnan(high[1])) == (math.inf, True)
-    assert low[2] == pytest.approx(3.0 - 1.6449 * INFLATION * 0.2)
+    assert low[2] == pytest.approx(3.0 - 1.6449 * 1.25 * 0.2)

@@ -17,12 +17,11 @@ from setol_ww.core.outcomes import Outcome
 from setol_ww.layer.classes import LITTLE_POWER, NO_MATRIX, Universality, UniversalityClass
 from setol_ww.layer.ecs import Ecs
 from setol_ww.layer.flags import flags_of
-from setol_ww.layer.intervals import INFLATION
 from setol_ww.layer.result import Settings, analyze_spectrum
 from setol_ww.layer.verdict import _beyond, _lie, interval, judge
 from setol_ww.monitor.history import History
 from setol_ww.spectrum.erg import ErgCut
-from setol_ww.spectrum.tail import INTERVAL_SIGMAS, TailFit
+from setol_ww.spectrum.tail import TailFit
 from setol_ww.views.plots.points import ends_of_alpha
 
 
@@ -105,7 +104,7 @@ def sound(alpha=2.5, ends=(2.25, 2.75), metric=0.5, error=0.0, delta=0.5, **chan
     made = {"rank": 50, "outcome": Outcome.OK, "cut": Outcome.OK, "kind": None, **changed}
     tail = TailFit(alpha, 0.1, 0.5, 0.5, made["rank"], 0.03, 0.5, made["outcome"], *ends)
     erg = ErgCut(50, 0.3, 0.4, 0.4, 0.0, 2.0, made["cut"])
-    return judge(tail, erg, Ecs(50, delta, 0.0, metric, error / (INTERVAL_SIGMAS * INFLATION)), kind=made["kind"])
+    return judge(tail, erg, Ecs(50, delta, 0.0, metric, error / (1.6449 * 1.25)), kind=made["kind"])
 
 
 def kind(word: str, **changed):
