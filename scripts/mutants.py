@@ -15,6 +15,7 @@ elsewhere. About 30 minutes for the coverage of the whole suite on one core, and
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from mutation import children, covered, draw, keeping, telling, trying, unrun
@@ -44,8 +45,8 @@ def main(words: list[str] | None = None) -> int:
     there = {each.key: each for module in draw.modules(asked.root, []) for each in draw.candidates(asked.root, module)}
     known = keeping.stories(folder)
     pending = [there[key] for key in keys if key in there and _is_due(known.get(key), asked.again)]
-    choose = trying.chooser(folder / "covered.sqlite", asked.seconds, asked.most)
-    trying.try_all(asked.root, folder, pending, choose, asked.workers)
+    chooser = partial(trying.chooser, folder / "covered.sqlite", asked.seconds, asked.most)
+    trying.try_all(asked.root, folder, pending, chooser, asked.workers)
     tried = [story.last for key, story in keeping.stories(folder).items() if key in set(keys)]
     share = sum(trial.killed for trial in tried) / max(len(tried), 1)
     print(f"killed {share:.0%} of {len(tried)}")

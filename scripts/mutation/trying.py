@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,23 +32,40 @@ EVERYWHERE = [f"{HOUSE}::test_what_is_found_cannot_be_changed", f"{HOUSE}::test_
 PATIENCE = 400.0
 
 
-def try_all(root: Path, folder: Path, pending: list[Candidate], choose: Callable[..., Choice], workers: int) -> None:
-    """Try every mutant in turn and keep what became of it."""
+def try_all(
+    root: Path, folder: Path, pending: list[Candidate], choosing: Callable[[], Callable[..., Choice]], workers: int
+) -> None:
+    """Try every mutant in turn and keep what became of it; each worker has what `choosing` makes for itself.
+
+    Raises `ChildProcessError` where a worker ended before its last mutant.
+    """
     files = covered.files(folder / "covered.sqlite")
     with copies(root, folder, min(workers, len(pending) or 1)) as found:
-        pids = []
-        for number, copy in enumerate(found[1:], 1):
-            pid = os.fork()
-            if not pid:
-                try:
-                    _work(copy, folder, pending[number :: len(found)], choose, files)
-                finally:
-                    sys.stdout.flush()
-                    os._exit(0)
-            pids.append(pid)
-        _work(found[0], folder, pending[:: len(found)], choose, files)
-        for pid in pids:
-            os.waitpid(pid, 0)
+
+        def work(number: int) -> None:
+            _work(found[number], folder, pending[number :: len(found)], choosing(), files)
+
+        pids = [_forked(work, number) for number in range(1, len(found))]
+        work(0)
+        if any([os.waitpid(pid, 0)[1] for pid in pids]):
+            raise ChildProcessError("a worker ended before its last mutant")
+
+
+def _forked(work: Callable[[int], None], number: int) -> int:
+    """The id of a child that does `work` of a number; it ends with status 1 where that fails."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        work(number)
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _work(copy: Path, folder: Path, mine: list[Candidate], choose: Callable[..., Choice], files: list[str]) -> None:
@@ -57,7 +75,9 @@ def _work(copy: Path, folder: Path, mine: list[Candidate], choose: Callable[...,
             if trial is not None:
                 keeping.keep(folder, trial)
                 place = f"{trial.module}:{trial.line}"
-                print(f"{trial.key} {trial.fate:9} {place} {trial.kind}: {trial.why[:150]}", flush=True)
+                # In one piece: where streams are not buffered `print` writes the end of a line apart.
+                sys.stdout.write(f"{trial.key} {trial.fate:9} {place} {trial.kind}: {trial.why[:150]}\n")
+                sys.stdout.flush()
 
 
 class House:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def copied(tree: Path, tmp_path: Path) -> Path:
+    """The small package with its coverage, for one test: what that tries and changes no other sees, in any order."""
+    shutil.copytree(tree.parent, tmp_path / "small")
+    return tmp_path / "small" / tree.name
+
+
 def mutants(root: Path, *words: object, status: int = 0) -> str:
     """What `scripts/mutants.py` prints of the package in `root`, ending with a status."""
     script = [sys.executable, str(ROOT / "scripts" / "mutants.py"), *map(str, words)]
@@ -97,8 +105,8 @@ def test_a_refusal_that_no_test_runs_is_told(tree: Path) -> None:
 TRIED = re.compile(r"^([0-9a-f]{12}) (\w+) +setol_ww/theory/wages.py:(\d+) ([^:]+): (.*)$", re.MULTILINE)
 
 
-def test_what_no_test_sees_survives_and_the_rest_is_killed(tree: Path) -> None:
-    said = mutants(tree, "try", "--sample", 100, "--seed", 3, "--workers", 2)
+def test_what_no_test_sees_survives_and_the_rest_is_killed(copied: Path) -> None:
+    said = mutants(copied, "try", "--sample", 100, "--seed", 3, "--workers", 2)
     lines = TRIED.findall(said)
     assert {kind for _, _, _, kind, _ in lines} >= {"boundary", "number", "arithmetic", "keyword dropped", "text"}
     last = str(len(PACKAGE.splitlines()))
@@ -108,26 +116,51 @@ def test_what_no_test_sees_survives_and_the_rest_is_killed(tree: Path) -> None:
     assert fates[str(int(last) - 6), "boundary"] == "survived"
     assert "no test runs this line" in next(why for _, _, line, _, why in lines if line == str(int(last) - 5))
     assert "killed" in said.splitlines()[-1]
-    again = mutants(tree, "try", "--sample", 100, "--seed", 3)
+    again = mutants(copied, "try", "--sample", 100, "--seed", 3)
     assert TRIED.findall(again) == []
     assert again.splitlines()[-1] == said.splitlines()[-1]
     # A line more above: what was found stays with its mutants, the kept coverage finds their lines, and what survived
     # is tried once more.
-    wages = tree / "setol_ww/theory/wages.py"
+    wages = copied / "setol_ww/theory/wages.py"
     wages.write_text(
         wages.read_text(encoding="utf-8").replace("\n\n\ndef pay", "\n\nYEAR = 12\n\n\ndef pay"), encoding="utf-8"
     )
-    assert TRIED.findall(mutants(tree, "try", "--sample", 100, "--seed", 3)) == []
+    assert TRIED.findall(mutants(copied, "try", "--sample", 100, "--seed", 3)) == []
     survivors = [(key, str(int(line) + 2), kind) for key, fate, line, kind, _ in lines if fate == "survived"]
-    once_more = TRIED.findall(mutants(tree, "try", "--sample", 100, "--seed", 3, "--again"))
+    once_more = TRIED.findall(mutants(copied, "try", "--sample", 100, "--seed", 3, "--again"))
     assert sorted((key, line, kind) for key, fate, line, kind, _ in once_more) == sorted(survivors)
     assert {fate for _, fate, _, _, _ in once_more} == {"survived"}
 
 
-def test_of_every_function_the_same_number(tree: Path) -> None:
-    mutants(tree, "try", "--functions", 2, "--seed", 5, "--rooms", "theory")
-    drawn = (tree.parent / "kept" / "functions-2-5-theory.drawn").read_text(encoding="utf-8").split()
-    tried = map(json.loads, (tree.parent / "kept" / "tried.jsonl").read_text(encoding="utf-8").splitlines())
+TWO_WORKERS = """
+import os, sys
+from pathlib import Path
+from mutation import trying
+
+first = os.getpid()
+
+def work(*_):
+    assert os.getpid() == first, "the second worker's fault"
+
+trying._work = work
+trying.try_all(Path(sys.argv[1]), Path(sys.argv[2]), [1, 2], list, 2)
+"""
+
+
+def test_a_worker_that_ends_early_is_told(tree: Path) -> None:
+    """Else its mutants are missing, and the share killed is that of the others."""
+    script = [sys.executable, "-c", TWO_WORKERS, str(tree), str(tree.parent / "kept")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    assert "AssertionError: the second worker's fault" in done.stderr
+    assert done.stderr.splitlines()[-1] == "ChildProcessError: a worker ended before its last mutant"
+
+
+def test_of_every_function_the_same_number(copied: Path) -> None:
+    mutants(copied, "try", "--functions", 2, "--seed", 5, "--rooms", "theory")
+    drawn = (copied.parent / "kept" / "functions-2-5-theory.drawn").read_text(encoding="utf-8").split()
+    tried = map(json.loads, (copied.parent / "kept" / "tried.jsonl").read_text(encoding="utf-8").splitlines())
     line_of = {each["key"]: each["line"] for each in tried}
     first = PACKAGE.splitlines().index("def pay(hours: int, rate: float = 1.0) -> float:")
     inside = [line_of[key] > first for key in drawn]
