@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fixtures.broken_files import called, mapping, several, storage, text, torch_archive, zipped
+from fixtures.file_bytes import described, entry, gguf, onnx, safetensors
 from setol_ww.formats.checkpoints import checkpoint_tensors
 
-from ..product.test_refused_files import described, entry, gguf, onnx, safetensors
 from .kept_words import Call
 from .refused_bytes import bfloat16, h5, holding, weight
 

@@ -29,15 +29,11 @@ from fixtures.broken_files import (
     unzipped,
     zipped,
 )
-from setol_ww.formats.checkpoints import checkpoint_tensors, tensor_named
-from setol_ww.formats.places import handle_of
-from setol_ww.formats.reader import opened
-from setol_ww.formats.remote import Info, RemotePath
-from setol_ww.formats.urls import UrlPath
-
-from ..product.test_refused_files import (
+from fixtures.file_bytes import (
     entry,
     field,
+    gguf_file,
+    headed,
     initialiser,
     old_file,
     old_storage,
@@ -46,6 +42,12 @@ from ..product.test_refused_files import (
     tar,
     torch_tar,
 )
+from setol_ww.formats.checkpoints import checkpoint_tensors, tensor_named
+from setol_ww.formats.places import handle_of
+from setol_ww.formats.reader import opened
+from setol_ww.formats.remote import Info, RemotePath
+from setol_ww.formats.urls import UrlPath
+
 from .kept_words import Call, before
 
 
@@ -116,8 +118,7 @@ TWO = zipped([("v.npy", npy_bytes(TWELVE)), ("w.npy", npy_bytes(TWELVE))])
 
 def header(written: str, version: int = 1) -> Call:
     """Reading an array with such a header."""
-    size = struct.pack("<H" if version == 1 else "<I", len(written))
-    return holding("h.npy", b"\x93NUMPY" + bytes([version, 0]) + size + written.encode("latin-1") + bytes(48))
+    return holding("h.npy", headed(written, bytes(48), version))
 
 
 def descr(shape: str, kind: str = "'<f4'", order: str = "False") -> Call:
@@ -342,8 +343,6 @@ def flax(folder: Path) -> object:
 
 def gguf_of(made: Callable[[Any], dict[str, tuple[np.ndarray, Any]]], cut: int = 0) -> Call:
     def call(folder: Path) -> object:
-        from ..product.test_library_formats import gguf_file
-
         path = gguf_file(folder / "m.gguf", made(importlib.import_module("gguf")))
         path.write_bytes(path.read_bytes()[: -cut or None])
         return read(path)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
+from fixtures.file_bytes import headed
 from setol_ww.core.arrays import as_vector
 from setol_ww.linalg.routines import _in_memory
 from setol_ww.monitor.folder import watch
@@ -33,7 +34,6 @@ from setol_ww.truncation.pieces import pieces_of
 from setol_ww.truncation.rules import Undefined, as_rule
 from setol_ww.watcher.standins import Figures
 
-from ..product.test_formats import headed
 from .kept_words import Call, before
 
 

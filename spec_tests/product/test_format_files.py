@@ -19,6 +19,19 @@ from torch.distributed.checkpoint.filesystem import _StorageInfo
 
 import setol_ww as ww
 from fixtures.broken_files import called, integer, mapping, several, storage, tensor, text, torch_archive
+from fixtures.file_bytes import (
+    ONE,
+    described,
+    field,
+    gguf,
+    initialiser,
+    old_file,
+    old_storage,
+    onnx,
+    safetensors,
+    torch_tar,
+    word,
+)
 from setol_ww.formats import (
     checkpoints,
     folder,
@@ -39,19 +52,6 @@ from setol_ww.formats.pickles import Global, Placeholder
 from setol_ww.formats.reader import opened
 from setol_ww.formats.remote import Forbidden, Info, RemotePath
 from setol_ww.scanning.jobs import jobs_of
-from spec_tests.product.test_refused_files import (
-    ONE,
-    described,
-    field,
-    gguf,
-    initialiser,
-    old_file,
-    old_storage,
-    onnx,
-    safetensors,
-    torch_tar,
-    word,
-)
 
 gguf_library = pytest.importorskip("gguf", reason="the extra setol-ww[gguf] is not installed")
 onnx_library = pytest.importorskip("onnx", reason="the extra setol-ww[onnx] is not installed")

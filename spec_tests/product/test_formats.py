@@ -37,6 +37,7 @@ from fixtures.broken_files import (
     unzipped,
     zipped,
 )
+from fixtures.file_bytes import headed
 from setol_ww.core.errors import ChangedCheckpoint
 from setol_ww.formats import blocks
 from setol_ww.formats import folder as folder_format
@@ -294,11 +295,6 @@ def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
-
-
-def headed(header: str, data: bytes = b"") -> bytes:
-    raw = header.encode("latin-1")
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + data
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", "f2", ">i4", "U3", "c8", "?"])

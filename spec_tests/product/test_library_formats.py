@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
+from fixtures.file_bytes import gguf_file
 from setol_ww.formats import keras_file as keras_format
 from setol_ww.formats import onnx_file as protobuf
 from setol_ww.formats.checkpoints import checkpoint_tensors
@@ -22,18 +23,6 @@ h5py = pytest.importorskip("h5py", reason="the extra setol-ww[keras] is not inst
 # GGUF.
 
 QUANTISED = sorted(kind.name for kind, (per_block, _) in gguf.GGML_QUANT_SIZES.items() if per_block > 1)
-
-
-def gguf_file(path: Path, tensors: dict[str, tuple[np.ndarray, object]], arch: str = "llama") -> Path:
-    writer = gguf.GGUFWriter(path, arch)
-    writer.add_array("tokenizer.ggml.tokens", ["a", "bc"])
-    for name, (data, kind) in tensors.items():
-        writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def packed(kind: object, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:

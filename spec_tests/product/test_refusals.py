@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import setol_ww as ww
+from fixtures.file_bytes import headed
 from setol_ww.advice.budgets import ranks
 from setol_ww.cli.main import main
 from setol_ww.cli.spec import conform, suite_folder
@@ -28,7 +29,7 @@ from setol_ww.results.results import Results
 from setol_ww.results.store import _explained
 from setol_ww.views.plots.asked import table_of
 from setol_ww.watcher.standins import KernelDensity
-from spec_tests.product.test_formats import headed, saved
+from spec_tests.product.test_formats import saved
 
 
 def noise(rows: int = 40, columns: int = 30) -> np.ndarray:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import pickle
-import pickletools
 import struct
 from pathlib import Path
 
@@ -16,7 +14,26 @@ from torch.distributed.checkpoint import metadata as kinds
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 
 import setol_ww as ww
-from fixtures.broken_files import called, integer, mapping, several, storage, tensor, text, torch_archive, torch_bytes
+from fixtures.broken_files import called, integer, mapping, several, storage, tensor, text, torch_archive
+from fixtures.file_bytes import (
+    FLOATS,
+    ONE,
+    PLACE,
+    STORED,
+    described,
+    entry,
+    field,
+    gguf,
+    initialiser,
+    old_file,
+    old_head,
+    old_storage,
+    onnx,
+    piece,
+    safetensors,
+    torch_tar,
+    word,
+)
 from setol_ww.formats.checkpoints import checkpoint_tensors
 
 # Pickles and what is made of them, in an archive of torch's.
@@ -121,27 +138,6 @@ def test_an_object_outside_of_a_pickle_that_has_no_outside():
 # Files of torch before 1.6: pickles one behind the other, then the storages.
 
 
-def old_head() -> list[bytes]:
-    """Magic number, protocol and system, each a pickle."""
-    stream, heads = io.BytesIO(torch_bytes({}, legacy=True)), []
-    for _ in range(3):
-        start = stream.tell()
-        for _ in pickletools.genops(stream):
-            pass
-        heads.append(stream.getvalue()[start : stream.tell()])
-    return heads
-
-
-def old_storage(number: int, view: bytes = b"N", kind: str = "FloatStorage") -> bytes:
-    what = f"ctorch\n{kind}\n".encode()
-    return several(text("storage"), what, text("0"), text("cpu"), integer(number), view) + b"Q"
-
-
-def old_file(pickled: bytes, keys: bytes = b"](" + text("0") + b"e") -> bytes:
-    values = struct.pack("<q", 12) + np.arange(12, dtype="<f4").tobytes()
-    return b"".join(old_head()) + b"\x80\x02" + pickled + b".\x80\x02" + keys + b"." + values
-
-
 OLD = {
     "another version": (
         b"".join([old_head()[0], pickle.dumps(7, 2), *old_head()[2:]]),
@@ -172,40 +168,6 @@ def test_an_old_file_that_makes_no_sense(tmp_path, name):
 
 
 # Files of torch 0.1, which are tar archives.
-
-
-def tar(**members: bytes) -> bytes:
-    """Members one after the other behind headers with a checksum."""
-    made = b""
-    for name, content in members.items():
-        made += tar_header(name.replace("_", "."), len(content)) + content + bytes(-len(content) % 512)
-    return made + bytes(1024)
-
-
-def tar_header(name: str, size: int) -> bytes:
-    header = bytearray(512)
-    header[: len(name)] = name.encode()
-    header[124:136] = f"{size:011o}\0".encode()
-    header[148:156] = b" " * 8
-    header[148:156] = f"{sum(header):06o}\0 ".encode()
-    return bytes(header)
-
-
-def piece(pickled: bytes) -> bytes:
-    return b"\x80\x02" + pickled + b"."
-
-
-FLOATS = piece(b"K\x01") + piece(several(b"K\x00", text("cpu"), b"ctorch\nFloatStorage\n"))
-STORED = FLOATS + struct.pack("<q", 12) + np.arange(12, dtype="<f4").tobytes()
-ONE = piece(b"K\x01") + piece(several(b"K\x05", b"K\x00", b"ctorch\nFloatTensor\n"))
-PLACE = struct.pack("<iiqqqqq", 2, 0, 3, 4, 4, 1, 0)
-NO_VIEWS = piece(b"]")
-
-
-def torch_tar(
-    storages: bytes = STORED + NO_VIEWS, tensors: bytes = ONE + PLACE, pickled: bytes = b"}" + text("w") + b"K\x05Qs"
-) -> bytes:
-    return tar(storages=storages, tensors=tensors, pickle=piece(pickled))
 
 
 TARRED = {
@@ -304,47 +266,6 @@ def test_parts_of_a_distributed_tensor_that_make_no_sense(tmp_path):
 
 
 # Safetensors, Flax, GGUF and ONNX.
-
-
-def safetensors(header: object, data: bytes = bytes(48)) -> bytes:
-    raw = json.dumps(header).encode()
-    return struct.pack("<Q", len(raw)) + raw + data
-
-
-def entry(dtype: str = "F32", offsets: object = (0, 48)) -> dict[str, object]:
-    return {"dtype": dtype, "shape": [3, 4], "data_offsets": offsets}
-
-
-def gguf(*, version: int = 3, pairs: bytes = b"", tensors: bytes = b"", count: tuple[int, int] = (0, 0)) -> bytes:
-    return b"GGUF" + struct.pack("<IQQ", version, *count) + pairs + tensors
-
-
-def word(name: str) -> bytes:
-    return struct.pack("<Q", len(name)) + name.encode()
-
-
-def described(name: str, *sides: int, kind: int = 0, offset: int = 0) -> bytes:
-    return word(name) + struct.pack(f"<I{len(sides)}QIQ", len(sides), *sides, kind, offset)
-
-
-def field(number: int, content: bytes) -> bytes:
-    """A field of a message, as protocol buffers have it."""
-    size, length = len(content), b""
-    while size > 127:
-        length, size = length + bytes([size & 127 | 128]), size >> 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + content
-
-
-def initialiser(name: str, data: bytes | None = bytes(48), **external: str) -> bytes:
-    made = b"\x08\x03\x08\x04\x10\x01" + field(8, name.encode())
-    made += b"" if data is None else field(9, data)
-    for key, value in external.items():
-        made += bytes([13 << 3 | 2]) + field(0, field(1, key.encode()) + field(2, value.encode()))[1:]
-    return made + (b"\x70\x01" if external else b"")
-
-
-def onnx(*tensors: bytes) -> bytes:
-    return field(7, b"".join(field(5, one) for one in tensors))
 
 
 ARRAY = b"\x93\x92\x03\x04\xa7float32\xc4\x30" + bytes(48)
