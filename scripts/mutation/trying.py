@@ -27,7 +27,11 @@ from .keeping import Trial
 Choice = tuple[list[str], float, bool]
 HOUSE = "spec_tests/product/test_house.py"
 #: They look at every module and run lines of none, so that no coverage tells of them.
-EVERYWHERE = [f"{HOUSE}::test_what_is_found_cannot_be_changed", f"{HOUSE}::test_text_is_read_and_written_in_utf8"]
+EVERYWHERE = [
+    f"{HOUSE}::test_what_is_found_cannot_be_changed",
+    f"{HOUSE}::test_text_is_read_and_written_in_utf8",
+    f"{HOUSE}::test_types_and_names_of_the_package_have_one_home",
+]
 #: Seconds by the clock after which a mutant that was imported anew is ended.
 PATIENCE = 400.0
 
