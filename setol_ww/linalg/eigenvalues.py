@@ -131,7 +131,7 @@ def blocks(
     length, other = matrix.shape[axis], matrix.shape[1 - axis]
     # A tenth of the Gram matrix: small beside it, large enough for BLAS.
     elements = elements or max(BLOCK_ELEMENTS, min(matrix.shape) ** 2 // 10)
-    step = min(length, max(1, elements // max(1, other)))
+    step = max(1, min(length, elements // max(1, other)))
     if isinstance(matrix, Buckets):
         yield from matrix.row_blocks(step)
         return

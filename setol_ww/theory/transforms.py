@@ -360,7 +360,7 @@ def numbers_of(what: str, values: Any, *, complex_too: bool = False) -> np.ndarr
     if array.dtype.kind not in ("biufc" if complex_too else "biuf"):
         kind = "numbers" if complex_too else "real numbers"
         raise InvalidInput(f"{what} of type {array.dtype} were given; accepted are {kind}")
-    return array if array.dtype.kind == "c" else array.astype(np.float64, copy=False)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
 
 
 def _atoms(evals: Any, weights: Any) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ import scipy.optimize
 from ...core.arrays import FloatArray
 from ...core.checks import positive_integer
 from ...core.errors import InvalidInput
-from ..transforms import moments_from_cumulants
+from ..transforms import moments_from_cumulants, numbers_of
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
 Function = Callable[[FloatArray], FloatArray]
@@ -93,9 +93,9 @@ class Continuous(Law, abc.ABC):
 
     def cdf(self, x: Any) -> Any:
         lower, upper = self.support
-        points = np.clip(np.asarray(x, dtype=float), lower, upper)
+        points = np.clip(numbers_of("x", x), lower, upper)
         values = [self._integral(np.ones_like, lower, float(point)) for point in points.reshape(-1)]
-        return np.clip(np.reshape(values, points.shape), 0.0, 1.0)[()]
+        return where_known(points, np.clip(np.reshape(values, points.shape), 0.0, 1.0))
 
     @cached_property
     def erg_lambda_min(self) -> float:
@@ -151,10 +151,11 @@ class SoftEdges(Continuous):
 
     def pdf(self, x: Any) -> Any:
         lower, upper = self.support
-        points = np.asarray(x, dtype=float)
+        points = numbers_of("x", x)
         inside = (points > lower) & (points < upper)
         safe = np.where(inside, points, (lower + upper) / 2)
-        return np.where(inside, self._factor(safe) * np.sqrt((upper - safe) * (safe - lower)), 0.0)[()]
+        density = np.where(inside, self._factor(safe) * np.sqrt((upper - safe) * (safe - lower)), 0.0)
+        return where_known(points, density)
 
     def _integral(self, function: Function, start: float, stop: float) -> float:
         if stop <= start:
@@ -173,10 +174,9 @@ class SoftEdges(Continuous):
         root_times_slope = 2 * (upper - lower) ** 2 * (np.sin(theta) * np.cos(theta)) ** 2
         return float(np.sum(WEIGHTS * function(x) * self._factor(x) * root_times_slope) * (last - first) / 2)
 
-    def _root(self, z: Any) -> Any:
+    def _root(self, points: np.ndarray) -> np.ndarray:
         """sqrt((z - a)(z - b)) with the branch that grows like z."""
         lower, upper = self.support
-        points = np.asarray(z)
         if np.iscomplexobj(points):
             return np.sqrt(points - lower) * np.sqrt(points - upper)
         if ((points > lower) & (points < upper) | (points == lower) & (lower == 0)).any():
@@ -191,9 +191,14 @@ def spread(first: float, last: float) -> FloatArray:
     return first + (last - first) * (NODES + 1) / 2
 
 
+def where_known(points: FloatArray, values: FloatArray) -> Any:
+    """Values at points, NaN at a point that is NaN; a number for a number."""
+    return np.where(np.isnan(points), np.nan, values)[()]
+
+
 def positive(t: Any) -> FloatArray:
     """`t` as an array, when it is positive and finite."""
-    points = np.asarray(t, dtype=np.float64)
+    points: FloatArray = numbers_of("t", t)
     if not (np.isfinite(points).all() and (points > 0).all()):
         raise InvalidInput(f"t={t!r} was asked; accepted are positive finite numbers")
     return points

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InvalidInput
+from ..transforms import numbers_of
 from .base import NOT_POSITIVE, Law
 
 
@@ -41,21 +42,21 @@ class FreeCauchy(Law):
         return -math.inf, math.inf
 
     def pdf(self, x: Any) -> Any:
-        return (self.gamma / np.pi / ((np.asarray(x, dtype=float) - self.a) ** 2 + self.gamma**2))[()]
+        return (self.gamma / np.pi / ((numbers_of("x", x) - self.a) ** 2 + self.gamma**2))[()]
 
     def cdf(self, x: Any) -> Any:
-        return (0.5 + np.arctan((np.asarray(x, dtype=float) - self.a) / self.gamma) / np.pi)[()]
+        return (0.5 + np.arctan((numbers_of("x", x) - self.a) / self.gamma) / np.pi)[()]
 
     def stieltjes(self, z: Any) -> Any:
         """1/(z - a + i gamma) for Im z > 0."""
-        points = np.asarray(z, dtype=complex)
+        points = numbers_of("z", z, complex_too=True)
         if not (points.imag > 0).all():
             raise InvalidInput(f"G of {self!r} at z={z!r} was asked; accepted are z with a positive imaginary part")
         return (1 / (points - self.a + 1j * self.gamma))[()]
 
     def r_transform(self, t: Any) -> Any:
         """The same complex number for every t."""
-        return np.full(np.shape(t), complex(self.a, -self.gamma))[()]
+        return np.full(numbers_of("t", t, complex_too=True).shape, complex(self.a, -self.gamma))[()]
 
     def integrated_r(self, t: Any) -> Any:
-        return (np.asarray(t) * complex(self.a, -self.gamma))[()]
+        return (numbers_of("t", t, complex_too=True) * complex(self.a, -self.gamma))[()]

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.arrays import FloatArray
 from ...core.checks import positive_integer
 from ...core.errors import InvalidInput
+from ..transforms import numbers_of
 from .base import SoftEdges, positive
 
 
@@ -57,7 +58,7 @@ class InverseMarchenkoPastur(SoftEdges):
 
     def stieltjes(self, z: Any) -> Any:
         r""":math:`(2\kappa + 1) / (z(\kappa + 1) - \kappa + \kappa\sqrt{(z-a)(z-b)})`, free of cancellation."""
-        points, kappa = np.asarray(z), self.kappa
+        points, kappa = numbers_of("z", z, complex_too=True), self.kappa
         return ((2 * kappa + 1) / (points * (kappa + 1) - kappa + kappa * self._root(points)))[()]
 
     def r_transform(self, t: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.arrays import FloatArray
 from ...core.checks import positive_integer
 from ...core.errors import InvalidInput
+from ..transforms import numbers_of
 from .base import SoftEdges
 
 
@@ -48,7 +49,7 @@ class MarchenkoPastur(SoftEdges):
 
     def stieltjes(self, z: Any) -> Any:
         r""":math:`2 / (z + \sigma^2 (q - 1) + \sqrt{(z-a)(z-b)})`: the usual form without its cancellation."""
-        points = np.asarray(z)
+        points = numbers_of("z", z, complex_too=True)
         return (2 / (points + self.sigma2 * (self.q - 1) + self._root(points)))[()]
 
     @property

@@ -14,8 +14,8 @@ import scipy.optimize
 from ...core.arrays import FloatArray
 from ...core.checks import positive_integer
 from ...core.errors import InvalidInput
-from ..transforms import free_cumulants_of
-from .base import Continuous, Function, positive
+from ..transforms import free_cumulants_of, numbers_of
+from .base import Continuous, Function, positive, where_known
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)
 OverDistance = Callable[[FloatArray, FloatArray], FloatArray]
@@ -75,13 +75,14 @@ class TruncatedPowerLaw(Continuous):
         return ratio * (math.expm1(exponent) / exponent if exponent else 1.0)
 
     def pdf(self, x: Any) -> Any:
-        points = np.asarray(x, dtype=float)
+        points = numbers_of("x", x)
         inside = (points >= self.lower) & (points <= self.upper)
         u = np.where(inside, points, self.lower) / self.lower
-        return np.where(inside, u**-self.alpha / (self.lower * self._power_integral(-self.alpha)), 0.0)[()]
+        density = np.where(inside, u**-self.alpha / (self.lower * self._power_integral(-self.alpha)), 0.0)
+        return where_known(points, density)
 
     def cdf(self, x: Any) -> Any:
-        points = np.clip(np.asarray(x, dtype=float), self.lower, self.upper)
+        points = np.clip(numbers_of("x", x), self.lower, self.upper)
         total = self._power_integral(-self.alpha)
         return np.reshape([self._power_integral(-self.alpha, p) / total for p in points.reshape(-1)], points.shape)[()]
 
@@ -102,11 +103,13 @@ class TruncatedPowerLaw(Continuous):
         return kappa
 
     def stieltjes(self, z: Any) -> Any:
-        points = np.asarray(z)
+        points = numbers_of("z", z, complex_too=True)
         return np.reshape([self._stieltjes(point) for point in points.reshape(-1)], points.shape)[()]
 
     def _stieltjes(self, z: Any) -> Any:
         """By adaptive quadrature in ln x."""
+        if np.isnan(z):
+            return z
         if np.isreal(z):
             if self.lower <= np.real(z) <= self.upper:
                 raise InvalidInput(f"G of {self!r} was asked at {z!r}; accepted are points off the support")

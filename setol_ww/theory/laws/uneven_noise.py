@@ -22,7 +22,8 @@ import numpy as np
 from ...core.arrays import FloatArray
 from ...core.errors import InvalidInput
 from ..hermite import hermite, hermite_slope
-from .base import Law
+from ..transforms import numbers_of
+from .base import Law, where_known
 from .edges import Edge, lower_edge, upper_edge
 from .separable import Separable
 from .sides import Side
@@ -69,6 +70,7 @@ class UnevenNoise(Law):
     near: UnevenNoise | None = field(default=None, repr=False)
 
     lacks = {  # noqa: RUF012 read only
+        "stieltjes": "it has no closed form where strengths differ",
         "r_transform": "it has no closed form where strengths differ",
         "integrated_r": "it has no closed form where strengths differ",
         "free_cumulants": "they are those of the compound law, which is not written here",
@@ -219,22 +221,22 @@ class UnevenNoise(Law):
 
     def pdf(self, x: Any) -> Any:
         """Density of the eigenvalues that are not zero, 0 outside the support; to some 1e-3 of its height."""
-        points = np.asarray(x, dtype=np.float64)
+        points = numbers_of("x", x)
         inside = (points > self.lower) & (points < self.upper)
         angle = self._angle(np.where(inside, points, self.upper / 2 + self.lower / 2))
         density = np.maximum(hermite_slope(angle, *self._curve), 0.0) / self._stretch(angle)
-        return np.where(inside, density, 0.0)[()]
+        return where_known(points, np.where(inside, density, 0.0))
 
     def cdf(self, x: Any) -> Any:
         """Distribution function of the eigenvalues that are not zero."""
-        return np.clip(hermite(self._angle(np.asarray(x, dtype=np.float64)), *self._curve), 0.0, 1.0)[()]
+        return np.clip(hermite(self._angle(numbers_of("x", x)), *self._curve), 0.0, 1.0)[()]
 
     def quantile(self, p: Any) -> Any:
         """Inverse of `cdf`."""
         knots, cdf, slope = self._curve
         dense = self._dense(DENSE)
         values = np.maximum.accumulate(hermite(dense, knots, cdf, slope))
-        wanted = np.asarray(p, dtype=np.float64)
+        wanted = numbers_of("p", p)
         at = np.searchsorted(values, wanted).clip(1, dense.size - 1)
         angle = np.interp(wanted, values, dense)
         for _ in range(POLISH):

@@ -1,0 +1,188 @@
+"""Laws asked in every form: numbers, lists, arrays of any shape and type; at their ends, at nothing, beyond limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import setol_ww as ww
+from fixtures.uneven_noise import lognormal_strengths
+from setol_ww.theory.laws.base import Law, positive
+
+LAWS: dict[str, Law] = {
+    "Marchenko-Pastur": ww.laws.MarchenkoPastur(0.5, 3.0),
+    "square": ww.laws.MarchenkoPastur(1.0),
+    "inverse": ww.laws.InverseMarchenkoPastur(1.5),
+    "power law": ww.laws.TruncatedPowerLaw(2.0, 1.0, 10.0),
+    "Cauchy": ww.laws.FreeCauchy(1.0, 0.5),
+    "Levy": ww.laws.LevyWigner(1.5),
+    "Wishart": ww.laws.MultiplicativeWishart(0.5, 0.3),
+    "uneven": ww.laws.UnevenNoise(lognormal_strengths(30, 0.4, 1), lognormal_strengths(20, 0.3, 2)),
+}
+#: A method and points that every law which has it accepts.
+ASKED: dict[str, list[float]] = {
+    "pdf": [-1, 0, 1, 2, 3, 50],
+    "cdf": [-1, 0, 1, 2, 3, 50],
+    "quantile": [0, 1, 0, 1, 0, 1],
+    "stieltjes": [-3, 12, 13, -5, 200, -1],
+    "r_transform": [0.125, 0.0625, 0.03125, 0.25, 0.1875, 0.2],
+    "integrated_r": [0.125, 0.0625, 0.03125, 0.25, 0.1875, 0.2],
+    "saturated_r": [1, 2, 3, 4, 5, 100],
+    "saturated_integrated_r": [1, 2, 3, 4, 5, 100],
+    "formal_r": [1, 2, 3, 4, 5, 100],
+    "formal_integrated_r": [1, 2, 3, 4, 5, 100],
+}
+THERE = [
+    (name, method)
+    for name, law in LAWS.items()
+    for method in ASKED
+    if hasattr(law, method) and method not in law.lacks and (name, method) != ("Cauchy", "stieltjes")
+]
+
+
+@pytest.mark.parametrize(("name", "method"), THERE)
+def test_the_form_of_an_answer_is_that_of_the_question(name, method):
+    """A number for a number, an array of the shape of an array; lists, whole numbers and float32 are numbers too."""
+    ask, points = getattr(LAWS[name], method), ASKED[method]
+    plain = np.array([ask(float(point)) for point in points])
+    assert all(np.ndim(ask(float(point))) == 0 for point in points)
+    assert not isinstance(ask(float(points[0])), np.ndarray)
+    assert ask([]).shape == (0,)
+    for shape in ((6,), (2, 3), (3, 1, 2)):
+        found = ask(np.array(points, dtype=np.float64).reshape(shape))
+        assert found.shape == shape
+        np.testing.assert_allclose(found.ravel(), plain, rtol=1e-13)
+    np.testing.assert_array_equal(ask(list(points)), ask(np.array(points, dtype=np.float64)))
+    narrow = np.array(points, dtype=np.float32)
+    for stored in (narrow, narrow.astype(np.longdouble), [[float(one)] for one in narrow]):
+        found = np.ravel(ask(stored))
+        assert found.dtype.itemsize in (8, 16)
+        np.testing.assert_allclose(found, ask(narrow.astype(np.float64)), rtol=1e-12)
+
+
+TRANSFORMS = ("r_transform", "integrated_r", "r_derivative", "blue")
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_of_a_spectrum_take_numbers_of_any_type(name):
+    ask, atoms = getattr(ww.transforms, name), [1, 2, 5]
+    plain = np.array([ask(float(t), [1.0, 2.0, 5.0]) for t in (1, 2, 7)])
+    assert ask(2, atoms) == plain[1]
+    for t in ([1, 2, 7], np.array([1, 2, 7], dtype=np.float32), np.array([True, 2, 7])):
+        found = ask(t, np.array(atoms, dtype=np.float32))
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, plain, rtol=1e-14)
+    np.testing.assert_allclose(ask(np.array([[[1], [2], [7]]]), atoms)[0, :, 0], plain, rtol=1e-14)
+    assert ask([], atoms).shape == (0,)
+    narrow = np.float32(0.1)
+    assert ask(narrow, [narrow, 1.0]) == pytest.approx(ask(float(narrow), [float(narrow), 1.0]), rel=1e-14)
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, math.inf, math.nan, [1.0, 0.0], [[2.0, -math.inf]]])
+def test_a_point_of_r_is_positive_and_finite(wrong):
+    said = f"t={wrong!r} was asked; accepted are positive finite numbers"
+    for name in ("r_transform", "integrated_r"):
+        for law in (LAWS["square"], LAWS["inverse"], LAWS["power law"], LAWS["Levy"], LAWS["Wishart"]):
+            with pytest.raises(ww.InvalidInput) as refused:
+                getattr(law, name)(wrong)
+            assert str(refused.value) == said
+    for name in TRANSFORMS:
+        with pytest.raises(ww.InvalidInput) as refused:
+            getattr(ww.transforms, name)(wrong, [1.0, 2.0])
+        assert str(refused.value) == said
+    assert positive(np.float32(2.0)).dtype == np.float64
+
+
+@pytest.mark.parametrize(("name", "method"), THERE)
+def test_what_is_no_number_is_refused_by_its_name(name, method):
+    ask = getattr(LAWS[name], method)
+    letter = {"pdf": "x", "cdf": "x", "quantile": "p", "stieltjes": "z"}.get(method, "t")
+    for wrong in ("a", None, [[1.0], [1.0, 2.0]], 10**400):
+        with pytest.raises(ww.InvalidInput, match=rf"^{letter} .* were given"):
+            ask(wrong)
+    if letter in ("x", "p"):
+        with pytest.raises(ww.InvalidInput, match=f"^{letter} of type complex128 were given; accepted are real"):
+            ask(1j)
+    if letter in ("x", "z"):
+        assert math.isnan(ask(math.nan))
+        assert np.isnan(ask([math.nan, ASKED[method][0]])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["Marchenko-Pastur", "square", "inverse", "power law"])
+def test_a_real_point_is_off_the_support_and_a_complex_one_anywhere(name):
+    """Both ends of the support on both sides; just above the axis the imaginary part is the density."""
+    law = LAWS[name]
+    lower, upper = law.support
+    # Where the density does not go to 0 quadrature needs some distance, and G diverges.
+    soft = name != "power law"
+    for end, sign in ((lower, -1.0), (upper, 1.0)):
+        inside = np.nextafter(end, -sign * math.inf)
+        outside = np.nextafter(end, sign * math.inf) if soft else end * (1 + 1e-3 * sign)
+        for point in (outside, outside + sign):
+            assert np.sign(law.stieltjes(point)) == sign
+        assert law.stieltjes([outside, outside + sign]).shape == (2,)
+        for refused in (inside, (lower + upper) / 2, [outside, inside], *(() if soft and end > 0 else (end,))):
+            with pytest.raises(ww.InvalidInput, match=r"G of .* was asked"):
+                law.stieltjes(refused)
+        if soft and end > 0:
+            assert law.stieltjes(end) == pytest.approx(law.stieltjes(outside), rel=1e-6)
+    height = 1e-7 if soft else 1e-2
+    for x in np.linspace(lower, upper, 7)[1:-1]:
+        G = law.stieltjes(x + 1j * height)
+        assert -G.imag / math.pi == pytest.approx(law.pdf(x), rel=1e-4 if soft else 0.05)
+        assert law.stieltjes(x - 1j * height) == pytest.approx(np.conj(G), rel=1e-9)
+    assert law.stieltjes(complex(upper + 1)) == pytest.approx(law.stieltjes(upper + 1), rel=1e-12)
+    assert isinstance(law.stieltjes(complex(upper + 1)), complex)
+
+
+@pytest.mark.parametrize("name", ["Marchenko-Pastur", "inverse"])
+def test_r_saturates_at_its_limit_without_a_jump(name):
+    """Below it the closed form, beyond it the edge less 1/t; values, slopes and integrals on both sides."""
+    law = LAWS[name]
+    edge, limit = law.support[1], law.r_limit
+    assert limit == pytest.approx(law.stieltjes(edge), rel=1e-9)
+    assert law.saturated_r(limit) == pytest.approx(edge - 1 / limit, rel=1e-9)
+    for share in (1e-6, 0.5, 1 - 1e-9):
+        assert law.saturated_r(share * limit) == law.r_transform(share * limit)
+        assert law.saturated_integrated_r(share * limit) == law.integrated_r(share * limit)
+    for factor in (1 + 1e-9, 2.0, 1e6):
+        t = factor * limit
+        assert law.saturated_r(t) == pytest.approx(edge - 1 / t, rel=1e-13)
+        beyond = edge * (t - limit) - math.log(factor)
+        assert law.saturated_integrated_r(t) == pytest.approx(law.integrated_r(limit) + beyond, rel=1e-12)
+
+
+TINY, INF, NAN = 5e-324, math.inf, math.nan
+#: Parameters that are accepted up to the limits, those at or beyond them, what is said of these.
+PARAMETERS: dict[type[Law], tuple[list[tuple[float, ...]], list[tuple[float, ...]], str]] = {
+    ww.laws.MarchenkoPastur: (
+        [(TINY,), (1,), (0.5, TINY), (0.5, 1e308)],
+        [(0,), (1.0000001,), (-1,), (NAN,), (0.5, 0), (0.5, -1.0), (0.5, INF), (0.5, NAN)],
+        "0 < q <= 1 and sigma2 > 0",
+    ),
+    ww.laws.InverseMarchenkoPastur: ([(1e-9,), (1e9,)], [(0,), (-1,), (INF,), (NAN,)], "kappa > 0"),
+    ww.laws.TruncatedPowerLaw: (
+        [(2.0, TINY, 1.0), (0.0, 1.0, 1.0000001), (-3, 1, 1e308)],
+        [(2, 0, 1), (2, 1, 1), (2, 2, 1), (2, 1, INF), (INF, 1, 2), (NAN, 1, 2), (2, NAN, 1), (2, 1, NAN)],
+        "0 < lower < upper and a finite alpha",
+    ),
+    ww.laws.FreeCauchy: ([(0.0, TINY), (-5, 1)], [(0.0, 0.0), (0.0, -1.0), (0.0, NAN)], "gamma > 0"),
+    ww.laws.LevyWigner: ([(1.0000001,), (1.9999999,)], [(1,), (2,), (NAN,)], "1 < alpha < 2"),
+    ww.laws.MultiplicativeWishart: (
+        [(TINY, 1.0), (1.0, TINY)],
+        [(0, 1), (1, 0), (-1, 1), (1, -1), (NAN, 1), (1, NAN)],
+        "epsilon > 0 and phi > 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("law", PARAMETERS)
+def test_a_law_is_accepted_up_to_the_ends_of_its_parameters(law):
+    accepted, refused, said = PARAMETERS[law]
+    for parameters in accepted:
+        law(*parameters)
+    for parameters in refused:
+        with pytest.raises(ww.InvalidInput, match=rf"^{law.__name__}\(.*\) was asked; accepted .*{said}$"):
+            law(*parameters)
