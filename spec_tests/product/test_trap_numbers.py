@@ -1,0 +1,161 @@
+"""Every number of a report on traps by a second computation: from the entries, and the eigenvalues of the shuffle."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import setol_ww as ww
+from fixtures import trap_numbers
+from setol_ww.traps.elements import read_entries
+
+
+def drawn(law: str, shape: tuple[int, int], *sizes: float, seed: int = 0) -> np.ndarray:
+    """Entries of a law, and single ones of these sizes."""
+    rng = np.random.default_rng([seed, *law.encode()])
+    W = {
+        "normal": lambda: rng.normal(size=shape),
+        "flat": lambda: rng.uniform(-1, 1, size=shape),
+        "exponential": lambda: rng.laplace(size=shape),
+        "shifted": lambda: rng.normal(size=shape) + 0.05,
+        "t(3)": lambda: rng.standard_t(3, size=shape),
+        "t(1.5)": lambda: rng.standard_t(1.5, size=shape),
+        "t(0.4)": lambda: rng.standard_t(0.4, size=shape),
+    }[law]()
+    for number, size in enumerate(sizes):
+        W[(7 * number + 3) % shape[0], (11 * number + 5) % shape[1]] = size
+    return W
+
+
+CASES = {
+    "normal": drawn("normal", (90, 60)),
+    "one element": drawn("normal", (90, 60), 9.0),
+    "wide, four elements": drawn("normal", (60, 150), 30.0, -25.0, 20.0, 11.0),
+    "one that chance explains": drawn("normal", (40, 30), 7.3, seed=2),
+    "flat": drawn("flat", (70, 70), 4.0),
+    "exponential": drawn("exponential", (80, 50), 40.0),
+    "off the middle": drawn("shifted", (200, 90), -14.0),
+    "heavy": drawn("t(3)", (100, 80)),
+    "heavy, one beyond it": drawn("t(3)", (100, 80), 900.0),
+    "without an edge": drawn("t(1.5)", (80, 60)),
+    "without an edge, one beyond": drawn("t(1.5)", (80, 60), 1e6),
+    "as heavy as is read": drawn("t(0.4)", (60, 50)),
+    "large": drawn("normal", (260, 500), 25.0),
+}
+
+
+@functools.cache
+def expected_of(name: str) -> trap_numbers.Numbers:
+    return trap_numbers.numbers(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_entries_say(name):
+    W = CASES[name]
+    found, expected = read_entries(W.ravel()), expected_of(name)
+    assert found.apart == pytest.approx(expected.apart)
+    assert (found.mean, math.sqrt(found.variance)) == pytest.approx((expected.mean, expected.sigma), rel=1e-9)
+    assert (found.k4, found.k6) == pytest.approx((expected.k4, expected.k6), rel=1e-7, abs=1e-7)
+    assert (found.tail.start, found.tail.count) == (expected.tail.start, expected.tail.count)
+    assert (found.tail.shape, found.tail.width) == pytest.approx((expected.tail.shape, expected.tail.width), rel=1e-4)
+    for size, rank in ((1.1, 1), (2.0, 1), (2.0, 3), (9.0, 2)):
+        size *= found.tail.start
+        assert found.tail_pvalue(size, rank) == pytest.approx(expected.tail.chance(size, rank), rel=0.01)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.3])
+@pytest.mark.parametrize("name", CASES)
+def test_the_report_of_a_matrix(name, level):
+    W = CASES[name]
+    report = ww.find_traps(W, level=level)
+    entries = expected_of(name)
+    N, M = max(W.shape), min(W.shape)
+    expected = trap_numbers.outliers(entries, W.shape, report.shuffled, level)
+    first = expected[0]
+    assert report.lambda_max == pytest.approx(report.shuffled[-1], rel=1e-12)
+    assert report.edge == pytest.approx(
+        entries.sigma**2 * trap_numbers.edge_of(N, M, entries.k4, entries.k6), rel=1e-9, nan_ok=True
+    )
+    assert (report.sigma, report.mean) == pytest.approx((entries.sigma, entries.mean), rel=1e-9)
+    assert report.threshold == pytest.approx((M / N) ** 0.25)
+    assert close(report.pvalue_edge, first.by_edge)
+    assert close(report.pvalue, first.pvalue)
+    assert report.count == len(expected) - 1
+    told = {trap.eigenvalue: trap for trap in report.traps}
+    assert sorted(told) == pytest.approx(sorted(one.value for one in expected[:-1]))
+    for one in expected[:-1]:
+        trap = told[min(told, key=lambda value, one=one: abs(value - one.value))]
+        assert close(trap.pvalue, one.pvalue)
+        assert trap.strength == pytest.approx(one.strength, rel=1e-9)
+    assert report.strength == pytest.approx(max((one.strength for one in expected[:-1]), default=0.0), rel=1e-9)
+
+
+def close(pvalue: float, expected: float) -> bool:
+    """To two digits, far out in the tail to some of its exponent."""
+    if math.isnan(expected):
+        return math.isnan(pvalue)
+    if expected < 1e-6:
+        return math.isclose(math.log(max(pvalue, 1e-320)), math.log(max(expected, 1e-320)), rel_tol=0.01)
+    return math.isclose(pvalue, expected, rel_tol=0.01)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_without_an_edge_a_shift_is_judged_by_the_mean(seed):
+    """Normal whatever the law: its chance is erfc(|m| sqrt(N M) / sigma / sqrt 2) for 0, and it comes first or alone."""
+    W = np.random.default_rng([seed, 1]).standard_t(1.5, size=(90, 60))
+    W += 2 * np.median(np.abs(W))
+    report = ww.find_traps(W)
+    assert math.isnan(report.edge)
+    z = abs(report.mean) * math.sqrt(W.size) / report.sigma
+    shifts = [trap for trap in report.traps if trap.carrier == "mean shift"]
+    if abs(report.mean) * math.sqrt(60) / report.sigma < report.threshold:
+        assert shifts == []
+    else:
+        assert report.pvalue == shifts[0].pvalue == pytest.approx(math.erfc(z / math.sqrt(2)), rel=1e-9)
+
+
+def test_a_shift_that_large_elements_hide_is_where_one_of_its_strength_is():
+    """None of the leading vectors is constant: what is told is |m| sqrt(M) / sigma, and the eigenvalue that goes with it."""
+    W = np.random.default_rng([0, 1]).standard_t(1.5, size=(90, 60))
+    W += 0.5 * np.median(np.abs(W))
+    report = ww.find_traps(W)
+    (shift,) = report.traps
+    assert shift.carrier == "mean shift"
+    theta = abs(report.mean) * math.sqrt(60) / report.sigma
+    assert shift.strength == pytest.approx(theta, rel=1e-9)
+    square, q = theta**2, 60 / 90
+    assert shift.eigenvalue == pytest.approx(report.sigma**2 * 90 * (1 + square) * (q + square) / square, rel=1e-9)
+    assert report.lambda_max == pytest.approx(report.shuffled[-1], rel=1e-12)
+    cleaned = ww.remove_traps(W, report)
+    np.testing.assert_allclose(W - cleaned, report.mean, rtol=1e-9)
+
+
+def test_one_shift_of_a_small_matrix_and_the_element_beside_it():
+    """Vectors of few entries lie near the constant ones by chance; only one of them is the shift."""
+    told = []
+    for seed in range(24):
+        W = np.random.default_rng([seed, 2]).normal(size=(14, 9)) + 1.5
+        W[3, 4] = 12
+        report = ww.find_traps(W)
+        told.append([trap.carrier for trap in report.traps])
+        assert {one.index for one in report.elements} <= {(3, 4)}
+    assert {tuple(carriers) for carriers in told} == {("mean shift",), ("mean shift", "element")}
+    assert told.count(["mean shift", "element"]) >= 6
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8, np.int32, np.int64, np.uint16, "bfloat16"])
+def test_entries_of_every_type_are_read_in_float64(dtype):
+    """The same numbers in float64 say the same of themselves, to the last bit, in an array and in a tensor."""
+    W = np.round(30 * np.random.default_rng(0).normal(size=(90, 60)))
+    W[13, 17] = 120
+    given = torch.from_numpy(W).to(torch.bfloat16) if dtype == "bfloat16" else (W - W.min()).astype(dtype)
+    wide = given.double().numpy() if dtype == "bfloat16" else given.astype(np.float64)
+    one, other = ww.find_traps(given), ww.find_traps(wide)
+    for name in ("sigma", "mean", "edge", "threshold", "count"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert one.lambda_max == pytest.approx(other.lambda_max, rel=1e-6)
+    assert [trap.carrier for trap in one.traps] == [trap.carrier for trap in other.traps]
