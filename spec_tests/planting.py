@@ -209,6 +209,22 @@ def _one_sided(real: Any) -> Any:
     return lambda first, second: float((first.exp() * (first - second)).sum(1).mean())
 
 
+def _of_all_vectors(real: Any) -> Any:
+    def shares(values: Any, right: Any, sums: Any, N: int) -> Any:
+        return real(values, right, sums, N) * right.sum() ** 2 / right.sum(axis=0) ** 2
+
+    return shares
+
+
+def _left_to_the_bench(real: Any) -> Any:
+    from setol_ww.truncation import models
+
+    def evaluated(bench: Any, evaluate: Any, model: Any, tasks: Any, progress: Any) -> Any:
+        return models._evaluated(bench, evaluate, model, list(tasks), [], progress)
+
+    return evaluated
+
+
 def _by_tensor_alone(real: Any) -> Any:
     def rows_of(matchings: Any, options: Any, *, update: bool) -> Any:
         first: dict[int, Any] = {}
@@ -851,6 +867,18 @@ PLANTS: tuple[Plant, ...] = (
         "setol_ww.advice.outputs:divergence",
         _one_sided,
         f"{PRODUCT}/test_trap_effect.py::test_the_divergence_is_scipys",
+    ),
+    Plant(
+        "every vector is a shift that any is",
+        "setol_ww.traps.search:_mean_shares",
+        _of_all_vectors,
+        f"{PRODUCT}/test_trap_numbers.py::test_one_shift_of_a_small_matrix_and_the_element_beside_it",
+    ),
+    Plant(
+        "an evaluation that is stopped puts back what it got to",
+        "setol_ww.truncation.models:evaluated",
+        _left_to_the_bench,
+        f"{PRODUCT}/test_truncation.py::test_restored_when_interrupted_at_any_line",
     ),
     Plant(
         "a layer that is not put back",

@@ -92,7 +92,7 @@ def _clean(matrix: Any, seed: tuple[int, ...], level: float) -> None:
         if found is None or not found.count:
             return
         _take_out(matrix, found, seed)
-    logger.warning("traps are left after %s rounds of removal", ROUNDS)
+    logger.warning("traps may be left after %s rounds of removal", ROUNDS)
 
 
 def _take_out(matrix: Any, found: Slice, seed: tuple[int, ...]) -> None:

@@ -161,21 +161,18 @@ class Bench:
         What is to be put back is in `saved`, for the caller to do so where an interrupt came before the first line of
         the way out. `keep` holds on to the directions for the next rule.
         """
-        # Twice: an interrupt before the first line of the inner `finally` leaves the work to the outer one.
+        # The caller puts back too: an interrupt before the first line of this `finally` leaves the work to that one.
         try:
-            try:
-                plan = []
-                for piece in with_bar(pieces, progress):
-                    line, kept = self.cut(piece, rule)
-                    plan.append(line)
-                    if kept is not None:
-                        saved.append((piece, [matrix.clone() for matrix in piece.matrices()]))
-                        self.write(piece, kept)
-                    if not keep:
-                        self.forget(piece)
-                yield plan
-            finally:
-                put_all_back(saved)
+            plan = []
+            for piece in with_bar(pieces, progress):
+                line, kept = self.cut(piece, rule)
+                plan.append(line)
+                if kept is not None:
+                    saved.append((piece, [matrix.clone() for matrix in piece.matrices()]))
+                    self.write(piece, kept)
+                if not keep:
+                    self.forget(piece)
+            yield plan
         finally:
             put_all_back(saved)
 

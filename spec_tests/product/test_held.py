@@ -32,6 +32,16 @@ SHARED: dict[str, tuple[Any, ...]] = {
     "theory.resolvents:_grid": (12,),
     "linalg.routines:scipys": ("dgemm",),
     "linalg.symmetric:two_stage_routine": (),
+    "results.findings:_register_digest": ((*COLUMNS, *UNCERTAINTY_COLUMNS),),
+    "results.findings:_constants": (),
+    "spectrum.starts:_coarse_points": (40,),
+    "truncation.rules:optimal_threshold": (0.3,),
+    "truncation.rules:marchenko_pastur_median": (0.3,),
+    "views.report.curves:_thinned": (500,),
+    "weights.layouts.config:_entries_of": ("llama",),
+    "weights.layouts.registry:layouts": (),
+    "weights.schemes.registry:schemes": (),
+    "weights.schemes.registry:_by_name": (),
     "layer.columns:_read": (True, True, False, False, (*COLUMNS, *UNCERTAINTY_COLUMNS)),
 }
 

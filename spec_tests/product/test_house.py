@@ -118,33 +118,6 @@ CHANGING = {
 }
 
 
-#: What is kept of answers by their question, at most so many.
-REMEMBERED = {
-    "formats.folder:_writer_told": 256,
-    "layer.columns:_read": 16,
-    "linalg.routines:scipys": None,
-    "linalg.symmetric:two_stage_routine": None,
-    "results.findings:_constants": 1,
-    "results.findings:_register_digest": 4,
-    "spectrum.bulk:_edges": 64,
-    "spectrum.bulk:_lower_half": 64,
-    "spectrum.noise:_cdf_at_angles": 64,
-    "spectrum.noise:critical_value": 64,
-    "spectrum.starts:_coarse_points": 8,
-    "theory.laws.edge:_laguerre": None,
-    "theory.laws.edge:_log_sf": None,
-    "theory.laws.edge:_quadrature": None,
-    "theory.resolvents:_grid": 64,
-    "truncation.rules:marchenko_pastur_median": None,
-    "truncation.rules:optimal_threshold": None,
-    "views.report.curves:_thinned": 64,
-    "weights.layouts.config:_entries_of": 32,
-    "weights.layouts.registry:layouts": None,
-    "weights.schemes.registry:_by_name": None,
-    "weights.schemes.registry:schemes": None,
-}
-
-
 def test_what_is_found_cannot_be_changed():
     """Every data class of the package is frozen, but for those that gather while something runs."""
     found = set()
@@ -155,17 +128,6 @@ def test_what_is_found_cannot_be_changed():
                     if not one.__dataclass_params__.frozen:
                         found.add(f"{module.name.removeprefix('setol_ww.')}:{one.__qualname__}")
     assert found == CHANGING
-
-
-def test_what_is_asked_again_and_again_is_computed_once():
-    """Answers that do not change, and how many of them are kept at most: without a limit where there are few."""
-    found = {}
-    for module in pkgutil.walk_packages(ww.__path__, "setol_ww."):
-        if "__main__" not in module.name:
-            for name, one in vars(importlib.import_module(module.name)).items():
-                if hasattr(one, "cache_parameters") and one.__module__ == module.name:
-                    found[f"{module.name.removeprefix('setol_ww.')}:{name}"] = one.cache_parameters()["maxsize"]
-    assert {name: found.get(name, "not kept") for name in REMEMBERED} == REMEMBERED
 
 
 def test_every_argument_may_be_named():

@@ -105,7 +105,7 @@ def close(pvalue: float, expected: float) -> bool:
 
 @pytest.mark.parametrize("seed", [0, 2, 4])
 def test_without_an_edge_a_shift_is_judged_by_the_mean(seed):
-    """Normal whatever the law: its chance is erfc(|m| sqrt(N M) / sigma / sqrt 2) for 0, and it comes first or alone."""
+    """Normal whatever the law: its chance is erfc(|m| sqrt(N M) / sigma / sqrt 2), and it comes first."""
     W = np.random.default_rng([seed, 1]).standard_t(1.5, size=(90, 60))
     W += 2 * np.median(np.abs(W))
     report = ww.find_traps(W)
@@ -119,7 +119,7 @@ def test_without_an_edge_a_shift_is_judged_by_the_mean(seed):
 
 
 def test_a_shift_that_large_elements_hide_is_where_one_of_its_strength_is():
-    """None of the leading vectors is constant: what is told is |m| sqrt(M) / sigma, and the eigenvalue that goes with it."""
+    """No leading vector is constant: told are |m| sqrt(M) / sigma and the eigenvalue that goes with it."""
     W = np.random.default_rng([0, 1]).standard_t(1.5, size=(90, 60))
     W += 0.5 * np.median(np.abs(W))
     report = ww.find_traps(W)
@@ -132,6 +132,26 @@ def test_a_shift_that_large_elements_hide_is_where_one_of_its_strength_is():
     assert report.lambda_max == pytest.approx(report.shuffled[-1], rel=1e-12)
     cleaned = ww.remove_traps(W, report)
     np.testing.assert_allclose(W - cleaned, report.mean, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [5, 13, 16])
+def test_without_an_edge_a_shift_is_looked_for_among_many(seed):
+    """Behind more than four of heavy elements it still is an eigenvalue of the shuffle."""
+    W = np.random.default_rng([seed, 1]).standard_t(1.5, size=(90, 60))
+    W += 2 * np.median(np.abs(W))
+    report = ww.find_traps(W)
+    (shift,) = report.traps
+    assert shift.carrier == "mean shift"
+    ranks = np.flatnonzero(np.isclose(report.shuffled[::-1], shift.eigenvalue, rtol=1e-9))
+    assert ranks.size == 1
+    assert ranks[0] >= 4
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-9, 1e9, 1e60])
+def test_all_eigenvalues_have_the_scale_of_the_entries(scale):
+    W = CASES["one element"]
+    plain, scaled = ww.find_traps(W), ww.find_traps(W * scale)
+    np.testing.assert_allclose(scaled.shuffled, plain.shuffled * scale**2, rtol=1e-9)
 
 
 def test_one_shift_of_a_small_matrix_and_the_element_beside_it():

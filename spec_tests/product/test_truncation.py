@@ -629,8 +629,18 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+def within(model: nn.Module) -> None:
+    with ww.truncated(model, "rank:2"):
+        pass
+
+
+def evaluated(model: nn.Module) -> None:
+    ww.evaluate_truncation(model, lambda _: 1.0, "rank:2", progress=False)
+
+
 @pytest.mark.usefixtures("ctrl_c")
-def test_restored_when_interrupted_at_any_line():
+@pytest.mark.parametrize("run", [within, evaluated])
+def test_restored_when_interrupted_at_any_line(run):
     """Ctrl-C before each line that truncation runs, those that put values back too, until one run sees none."""
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 4), nn.Conv1d(3, 4, 2))
@@ -653,8 +663,7 @@ def test_restored_when_interrupted_at_any_line():
         handler, tracer = signal.getsignal(signal.SIGINT), sys.gettrace()
         sys.settrace(trace)
         try:
-            with ww.truncated(model, "rank:2"):
-                pass
+            run(model)
         except KeyboardInterrupt:
             return True
         finally:

@@ -337,6 +337,44 @@ def test_directions_of_a_single_layer_are_let_go(monkeypatch):
     assert kept == [0, 0, 0, 0]
 
 
+def test_of_equal_components_the_first_slices_are_kept():
+    """Nine equal slices have nine equal components each time: they are taken in the order of the slices."""
+    one = torch.randn(24, 24, generator=torch.Generator().manual_seed(0))
+    conv = nn.Conv2d(24, 24, 3, bias=False)
+    conv.weight.data.copy_(one[:, :, None, None].expand(24, 24, 3, 3))
+    for number in (1, 5, 14):
+        cut = ww.truncate(conv, f"rank:{number}").weight.detach().double().flatten(2)
+        ranks = [int(torch.linalg.matrix_rank(cut[:, :, at], rtol=1e-4)) for at in range(9)]
+        assert ranks == [number // 9 + (at < number % 9) for at in range(9)]
+
+
+def whisper(path: Path | None) -> Any:
+    """A table that this architecture does not train, with and without the config that says so."""
+    weights = {"encoder.embed_positions.weight": torch.randn(20, 12), "encoder.fc1.weight": torch.randn(15, 12)}
+    if path is not None:
+        path.mkdir()
+        save_file(weights, path / "model.safetensors")
+        return path
+    model = nn.Module()
+    model.encoder = nn.Module()
+    model.encoder.embed_positions, model.encoder.fc1 = nn.Embedding(20, 12), nn.Linear(12, 15)
+    return model
+
+
+def test_a_table_that_is_not_trained_by_its_config_is_not_cut(tmp_path):
+    for said in (False, True):
+        model, folder = whisper(None), whisper(tmp_path / f"in {said}")
+        if said:
+            model.config = SimpleNamespace(to_dict=lambda: {"model_type": "whisper"})
+            (folder / "config.json").write_text('{"model_type": "whisper"}')
+        with ww.truncated(model, "rank:2") as plan:
+            reasons = {line.layer: line.reason for line in plan}
+        manifest = ww.truncate_checkpoint(folder, tmp_path / f"out {said}", "rank:2", progress=False)
+        why = "no weight: a table that whisper does not train" if said else ""
+        assert reasons == {"encoder.embed_positions": why, "encoder.fc1": ""}
+        assert {line["layer"]: line["reason"] for line in manifest["layers"]} == reasons
+
+
 def test_the_bars_of_an_evaluation(monkeypatch):
     """One over the truncations; of layers that are decomposed together one more, before the first."""
     made: list[tuple[Any, ...]] = []
@@ -528,6 +566,21 @@ def test_what_metrics_refuse_word_for_word():
         "a model that returns SimpleNamespace was given; accepted has .logits or .loss"
     )
     assert predicted([ids], lambda ids: {}) == "a model that returns dict was given; accepted has .logits or .loss"
+
+
+def test_random_numbers_of_the_devices_of_a_model_alone_are_put_back(monkeypatch):
+    """To put back those of all would start every accelerator of the machine."""
+    asked: list[Any] = []
+    plain = torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices=None: (asked.append(devices), plain([]))[1])
+    ww.classification_metrics([(torch.eye(3), torch.arange(3))])(nn.Linear(3, 3))
+    on_gpus = SimpleNamespace(
+        parameters=lambda: [SimpleNamespace(device=torch.device("cuda", at)) for at in (1, 0, 1)],
+        buffers=lambda: [SimpleNamespace(device=torch.device("cuda")), SimpleNamespace(device=torch.device("cpu"))],
+    )
+    with metrics.measuring(on_gpus):
+        assert not torch.is_grad_enabled()
+    assert asked == [[], [0, 1]]
 
 
 def test_logits_wherever_a_model_has_them():
@@ -907,14 +960,16 @@ def test_a_manifest_by_hand(tmp_path):
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["manifest.json", "model.safetensors"]
 
 
-@pytest.mark.parametrize(("rank", "in_factors"), [(5, True), (6, False)])
-def test_factors_only_where_they_save(tmp_path, rank, in_factors):
-    """11 x 13: 24 r numbers are fewer than 143 up to r = 5."""
-    source = stored(tmp_path / "net.safetensors", a__weight=torch.randn(11, 13))
+@pytest.mark.parametrize(
+    ("shape", "rank", "in_factors"), [((11, 13), 5, True), ((11, 13), 6, False), ((6, 3), 1, True), ((6, 3), 2, False)]
+)
+def test_factors_only_where_they_save(tmp_path, shape, rank, in_factors):
+    """11 x 13: 24 r numbers are fewer than 143 up to r = 5; 6 x 3: 9 r are as many as 18 for r = 2."""
+    source = stored(tmp_path / "net.safetensors", a__weight=torch.randn(*shape))
     manifest = ww.truncate_checkpoint(source, tmp_path / "out", f"rank:{rank}", factorised=True, progress=False)
     (line,) = manifest["layers"]
     assert line["factorised"] is in_factors
-    assert line["parameters_after"] == (24 * rank if in_factors else 143)
+    assert line["parameters_after"] == (sum(shape) * rank if in_factors else math.prod(shape))
     assert ("a.weight.left" in load_file(tmp_path / "out" / "model.safetensors")) is in_factors
 
 
@@ -1101,6 +1156,30 @@ def test_a_file_has_its_name_when_it_is_whole(tmp_path):
         raise ZeroDivisionError
     assert writer.file.closed
     assert not (tmp_path / "b.safetensors").exists()
+
+
+@pytest.mark.parametrize(("short", "fits"), [(0, True), (1, False)])
+def test_a_header_has_the_room_that_was_kept(tmp_path, monkeypatch, short, fits):
+    """To the byte; names as they are read, in UTF-8."""
+    name, tensor = "schicht.ö.weight1", torch.arange(6.0).reshape(2, 3)
+    header = {"__metadata__": {"format": "pt"}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
+    # The room for each of two tensors, so that that for both and 64 bytes make the header.
+    whole, named = (len(json.dumps(said, ensure_ascii=False).encode()) for said in (header, name))
+    assert whole % 2 == 0
+    monkeypatch.setattr(checkpoints.Writer, "ROOM_PER_TENSOR", (whole - 64) // 2 - named - short)
+    path = tmp_path / "a.safetensors"
+
+    def written() -> None:
+        with checkpoints.Writer(path, [name]) as writer:
+            writer.add(name, tensor, "F32")
+
+    if fits:
+        written()
+        assert torch.equal(load_file(path)[name], tensor)
+        assert name.encode() in path.read_bytes()
+    else:
+        assert refusal(written).startswith(f"writing {path} was asked; its names and shapes need ")
+        assert not path.exists()
 
 
 # What lies around weights.
