@@ -232,7 +232,7 @@ def _tested(spectrum: Spectrum, tail: TailFit, bulk: BulkFit) -> Universality:
     if near and (not bulk.spikes or _is_chance(bulk)):
         said = f"Random-like: {_noise_in_words(spectrum, bulk)}."
         return replace(found, universality_class=UniversalityClass.RANDOM_LIKE, evidence=said)
-    is_light = near and 0 < bulk.spikes <= LARGEST_SHARE * spectrum.rank
+    is_light = near and bulk.spikes <= LARGEST_SHARE * spectrum.rank
     light = UniversalityClass.BULK_AND_SPIKES if is_light else UniversalityClass.UNDETERMINED
     return _compared(spectrum, tail, bulk, replace(found, universality_class=light))
 

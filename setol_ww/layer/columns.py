@@ -534,7 +534,7 @@ def row(
     return found
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache
 def _read(
     detX: bool, quality: bool, randomize: bool, uncertainty: bool, columns: tuple[Column, ...]
 ) -> tuple[Column, ...]:

@@ -131,7 +131,8 @@ def quality(spectrum: Spectrum, tail: TailFit, erg: ErgCut) -> Quality:
     >>> round(found.q2, 3), round(found.q2_norm, 3), round(found.q2_series5, 3)
     (5.32, 1.013, 1.013)
     """
-    return qualities([(spectrum, tail, erg)])[0]
+    (found,) = qualities([(spectrum, tail, erg)])
+    return found
 
 
 def qualities(asked: Sequence[tuple[Spectrum, TailFit, ErgCut]]) -> list[Quality]:
@@ -156,7 +157,7 @@ def _readings(spectrum: Spectrum, tail: TailFit, erg: ErgCut, x: FloatArray, pad
     k, total = x.size, float(x.sum())
     rho = float(x[-1] ** 2 / k)
     kappa = free_cumulants_of(x, SERIES_ORDER).tolist()
-    heavy = 1 < erg.alpha < 2
+    heavy = erg.alpha < 2
     reasons = []
     if not rho < SERIES_DOMAIN:
         reasons.append(f"q2_series5: x_1^2 / k = {rho:.3g}, the five-term series is used below {SERIES_DOMAIN} only")

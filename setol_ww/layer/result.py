@@ -138,7 +138,8 @@ def analyze_spectrum(
     `strengths` (`strengths_of` the matrices) are what the class needs of the entries; without them it takes the noise
     to be of one variance and says so.
     """
-    return analyze_spectra([(spectrum, strengths)], settings)[0]
+    (found,) = analyze_spectra([(spectrum, strengths)], settings)
+    return found
 
 
 def analyze_spectra(

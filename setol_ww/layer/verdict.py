@@ -197,7 +197,7 @@ def _by_criteria(tail: TailFit, ecs: Ecs, ends: tuple[float, float], erg_holds: 
     """State of a sound fit of a heavy tail, and why."""
     low, high = ends
     if low <= IDEAL_ALPHA <= high:
-        if erg_holds and not WIDEST_IDEAL[0] < low <= high < WIDEST_IDEAL[1]:
+        if erg_holds and not (WIDEST_IDEAL[0] < low and high < WIDEST_IDEAL[1]):
             return State.UNDETERMINED, (
                 "neither alpha can be told from 2 nor det X from 1, but the interval is too wide to call that ideal"
             )

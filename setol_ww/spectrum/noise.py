@@ -142,7 +142,7 @@ def johnstone(N: FloatArray | float, M: FloatArray | float) -> tuple[FloatArray,
     return (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
 
 
-@lru_cache(maxsize=64)
+@lru_cache
 def critical_value(level: float) -> tuple[float, float]:
     """The t that a Tracy-Widom variable exceeds with this probability, and F''/F' there."""
     t, h = float(scipy.optimize.brentq(lambda x: tracy_widom_sf(x) - level, -8.0, 60.0)), 0.01
@@ -173,7 +173,7 @@ def marchenko_pastur_quantiles(p: FloatArray, q: float) -> FloatArray:
     return lower + (upper - lower) * np.sin(np.interp(p, _cdf_at_angles(q), ANGLES)) ** 2
 
 
-@lru_cache(maxsize=64)
+@lru_cache
 def _cdf_at_angles(q: float) -> FloatArray:
     """The Marchenko-Pastur law where it is interpolated: many layers have one shape."""
     lower, upper = (1 - math.sqrt(q)) ** 2, (1 + math.sqrt(q)) ** 2
