@@ -491,6 +491,24 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_small_layers.py::test_a_shared_scan_answers_as_a_new_one",
     ),
     Plant(
+        "draws without a tail counted as those of a large alpha",
+        "setol_ww.spectrum.uncertainty:_share",
+        lambda real: lambda draws, held: float(np.mean(held)),
+        f"{PRODUCT}/test_exact_spectra.py::test_a_draw_without_a_tail_says_nothing_of_alpha",
+    ),
+    Plant(
+        "loud lines of pooled slices taken for those of one",
+        "setol_ww.spectrum.loud:LoudLines.explain",
+        lambda real: lambda self, found, slices: real(self, found, 1),
+        f"{PRODUCT}/test_kept.py::test_results_are_those_of_before[layer: kernel with a loud row]",
+    ),
+    Plant(
+        "the share of spikes beside loud lines, of the loud ones",
+        "setol_ww.layer.classes:_share",
+        lambda real: lambda spectrum, bulk: real(spectrum, replace(bulk, loud=0)),
+        f"{PRODUCT}/test_kept.py::test_results_are_those_of_before[layer: spike beside a loud row]",
+    ),
+    Plant(
         "records of a group kept one by one",
         "setol_ww.results.store:Store.add_all",
         lambda real: lambda self, records: [real(self, [record]) for record in records],

@@ -265,3 +265,16 @@ def test_a_law_of_one_more_parameter_is_taken_where_it_gains_two():
         near.append(gains[best] - 2)
     assert min(abs(one) for one in near if one > 0) < 0.2
     assert min(abs(one) for one in near if one < 0) < 0.2
+
+
+@pytest.mark.parametrize(("alpha", "known"), [(1.9999999, True), (2.0, False), (NAN, False)])
+def test_the_model_of_levy_and_wigner_is_for_exponents_below_two(alpha, known):
+    cut = replace(ww.erg_cut(HEAVY), alpha=alpha)
+    found = ww.quality(HEAVY, ww.fit_tail(HEAVY), cut)
+    x = HEAVY.unit_mean[-cut.rank :]
+    assert found.q2_lw == pytest.approx(np.mean(x ** (alpha - 1)) if known else NAN, nan_ok=True)
+    said = {True: "", False: "; q2_lw: alpha_erg = 2.00 is not between 1 and 2"}[known]
+    if alpha != alpha:
+        said = "; q2_imp, q2_lw: the ERG tail has no spread and so no exponent"
+    rho = f"q2_series5: x_1^2 / k = {x[-1] ** 2 / cut.rank:.3g}, the five-term series is used below 0.5 only"
+    assert found.q2_reason == rho + said
