@@ -19,7 +19,7 @@ from unittest import mock
 #: Modules beside this one with calls by name, `CALLS`; their words are in files of their names.
 MODULES = (
     *("refused_bytes", "refused_calls", "reasons_of_files", "reasons_of_weights"),
-    *("words_of_commands", "words_of_answers", "words_of_layers"),
+    *("words_of_commands", "words_of_answers", "words_of_layers", "words_of_laws"),
 )
 KEPT = Path(__file__).parent / "files" / "words"
 

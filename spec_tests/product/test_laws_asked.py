@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
+from fixtures.free_probability import free_cumulants_by_enumeration, moments_by_enumeration
 from fixtures.uneven_noise import lognormal_strengths
+from setol_ww.theory import transforms
 from setol_ww.theory.laws.base import Law, positive
 
 LAWS: dict[str, Law] = {
@@ -186,3 +188,55 @@ def test_a_law_is_accepted_up_to_the_ends_of_its_parameters(law):
     for parameters in refused:
         with pytest.raises(ww.InvalidInput, match=rf"^{law.__name__}\(.*\) was asked; accepted .*{said}$"):
             law(*parameters)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_cumulants_and_moments_are_those_of_noncrossing_partitions(number):
+    """Of few, by closed formulas, and of many, by powers of a series; there and back, with weights and without."""
+    atoms, weights = np.array([-1.0, 0.5, 2.0, 2.5]), np.array([1.0, 2.0, 0.0, 3.0])
+    mass = weights / weights.sum()
+    m = [float(np.sum(mass * atoms**k)) for k in range(1, number + 1)]
+    assert ww.transforms.moments(atoms, number, weights) == pytest.approx(m, rel=1e-13)
+    truth = free_cumulants_by_enumeration(m)
+    assert ww.transforms.free_cumulants(m) == pytest.approx(truth, rel=1e-10, abs=1e-11)
+    assert ww.transforms.free_cumulants_of(atoms, number, weights) == pytest.approx(truth, rel=1e-11, abs=1e-12)
+    assert ww.transforms.moments_from_cumulants(truth) == pytest.approx(m, rel=1e-11)
+    assert moments_by_enumeration(truth) == pytest.approx(m, rel=1e-9)
+    flat = ww.transforms.free_cumulants_of([3.0, 3.0], number)
+    assert flat.tolist() == [3.0] + [0.0] * (number - 1)
+
+
+def test_blocks_of_points_are_one_by_one(monkeypatch):
+    """Few points at a time, or one, as many atoms ask for."""
+    atoms, t = np.array([0.5, 1.0, 4.0]), np.geomspace(0.1, 10, 7)
+    z = np.linspace(5, 9, 7)
+    whole = [getattr(ww.transforms, name)(t, atoms) for name in TRANSFORMS] + [ww.transforms.stieltjes(z, atoms)]
+    for elements in (1, 3, 7, 9, 100):
+        monkeypatch.setattr(transforms, "BLOCK_ELEMENTS", elements)
+        again = [getattr(ww.transforms, name)(t, atoms) for name in TRANSFORMS] + [ww.transforms.stieltjes(z, atoms)]
+        np.testing.assert_allclose(again, whole, rtol=1e-14)
+
+
+def test_weights_are_normalised_and_dropped_where_they_are_zero():
+    """The largest atom of weight 0 has no say in what lies above the spectrum."""
+    for name in TRANSFORMS:
+        ask = getattr(ww.transforms, name)
+        plain = ask([0.1, 3.0], [1.0, 2.0, 2.0])
+        np.testing.assert_allclose(ask([0.1, 3.0], [1.0, 2.0, 9.0], [5.0, 10.0, 0.0]), plain, rtol=1e-13)
+        np.testing.assert_allclose(ask([0.1, 3.0], [1.0, 2.0], [1e-300, 2e-300]), plain, rtol=1e-13)
+    assert ww.transforms.stieltjes(9.0, [1.0, 9.0], [1, 0]) == 1 / 8
+    assert ww.transforms.moments([1, 3], 2, [1, 1]).tolist() == [2.0, 5.0]
+
+
+@pytest.mark.parametrize("law", [LAWS["Marchenko-Pastur"], LAWS["square"], LAWS["inverse"], LAWS["power law"]])
+def test_the_tail_of_the_cut_has_a_mean_logarithm_of_zero(law):
+    """From `erg_lambda_min` times the mean on, and as large a share of eigenvalues as `erg_fraction` says."""
+    start, upper = law.erg_lambda_min * law.mean, law.support[1]
+    theta = np.linspace(0, math.pi / 2, 200_001)
+    x = start + (upper - start) * np.sin(theta) ** 2
+    density = law.pdf(x) * (upper - start) * np.sin(2 * theta)
+    assert np.trapezoid(density * np.log(x / law.mean), theta) == pytest.approx(0, abs=1e-8)
+    assert np.trapezoid(density, theta) == pytest.approx(law.erg_fraction, abs=1e-8)
+    assert law.cdf(start) == pytest.approx(1 - law.erg_fraction, abs=1e-9)
+    assert law.moment(0) == 1.0
+    assert law.moment(1) == pytest.approx(law.mean, rel=1e-12)

@@ -13,8 +13,8 @@ from scipy.sparse.linalg import ArpackError
 
 from fixtures.ensembles import gaussian_matrix
 from setol_ww.core.errors import InvalidInput
+from setol_ww.linalg import buckets, device, leading, routines, shuffles, subspaces, symmetric
 from setol_ww.linalg import eigenvalues as eigen
-from setol_ww.linalg import leading, routines, shuffles, subspaces
 from setol_ww.linalg.buckets import Buckets
 from setol_ww.linalg.decomposed import Decomposed
 from setol_ww.linalg.device import device_equal_eigenvalues, times_power_of_two
@@ -421,6 +421,59 @@ def test_a_matrix_is_shuffled_in_place_only_where_it_may_be_and_has_the_form(kin
         np.testing.assert_array_equal(found, truth)
         assert found.dtype == (np.float32 if large else np.float64)
         assert np.array_equal(narrow, stored) == (not (overwrite and large))
+
+
+@pytest.mark.parametrize("seed", [(0,), (3, 1), (2**80, 0, 7)])
+def test_the_order_of_a_seed_is_kept(seed):
+    """Of few entries numpy's own; of buckets by the definition: each entry draws one, each is shuffled by itself."""
+    W = np.arange(210.0).reshape(30, 7)
+    plain = W.ravel().copy()
+    np.random.default_rng(seed).shuffle(plain)
+    np.testing.assert_array_equal(shuffles.shuffle(W, seed).ravel(), plain)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(buckets, "TOGETHER", 90)
+        found = Buckets(W, seed, 4)
+        *orders, drawing = np.random.SeedSequence(seed).spawn(5)
+        # Twelve rows at a time, eight draws from a number, its least byte first.
+        numbers, drawn = np.random.default_rng(drawing), []
+        for entries in (84, 84, 42):
+            words = numbers.integers(0, 2**64, -(-entries // 8), dtype=np.uint64)
+            drawn += [int(word) >> 8 * place & 3 for word in words for place in range(8)][:entries]
+        expected = []
+        for number, order in enumerate(orders):
+            mine = W.ravel()[np.array(drawn) == number]
+            np.random.default_rng(order).shuffle(mine)
+            expected += mine.tolist()
+        assert found.whole().ravel().tolist() == expected
+        assert found.counts.tolist() == np.bincount(drawn, minlength=4).tolist()
+        assert np.concatenate([block.ravel().copy() for block in found.row_blocks(4)]).tolist() == expected
+        assert W.ravel()[found.sources(np.arange(210))].tolist() == expected
+
+
+def test_from_a_size_on_a_copy_stays_as_it_is_stored():
+    for shape, large in (((2**21, 1), False), ((2**21 + 1, 1), True), ((3, 700_000), True)):
+        assert shuffles.is_large(np.broadcast_to(np.float32(0), shape)) is large
+
+
+def test_from_a_side_on_a_matrix_goes_by_two_stages(monkeypatch):
+    """And so many Gram matrices of a side are decomposed together on a device as two gigabytes hold."""
+    asked = []
+
+    def reduced(lower):
+        asked.append(lower.shape[0])
+        return np.zeros(1), np.zeros(0), None
+
+    monkeypatch.setattr(symmetric, "tridiagonal", reduced)
+    monkeypatch.setattr(symmetric, "eigenvalues_by", lambda routine, lower: asked.append(routine))
+    monkeypatch.setattr(symmetric, "two_stage_routine", lambda: "two stages")
+    for side in (2559, 2560):
+        symmetric_eigenvalues(np.empty((side, side), order="F"))
+    assert asked == [2559, "two stages"]
+    monkeypatch.setattr(device, "on_device", lambda where, shape, needed, work: [needed])
+    for side, together in ((4729, 2), (4730, 1)):
+        told = device.equal_eigenvalues_on("cuda", [np.broadcast_to(0.0, (side, side))] * 2)
+        one = device.memory_needed(side, side)
+        assert told == ([one + 48 * side**2] if together == 2 else [one, one])
 
 
 def test_where_entries_of_a_shuffle_come_from(monkeypatch):

@@ -112,7 +112,7 @@ class TruncatedPowerLaw(Continuous):
             return z
         if np.isreal(z):
             if self.lower <= np.real(z) <= self.upper:
-                raise InvalidInput(f"G of {self!r} was asked at {z!r}; accepted are points off the support")
+                raise InvalidInput(f"G of {self!r} was asked at {z.item()!r}; accepted are points off the support")
             if np.real(z) > self.upper:
                 value = self._mean_over_distance(math.log(float(np.real(z)) - self.upper), _over_distance)
                 return value + 0j if np.iscomplexobj(z) else value
