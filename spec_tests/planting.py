@@ -689,6 +689,30 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_uneven_noise.py::test_a_neighbouring_law_is_found_from_this_one",
     ),
     Plant(
+        "the density at a point that is none is 0",
+        "setol_ww.theory.laws.base:where_known",
+        lambda real: lambda points, values: values[()],
+        f"{PRODUCT}/test_laws_asked.py::test_what_is_no_number_is_refused_by_its_name[square-pdf]",
+    ),
+    Plant(
+        "sums of R by a root for each of thousands of points",
+        "setol_ww.theory.resolvents:_interpolated",
+        lambda real: lambda laws, *rest: np.full(len(laws), np.nan),
+        f"{PRODUCT}/test_sums_of_r.py::test_a_sum_is_that_of_the_roots_without_finding_them[many-wide]",
+    ),
+    Plant(
+        "the size of a matrix is that of its first block",
+        "setol_ww.linalg.eigenvalues:row_blocks",
+        lambda real: lambda matrix, exponent=0: [next(real(matrix, exponent)).copy()],
+        f"{PRODUCT}/test_matrices_asked.py::test_the_size_of_a_matrix_is_that_of_its_largest_entry_in_any_block",
+    ),
+    Plant(
+        "threads that share a stream of a device",
+        "setol_ww.linalg.device:_stream",
+        lambda real: lambda device, found={}: found.setdefault(device, nullcontext()),
+        f"{PRODUCT}/test_device_asked.py::test_each_thread_has_one_stream_on_a_device_behind_the_callers",
+    ),
+    Plant(
         "the law of noise is solved for by one side alone",
         "setol_ww.theory.laws.separable:Separable.solve",
         _by_columns_alone,
