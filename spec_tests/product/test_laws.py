@@ -230,6 +230,12 @@ def test_free_cauchy():
     assert law.pdf(0.4) == pytest.approx(density, rel=1e-6)
     assert law.cdf(1.0) == pytest.approx(0.5)
     assert law.integrated_r(2.0) == 2 - 1j
+    assert law.integrated_r([2j, 1.0]).tolist() == [1 + 2j, 1 - 0.5j]
+    assert law.r_transform([2j, 1.0]).tolist() == [1 - 0.5j] * 2
+    np.testing.assert_allclose(law.stieltjes([z, 5 + 1j]), [G, 1 / (4 + 1.5j)], rtol=1e-14)
+    for z in (2.0, 1 - 1j, [1j, 0j]):
+        with pytest.raises(ww.InvalidInput, match="accepted are z with a positive imaginary part"):
+            law.stieltjes(z)
 
 
 def test_levy_wigner_and_multiplicative_wishart_integrate():
