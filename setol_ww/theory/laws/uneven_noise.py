@@ -83,7 +83,8 @@ class UnevenNoise(Law):
         for name in ("d", "e") if self.near is None else ():
             given = np.sort(np.asarray(getattr(self, name), dtype=np.float64).ravel())
             if not given.size or not np.isfinite(given).all() or given[0] < 0 or not given[-1] > 0:
-                raise InvalidInput(f"strengths {name}={getattr(self, name)!r} were asked; accepted: finite, >= 0, some above 0")
+                asked = f"strengths {name}={getattr(self, name)!r} were asked"
+                raise InvalidInput(f"{asked}; accepted: finite, >= 0, some above 0")
             object.__setattr__(self, name, given)
         if math.isnan(self.q):
             object.__setattr__(self, "q", self.e.size / self.d.size)
