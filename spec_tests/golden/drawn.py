@@ -47,7 +47,9 @@ def in_words(ax: Axes) -> str:
     """Everything on an `Axes`, a line each."""
     ax.figure.canvas.draw()
     size = " x ".join(f"{side:g}" for side in ax.figure.get_size_inches())
-    lines = [f"title: {ax.get_title()!r}, {size} inches", _axis("x", ax), _axis("y", ax)]
+    title, layout = ax.title, type(ax.figure.get_layout_engine()).__name__.removesuffix("LayoutEngine").lower()
+    look = f"{title.get_fontsize():.3g} points{', broken into lines' * title.get_wrap()}"
+    lines = [f"title: {title.get_text()!r}, {look}, {size} inches, {layout}", _axis("x", ax), _axis("y", ax)]
     for one in (*ax.lines, *ax.patches, *ax.collections):
         lines.append(f"{_label(one)} {_artist(one, ax)}")
     lines += [_text(one, ax) for one in ax.texts]
@@ -58,12 +60,13 @@ def _axis(name: str, ax: Axes) -> str:
     axis = getattr(ax, f"{name}axis")
     low, high = axis.get_view_interval()
     told = f"{name}: {axis.get_scale()} from {low:.4g} to {high:.4g}, {axis.label.get_text()!r}"
+    told += "" if axis.label.get_fontsize() == 10 else f" in {axis.label.get_fontsize():.3g} points"
     ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
     marked = [one for at, one in ticks if low <= at <= high]
     if isinstance(axis.get_major_locator(), FixedLocator) or axis.get_scale() == "log":
         told += f", ticks {' '.join(POWER.sub(_power, one.get_text()) for one in marked)}"
         told += ", some between" * any(one.get_text() for one in axis.get_minorticklabels())
-    if marked and name == "x":
+    if marked:
         told += f", {marked[0].get_rotation():g} degrees, {marked[0].get_ha()}, {marked[0].get_fontsize():.3g} points"
     return told
 
@@ -99,8 +102,9 @@ def _artist(one: Any, ax: Axes) -> str:
 
 def _of_line(one: Line2D) -> str:
     # `get_linestyle` tells dashes of our own as '--'.
-    dashes = one._unscaled_dash_pattern[1]
+    start, dashes = one._unscaled_dash_pattern
     style = one.get_linestyle() if one.get_linestyle() in ("None", "-") else f"dashes {_points(np.array(dashes))}"
+    style += f" from {start:g}" if start else ""
     told = f"{to_hex(one.get_color())} {style} width {one.get_linewidth():g} {one.get_drawstyle()}"
     if one.get_marker() in ("None", None, ""):
         return told

@@ -140,6 +140,22 @@ def test_what_advice_takes_to_the_limit(target, options, want):
         assert [bool(reason) for reason in table["reason"]] == [options["min_evals"] > 60] * 3
 
 
+def test_a_layer_that_is_first_and_last_is_told_once():
+    table = ww.recommend(layers(3), "learning-rates").table()
+    assert table[["learning_rate", "reason"]].values.tolist() == [[0.1, "the first layer"]]
+    table = ww.recommend(layers(3), "learning-rates", keep_base="last").table()
+    assert table["reason"].tolist() == ["the last layer"]
+
+
+@pytest.mark.parametrize(("number", "gap"), [(10, []), (11, ["... 1 more ..."])])
+def test_ten_layers_are_printed_and_of_more_the_ends(number, gap):
+    advice = ww.recommend(layers(*(2 + place / 10 for place in range(number))), "sparsity")
+    told = [line for line in str(advice).split("\n") if line.startswith(("net.", "..."))]
+    names = [f"net.{chr(97 + n)}" for n in range(number) if not gap or n != 5]
+    assert [line.split(" ")[0] for line in told if line not in gap] == names
+    assert [line for line in told if line.startswith("...")] == gap
+
+
 def test_no_spectrum_is_no_advice():
     failed = LayerRecord(0, {"longname": "a"}, "failed", "layer a: no")
     for records, sentence in (
@@ -297,6 +313,11 @@ def test_budgets_to_the_last_one():
     assert ranks(one, two, [9, 9], 6, least=2).tolist() == [2, 2]
     assert ranks(np.array([0.0, 1.0]), two, [9, 9], 9).tolist() == [1, 4]
     assert ranks(np.array([3.0, 2.0]), np.ones(2), [9, 9], 3).tolist() == [2, 1]
+    # What is left goes to the largest remainder, of those that are alike to the first.
+    assert ranks(np.array([1.2, 1.0, 1.0]), np.ones(3), [9] * 3, 5).tolist() == [2, 2, 1]
+    # A budget for everything buys everything, however small the weights.
+    assert ranks(np.array([1.0, 0.3]), np.ones(2), [10, 10], 20).tolist() == [10, 10]
+    assert shares(np.array([0.1, 0.3]), np.ones(2), 0.5) == pytest.approx([0.25, 0.75])
     sentence = "a budget of 6 parameters was asked; accepted is one of at least 9, which rank 3 in every layer takes"
     with pytest.raises(ww.InvalidInput, match=said(sentence)):
         ranks(one, two, [9, 9], 6, least=3)
@@ -336,6 +357,9 @@ def test_a_ratio_without_noise_is_over_one():
     )
     row = ww.recommend(ww.Results.from_records([record]), "unfreeze", share=1).table().iloc[0]
     assert row["snr"] == pytest.approx(30)
+    row = ww.recommend(ww.Results.from_records([record]), "unfreeze", share=1, by="edge").table().iloc[0]
+    assert math.isnan(row["signal_over_bulk"])
+    assert (row["unfreeze"], row["reason"]) == (False, "its ratio is not defined")
 
 
 def test_layers_of_no_rank_of_their_own_share_the_budget():

@@ -18,6 +18,7 @@ from setol_ww.views.plots.style import log_axis
 from setol_ww.views.report.payload import cell
 from setol_ww.views.report.words import because
 
+from ..golden.drawn import in_words
 from ..golden.shown import power_law
 
 
@@ -53,6 +54,31 @@ def test_counts_begin_at_nothing():
     assert ax.get_ylim() == pytest.approx((-0.3, 3.5))
     assert ax.get_yscale() == "linear"
     assert ww.plots.depth(table(1, 300, column="trap_count"), "trap_count").get_yscale() == "linear"
+    # No half of a trap.
+    ax = ww.plots.depth(table(0, 1, column="trap_count"), "trap_count")
+    assert [at for at in ax.get_yticks() if at % 1] == []
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("tail_alpha", {2.0: "ideal: α = 2", 6.0: "no heavy tail above 6"}),
+        ("alpha", {2.0: "ideal: α = 2", 6.0: "no heavy tail above 6"}),
+        ("delta_lambda_min", {0.0: "both starts meet"}),
+        ("erg_metric", {0.0: "det X = 1 on the power-law tail"}),
+        ("erg_rank_gap", {0.0: "both tails as long"}),
+        ("erg_fraction", {}),
+    ],
+)
+def test_levels_that_mean_something_are_named(column, said):
+    """Across the picture of the depth, upright in that of the spread."""
+    frame = table(3.0, 4.0, column=column) if "alpha" in column else table(-0.5, 1.0, column=column)
+    flat = {line.get_label(): line.get_ydata()[0] for line in ww.plots.depth(frame, column).lines}
+    upright = {line.get_label(): line.get_xdata()[0] for line in ww.plots.histogram(frame, column=column).lines}
+    for at, words in said.items():
+        assert flat[words] == upright[words] == at
+    assert len(flat) == len(said) + 1
+    assert len(upright) == len(said)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +126,27 @@ def test_the_second_start_may_be_the_first_of_all(name):
         drawn = [line for line in getattr(ww.plots, name)(other).lines if "second" in str(line.get_label())]
         assert len(drawn) == number
         assert [line.get_xdata()[0] for line in drawn] == [result.ks_curve.lambda_min[0]] * number
+
+
+@pytest.mark.parametrize("power", [-300, 400])
+def test_the_size_of_the_weights_is_not_in_the_picture(power):
+    """Times a power of two, far beyond squares that float64 has: on the unit-mean scale nothing moves by a bit."""
+    W = np.sin(np.arange(6000.0) ** 2).reshape(100, 60)
+    W[13, 17] = 40
+    plain, other = (ww.analyze_matrix(one).with_traps(ww.find_traps(one)) for one in (W, np.ldexp(W, power)))
+    for name in ("traps", "esd"):
+        assert in_words(getattr(ww.plots, name)(other)) == in_words(getattr(ww.plots, name)(plain))
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_the_law_of_several_slices_is_that_of_one(slices):
+    kernel = np.sin(np.arange(1200.0 * slices) ** 2).reshape(40, 30, slices)
+    parts = [kernel[..., number] for number in range(slices)]
+    result = analyze_spectrum(ww.Spectrum.from_slices(parts)).with_traps(
+        ww.find_traps(kernel if slices > 1 else parts[0])
+    )
+    said = f"law of the shuffled entries{' (one slice)' * (slices > 1)}"
+    assert [one for one in labels(ww.plots.traps(result)) if "law of the shuffled" in one] == [said]
 
 
 @pytest.mark.parametrize("sigma", [0.0, np.inf])
