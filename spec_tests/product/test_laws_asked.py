@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
+import scipy.special
 
 import setol_ww as ww
 from fixtures.free_probability import free_cumulants_by_enumeration, moments_by_enumeration
 from fixtures.uneven_noise import lognormal_strengths
 from setol_ww.theory import transforms
+from setol_ww.theory.laws import edge
 from setol_ww.theory.laws.base import Law, positive
 
 LAWS: dict[str, Law] = {
@@ -263,3 +266,94 @@ def test_a_narrow_law_is_nothing_beyond_its_ends_in_silence(law):
         x = np.geomspace(lower, upper, 4001)
         assert np.trapezoid(law.pdf(x), x) == pytest.approx(1, rel=0.01)
         assert law.cdf(x[2000]) == pytest.approx(np.trapezoid(law.pdf(x[:2001]), x[:2001]), abs=0.01)
+
+
+UNIFORM = [(0.5, 2.0), (1e-3, 40.0), (3.0, 3.001)]
+
+
+@pytest.mark.parametrize(("a", "b"), UNIFORM)
+@pytest.mark.parametrize("size", [1e-9, 1e-4, 0.02, 0.7, 5.0, 28.0, 60.0, 900.0])
+def test_r_of_a_uniform_law_has_a_closed_form(a, b, size):
+    """G(B) = ln((B - a)/(B - b))/(b - a), so R = a + w/(1 - exp(-w t)) - 1/t; up to the saturated end."""
+    law, w, t = ww.laws.TruncatedPowerLaw(0.0, a, b), b - a, size / (b - a)
+    with mpmath.workdps(50):
+        exact_w, exact_t = mpmath.mpf(b) - a, mpmath.mpf(t)
+        R = a + exact_w / (1 - mpmath.exp(-exact_w * exact_t)) - 1 / exact_t
+        H = a * exact_t + mpmath.log(mpmath.expm1(exact_w * exact_t) / (exact_w * exact_t))
+    assert law.r_transform(t) == pytest.approx(float(R), rel=1e-11)
+    assert law.integrated_r(t) == pytest.approx(float(H), rel=1e-11)
+    assert law.mean == pytest.approx((a + b) / 2, rel=1e-13)
+    assert law.pdf((a + b) / 2) == pytest.approx(1 / w, rel=1e-9)
+    assert law.cdf(a + w / 4) == pytest.approx(0.25, rel=1e-9)
+
+
+@pytest.mark.parametrize("distance", [1e-15, 1e-13, 1e-9, 1e-3, 0.4, 0.6, 1.1, 30.0, 1e9])
+def test_the_stieltjes_transform_of_an_inverse_square_has_a_closed_form(distance):
+    """C [(1/a - 1/b)/z + ln(b (z - a)/(a (z - b)))/z^2] with C = a b/(b - a), however near z lies to the upper end."""
+    a, b = 1.0, 8.0
+    law = ww.laws.TruncatedPowerLaw(2.0, a, b)
+
+    def exact(z):
+        with mpmath.workdps(40):
+            z = mpmath.mpmathify(z)
+            logarithm = mpmath.log(b * (z - a) / (a * (z - b)))
+            return complex(a * b / (b - a) * ((1 / mpmath.mpf(a) - 1 / mpmath.mpf(b)) / z + logarithm / z**2))
+
+    z = b * (1 + distance)
+    assert law.stieltjes(z) == pytest.approx(exact(z).real, rel=1e-11)
+    t = exact(z).real
+    with mpmath.workdps(40):
+        R = float(mpmath.mpf(z) - 1 / mpmath.mpf(t))
+    if 1e-4 < distance < 100:
+        assert law.r_transform(t) == pytest.approx(R, rel=1e-9)
+    if distance >= 1e-3:
+        for far in (-distance, a / 2, z + 0.5j, -2 - distance * 1j):
+            assert law.stieltjes(far) == pytest.approx(exact(far), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["Marchenko-Pastur", "square", "inverse", "power law", "Cauchy", "uneven"])
+def test_a_distribution_rises_from_0_to_1(name):
+    law = LAWS[name]
+    lower, upper = (max(end, -1e3) for end in law.support)
+    values = law.cdf(np.linspace(lower, min(upper, 1e3), 500))
+    assert np.all((values >= 0) & (values <= 1))
+    assert np.all(np.diff(values) >= -1e-13)
+    assert values[[0, -1]] == pytest.approx([0, 1], abs=1e-3)
+
+
+@pytest.mark.parametrize("x", [-4.0, -2.0, 0.0, 1.5, 4.0, 10.0, 20.0])
+def test_tracy_widoms_law_to_ten_digits(x):
+    """By twice as many nodes farther out: a determinant, and to the right of 0 its expansion in traces."""
+    nodes, weights = np.polynomial.legendre.leggauss(90)
+    width = 26 + 2 * abs(x)
+    u, root = x + width * (nodes + 1) / 2, np.sqrt(weights * width / 2)
+    kernel = root[:, None] * scipy.special.airy((u[:, None] + u) / 2)[0] / 2 * root
+    powers = [np.trace(np.linalg.matrix_power(kernel, k)) for k in range(1, 9)]
+    symmetric = [1.0]
+    for order in range(1, 9):
+        signs = [(-1) ** k * symmetric[order - 1 - k] * powers[k] for k in range(order)]
+        symmetric.append(math.fsum(signs) / order)
+    expanded = -math.fsum((-1) ** order * one for order, one in enumerate(symmetric) if order)
+    truth = expanded if x >= 0 else 1 - np.linalg.det(np.eye(90) - kernel)
+    assert edge.tracy_widom_sf(x) == pytest.approx(truth, rel=1e-10)
+    assert edge.quick_tracy_widom_sf(x) == pytest.approx(truth, rel=1e-7)
+
+
+@pytest.mark.parametrize(("N", "M", "k4", "k6"), [(60, 40, 0.0, 0.0), (300, 20, 0.5, -2.0), (20, 300, 0.5, -2.0)])
+def test_the_chance_of_an_edge_is_the_law_of_the_largest_without_that_of_the_trace(N, M, k4, k6):
+    """sf - c sf'' to first order in the variance 2 c of the trace, in units of the scale."""
+    a, b = math.sqrt(N - 0.5), math.sqrt(M - 0.5)
+    centre, scale = (a + b) ** 2, (a + b) * (1 / a + 1 / b) ** (1 / 3)
+    moved = centre * (1 + k4 / math.sqrt(N * M) + k6 / (N * M))
+    assert edge.edge(N, M, k4, k6) == pytest.approx(moved, rel=1e-13)
+    assert edge.centre_and_scale(N, M) == pytest.approx((centre, scale), rel=1e-13)
+    c = (centre / scale) ** 2 / (N * M)
+    chances = []
+    for x in np.linspace(-9.5, 14, 24):
+        sf = edge.tracy_widom_sf(x)
+        bend = (edge.tracy_widom_sf(x + 0.05) - 2 * sf + edge.tracy_widom_sf(x - 0.05)) / 0.05**2
+        found = edge.edge_pvalue(moved + x * scale, N, M, k4, k6)
+        assert found == pytest.approx(min(1.0, sf * math.exp(-c * bend / sf)), rel=1e-3, abs=1e-300)
+        chances.append(found)
+    assert np.all(np.diff(chances) <= 1e-7)
+    assert edge.edge_pvalue(math.nan, N, M) != edge.edge_pvalue(math.nan, N, M)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
 import sys
@@ -285,6 +286,45 @@ def test_a_large_matrix_is_not_reduced_where_all_values_alone_are_asked(monkeypa
         assert pairs.is_reduced is reduced
 
 
+def test_eigenvalues_and_directions_of_one_reduction():
+    """To the last bit those of the matrix alone; asked again, or on a device, it is decomposed anew."""
+    for shape in ((30, 12), (12, 30), (9, 9)):
+        W = gaussian_matrix(*shape, seed=17).astype(np.float32)
+        found = Decomposed(W)
+        assert found.eigenvalues.plain.tolist() == eigen.scaled_eigenvalues(W).plain.tolist()
+        U, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
+        short = V if shape[0] >= shape[1] else U.T
+        for count in (3, 99):
+            ways = Decomposed(W).leading(count)
+            assert ways.sigma == pytest.approx(sigma, rel=1e-7)
+            assert ways.vectors.shape == (min(shape), min(count, min(shape)))
+            np.testing.assert_allclose(np.abs(np.einsum("ki,ik->k", short[:count], ways.vectors)), 1, atol=1e-6)
+        assert found.leading(2).vectors.shape == (min(shape), 2)
+        assert found.leading(2).vectors.shape == (min(shape), min(shape))
+
+
+def test_a_device_decomposes_the_values_and_directions_are_the_cpus(monkeypatch):
+    W = gaussian_matrix(20, 6, seed=18).astype(np.float32)
+    asked = []
+    monkeypatch.setattr(eigen, "eigenvalues_on", lambda *given: asked.append(given[0]))
+    found = Decomposed(W, "there")
+    assert asked == ["there"]
+    assert found.eigenvalues.plain.tolist() == eigen.scaled_eigenvalues(W).plain.tolist()
+    assert found.leading(2).vectors.shape == (6, 6)
+
+
+def test_matrices_of_no_side_and_of_nothing_but_zeros():
+    empty = np.empty((0, 0))
+    assert symmetric_eigenvalues(empty.copy()).shape == (0,)
+    assert [part.shape for part in symmetric_eigenpairs(empty.copy())] == [(0,), (0, 0)]
+    (none,) = subspaces.leading_subspaces([Decomposed(np.empty((3, 0)))], 2)
+    assert (none.left.shape, none.right.shape) == ((3, 0), (0, 0))
+    (flat,) = subspaces.leading_subspaces([Decomposed(np.zeros((4, 2)))], 1)
+    assert (flat.left.shape, flat.right.shape) == ((4, 1), (2, 1))
+    assert not flat.left.any()
+    assert np.linalg.norm(flat.right) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("right", [False, True])
 def test_the_svd_in_place_is_numpys(right):
     for side in (0, 1, 2, 30):
@@ -307,6 +347,11 @@ def test_what_a_routine_is_given_has_its_place_and_type():
     seen = []
     routines.call(lambda *addresses: seen.extend(addresses), "L", 3, 2.5, np.ones(2), np.int64(4))
     assert len(seen) == 5
+    # A size of -1 asks for a workspace: all of the word is read by a library of 64-bit integers.
+    wide = ctypes.c_int64 if word == 8 else ctypes.c_int
+    read: list[int] = []
+    routines.call(lambda *given: read.extend(wide.from_address(one.value).value for one in given), -1, 2**31 - 1)
+    assert read == [-1, 2**31 - 1]
     for wrong in (np.array([object()]), np.array(["a"]), np.array([1j]), np.array([True])):
         with pytest.raises(TypeError, match=r"an array of type .* was given to a routine; accepted are numbers"):
             routines.call(print, wrong)
@@ -324,6 +369,34 @@ def test_a_workspace_is_as_large_as_was_asked_for():
 
     routines.with_workspace(run)
     assert sizes == [(1, -1, 1, -1), (37, 37, 11, 11)]
+
+
+LOWER = np.asfortranarray(np.diag([3.0, 1.0, 2.0, 5.0]) + np.diag([0.1, 0.2, 0.3], -1))
+#: A routine that ends without convergence, and what asks it.
+ASKING = {
+    "dstebz": lambda: leading.largest_of_tridiagonal(np.ones(4), np.ones(3), 2),
+    "dstein": lambda: leading.largest_of_tridiagonal(np.ones(4), np.ones(3), 2),
+    "dstedc": lambda: leading.eigenpairs_of_tridiagonal(np.ones(4), np.ones(3)),
+    "dsterf": lambda: symmetric_eigenvalues(LOWER.copy(order="F")),
+    "dsyevd": lambda: symmetric_eigenpairs(LOWER.copy(order="F")),
+    "dgesdd": lambda: svd(LOWER.copy(order="F")),
+}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_routine_that_does_not_converge_is_an_error_by_its_name(name, monkeypatch):
+    """Where its status, the last of its arguments, is not 0; every other one stays as it is."""
+
+    def call(routine, *arguments):
+        routines.call(routine, *arguments)
+        if routine is routines.scipys(name):
+            arguments[-1][0] = 2
+
+    ASKING[name]()
+    for module in (leading, symmetric, sys.modules["setol_ww.linalg.svd"]):
+        monkeypatch.setattr(module, "call", call)
+    with pytest.raises(np.linalg.LinAlgError, match=rf"^LAPACK's {name} did not converge \(info 2\)$"):
+        ASKING[name]()
 
 
 @pytest.mark.parametrize("info", [1, -4, 7])
@@ -431,12 +504,12 @@ def test_the_order_of_a_seed_is_kept(seed):
     np.random.default_rng(seed).shuffle(plain)
     np.testing.assert_array_equal(shuffles.shuffle(W, seed).ravel(), plain)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(buckets, "TOGETHER", 90)
+        patched.setattr(buckets, "TOGETHER", 90 if len(seed) > 1 else 3)
         found = Buckets(W, seed, 4)
         *orders, drawing = np.random.SeedSequence(seed).spawn(5)
-        # Twelve rows at a time, eight draws from a number, its least byte first.
+        # Twelve rows at a time, or one at the least; eight draws from a number, its least byte first.
         numbers, drawn = np.random.default_rng(drawing), []
-        for entries in (84, 84, 42):
+        for entries in (84, 84, 42) if len(seed) > 1 else [7] * 30:
             words = numbers.integers(0, 2**64, -(-entries // 8), dtype=np.uint64)
             drawn += [int(word) >> 8 * place & 3 for word in words for place in range(8)][:entries]
         expected = []

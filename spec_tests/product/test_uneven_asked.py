@@ -188,3 +188,25 @@ def test_a_group_of_equal_strengths_is_one_point():
     assert (points.tolist(), weights.tolist()) == ([2.0, 50.0], [0.6, 0.2])
     assert compressed(np.array([5.0, 1.0]), 2).tolist() == [1.0, 5.0]
     assert compressed(np.arange(7.0), 3) == pytest.approx([(0 + 1 + 2 / 3) * 3 / 7, 3.0, (6 + 5 + 4 / 3) * 3 / 7])
+
+
+@pytest.mark.parametrize("number", [13, 21, 47, 155, 248, 249])
+def test_where_one_side_finds_no_root_the_other_does(number):
+    """A few strong lines among uneven ones: at some points the unknown of the more even side is not found."""
+    rng = np.random.default_rng(number)
+    rows, columns = rng.choice([20, 60, 120], 2)
+
+    def strengths(size: int, least: int) -> np.ndarray:
+        strong = np.where(np.arange(size) < rng.integers(least, 5), 10.0 ** rng.integers(1, 6), 1.0)
+        return strong * np.exp(rng.normal(size=size) * rng.choice([0, 0.3, 1]))
+
+    d, e = strengths(rows, 1), strengths(columns, 0)
+    law = UnevenNoise(*((e, d) if number % 2 else (d, e)))
+    equations, x = law._equations, law.points(1)[1:-1]
+    a = equations.solve(x)
+    z = x * (1 + 1e-6j)
+    found = a
+    for side in (equations.columns, equations.rows):
+        found = (side.strengths / (1 - np.multiply.outer(found, side.strengths))) @ side.weights / z
+    np.testing.assert_allclose(found, a, rtol=1e-5)
+    assert np.all(a.imag < 0)
