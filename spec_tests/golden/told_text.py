@@ -25,7 +25,7 @@ def texts() -> str:
         cut = getattr(printable, name)
         for text in TEXTS:
             shown = [
-                f"{width} [{visible(cut(text, width))}]" for width in (1, 2, 3, 4, 5, 8, 11, 12, 17, 18, 19, 30, 37)
+                f"{width} [{visible(cut(text, width))}]" for width in range(1, 46)
             ]
             # What was there is there again from the width on at which it fits.
             seen = [one for number, one in enumerate(shown) if not number or one[3:] != shown[number - 1][3:]]
