@@ -87,7 +87,7 @@ def progress_bar(total: float, what: str, progress: bool | None, *, form: str | 
     """
     stream = sys.stderr
     if progress is False or stream is None:
-        return _Bar(total=total, disable=True)
+        return _Bar(disable=True)
     told |= {"total": total, "desc": what, "bar_format": form, "delay": 0 if progress else DELAY}
     if in_notebook():
         return _widget()(**told)

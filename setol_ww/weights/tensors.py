@@ -240,7 +240,7 @@ def _other_names(model: Any) -> dict[int, tuple[str, ...]]:
     names: dict[int, list[str]] = {}
     for name, tensor in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(tensor), []).append(name)
-    return {key: tuple(found[1:]) for key, found in names.items() if len(found) > 1}
+    return {key: tuple(found[1:]) for key, found in names.items()}
 
 
 def _entry(

@@ -81,12 +81,16 @@ MODELS: list[tuple[str, dict[str, Any], str]] = [
         c13.weight 1x8x3x3
         c14.weight 8x1x3x3
         c15.weight 1x1x3x3
+        c16.weight 8x1x1x4
+        conv7d.weight 1x1x8x4x3
         moe.conv.weight 8x4x3
         conv_in.kernel 3x3x4x8
         dense.kernel 3x4x8
         conv1d.kernel 3x4x8
         conv1d_1.kernel 12x4x8
         conv1d_2.kernel 12x4x11
+        conv1d_3.kernel 32x40x50
+        conv1d_4.kernel 33x40x50
         conv_t.kernel 8x4x3x3
         x.depthwise_kernel 3x3x4x1
         x.pointwise_kernel 1x1x4x8
@@ -113,6 +117,10 @@ MODELS: list[tuple[str, dict[str, Any], str]] = [
         f.conv.bias 64
         g.conv.weight 8x4x3
         g.conv.bias 4
+        h.conv.weight 8x4x32
+        h.conv.bias 8
+        i.conv.weight 8x4x33
+        i.conv.bias 8
         """,
     ),
     (
@@ -150,6 +158,7 @@ MODELS: list[tuple[str, dict[str, Any], str]] = [
         r.weight 8x4x3 Odd kernel_size=(3,)
         s.weight 1x8x4x3x3 Conv3d
         t.weight 8x4x5x3x3 Conv3d
+        u.weight 8x3x3x4 Conv2d
         """,
     ),
     (
@@ -165,6 +174,8 @@ MODELS: list[tuple[str, dict[str, Any], str]] = [
         x.kernel 3x4x8
         conv4.weight 8x3x4
         conv4.bias 4
+        conv5.weight 8x32x4
+        conv6.weight 8x33x4
         """,
     ),
     (
@@ -366,6 +377,7 @@ SAID: tuple[tuple[str, str], ...] = tuple(
             "rows:q=0,k=24|rows:q=1,k=23|rows:gate=12,up=12 x 4|rows:gate=12,up=12 x 5|rows:gate=12,up=12 x 0|"
             "rows:gate=12,up=12 x 12|rows:gate=12,up=12 x |rows:|rows:q|columns:a=4,b=4|columns:a=4,b=4 x 2|"
             "columns:a=4,b=4 x 4|columns:a=12,b=12|stack:2|stack:3|stack:24|stack:1|stack:5|stack:0|stack|stack:2,3|"
+            "rows:q=4,k=4,v=4,latent=4,rope=4,gate=4|"
             "gates:3|gates:4|gates:2|gates:5|gates:3,4|fold:1|fold:0|fold:2|fold:1,2|fold|kernel:0,1|other|: |",
         ),
         (

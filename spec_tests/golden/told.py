@@ -293,7 +293,7 @@ classifier cls.predictions score qa_outputs.head heads.head lstm1 rnn.weight_ih_
 bert.embeddings.word_embeddings position_embeddings patch_embed.proj emb.weight resblocks.3.x block.7 blocks.1 h.2.x
 a/mlp rnn.weight_hh_l3_reverse to_qkv to_out.0 W_pack in_proj kv_a_proj_with_mqa feed_forward.w1 text_feedforward
 shared_expert dense_h_to_4h dense_4h_to_h myattn x.lin1 w4 up_proj head_norm tok_embeddings
-layers.0 layers.0.x.output cached.convx
+layers.0 layers.0.x.output cached.convx fc_out bert.embeddings.norm model.fc_out.x score.dense
 """
 
 

@@ -24,9 +24,7 @@ def texts() -> str:
     for name in ("shortened", "first_words", "first_parts", "abbreviated", "padded"):
         cut = getattr(printable, name)
         for text in TEXTS:
-            shown = [
-                f"{width} [{visible(cut(text, width))}]" for width in range(1, 46)
-            ]
+            shown = [f"{width} [{visible(cut(text, width))}]" for width in range(1, 46)]
             # What was there is there again from the width on at which it fits.
             seen = [one for number, one in enumerate(shown) if not number or one[3:] != shown[number - 1][3:]]
             parts.append(f"{name} {text!r}: {' '.join(seen)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections import Counter
 from types import SimpleNamespace
@@ -13,17 +15,26 @@ import pytest
 import setol_ww as ww
 from setol_ww.cli import spec as spec_command
 from setol_ww.cli import versions
+from setol_ww.cli.asking import with_minus
 from setol_ww.cli.demo import demo_nets
 from setol_ww.cli.main import main
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A working directory with the smallest layer of two nets, as weights and as results."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """The smallest layer of two nets, as weights and as results."""
+    folder = tmp_path_factory.mktemp("nets")
     for name, rate in (("one", 32), ("two", 16)):
-        np.savez(f"{name}.npz", **{"fc3.weight": demo_nets()[rate][0]["fc3.weight"]})
-        ww.examine(f"{name}.npz", progress=False).save(f"{name}.setol")
+        np.savez(folder / f"{name}.npz", **{"fc3.weight": demo_nets()[rate][0]["fc3.weight"]})
+        ww.examine(folder / f"{name}.npz", progress=False).save(folder / f"{name}.setol")
+    return folder
+
+
+@pytest.fixture
+def here(nets, tmp_path, monkeypatch):
+    """A working directory with them."""
+    shutil.copytree(nets, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -211,3 +222,167 @@ def test_the_report_of_the_spec_in_lines(tmp_path, monkeypatch):
     report.exit_status = 0
     assert spec_command.conform("mine:make", "ci", [], None)[2] == 0
     assert Counter(one.status for one in rows)["fail"] == 1
+
+
+class Work(Exception):
+    """Work that was begun."""
+
+
+REFUSED = {
+    "analyze one.npz --out t.txt": "accepted endings are",
+    "analyze one.npz two.npz --out t.setol": "was asked of 2 paths",
+    "analyze one.npz --json --out -": "accepted is one of them",
+    "analyze one.npz --seed -1": "seed=-1",
+    "analyze one.npz two.npz --uncertainty=-3": "uncertainty=-3",
+    "scan one.npz two.npz --out t.csv": "one of them at a time",
+    "scan one.npz --out t.csv --jobs 0": "n_jobs=0",
+    "report one.npz --out r.txt": "accepted endings are .html",
+    "report one.npz --out r.csv --compare two.npz": "accepted endings are .html",
+    "compare one.npz two.npz --out c.txt": "accepted endings are .csv",
+    "compare one.npz two.npz --fail-on strange>0": "'strange>0' was asked",
+    "compare one.npz two.npz one.npz --fail-on beyond>0": "were asked of 3 paths",
+    "summary one.npz --fail-on odd": "'odd' was asked",
+    "summary one.npz two.npz": "one of them at a time",
+    "recommend one.npz --target sparsity --set other=1": "other=1 was asked of 'sparsity'",
+    "recommend one.npz --target sparsity --set sparsity": "accepted is NAME=VALUE",
+    "recommend one.npz --target sparsity --out r.html": "accepted endings are .csv, .json, .yaml, .yml",
+    "truncate one.npz --rule erg --plan p.yaml --out new": "accepted is one of them",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_be_done_is_refused_before_any_work(words, here, capsys, monkeypatch):
+    def begun(*_: object, **__: object) -> None:
+        raise Work
+
+    for place in (
+        *("watcher.WeightWatcher.analyze", "watcher.examine", "scanning.run.scan", "advice.comparing.compare"),
+        *("advice.runs.compare_run", "truncation.checkpoints.truncate_checkpoint", "advice.recommend.recommend"),
+    ):
+        monkeypatch.setattr(f"setol_ww.{place}", begun)
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("setol-ww: ")
+    assert REFUSED[words] in err
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in here.iterdir()) == ["one.npz", "one.setol", "two.npz", "two.setol"]
+
+
+def test_that_work_would_be_seen(here, monkeypatch):
+    """The test above forbids what the same commands do when nothing is wrong."""
+    monkeypatch.setattr("setol_ww.watcher.examine", lambda *_, **__: (_ for _ in ()).throw(Work))
+    with pytest.raises(Work):
+        main(["summary", "one.npz"])
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        ("analyze a --layers", "analyze a --layers"),
+        ("analyze a --layers --quiet", "analyze a --layers --quiet"),
+        ("analyze a --layers x y --quiet z", "analyze a --layers=x --layers=y --quiet z"),
+        ("analyze a --layers -x", "analyze a --layers=-x"),
+        ("analyze a --layers x -h -y", "analyze a --layers=x -h -y"),
+        ("analyze a --layers=x -y --jobs 3", "analyze a --layers=x --layers=-y --jobs 3"),
+        ("analyze --layers x -- --layers -y", "analyze --layers=x -- --layers -y"),
+        ("analyze --layer x -y", "analyze --layer x -y"),
+    ],
+)
+def test_words_behind_layers_may_begin_with_a_minus(words, spelled):
+    assert with_minus(words.split()) == spelled.split()
+    assert with_minus([]) == []
+
+
+def test_paths_at_the_end_of_layers_are_paths_in_their_order(here, capsys):
+    assert main("analyze --quiet --out both.csv --layers fc3 one.npz two.npz".split()) == 0
+    assert ww.read_table("both.csv")["path"].tolist() == ["one.npz", "two.npz"]
+    assert main("analyze --quiet --layers one.npz two.npz".split()) == 2
+    assert "nothing here is called 'one.npz'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["analyze", "no\x1b[31m.pt"], r"no\x1b[31m.pt"),
+        (["bo\x1bgus"], r"bo\x1bgus"),
+        (["analyze", "a", "--jobs", "\x07"], r"\x07"),
+    ],
+)
+def test_what_was_asked_is_repeated_without_control_characters(words, shown, capsys):
+    try:
+        status = main(words)
+    except SystemExit as left:
+        status = left.code
+    err = capsys.readouterr().err
+    assert status == 2
+    assert shown in err
+    assert not set("\x1b\x07") & set(err)
+
+
+def test_what_the_system_refuses_is_told_with_status_2(here, capsys, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("setol_ww.truncation.checkpoints.truncate_checkpoint", full)
+    assert main("truncate one.npz --out small".split()) == 2
+    assert capsys.readouterr() == ("", "setol-ww: [Errno 28] No space left on device\n")
+
+
+def test_options_of_truncate_reach_the_checkpoint(here, monkeypatch):
+    seen = []
+
+    def truncated(*told: object, **options: object) -> dict:
+        seen.append((*map(str, told), options))
+        return {"layers": []}
+
+    monkeypatch.setattr("setol_ww.truncation.checkpoints.truncate_checkpoint", truncated)
+    assert main("truncate one.npz --out small --json".split()) == 0
+    assert main("truncate one.npz --rule random:2 --seed 7 --layers fc3 --factorised --out s --quiet".split()) == 0
+    assert seen == [
+        ("one.npz", "small", "erg", "None", {"factorised": False, "seed": 0, "progress": None}),
+        ("one.npz", "s", "random:2", "('fc3',)", {"factorised": True, "seed": 7, "progress": False}),
+    ]
+
+
+def test_a_line_of_a_run_that_is_followed_is_seen_at_once(here, monkeypatch):
+    leaf, end = os.pipe()
+    with os.fdopen(leaf, "rb", buffering=0) as reader, os.fdopen(end, "w", encoding="utf-8") as stream:
+        os.set_blocking(leaf, False)
+
+        def watched(*_: object, tell, **__: object):
+            tell("step 3")
+            assert reader.read() == b"step 3\n"
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("setol_ww.monitor.folder.watch", watched)
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["watch", "."]) == 130
+
+
+def test_every_answer_that_tells_states_is_in_colour_where_it_is_wanted(here, capsys, monkeypatch):
+    for name, rate in (("before", 1), ("after", 32)):
+        np.savez(f"{name}.npz", **{"fc2.weight": demo_nets()[rate][0]["fc2.weight"]})
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    states = {words: "undetermined" for words in ("analyze one.npz", "scan one.npz --out s.csv", "summary one.setol")}
+    states |= {"compare before.npz after.npz --no-update": "undetermined -> ideal", "demo --out nets": "ideal"}
+    for colour in ("1", ""):
+        monkeypatch.setenv("FORCE_COLOR", colour)
+        for words, state in states.items():
+            assert main(words.split()) == 0
+            assert (f"m{state}\x1b[0m" in capsys.readouterr().out) == bool(colour), words
+
+
+def test_the_demonstration_in_json_names_its_files_and_is_quiet_when_asked(here, capsys):
+    told = answer(capsys, "demo --out nets")
+    assert set(told) == {"schema", "files", "rows"}
+    assert told["files"] == {
+        name: f"nets/{file}"
+        for name, file in (("report", "report.html"), ("picture", "nets.png"), ("results", "nets.setol"))
+    }
+    names = [row["longname"] for row in told["rows"]]
+    assert names == [f"{layer} @ x{rate}" for rate in (1, 16, 32) for layer in ("fc1", "fc2", "fc3")]
+    assert ww.open_results("nets/nets.setol").about["source"] == "three nets of the demonstration"
+    assert main("demo --out nets --quiet".split()) == 0
+    assert capsys.readouterr() == ("", "")

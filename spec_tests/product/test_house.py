@@ -161,3 +161,22 @@ def _opens_text(node: ast.Call) -> bool:
     modes = [one.value for one in (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))
              if isinstance(one, ast.Constant) and isinstance(one.value, str)]  # fmt: skip
     return name == "open" and bool(modes) and all(set(mode) <= set("rwax+") for mode in modes)
+
+
+def test_nothing_is_asked_by_its_place_alone():
+    """No parameter of the package is positional only: what stands before a `*` may be given by its name."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] in INSTALLED:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.Lambda)) and node.args.posonlyargs:
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert found == []
+
+
+def test_what_a_module_says_it_has_is_there():
+    for module in pkgutil.walk_packages(ww.__path__, "setol_ww."):
+        if "__main__" not in module.name:
+            found = importlib.import_module(module.name)
+            assert [name for name in getattr(found, "__all__", ()) if not hasattr(found, name)] == [], module.name

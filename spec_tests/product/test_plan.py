@@ -197,3 +197,35 @@ def test_layers_that_name_only_what_cannot_be_analysed_are_told_by_their_rows():
     assert not len(frame.dropna(subset=["lambda_max"]))
     assert "complex" in told["b.weight"]
     assert told["a.weight"] == "not among layers=['b']"
+
+
+FUSED = "layers.0.self_attn.qkv_proj.weight"
+
+
+def parts_of(shape: tuple[int, ...], config: dict, name: str = FUSED) -> tuple[list[tuple[str, int]], str]:
+    """Labels and rows of the parts of a tensor of a model with this config, and what is said of it."""
+    jobs = plan(mapping_tensors({name: np.zeros(shape)}), config=config)
+    return [(job.label, job.part.rows) for job in jobs if job.label], jobs[0].note
+
+
+def test_the_first_key_of_a_width_that_a_config_has_counts():
+    both = {"num_attention_heads": 4, "n_head": 2, "num_key_value_heads": 2, "num_kv_heads": 4, "n_embd": 64}
+    config = {"model_type": "llama", "hidden_size": 32, "dim": 16, **both}
+    assert parts_of((64, 32), config) == ([("q", 32), ("k", 16), ("v", 16)], "")
+
+
+def test_an_entry_that_does_not_fit_leaves_the_tensor_to_the_next():
+    config = {"model_type": "mpt", "d_model": 8, "n_heads": 4, "kv_n_heads": 2}
+    several = {**config, "attn_config": {"attn_type": "multiquery_attention"}}
+    name = "blocks.0.attn.Wqkv.weight"
+    assert parts_of((12, 8), several, name)[0] == [("q", 8), ("k", 2), ("v", 2)]
+    assert parts_of((16, 8), several, name)[0] == [("q", 8), ("k", 4), ("v", 4)]
+
+
+def test_a_config_that_says_its_type_twice_is_asked_once():
+    config = {"model_type": "llama", "architecture": "llama", "hidden_size": 32, "num_attention_heads": 4}
+    labels, said = parts_of((70, 32), config)
+    assert labels == []
+    assert said.startswith(
+        "the config says that llama has rows:q=H*d,k=K*d,v=K*d, which does not fit the shape 70 x 32"
+    )

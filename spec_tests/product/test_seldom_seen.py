@@ -269,14 +269,16 @@ def test_graphs_tell_what_a_weight_is_called_with():
         def __init__(self) -> None:
             super().__init__()
             self.table, self.up, self.fc = nn.Embedding(6, 4), nn.ConvTranspose1d(4, 6, 3, groups=2), nn.Linear(5, 3)
+            self.wide = nn.Conv1d(6, 6, 3, dilation=2, padding=2)
 
         def forward(self, x):
-            return self.fc(self.up(self.table(x).transpose(1, 2)))
+            return self.fc(self.wide(self.up(self.table(x).transpose(1, 2))))
 
     graph = torch.export.export(Net(), (torch.zeros(1, 3, dtype=torch.int64),)).module()
     assert called_with(graph) == {
         "table.weight": ("Embedding", 1),
         "up.weight": ("ConvTranspose1d", 2),
+        "wide.weight": ("Conv1d", 1),
         "fc.weight": ("Linear", 1),
     }
     assert called_with(nn.Linear(3, 2)) == {}
@@ -317,9 +319,17 @@ def test_weights_that_hooks_compute():
     plain = nn.Linear(4, 3)
     assert weight_as_it_acts(plain) is plain.weight
     assert weight_as_it_acts(nn.ReLU()) is None
+    pruned = prune.l1_unstructured(nn.Linear(4, 3), "weight", amount=5)
+    with torch.no_grad():
+        pruned.weight_orig += 1
+    assert torch.equal(weight_as_it_acts(pruned), (pruned.weight_orig * pruned.weight_mask).detach())
     odd = nn.Linear(4, 3)
     odd.register_parameter("weight_orig", nn.Parameter(torch.ones(3, 4)))
     assert torch.equal(weight_as_it_acts(odd), odd.weight.detach())
+    other = SimpleNamespace(name="weight", __call__=None)
+    odd._forward_pre_hooks[0] = other
+    assert torch.equal(weight_as_it_acts(odd), odd.weight.detach())
+    del odd._forward_pre_hooks[0]
     names = [one.name for one in module_tensors(odd) if one.effective]
     assert names == ["weight"]
 

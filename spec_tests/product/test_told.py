@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -40,24 +41,22 @@ def test_no_file_is_of_nothing():
     assert {path.stem for path in told.TOLD.glob("*.txt")} == {*told.FILES, "stocks.in"}
 
 
-#: Names that tell what they are from their first word on.
-FROM_THE_START = ("lora_", "lycoris", "mask", "base_model", "parametrizations")
-
-
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_becomes_of_a_model_does_not_depend_on_what_lies_beside_it(turned):
-    """Every small model by itself, and all of them as blocks of one."""
-    alone: dict[str, str] = {}
-    blocks: list[list[WeightTensor]] = []
-    for number, (_, tensors, config) in enumerate(stocks()):
-        if config or any(tensor.name.startswith(FROM_THE_START) for tensor in tensors):
-            continue
-        block = [replace(tensor, name=f"m{number}.{tensor.name}") for tensor in tensors]
-        blocks.append(block)
-        alone |= {tensor.name: told.line_of(tensor) for tensor in joined(block)}
-    every = [tensor for block in (blocks[::-1] if turned else blocks) for tensor in block]
-    assert {tensor.name: told.line_of(tensor) for tensor in joined(every)} == alone
-    assert len(blocks) > 100
+    """Every small model by itself, and as one block among all others of its config."""
+    of_config: dict[str, list[list[WeightTensor]]] = {}
+    for _, tensors, config in stocks():
+        of_config.setdefault(json.dumps(config), []).append(tensors)
+    for words, models in of_config.items():
+        config = json.loads(words)
+        blocks = [
+            [replace(tensor, name=f"m{number}.{tensor.name}") for tensor in tensors]
+            for number, tensors in enumerate(models if len(models) > 1 else models * 2)
+        ]
+        alone = {tensor.name: told.line_of(tensor) for block in blocks for tensor in joined(block, config)}
+        every = [tensor for block in (blocks[::-1] if turned else blocks) for tensor in block]
+        assert {tensor.name: told.line_of(tensor) for tensor in joined(every, config)} == alone
+    assert max(map(len, of_config.values())) > 200
 
 
 def entries_of(part: Part, shape: tuple[int, ...]) -> list[np.ndarray]:
