@@ -131,8 +131,11 @@ class Noise:
             return centre + scale * at
         top = float(self._shares[-1])
         low, high = top * (centre + scale * critical_value(level)[0]), top * (centre + scale * at)
-        if self.sf(low) <= level or self.sf(high) >= level:
+        # One slice far stronger than all others, or all alike, up to the rounding of the law.
+        if self.sf(low) <= level:
             return low
+        if self.sf(high) >= level:
+            return high
         return float(scipy.optimize.brentq(lambda x: self.sf(x) - level, low, high))
 
 

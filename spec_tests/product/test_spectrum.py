@@ -83,6 +83,9 @@ def test_eigenvalues_in_any_order():
     spectrum = ww.Spectrum.from_eigenvalues([3, 1, 2], (7, 3))
     assert spectrum.raw.tolist() == [1, 2, 3]
     assert (spectrum.N, spectrum.M) == (7, 3)
+    squares = ww.Spectrum.from_eigenvalues(range(1, 7), slices=2)
+    assert (squares.N, squares.M, squares.slices, squares.num_evals, squares.Q) == (3, 3, 2, 6, 1.0)
+    assert ww.Spectrum.from_eigenvalues([1, 2], (2, 9), eps=0.5).eps == 0.5
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,6 +248,27 @@ def test_slices_of_unequal_variance_have_a_bulk_of_their_own():
     fit = fit_bulk(made, strengths=strengths_of(slices))
     assert (fit.outcome.value, fit.spikes) == ("ok", 0)
     assert fit_bulk(made).spikes > 10
+
+
+@pytest.mark.parametrize("ratio", [3.0, 10.0, 100.0])
+def test_the_edge_of_one_strong_slice_is_its_own(ratio):
+    """The chance that one of the others lies beyond it is none: that of the strong one alone is the level."""
+    slices = [ensembles.gaussian_matrix(60, 40, k) * (ratio if k == 1 else 1.0) for k in range(3)]
+    made, strengths = ww.Spectrum.from_slices(slices), strengths_of(slices)
+    noise = Noise(60.0, 40.0, 3, strengths)
+    for level in (0.3, 0.1, 0.05, 0.01, 0.001, 1e-4, 1e-6):
+        alone = Noise(60.0, 40.0, strengths=replace(strengths, slice=np.ones(1)))
+        assert noise.edge(level) == pytest.approx(float(strengths.slice[-1]) * alone.edge(level), rel=1e-7)
+        assert noise.sf(noise.edge(level)) == pytest.approx(level, rel=1e-6)
+        assert fit_bulk(made, level=level, strengths=strengths).outcome.value == "ok"
+
+
+def test_the_edge_of_slices_that_hardly_differ_is_that_of_equal_ones():
+    strengths = strengths_of([k * ensembles.gaussian_matrix(60, 40, k) for k in (1, 2, 3)])
+    alike = replace(strengths, slice=np.array([1 - 1e-14, 1.0, 1 + 1e-14]))
+    equal = Noise(60.0, 40.0, 3, replace(strengths, slice=np.ones(1)))
+    for level in (0.3, 0.1, 0.05, 0.01, 0.001, 1e-4, 1e-6):
+        assert Noise(60.0, 40.0, 3, alike).edge(level) == pytest.approx(equal.edge(level), rel=1e-7)
 
 
 def test_cumulants_outside_their_domain_have_no_factor():
