@@ -140,7 +140,7 @@ def _best(log_x: FloatArray, starts: np.ndarray, rates: FloatArray, bounds: Floa
     starts, rates = starts[left], rates[left]
     bounds = _sampled_ks(log_x, starts, rates, FINE)
     best, chosen = math.inf, int(starts[0])
-    for candidate in np.argsort(bounds, kind="stable"):
+    for candidate in np.argsort(bounds):
         if bounds[candidate] > best:
             break
         start = int(starts[candidate])

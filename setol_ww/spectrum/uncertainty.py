@@ -32,7 +32,7 @@ MOST_ON_A_CURVE = 4 * MOST_STARTS
 NEIGHBOURHOOD = 0.05
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Draws:
     """Fits of drawn spectra: exponents, KS distances, and logarithms of the starts."""
 

@@ -273,3 +273,15 @@ def test_density_of_bulk_and_spikes_has_mass_one(spikes):
         anywhere = 0.5 / 60 / math.log(tail[-1] / tail[0])
         spikes_part = (np.exp(log_density[-1]) - anywhere) * math.log(tail[-1] / fit.edge)
         assert spikes_part == pytest.approx(3 / 60, rel=1e-9)
+
+
+def test_a_tail_of_spikes_and_of_what_lies_below_the_bulk_may_lie_anywhere():
+    """Uniform in ln x from its start to the largest, where no point is of the bulk."""
+    fit = ww.fit_bulk(spectrum(ensembles.gaussian_matrix(300, 100, 0)))
+    below, above = fit.lambda_minus * np.geomspace(0.1, 0.5, 4), fit.edge * np.geomspace(2, 9, 6)
+    for tail in (np.concatenate([below, above]), above):
+        expected = -math.log(math.log(tail[-1] / tail[0]))
+        np.testing.assert_allclose(likelihoods.bulk_and_spikes(tail, fit), expected, rtol=1e-12)
+    # One of the bulk among them, and not every density is that of anywhere.
+    found = likelihoods.bulk_and_spikes(np.concatenate([below, [1.0], above]), fit)
+    assert found[4] > found[0] == pytest.approx(math.log(4 / 11 / math.log(above[-1] / below[0])))

@@ -11,6 +11,7 @@ import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from fixtures.oracles import power_law_scan, singular_value_squares
 from setol_ww.layer.intervals import intervals
+from setol_ww.spectrum.ks_curve import ks_curve
 from setol_ww.spectrum.starts import Scan, best_start, tail_rates
 
 of = ww.Spectrum.from_eigenvalues
@@ -93,6 +94,14 @@ def test_the_first_start_wins_a_tie(name):
     assert distances[0] == distances[2] < distances[1]
     assert best_start(log_x, starts) == Scan(log_x).best(starts) == Scan(log_x).best(np.array([0, 2])) == 0
     assert best_start(log_x, np.array([1, 2])) == 2
+
+
+def test_a_curve_without_a_tail_is_empty():
+    flat = of([1.0, 1.0, 1.0])
+    curve = ks_curve(flat, ww.fit_tail(flat))
+    assert (curve.best, curve.second, math.isnan(curve.tolerance)) == (-1, -1, True)
+    sizes = [one.size for one in (curve.lambda_min, curve.ranks, curve.alphas, curve.distances)]
+    assert (sizes, curve.ranks.dtype.kind) == ([0, 0, 0, 0], "i")
 
 
 # Draws.

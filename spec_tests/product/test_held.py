@@ -12,7 +12,7 @@ import pytest
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from fixtures.uneven_noise import lognormal_strengths
-from setol_ww.layer.columns import COLUMNS, UNCERTAINTY_COLUMNS
+from setol_ww.layer.columns import COLUMNS, UNCERTAINTY_COLUMNS, Column
 from setol_ww.spectrum.ks_curve import ks_curve
 from setol_ww.spectrum.noise import Noise
 from setol_ww.spectrum.starts import Scan
@@ -118,6 +118,7 @@ def test_what_holds_arrays_is_itself_and_nothing_else():
         lambda: ks_curve(spectrum(), ww.fit_tail(spectrum())),
         law,
         lambda: Side(np.ones(3)),
+        lambda: Column("a", "ERG", "count", "a number", "", len),
     ):
         one, other = make(), make()
         assert one == one
