@@ -295,13 +295,13 @@ def _shift_first(
 
 
 def _left_vectors(shuffled: Shuffled, found: _Outliers) -> FloatArray:
-    """Those of the traps."""
+    """Those of the traps; of a pair that was made zeros, which give no element a share of it."""
     right = found.right[:, : found.count]
     if not found.count:
         return np.empty((shuffled.shape[0], 0))
     left = shuffled.times(right)
     if found.is_made:
-        left[:, 0] = 1.0
+        left[:, 0] = 0.0
     left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
     return left
 
@@ -316,12 +316,13 @@ def _judge(
 ) -> tuple[FloatArray, FloatArray]:
     """p-values of each eigenvalue by the edge, and by the tail of the elements too, down to the first that is no trap.
 
-    Further ones are 1. Without an edge (NaN) a shift has the p-value of the mean and all else that of the elements.
+    Further ones are 1, and so is the last of all where one more was made than the matrix has. Without an edge (NaN) a
+    shift has the p-value of the mean and all else that of the elements.
     """
     N, M = shape
     by_edge, pvalues = np.ones(values.size), np.ones(values.size)
     shifts = 0
-    for rank, value in enumerate(values / entries.variance):
+    for rank, value in enumerate(values[:M] / entries.variance):
         by_edge[rank] = edge_pvalue(value, N - rank, M - rank, entries.k4, entries.k6)
         without_edge = math.isnan(by_edge[rank])
         if shares[rank] >= CARRIES:

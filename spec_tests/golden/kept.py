@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache, cached_property
@@ -242,6 +242,33 @@ def of_traps(name: str) -> dict[str, Any]:
     return {"traps": found, "without": told(ww.remove_traps(parts[0], seed=2))}
 
 
+def small_matrices() -> Iterator[np.ndarray]:
+    """Of a few rows and columns: light and heavy entries, shifted, with a large element or row, rounded."""
+    for seed in range(80):
+        rng = np.random.default_rng([seed, 9])
+        W = rng.standard_t(rng.choice([0.7, 1.1, 1.5, 2.2, 5.0, 50.0]), size=(rng.integers(7, 60), rng.integers(3, 25)))
+        W += rng.choice([0.0, 0.0, 0.3, 1.0, 3.0]) * np.median(np.abs(W))
+        if seed % 3 == 0:
+            W.flat[rng.integers(W.size)] = 10 ** rng.uniform(0, 4)
+        if seed % 5 == 0:
+            W[rng.integers(W.shape[0])] *= 10 ** rng.uniform(0, 3)
+        yield np.round(4 * W) if seed % 7 == 0 else W
+
+
+def of_small_matrices() -> list[list[Any]]:
+    """Of each what its traps are, their chances and their places, and what their removal moves."""
+    found = []
+    for seed, W in enumerate(small_matrices()):
+        report = ww.find_traps(W, seed=seed, level=0.1, n_permutations=1 + 4 * (seed % 4 == 0))
+        numbers = (report.lambda_max, report.edge, report.pvalue, report.pvalue_edge, report.pvalue_permutation)
+        traps = [[one.carrier, one.pvalue, one.strength] for one in report.traps]
+        places = [[*map(int, one.index), one.leverage, one.sigmas] for one in report.elements]
+        moved = W - ww.remove_traps(W, report)
+        told = [report.reason or report.edge_reason, *map(float, numbers), *traps, *places]
+        found.append([*told, float(np.abs(moved).sum()), int(np.count_nonzero(moved))])
+    return found
+
+
 TRAPS = ("noise", "kernel", "heavy", "heavy elements", "shifted", "few sizes", "element", "loud rows", "small numbers",
          "quantised with an element", "kernel with traps", "very heavy", "wide noise", "zero", "small",
          "shift below heavy elements", "kernel with elements")  # fmt: skip
@@ -339,6 +366,7 @@ CASES: dict[str, Callable[[], Any]] = {
     **{f"eigenvalues: {name}": lambda name=name: of_eigenvalues(name) for name in eigenvalues()},
     **{f"traps: {name}": lambda name=name: of_traps(name) for name in TRAPS},
     **{f"law: {name}": lambda name=name: of_law(name) for name in LAWS},
+    "traps: small matrices": of_small_matrices,
     "others": others,
 }
 

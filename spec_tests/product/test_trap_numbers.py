@@ -12,6 +12,9 @@ import torch
 import setol_ww as ww
 from fixtures import trap_numbers
 from setol_ww.traps.elements import read_entries
+from setol_ww.traps.find import find_traps_of
+
+from ..golden.kept import small_matrices
 
 
 def drawn(law: str, shape: tuple[int, int], *sizes: float, seed: int = 0) -> np.ndarray:
@@ -147,6 +150,22 @@ def test_without_an_edge_a_shift_is_looked_for_among_many(seed):
     assert ranks[0] >= 4
 
 
+NARROW = [(1.1, (200, 6), 5), (1.1, (200, 6), 10), (1.3, (60, 8), 43), (1.3, (40, 5), 26), (1.5, (40, 5), 40),
+          (1.5, (200, 6), 1), (1.1, (40, 5), 54)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("degrees", "shape", "seed"), NARROW)
+def test_a_hidden_shift_of_a_narrow_matrix_beside_its_elements(degrees, shape, seed):
+    """As many traps as columns at most; the shift names no element, and shares of elements are shares."""
+    W = np.random.default_rng([seed, shape[1]]).standard_t(degrees, size=shape)
+    W += np.median(np.abs(W))
+    report = ww.find_traps(W)
+    carriers = [trap.carrier for trap in report.traps]
+    assert carriers.count("mean shift") == 1
+    assert carriers.count("element") == len(report.elements) == report.count - 1 < shape[1]
+    assert np.all((report.leverage >= 0.08) & (report.leverage <= 1 + 1e-12))
+
+
 @pytest.mark.parametrize("scale", [1e-60, 1e-9, 1e9, 1e60])
 def test_all_eigenvalues_have_the_scale_of_the_entries(scale):
     W = CASES["one element"]
@@ -179,3 +198,75 @@ def test_entries_of_every_type_are_read_in_float64(dtype):
         assert getattr(one, name) == getattr(other, name), name
     assert one.lambda_max == pytest.approx(other.lambda_max, rel=1e-6)
     assert [trap.carrier for trap in one.traps] == [trap.carrier for trap in other.traps]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_what_narrow_entries_say_is_computed_in_float64(dtype, seed):
+    """The median of an even number of them too, which lies between two of their type."""
+    W = drawn("t(3)", (60, 42), 30.0, seed=seed).astype(dtype)
+    one, other = read_entries(W.ravel()), read_entries(W.ravel().astype(np.float64))
+    for name in ("mean", "variance", "k4", "k6", "centre", "tail", "has_known_tail"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert one.apart.tolist() == other.apart.tolist()
+
+
+def test_small_matrices_of_any_law():
+    """Counts, chances and shares are within what they can be; nothing is found any more in what is left."""
+    carriers: set[str] = set()
+    for seed, W in enumerate(small_matrices()):
+        report = ww.find_traps(W, seed=seed, level=0.1)
+        if report.reason:
+            continue
+        assert report.count == len(report.traps) <= min(W.shape)
+        assert (report.count > 0) == (report.pvalue <= 0.1)
+        assert [trap.pvalue for trap in report.traps] == sorted(trap.pvalue for trap in report.traps)
+        assert sum(trap.carrier == "mean shift" for trap in report.traps) <= 1
+        assert len(report.elements) == len({one.index for one in report.elements})
+        assert np.all((report.leverage >= 0.08) & (report.leverage <= 1 + 1e-9))
+        assert [W[one.index] for one in report.elements] == [one.value for one in report.elements]
+        cleaned = ww.remove_traps(W, report)
+        assert ww.find_traps(cleaned, seed=seed, level=0.1).count == 0
+        carriers |= {trap.carrier for trap in report.traps}
+    assert carriers == {"element", "mean shift", "spread"}
+
+
+PAIRS = [
+    ("one element", "normal"),
+    ("one element", "without an edge"),
+    ("without an edge, one beyond", "normal"),
+    ("heavy, one beyond it", "heavy"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_slices_are_judged_together(first, second):
+    """What is told is of the slice that stands out most; a chance is that of the smallest of two."""
+    slices = [CASES[first], np.resize(CASES[second], CASES[first].shape)]
+    alone, both = find_traps_of(slices[:1]), find_traps_of(slices)
+    for name in ("lambda_max", "edge", "threshold", "sigma", "mean"):
+        assert getattr(both, name) == pytest.approx(getattr(alone, name), nan_ok=True)
+    assert both.edge_reason == alone.edge_reason
+    for name in ("pvalue", "pvalue_edge"):
+        one = getattr(alone, name)
+        assert getattr(both, name) == pytest.approx(1 - (1 - one) ** 2, rel=1e-6, abs=1e-12, nan_ok=True)
+    assert both.shape == (*slices[0].shape, 2)
+    assert [one.index for one in both.elements] == [(*one.index, 0) for one in alone.elements]
+    assert {trap.slice for trap in both.traps} <= {0}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_tensor_is_cleaned_to_the_bits_of_its_array(dtype):
+    W = drawn("normal", (60, 40), 12.0)
+    shifted = (W + 0.5).astype(dtype)
+    loose = next(
+        given
+        for given in (np.random.default_rng(seed).normal(size=(40, 40)).astype(dtype) for seed in range(60))
+        if {trap.carrier for trap in ww.find_traps(given, level=0.2).traps} == {"spread"}
+    )
+    for given, level in ((shifted, 0.01), (loose, 0.2)):
+        cleaned = ww.remove_traps(given, ww.find_traps(given, level=level))
+        there = ww.remove_traps(torch.from_numpy(given), ww.find_traps(given, level=level))
+        assert cleaned.dtype == given.dtype
+        assert np.count_nonzero(cleaned != given) > given.size // 2
+        np.testing.assert_array_equal(there.numpy(), cleaned)

@@ -342,6 +342,29 @@ def test_tall_entries_take_the_same_orientation_of_a_square_matrix():
     np.testing.assert_array_equal(tall_entries(-W)[0], -tall_entries(W)[0])
 
 
+#: In what entries are read and shuffled: small matrices, and such as are larger than the cache.
+READ_AS = {
+    **dict.fromkeys((torch.float32, np.float32, torch.int8, torch.float8_e4m3fn), ("float32",) * 2),
+    **dict.fromkeys((torch.float64, np.float64, torch.int64, torch.int32, np.int64, np.int8), ("float64",) * 2),
+    torch.float16: ("float32", "float16"),
+    np.float16: ("float32", "float16"),
+    torch.bfloat16: ("float32", "bfloat16"),
+}
+
+
+@pytest.mark.parametrize("dtype", READ_AS, ids=str)
+def test_entries_are_read_as_widely_as_they_need(dtype, monkeypatch):
+    """A large matrix of 16 bits is not made twice as large; no whole number loses a digit."""
+    W = np.arange(60).reshape(10, 6) % 9
+    given = torch.from_numpy(W).to(dtype) if isinstance(dtype, torch.dtype) else W.astype(dtype)
+    found = [tall_entries(given)[0]]
+    monkeypatch.setattr(shuffles, "IN_CACHE", 59)
+    found.append(tall_entries(given)[0])
+    assert tuple(str(one.dtype).removeprefix("torch.") for one in found) == READ_AS[dtype]
+    for one in found:
+        assert np.array_equal(one if isinstance(one, np.ndarray) else one.double().numpy(), W)
+
+
 def spiked() -> np.ndarray:
     W = np.random.default_rng(0).normal(size=(300, 200))
     W[132, 17] = 40
