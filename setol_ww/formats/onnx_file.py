@@ -134,7 +134,6 @@ def _dequantised(codes: Stored, scales: Stored | None, zeros: Stored | None, axi
         codes.block,
         values="float32",
         facts=codes.facts,
-        whole=codes.shape,
         places=all_places(codes.shape),
         codes=codes,
         scales=scales,

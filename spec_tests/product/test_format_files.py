@@ -6,6 +6,8 @@ import json
 import pickle
 import struct
 import zipfile
+from collections import Counter, OrderedDict, defaultdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -667,6 +669,18 @@ def test_tensors_inside_of_calls(tmp_path):
     dates = np.zeros((2, 2), "M8[s]")
     dated = archive(tmp_path / "d.pt", ("a/data.pkl", pickle.dumps({"w": dates}, 2)), ("a/version", b"3\n"))
     assert found(dated)["w"].unfit
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, Counter, partial(defaultdict, list)])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_tensors_inside_of_mappings_of_pythons(tmp_path, kind, protocol):
+    """Of whatever class: a wrapper, and a mapping inside of it."""
+    held = kind({"w": torch.arange(12.0).reshape(3, 4)})
+    path = tmp_path / "a.pt"
+    torch.save({"state_dict": kind({"layer": held}), "steps": Counter("aab")}, path, pickle_protocol=protocol)
+    (one,) = checkpoint_tensors(path)
+    assert one.name == "layer.w"
+    assert one.read().tolist() == np.arange(12.0).reshape(3, 4).tolist()
 
 
 def test_what_a_storage_holds_is_not_exceeded(tmp_path):

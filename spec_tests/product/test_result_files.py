@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -271,6 +272,18 @@ def test_a_store_that_is_removed_is_closed(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(sqlite3.ProgrammingError):
         kept.positions()
+
+
+def test_a_store_that_is_read_stays_as_it_was_until_it_is_closed(tmp_path):
+    """Between two looks at it nobody else may write."""
+    path = made(tmp_path / "a.setol", [0, 1])
+    with contextlib.closing(sqlite3.connect(path, timeout=0)) as other:
+        with Store.read(path) as kept:
+            assert kept.positions() == {0, 1}
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                other.execute("BEGIN EXCLUSIVE")
+            assert len(kept.records()) == 2
+        other.execute("BEGIN EXCLUSIVE")
 
 
 def test_a_refused_store_is_let_go_of(tmp_path):
