@@ -18,6 +18,7 @@ from setol_ww.spectrum.noise import Noise
 from setol_ww.spectrum.starts import Scan
 from setol_ww.spectrum.strengths import strengths_of
 from setol_ww.theory.laws.sides import Side
+from setol_ww.truncation.pieces import pieces_of
 
 #: Of one shape, level or name: many layers of a model ask for the same.
 SHARED: dict[str, tuple[Any, ...]] = {
@@ -119,6 +120,7 @@ def test_what_holds_arrays_is_itself_and_nothing_else():
         law,
         lambda: Side(np.ones(3)),
         lambda: Column("a", "ERG", "count", "a number", "", len),
+        lambda: pieces_of({"fc.weight": np.ones((3, 2))})[0],
     ):
         one, other = make(), make()
         assert one == one

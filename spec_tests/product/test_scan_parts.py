@@ -321,8 +321,12 @@ class Client:
         self.cancelled += futures
 
 
-def test_a_dask_pool():
+def test_a_dask_pool(monkeypatch):
     distributed = pytest.importorskip("distributed", reason="needs dask[distributed]")
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        distributed, "wait", lambda handles, **told: (asked.append(told), SimpleNamespace(done={handles[0]}))[1]
+    )
     client = Client()
     pool = pools.DaskPool(client)
     assert pool.size() == 1
@@ -330,6 +334,8 @@ def test_a_dask_pool():
     assert pool.size() == 5
     first, second = pool.submit(abs, -3), pool.submit(abs, -4)
     assert first.pure is False
+    assert pool.wait(["one", "other"]) == ["one"]
+    assert asked == [{"return_when": "FIRST_COMPLETED"}]
     assert pool.result(first) == 3
     pool.close()
     assert client.cancelled == [second]
@@ -423,6 +429,39 @@ def test_threads_are_ended_and_what_waits_is_dropped():
     assert (pool.size(), pool.is_here, pool.death, pool.deaths(RuntimeError())) == (1, True, (), 0)
 
 
+@pytest.mark.parametrize("kind", ["ThreadPool", "LocalPool"])
+def test_what_is_over_is_told_while_others_work(kind):
+    goes = threading.Event()
+    pool = pools.ThreadPool(2)
+    try:
+        slow, quick = pool.submit(goes.wait, 60), pool.submit(abs, -1)
+        assert getattr(pools, kind).wait(pool, [slow, quick]) == [quick]
+        assert not slow.done()
+    finally:
+        goes.set()
+        pool.close()
+
+
+def test_a_worker_looks_every_second_whether_it_is_still_wanted(monkeypatch):
+    """In a thread that keeps no process from its end; with an error's status where its parent has gone."""
+    done: list[Any] = []
+    parents = iter([7, 7, 7, 1])
+
+    def leave(status: int) -> None:
+        done.append(("left", status))
+
+    class Thread:
+        def __init__(self, target: Any, daemon: bool = False) -> None:
+            done.append(("daemon", daemon))
+            self.start = target
+
+    monkeypatch.setattr(pools, "os", SimpleNamespace(getppid=lambda: next(parents), _exit=leave))
+    monkeypatch.setattr(pools, "time", SimpleNamespace(sleep=lambda seconds: done.append(("slept", seconds))))
+    monkeypatch.setattr(pools, "threading", SimpleNamespace(Thread=Thread))
+    pools.end_with(7)
+    assert done == [("daemon", True), *[("slept", 1)] * 3, ("left", 1)]
+
+
 def test_what_processes_are_asked():
     assert (pools.LocalPool.is_here, pools.LocalPool.death) == (False, (BrokenProcessPool,))
     assert pools.LocalPool.deaths(None, RuntimeError()) == 1  # type: ignore[arg-type]
@@ -485,6 +524,29 @@ def test_what_the_entries_do_not_say_costs_itself_alone(tmp_path, monkeypatch, p
     assert set(found.extras) == {STRENGTHS, TRAPS, FARMS} - {kept}
     assert (found.status, found.reason) == ("failed", f"layer a: {what}, ZeroDivisionError: odd")
     assert found.cells["erg_rank"] == sound.cells["erg_rank"]
+
+
+def test_of_several_reasons_the_first_is_told(tmp_path, monkeypatch):
+    """Without a spectrum there is nothing to ask of the entries."""
+    job, asked = job_of(tmp_path, draw(40, 30)), Asked(Options(randomize=True, farms=True))
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("odd")
+
+    told = []
+    for patched in ("fit_submatrices", "find_traps_of", "strengths_of"):
+        monkeypatch.setattr(row, patched, broken)
+        (found,) = row.work([job], asked)
+        told.append((found.reason.split(",")[0], found.spectrum is None, len(found.extras)))
+    monkeypatch.setattr(row.Spectrum, "from_slices", broken)
+    (found,) = row.work([job], asked)
+    told.append((found.reason, found.spectrum is None, len(found.extras)))
+    assert told == [
+        ("layer a: no windows", False, 2),
+        ("layer a: no traps", False, 1),
+        ("layer a: no strengths", False, 0),
+        ("layer a: no spectrum, ZeroDivisionError: odd", True, 0),
+    ]
 
 
 def test_traps_and_windows_have_the_seed_of_the_options(tmp_path):

@@ -373,6 +373,9 @@ def test_a_table_that_is_not_trained_by_its_config_is_not_cut(tmp_path):
         why = "no weight: a table that whisper does not train" if said else ""
         assert reasons == {"encoder.embed_positions": why, "encoder.fc1": ""}
         assert {line["layer"]: line["reason"] for line in manifest["layers"]} == reasons
+        scanned = ww.scan(folder).set_index("longname")
+        assert scanned["reason"].to_dict() == reasons
+        assert scanned.loc["encoder.embed_positions", "status"] == ("skipped" if said else "analyzed")
 
 
 def test_the_bars_of_an_evaluation(monkeypatch):
