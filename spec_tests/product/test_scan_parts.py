@@ -824,20 +824,20 @@ def test_a_bar_moves_by_the_work_that_is_done(tmp_path, monkeypatch):
 
 
 def test_the_time_that_is_left_is_that_of_the_workers(monkeypatch):
-    """Of three layers and two workers half of the whole; of the last layer all of it."""
+    """Of three layers and two workers half of the whole; of the last layer all of it; at the pace of those so far."""
     made = bars(monkeypatch)
     monkeypatch.setattr(Pace, "probe", lambda self: self.learn(cost(40, 30), 10.0))
     work = planned(a=draw(40, 30), b=draw(40, 30), c=draw(40, 30), d=np.ones((4, 4), np.int8))
     with run._bar(work, set(), 2, True) as advance:
         advance(work[3], 1.0)
-        advance(work[0], 10.0)
+        advance(work[0], 30.0)
         advance(work[1], 0.0)
         advance(work[2], 10.0)
     bar = made[0][0]
     assert bar.told == [
         "0 of 3 layers, about 15 s left",
-        "1 of 3 layers, about 10 s left",
-        "2 of 3 layers, about 10 s left",
+        "1 of 3 layers, about 20 s left",
+        "2 of 3 layers, about 20 s left",
         "3 of 3 layers, about 0 s left",
     ]
     quiet = bars(monkeypatch, disable=True)
