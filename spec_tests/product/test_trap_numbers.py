@@ -270,3 +270,21 @@ def test_a_tensor_is_cleaned_to_the_bits_of_its_array(dtype):
         assert cleaned.dtype == given.dtype
         assert np.count_nonzero(cleaned != given) > given.size // 2
         np.testing.assert_array_equal(there.numpy(), cleaned)
+
+
+@pytest.mark.parametrize(
+    ("shape", "enough"), [((7, 3), True), ((3, 7), True), ((10, 2), False), ((5, 4), False), ((6, 3), False)]
+)
+def test_how_many_entries_a_bulk_needs(shape, enough):
+    report = ww.find_traps(np.random.default_rng(0).normal(size=shape))
+    N, M = max(shape), min(shape)
+    said = f"{N} x {M} entries are too few for a bulk; 3 rows and columns and 21 are needed"
+    assert report.reason == ("" if enough else said)
+
+
+def test_entries_that_are_all_one_have_no_noise():
+    """Without a warning of numpy's: there is nothing to divide by."""
+    for value in (0.0, 0.25, -8.0):
+        found = read_entries(np.full(60, value))
+        assert (found.variance, found.k4, found.k6, found.tail, found.has_known_tail) == (0, 0, 0, None, True)
+        assert found.mean == pytest.approx(value)
