@@ -108,3 +108,14 @@ def test_impossible_eigenvalues_are_refused(raw, shape, message):
 def test_slices_of_different_shapes_are_refused():
     with pytest.raises(ww.InvalidInput, match="one common shape"):
         ww.Spectrum.from_slices([np.ones((3, 2)), np.ones((4, 2))])
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
+def test_a_spectrum_times_a_factor_is_that_of_the_matrix_times_its_root(factor):
+    """Slices, shape and precision stay, and so does the spectrum itself where nothing changes."""
+    slices = [gaussian_matrix(9, 4, seed=seed).astype(np.float32) for seed in range(2)]
+    spectrum = ww.Spectrum.from_slices(slices)
+    found = spectrum.times(factor)
+    np.testing.assert_allclose(found.raw, factor * spectrum.raw, rtol=1e-15)
+    assert (found.N, found.M, found.slices, found.eps, found.rank) == (9, 4, 2, spectrum.eps, 8)
+    assert spectrum.times(1) is spectrum
