@@ -11,8 +11,9 @@ import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from fixtures.oracles import power_law_scan, singular_value_squares
 from setol_ww.layer.intervals import intervals
+from setol_ww.spectrum import windows
 from setol_ww.spectrum.ks_curve import ks_curve
-from setol_ww.spectrum.starts import Scan, best_start, tail_rates
+from setol_ww.spectrum.starts import Scan, best_start, peak_alpha, tail_rates
 
 of = ww.Spectrum.from_eigenvalues
 
@@ -60,12 +61,14 @@ def test_one_value_more_than_once_has_no_exponent_though_rounding_spreads_it(see
     assert "q2_imp, q2_lw: the ERG tail has no spread and so no exponent" in quality_of(spectrum).q2_reason
 
 
-@pytest.mark.parametrize("ulps", [1, 2, 3])
-def test_an_exponent_of_two_values_that_hardly_differ_is_large_or_none(ulps):
-    values = [0.001, 0.001, 1.0, 1.0 + ulps * 2.0**-52]
-    cut = ww.erg_cut(of(values))
-    assert cut.rank == 2
-    assert math.isnan(cut.alpha) or cut.alpha > 1e10
+@pytest.mark.parametrize("ulps", [1, 2, 3, 4])
+@pytest.mark.parametrize("value", [1.0, 1.1, 1.3, 1.5])
+def test_an_exponent_of_values_that_hardly_differ_is_large_or_none(value, ulps):
+    for copies in (1, 2, 4):
+        largest = value + ulps * np.spacing(value)
+        cut = ww.erg_cut(of([0.001, 0.001, *[value] * copies, largest]))
+        assert cut.rank == copies + 1
+        assert math.isnan(cut.alpha) or cut.alpha > 1e10
 
 
 def quality_of(spectrum: ww.Spectrum) -> ww.Quality:
@@ -94,6 +97,33 @@ def test_the_first_start_wins_a_tie(name):
     assert distances[0] == distances[2] < distances[1]
     assert best_start(log_x, starts) == Scan(log_x).best(starts) == Scan(log_x).best(np.array([0, 2])) == 0
     assert best_start(log_x, np.array([1, 2])) == 2
+
+
+def alpha_of_starts(values: list[float], lowest: float, highest: float) -> float:
+    """Hill's exponent at the start of the least distance, of starts from one value to another."""
+    best, alpha = math.inf, math.nan
+    for at, first in enumerate(values[:-1]):
+        if lowest <= first <= highest:
+            y = [math.log(value / first) for value in values[at:]]
+            rate = len(y) / math.fsum(y)
+            distance = max(abs(1 - math.exp(-rate * one) - number / len(y)) for number, one in enumerate(y))
+            if distance < best:
+                best, alpha = distance, 1 + rate
+    return alpha
+
+
+def test_starts_at_both_ends_of_the_peak_are_among_those_of_alphapruning():
+    """From log10(.95 p) to 1.5 p, both ends included: where the peak p is at 1, and at a thousand."""
+    low = sorted([1.0, 1.0005, 1.001, 1.002, 1.003] + [1.5 * (1 - place / 20) ** -0.7 for place in range(20)])
+    assert peak_alpha(low) == pytest.approx(alpha_of_starts(low, 0.0, 1.5), rel=1e-9)
+    assert abs(peak_alpha(low) - alpha_of_starts(low, 0.0, 1.4999)) > 0.1
+    peak = 10 ** float(np.linspace(0, 5, 101)[60])
+    first = math.log10(0.95 * peak)
+    fullest = [peak * (1.001 + 1e-4 * place) for place in range(8)]
+    high = sorted([1.0, *(first * (1 - place / 20) ** -2.0 for place in range(20)), *fullest, 1e5])
+    assert np.argmax(np.histogram(np.log10(high), bins=100, range=(0, 5))[0]) == 60
+    assert peak_alpha(high) == pytest.approx(alpha_of_starts(high, first, 1.5 * peak), rel=1e-9)
+    assert abs(peak_alpha(high) - alpha_of_starts(high, first + 1e-9, 1.5 * peak)) > 1e-4
 
 
 def test_a_curve_without_a_tail_is_empty():
@@ -172,6 +202,21 @@ def test_windows_without_a_tail_have_no_part_in_the_spread():
     fit = ww.fit_submatrices(slices, seed=4)
     assert (fit.windows, fit.outcome.value) == (3, "ok")
     assert fit.sigma == pytest.approx(max(np.std(alphas, ddof=1), (fit.alpha - 1) / math.sqrt(fit.rank)), rel=1e-9)
+
+
+def test_one_sample_of_windows_has_no_spread(monkeypatch):
+    """Of two samples one is zero throughout: the error is that of the fit."""
+    slices = [np.zeros((30, 30)), signed_pareto_matrix(30, 30, 2.0, seed=1)]
+    monkeypatch.setattr(windows, "RESAMPLES", 2)
+    drawn = {}
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        drawn[sum(bool(rng.integers(2, size=2).any()) for _ in range(2))] = seed
+    for number in (0, 1, 2):
+        fit = ww.fit_submatrices(slices, seed=drawn[number])
+        assert fit.sigma >= (fit.alpha - 1) / math.sqrt(fit.rank)
+        if number < 2:
+            assert fit.sigma == pytest.approx((fit.alpha - 1) / math.sqrt(fit.rank), rel=1e-12)
 
 
 def test_windows_of_a_list_of_lists_are_those_of_its_matrix():
