@@ -31,6 +31,8 @@ EVERYWHERE = [
     f"{HOUSE}::test_what_is_found_cannot_be_changed",
     f"{HOUSE}::test_text_is_read_and_written_in_utf8",
     f"{HOUSE}::test_types_and_names_of_the_package_have_one_home",
+    f"{HOUSE}::test_nothing_is_asked_by_its_place_alone",
+    f"{HOUSE}::test_what_a_module_says_it_has_is_there",
     f"{HOUSE}::test_every_argument_may_be_named",
 ]
 #: Seconds by the clock after which a mutant that was imported anew is ended.
