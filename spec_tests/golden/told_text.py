@@ -80,6 +80,10 @@ def cards() -> list[str]:
         for width in (10, 60, 75, 120):
             parts.append(f"{name} in {width}\n{card_text(card, width)}")
         parts += [repr(card_text(card, 75, colour=True)), card_line("Result", card), card_line("R" * 60, card)]
+    for long in (86, 87, 88, 89):
+        # A note that is whole up to a hundred columns, and facts as many as fit.
+        parts.append(card_line("Table", Card("T", [], [f"{'x' * long}. y"])))
+        parts.append(card_line("Fit", Card("T", [Fact("a", "x" * 60), Fact("b", "y" * (long - 63)), Fact("c", "z")])))
     parts += [f"{outcome.value}: {outcome_fact('tail', outcome)}" for outcome in Outcome]
     numbers = (0.12345, 1234.5, None, float("nan"), float("inf"), 0, -0.00012)
     parts.append("  ".join(f"{number_text(value)} {number_text(value, '.1f')}" for value in numbers))

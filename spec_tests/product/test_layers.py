@@ -358,6 +358,29 @@ def test_layers_beyond_weightwatchers_limits_come_behind():
     assert coverage.loc["head.weight", "reason"] == "2 eigenvalues, fewer than min_evals=4"
 
 
+@pytest.mark.parametrize(
+    ("limits", "left_out"),
+    [
+        ({"min_evals": 180}, ""),
+        ({"min_evals": 181}, "180 eigenvalues, fewer than min_evals=181"),
+        ({"max_evals": 180}, ""),
+        ({"max_evals": 179}, "180 eigenvalues, more than max_evals=179"),
+        ({"max_evals": 180, "max_N": 190}, ""),
+        ({"max_evals": 180, "max_N": 189}, "N = 190, more than max_N=189"),
+    ],
+)
+def test_our_rows_at_the_limits_that_are_given(limits, left_out):
+    frame, coverage = analysed(nn.Sequential(nn.Conv1d(60, 190, 3)), **limits)
+    assert len(frame) == (not left_out)
+    assert coverage["reason"].tolist() == [left_out]
+
+
+def test_kernels_of_one_row_are_ours_and_of_one_column_weightwatchers():
+    kernels = {"row.weight": np.ones((1, 8, 3, 3)), "column.weight": np.ones((8, 1, 3, 3))}
+    frame = ww.analyze(kernels).set_index("longname")
+    assert frame["row_origin"].to_dict() == {"column": "weightwatcher", "row": "setol_ww"}
+
+
 def test_layer_filters_hold_for_our_rows_too():
     model = nn.Sequential(nn.Linear(32, 32), nn.Conv1d(16, 24, 3), nn.Linear(32, 16))
     frame, coverage = analysed(model, layers=[2])

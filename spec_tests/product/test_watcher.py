@@ -214,6 +214,15 @@ def test_distances_are_weightwatchers_where_it_has_the_layer(method, pool):
             assert ours[name].tolist() == theirs[name].tolist()
 
 
+@pytest.mark.parametrize(("scale", "added"), [(1.0, 0.0), (1e-4, 1e-6)])
+def test_the_overlap_of_two_matrices_by_its_formula(scale, added):
+    """weightwatcher adds a small number to a small denominator."""
+    one, other = (scale * np.random.default_rng(seed).normal(size=(12, 8)) for seed in (0, 1))
+    found, _, _ = ww.WeightWatcher().distances({"a.weight": one}, {"a.weight": other}, method="cka")
+    norm = np.sqrt(np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other))
+    assert found == pytest.approx(np.linalg.norm(one.T @ other) / (norm + added), rel=1e-6)
+
+
 def test_distances_pair_by_name_and_say_what_has_no_pair(tmp_path):
     first, second = mixed(0), mixed(1).state_dict()
     second["fc.weight"] = torch.zeros(64, 95)
