@@ -394,9 +394,14 @@ def test_no_picture_overwrites_another(tmp_path):
 
 
 def test_names_that_are_unfit_for_files_have_pictures_of_their_own(tmp_path):
-    state = {f"{name}/w": torch.randn(30, 20) for name in ("a b", "a*b", "x" * 300 + "1")}
+    """The id and the name, of a long name the beginning; slices that would have one name are counted."""
+    state = {f"{name}/w": torch.randn(30, 20) for name in ("a b", "a*b")}
+    state["x" * 300] = torch.randn(3, 30, 20)
     ww.analyze(state, plot=True, detX=False, savefig=str(tmp_path / "ours"))
-    assert len([file for file in (tmp_path / "ours").iterdir() if file.name.endswith(".esd.png")]) == len(state)
+    long = f"3.{'x' * 148}"
+    names = ["1.a_b_w", "2.a_b_w", long, f"{long}-2", f"{long}-3"]
+    found = {file.name for file in (tmp_path / "ours").iterdir() if file.name.endswith(".esd.png")}
+    assert found == {f"ww.layer{name}.esd.png" for name in names}
 
 
 # Layer ids of a directory.
