@@ -386,3 +386,24 @@ def test_the_demonstration_in_json_names_its_files_and_is_quiet_when_asked(here,
     assert ww.open_results("nets/nets.setol").about["source"] == "three nets of the demonstration"
     assert main("demo --out nets --quiet".split()) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        *(("scan a", "--out"), ("merge a", "--out"), ("merge --out t.csv", "FILE"), ("report a", "--out")),
+        *(("recommend a", "--target"), ("truncate a", "--out"), ("watch", "DIR"), ("completion", "shell")),
+        *(("analyze a --engine slow", "slow"), ("recommend a --target rest", "rest"), ("spec --profile x", "'x'")),
+        *(("scan a --out b --shard 1-2", "not of the form I/N"), ("scan a --out b --shard 1/", "not of the form I/N")),
+        *(("scan a --out b --shard /2", "not of the form I/N"), ("scan a --out b --shard 1/b", "not of the form I/N")),
+        *(("watch d --every soon", "soon"), ("spec --seed x", "'x'"), ("analyze a --uncertainty x", "'x'")),
+    ],
+)
+def test_what_a_command_lacks_or_cannot_read_is_named(words, missing, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words.split())
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert missing in err
+    assert f"see setol-ww {words.split()[0]} --help" in err
