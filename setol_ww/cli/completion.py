@@ -15,7 +15,7 @@ EXAMPLE = """examples:
 """
 SHELLS = ("bash", "zsh", "fish")
 #: Metavars of what is a file or a folder.
-FILES, FOLDERS = ("PATH", "FILE", "SOURCE_OR_RESULTS"), ("DIR",)
+FILES, FOLDERS = ("PATH", "FILE", "SOURCE_OR_RESULTS", "BASE TUNED", "OTHER"), ("DIR",)
 
 
 def add_completion(commands: Any) -> None:

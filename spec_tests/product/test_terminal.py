@@ -27,7 +27,7 @@ from tqdm.notebook import tqdm_notebook
 
 import setol_ww as ww
 from setol_ww.cli.asking import with_minus
-from setol_ww.cli.completion import FILES, SHELLS, _parsers, completion_of
+from setol_ww.cli.completion import SHELLS, completion_of
 from setol_ww.cli.demo import demo_nets
 from setol_ww.cli.main import main, parser
 from setol_ww.core import progress
@@ -374,12 +374,23 @@ def test_completions_know_every_command(shell):
     assert "randomize" in said
 
 
-def test_every_path_is_completed_with_files():
+def test_every_path_is_completed_with_files_and_every_folder_with_folders():
+    shtab = pytest.importorskip("shtab")
     root = parser()
-    completion_of(root, "bash")
-    with_files = [a for one in _parsers(root) for a in one._actions if a.metavar in FILES]
-    assert len(with_files) >= 8
-    assert all(hasattr(action, "complete") for action in with_files)
+    completion_of(root, "zsh")
+    found = {
+        name: {action.dest: action.complete for action in one._actions if hasattr(action, "complete")}
+        for name, one in _names(root).items()
+    }
+    files = {
+        "analyze": "paths out", "scan": "paths out", "merge": "results out", "summary": "paths",
+        "report": "paths out compare", "compare": "paths out", "recommend": "paths out", "watch": "out",
+        "truncate": "paths plan", "spec": "out", "demo": "", "completion": "",
+    }  # fmt: skip
+    expected = {name: dict.fromkeys(words.split(), shtab.FILE) for name, words in files.items()}
+    for name, word in {"watch": "folder", "truncate": "out", "demo": "out"}.items():
+        expected[name][word] = shtab.DIRECTORY
+    assert found == expected
 
 
 def completed(shell: str, line: str, script: Path) -> str:
