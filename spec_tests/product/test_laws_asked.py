@@ -357,3 +357,11 @@ def test_the_chance_of_an_edge_is_the_law_of_the_largest_without_that_of_the_tra
         chances.append(found)
     assert np.all(np.diff(chances) <= 1e-7)
     assert edge.edge_pvalue(math.nan, N, M) != edge.edge_pvalue(math.nan, N, M)
+
+
+@pytest.mark.parametrize("law", [ww.laws.MarchenkoPastur(1e-20, 2.0), ww.laws.InverseMarchenkoPastur(1e20)], ids=repr)
+def test_the_tail_of_a_law_of_almost_no_width_is_all_of_it(law):
+    """Its mean logarithm is lost in rounding."""
+    assert law.erg_lambda_min == law.support[0] / law.mean
+    assert law.erg_fraction == pytest.approx(1, abs=1e-6)
+    assert law.erg_fraction <= 1

@@ -113,7 +113,7 @@ class Continuous(Law, abc.ABC):
     @cached_property
     def erg_fraction(self) -> float:
         lower, upper = self.support
-        return self._integral(np.ones_like, max(lower, self.erg_lambda_min * self.mean), upper)
+        return min(1.0, self._integral(np.ones_like, max(lower, self.erg_lambda_min * self.mean), upper))
 
 
 class SoftEdges(Continuous):
