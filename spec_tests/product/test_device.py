@@ -183,9 +183,9 @@ def in_threads(number: int, work: Any) -> list[Any]:
     return results
 
 
-@pytest.mark.parametrize(("needed", "at_once"), [(40, 2), (60, 1)])
+@pytest.mark.parametrize(("needed", "at_once"), [(40, 2), (50, 2), (60, 1)])
 def test_what_does_not_fit_beside_others_waits_for_them(monkeypatch, needed, at_once):
-    """Of 100 bytes two may have 40 each at a time, and one 60."""
+    """Of 100 bytes two may have 40 or 50 each at a time, and one 60."""
     work, outside = Inside(), threading.Condition()
     plain = outside.wait
 

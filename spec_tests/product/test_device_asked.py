@@ -228,3 +228,32 @@ def test_a_filter_finds_what_stands_above_a_flat_rest(gap, monkeypatch):
     np.testing.assert_allclose(found.T @ found, np.eye(number), atol=1e-10)
     off = np.linalg.norm(total.numpy() @ found - found * values[::-1][:number], axis=0)
     assert off.max() < 5e-8
+
+
+def test_what_is_made_is_made_where_the_matrix_is():
+    """Whatever device torch makes tensors on by default."""
+    W = torch.from_numpy(gaussian_matrix(80, 60, seed=4))
+    gram, sums = gpu.device_gram(W, "meta")
+    assert (gram.device.type, sums.device.type) == ("meta", "meta")
+    total = W.T @ W
+    values = torch.linalg.eigvalsh(total)
+    plain = filtered.leading_vectors(total, values, 3)
+    order = ShuffledThere(W, (2,)).entries
+    with torch.device("meta"):
+        assert torch.equal(filtered.leading_vectors(total, values, 3), plain)
+        assert torch.allclose(gpu.device_gram(W, "cpu")[0], total)
+        there = ShuffledThere(W, (2,))
+        assert torch.equal(there.entries, order)
+        np.testing.assert_allclose(there.pairs()[1], order.numpy().sum(axis=0), atol=1e-12)
+        assert len(there.sources(np.arange(4))) == 4
+
+
+def test_a_filter_that_has_nothing_to_part_with_gives_up():
+    """Where the rest is one number, and where the last that is wanted is the first of the rest: to the last bit."""
+    flat = torch.diag(torch.tensor([1.0] * 40 + [5.0], dtype=torch.float64))
+    assert filtered.leading_vectors(flat, flat.diagonal(), 1).abs().argmax().item() == 40
+    tied = torch.diag(torch.tensor([0.5] * 20 + [1.0] * 30, dtype=torch.float64))
+    found = filtered.leading_vectors(tied, tied.diagonal(), 2)
+    np.testing.assert_allclose((found.T @ tied @ found).numpy(), np.eye(2), atol=1e-12)
+    none = torch.zeros(40, 40, dtype=torch.float64)
+    assert filtered.leading_vectors(none, none.diagonal(), 2).shape == (40, 2)

@@ -359,6 +359,19 @@ def test_the_chance_of_an_edge_is_the_law_of_the_largest_without_that_of_the_tra
     assert edge.edge_pvalue(math.nan, N, M) != edge.edge_pvalue(math.nan, N, M)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1e-300, 1.0), (1e-9, 1.0), (0.02, 7.0)])
+def test_the_cut_of_a_law_that_is_even_in_logarithms_has_a_closed_form(a, b):
+    """Alpha 1: the mean logarithm over [s, b] is that of its middle, so s / mean = mean / b."""
+    law = ww.laws.TruncatedPowerLaw(1.0, a, b)
+    mean = (b - a) / math.log(b / a)
+    assert law.mean == pytest.approx(mean, rel=1e-13)
+    assert law.erg_lambda_min == pytest.approx(mean / b, rel=1e-12)
+    assert law.erg_fraction == pytest.approx(2 * math.log(b / mean) / math.log(b / a), rel=1e-11)
+    assert law.pdf([a, b]) == pytest.approx([1 / a / math.log(b / a), 1 / b / math.log(b / a)], rel=1e-9)
+    assert law.pdf([np.nextafter(a, 0), np.nextafter(b, 2 * b)]).tolist() == [0.0, 0.0]
+    assert law.cdf([a, math.sqrt(a * b), b]) == pytest.approx([0, 0.5, 1], abs=1e-12)
+
+
 @pytest.mark.parametrize("law", [ww.laws.MarchenkoPastur(1e-20, 2.0), ww.laws.InverseMarchenkoPastur(1e20)], ids=repr)
 def test_the_tail_of_a_law_of_almost_no_width_is_all_of_it(law):
     """Its mean logarithm is lost in rounding."""

@@ -701,3 +701,50 @@ def test_the_mean_of_the_largest_eigenvalue_in_tracy_widom_units():
     points = np.arange(-8, 20, 0.05)
     survival = np.array([edge.quick_tracy_widom_sf(x) for x in points])
     assert edge.TRACY_WIDOM_MEAN == pytest.approx(-8 + 0.05 * (np.sum(survival) - 0.5), abs=1e-3)
+
+
+@pytest.mark.parametrize("power", [-1060, -500, 0, 500])
+@pytest.mark.parametrize("shape", [(12, 8), (8, 12)])
+def test_entries_of_any_size_are_read_in_silence(shape, power, small_blocks):
+    """Also where the host wants to hear of every underflow and overflow."""
+    W = np.ldexp(gaussian_matrix(*shape, seed=19), power)
+    with np.errstate(all="raise"):
+        ways = directions(W)
+        left, right = factors(W, ways, np.array([0, 1]))
+        part = np.concatenate([block.copy() for block in projected_blocks(W, ways, np.array([0, 1]))])
+        assert np.isfinite(eigen.scaled_eigenvalues(W).plain).all() or power > 0
+        found = subspaces.shares([W], subspaces.leading_subspaces([Decomposed(W)], 2))
+    assert found.both == pytest.approx(np.sum(ways.sigma[:2] ** 2) / np.sum(ways.sigma**2), rel=1e-6)
+    assert np.isfinite(left).all()
+    assert np.isfinite(right).all()
+    assert part.any()
+
+
+def test_directions_of_a_large_matrix_are_there_after_its_values(monkeypatch):
+    """Beyond the side from which all values alone are found in its memory."""
+    monkeypatch.setattr(leading, "DENSE_SIDE", 5)
+    W = gaussian_matrix(30, 12, seed=20).astype(np.float32)
+    found = Decomposed(W)
+    _, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
+    assert np.sqrt(found.eigenvalues.plain[::-1]) == pytest.approx(sigma, rel=1e-7)
+    np.testing.assert_allclose(np.abs(np.sum(found.leading(3).vectors.T * V[:3], axis=1)), 1, atol=1e-6)
+
+
+def test_slices_without_a_leading_direction_have_an_empty_subspace():
+    for order in ((3.0, 2.0, 0.1), (0.1, 3.0, 2.0), (0.1, 0.2, 9.0)):
+        given = [Decomposed(size * np.diag([1.0, 0.99])) for size in order]
+        found = subspaces.leading_subspaces(given, 2)
+        largest = sorted((size * share for size in order for share in (1.0, 0.99)), reverse=True)[1]
+        assert [one.size for one in found] == [sum(size * share >= largest for share in (1.0, 0.99)) for size in order]
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        subspaces.angles([np.eye(3)[:, :1]] * 2, [np.eye(3)[:, :1]])
+
+
+def test_a_matrix_may_itself_be_shuffled():
+    for kind in (np.ascontiguousarray, torch.from_numpy):
+        W = gaussian_matrix(9, 4, seed=21)
+        here = ShuffledHere(kind(W), (1,), overwrite=True)
+        assert np.shares_memory(np.asarray(here.entries), W)
+        assert not np.shares_memory(np.asarray(ShuffledHere(kind(W), (1,)).entries), W)
+    for shape in ((3, 0), (0, 3)):
+        assert rounding_of([(np.empty(shape), 7)]).edge == 0.0

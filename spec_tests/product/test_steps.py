@@ -19,10 +19,12 @@ from setol_ww.theory import transforms
 from setol_ww.theory.laws import edges
 from setol_ww.theory.laws.separable import Separable, _Unknown
 from setol_ww.theory.laws.sides import Side
+from setol_ww.theory.laws.uneven_noise import UnevenNoise
 from setol_ww.theory.resolvents import _interpolated, sum_of_integrated_r
 
 SIDE = Side(np.sort(lognormal_strengths(60, 0.5, 1)))
 OTHER = Side(np.append(np.sort(lognormal_strengths(40, 0.3, 2)), 30.0))
+LAW = UnevenNoise(SIDE.strengths, OTHER.strengths)
 ATOMS = pareto_eigenvalues(90, 2.0, seed=0)
 GRAM = torch.from_numpy(np.cov(gaussian_matrix(200, 100, seed=0).T))
 
@@ -54,6 +56,9 @@ def most_runs_of_a_line(code: CodeType, work: Callable[[], Any]) -> int:
     return most
 
 
+LAW.support  # noqa: B018 what the next law is near to
+
+
 def resolvent() -> np.ndarray:
     return Separable(SIDE, OTHER, 0.6).solve(np.linspace(0.5, 4, 20))
 
@@ -65,6 +70,7 @@ SEARCHES: dict[str, tuple[Callable[[], Any], Callable[..., Any], int]] = {
     "roots below zero": (lambda: [SIDE.negative(value) for value in (1e-3, 0.5, 0.99)], Side.negative, 7),
     "an upper edge": (lambda: edges.upper_edge(SIDE, OTHER, 0.6), edges.upper_edge, 10),
     "a lower edge": (lambda: edges.lower_edge(SIDE, OTHER, 0.6), edges.lower_edge, 6),
+    "an edge near another": (lambda: LAW.at(1.02 * LAW.q).support, edges.upper_edge, 4),
     "a resolvent": (resolvent, _Unknown._newton, 10),
     "R of a spectrum": (lambda: transforms.r_transform(np.geomspace(1e-4, 1e4, 9), ATOMS), transforms.distances, 9),
     "sums of R": (

@@ -210,3 +210,20 @@ def test_where_one_side_finds_no_root_the_other_does(number):
         found = (side.strengths / (1 - np.multiply.outer(found, side.strengths))) @ side.weights / z
     np.testing.assert_allclose(found, a, rtol=1e-5)
     assert np.all(a.imag < 0)
+
+
+def test_strengths_of_any_type_are_computed_in_float64():
+    for d, e in (([1, 2, 7], [3, 1]), (np.float32([0.1, 0.7]), np.float32([0.3])), ([[4.0, 1.0]], (2, 1))):
+        law, plain = UnevenNoise(d, e), UnevenNoise(np.ravel(d).astype(float), np.ravel(e).astype(float))
+        assert law.d.dtype == law.e.dtype == np.float64
+        assert (law.q, law.support, law.mean) == (plain.q, plain.support, plain.mean)
+        assert np.all(np.diff(law.d) >= 0)
+        x = np.linspace(*plain.support, 9)
+        assert law.cdf(x).tolist() == plain.cdf(x).tolist()
+
+
+@pytest.mark.parametrize("off", [1e-6, -1e-6, 1e-10])
+def test_a_nearly_square_law_has_nearly_no_lower_edge(off):
+    law = UnevenNoise(np.ones(30), np.ones(30), 1 + off)
+    assert law.lower == pytest.approx((1 - math.sqrt(1 + off)) ** 2, rel=1e-3)
+    assert UnevenNoise(np.ones(30), np.ones(30), 1 + 1e-14).lower == 0.0
