@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 # Measured on one core: up to here a reduction is faster than Lanczos.
 DENSE_SIDE = 1500
 LANCZOS_TOLERANCE = 1e-8
-# Nothing but the diagonal: a matrix that is tridiagonal already needs no vectors turned back.
-SMALLEST_REDUCED = 3
 
 
 class Leading:
@@ -88,7 +86,7 @@ class Leading:
     def _turned(self, vectors: FloatArray) -> FloatArray:
         """Vectors of the tridiagonal as those of the matrix, in their memory."""
         number = vectors.shape[1]
-        if self.side < SMALLEST_REDUCED or not number:
+        if not number:
             return vectors
         status, size = integers(), number * 64
         work, reflectors = np.empty(size), self._reduced()[2]

@@ -339,6 +339,12 @@ def test_tracy_widoms_law_to_ten_digits(x):
     assert edge.quick_tracy_widom_sf(x) == pytest.approx(truth, rel=1e-7)
 
 
+def test_tracy_widoms_law_far_out():
+    for law in (edge.tracy_widom_sf, edge.quick_tracy_widom_sf):
+        assert [law(x) for x in (-math.inf, -1e6, -30.0, 1e6, math.inf)] == [1.0, 1.0, 1.0, 0.0, 0.0]
+        assert math.isnan(law(math.nan))
+
+
 @pytest.mark.parametrize(("N", "M", "k4", "k6"), [(60, 40, 0.0, 0.0), (300, 20, 0.5, -2.0), (20, 300, 0.5, -2.0)])
 def test_the_chance_of_an_edge_is_the_law_of_the_largest_without_that_of_the_trace(N, M, k4, k6):
     """sf - c sf'' to first order in the variance 2 c of the trace, in units of the scale."""
@@ -356,7 +362,8 @@ def test_the_chance_of_an_edge_is_the_law_of_the_largest_without_that_of_the_tra
         assert found == pytest.approx(min(1.0, sf * math.exp(-c * bend / sf)), rel=1e-3, abs=1e-300)
         chances.append(found)
     assert np.all(np.diff(chances) <= 1e-7)
-    assert edge.edge_pvalue(math.nan, N, M) != edge.edge_pvalue(math.nan, N, M)
+    assert math.isnan(edge.edge_pvalue(math.nan, N, M))
+    assert math.isnan(edge.edge_pvalue(centre, N, M, 1e3 * math.sqrt(N * M), 0.0))
 
 
 @pytest.mark.parametrize(("a", "b"), [(1e-300, 1.0), (1e-9, 1.0), (0.02, 7.0)])

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from scipy.sparse.linalg import ArpackError
 
@@ -303,6 +304,15 @@ def test_eigenvalues_and_directions_of_one_reduction():
         assert found.leading(2).vectors.shape == (min(shape), min(shape))
 
 
+def test_directions_of_graded_float64_weights_are_those_of_the_svd():
+    """Small ones too, which the eigenvectors of a Gram matrix mix."""
+    basis, ways = (np.linalg.qr(gaussian_matrix(side, 8, seed=side))[0] for side in (30, 8))
+    W = (basis * 10.0 ** -np.arange(0, 12, 1.5)) @ ways.T
+    found = Decomposed(W).leading(8)
+    assert found.sigma == pytest.approx(10.0 ** -np.arange(0, 12, 1.5), rel=1e-3)
+    np.testing.assert_allclose(np.abs(np.sum(found.vectors * ways, axis=0)), 1, atol=1e-3)
+
+
 def test_a_device_decomposes_the_values_and_directions_are_the_cpus(monkeypatch):
     W = gaussian_matrix(20, 6, seed=18).astype(np.float32)
     asked = []
@@ -357,6 +367,19 @@ def test_what_a_routine_is_given_has_its_place_and_type():
             routines.call(print, wrong)
     with pytest.raises(TypeError):
         routines.call(print, None)
+
+
+def test_a_routine_is_looked_for_in_every_blas_and_in_nothing_else(monkeypatch):
+    there = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+    names = [name for name in (*symmetric.SYMBOLS, "dsyevd_", "scipy_dsyevd_", "dsyevd_64_", "scipy_dsyevd_64_")
+             if routines.loaded([name], 2) is not None]  # fmt: skip
+    if not names:
+        pytest.skip("no BLAS that is loaded tells its routines")
+    other = {"user_api": "openmp", "filepath": "no such library"}
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [other, *there])
+    assert routines.loaded(["no_such_routine", names[0]], 2) is not None
+    monkeypatch.setattr(sys, "byteorder", "big")
+    assert routines.loaded(names, 2) is None
 
 
 def test_a_workspace_is_as_large_as_was_asked_for():

@@ -146,8 +146,6 @@ def edge_pvalue(value: float, N: int, M: int, k4: float = 0.0, k6: float = 0.0) 
     """
     centre, scale = centre_and_scale(N, M)
     x = (value - edge(N, M, k4, k6)) / scale
-    if math.isnan(x):
-        return math.nan
     tail = quick_tracy_widom_sf(x)
     if not 0 < tail < 1:
         return tail
