@@ -137,7 +137,7 @@ class TruncatedPowerLaw(Continuous):
         d, nearest = math.exp(log_d), math.log(NEAREST * self.upper)
         split = self.upper if d > self.upper else max(self.lower, self.upper / 2)
         x, weights = self._nodes(self.lower, split)
-        total = np.sum(weights * function(x, self.upper - x + d)) if split > self.lower else 0.0
+        total = np.sum(weights * function(x, self.upper - x + d))
         if split == self.upper:
             return float(total)
         distance, weights = _in_logarithm(math.exp(max(log_d, nearest)), self.upper - split + d)
