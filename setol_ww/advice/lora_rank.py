@@ -105,7 +105,8 @@ def _weight(candidate: Candidate, by: str) -> float:
 
 def _count(record: LayerRecord, by: str) -> float:
     spectrum = record.spectrum
-    if spectrum is None or not spectrum.is_defined:
+    assert spectrum is not None
+    if not spectrum.is_defined:
         return math.nan
     if by == "erg":
         return erg_cut(spectrum).rank

@@ -107,15 +107,15 @@ def _ratio(candidate: Candidate, by: str) -> float:
 
 def _snr(record: LayerRecord) -> float:
     spectrum = record.spectrum
-    if spectrum is None or not spectrum.is_defined:
+    assert spectrum is not None
+    if not spectrum.is_defined:
         return math.nan
     return signal_to_noise(np.sqrt(spectrum.raw), (spectrum.N, spectrum.M))
 
 
 def _above_edge(record: LayerRecord) -> float:
     spectrum = record.spectrum
-    if spectrum is None or not spectrum.is_defined:
-        return math.nan
+    assert spectrum is not None
     edge = fit_bulk(spectrum, strengths=record.extras.get(STRENGTHS)).edge
     below = float(spectrum.unit_mean[spectrum.unit_mean <= edge].sum())
     return float(spectrum.unit_mean[spectrum.unit_mean > edge].sum()) / below if below > 0 else math.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -97,6 +98,11 @@ def said(text: str) -> str:
             "unfreeze",
             {"shares": 1},
             "shares=1 was asked of 'unfreeze'; accepted are share=0.5, by='snr'",
+        ),
+        (
+            "unfreeze",
+            {"share": 1, "odd": "a", "even": 2},
+            "odd='a' was asked of 'unfreeze'; accepted are share=0.5, by='snr'",
         ),
     ],
 )
@@ -360,6 +366,27 @@ def test_a_ratio_without_noise_is_over_one():
     row = ww.recommend(ww.Results.from_records([record]), "unfreeze", share=1, by="edge").table().iloc[0]
     assert math.isnan(row["signal_over_bulk"])
     assert (row["unfreeze"], row["reason"]) == (False, "its ratio is not defined")
+
+
+def test_the_published_ratio_goes_by_the_size_of_the_weights():
+    """A sum over a sum over the largest: of weights a thousand times smaller it is a thousand times as large."""
+    matrix = noise(60, 40, 1)
+    whole, small = (
+        ww.recommend({"fc.weight": scale * matrix}, "unfreeze", share=1).table()["snr"][0] for scale in (1.0, 1e-3)
+    )
+    assert small == pytest.approx(1000 * whole)
+
+
+def test_a_layer_of_one_direction_has_its_share_of_ranks():
+    """Ranks in proportion to those of the ERG cut, of which one is 1."""
+    one, ten = (np.where(np.arange(60) < number, 1.0, small) for number, small in ((1, 1e-9), (10, 1e-3)))
+    records = [
+        replace(layer(place, name, rows=300), spectrum=ww.Spectrum.from_eigenvalues(values, (300, 60)))
+        for place, (name, values) in enumerate({"net.a": one, "net.b": ten}.items())
+    ]
+    table = ww.recommend(ww.Results.from_records(records), "truncate", by="erg", parameters=0.4).table()
+    assert table["erg_rank"].tolist() == [1, 13]
+    assert table["rank"].tolist() == [2, 38]
 
 
 def test_layers_of_no_rank_of_their_own_share_the_budget():
@@ -717,6 +744,16 @@ def defaults(of) -> dict:
 
 
 def test_what_is_taken_where_nothing_is_asked():
+    authors = {"mapping": "linear", "position": 2.0, "min_evals": 50, "keep_base": ("first", "last")}
+    for target, options in {
+        "learning-rates": {"base": 0.1, "low": 0.5, "high": 1.5, **authors},
+        "weight-decay": {"base": 0.1, "low": 0.6666, "high": 3.0, **authors},
+        "sparsity": {"sparsity": 0.5, "epsilon": 0.3, "alpha": None, "blocks": None, "min_evals": 1, "most": 1.0},
+        "lora-rank": {"rank": 16, "by": "erg", "least": 1, "scale": 1.0, "rslora": False},
+        "unfreeze": {"share": 0.5, "by": "snr"},
+        "truncate": {"parameters": None, "energy": None, "by": "energy"},
+    }.items():
+        assert ww.recommend(layers(2, 3), target).options == options
     assert defaults(ww.compare) == {"update": True}
     assert defaults(ww.compare_run) == {"steps": None, "update": True}
     assert defaults(ww.trap_effect) == {
@@ -1092,8 +1129,6 @@ ROW = Removal("fc1", "element", "(3, 7)", 1e-30, 5.0, 0.03, 1.0, 1.0, 0.2, 0.31,
 
 def test_effects_in_words(monkeypatch):
     monkeypatch.setenv("COLUMNS", "110")
-    from dataclasses import replace
-
     one = TrapEffect((ROW,), 256, True, 20, 0)
     assert one.sentence == (
         "1 removal; the largest effect is that of fc1, element (3, 7): JS = 0.31 nat, more than directions of the "

@@ -517,6 +517,7 @@ def test_every_advice_says_its_formula_its_source_and_what_was_measured(examined
     assert repr(advice).startswith(f"<Advice: {advice.column} ")
     assert "<table" in advice._repr_html_()
     told = json.loads(advice.to_json())
+    assert advice.to_json().startswith('{\n "schema": 1,\n "target": ')
     assert (told["schema"], told["target"], len(told["rows"])) == (1, target, len(advice.rows))
     with pytest.raises(FrozenInstanceError):
         advice.target = "other"
