@@ -305,6 +305,12 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_plots.py::test_the_spectrum_is_drawn_as_the_result_has_it",
     ),
     Plant(
+        "eigenvalues of the shuffled entries drawn without the power of two of the layer's",
+        "setol_ww.views.plots.lines:unit_means_of",
+        lambda real: lambda result, raw: raw * (result.spectrum.num_evals / result.spectrum.values.sum()),
+        f"{PRODUCT}/test_drawn_limits.py::test_the_size_of_the_weights_is_not_in_the_picture",
+    ),
+    Plant(
         "names of layers that matplotlib reads as formulas",
         "setol_ww.views.plots.style:words",
         lambda real: lambda text: real(text).replace("\\$", "$"),

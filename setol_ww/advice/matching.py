@@ -196,16 +196,8 @@ def _add(found: Matching, job: Job, ours: WeightTensor, theirs: WeightTensor | N
 
 
 def _in(theirs: WeightTensor, job: Job) -> Job:
-    """A job of the tensor of the other model."""
-    return replace(
-        job,
-        file="" if theirs.file is None else str(theirs.file),
-        shape=theirs.shape,
-        dtype=theirs.dtype,
-        owner=theirs.owner,
-        recipe=theirs.recipe,
-        note=theirs.remark,
-    )
+    """A job of the tensor of the other model, of which its values are asked wherever they lie."""
+    return replace(job, shape=theirs.shape, dtype=theirs.dtype, note=theirs.remark)
 
 
 def _note(note: str, ours: WeightTensor, theirs: WeightTensor) -> str:
