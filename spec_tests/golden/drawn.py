@@ -177,6 +177,7 @@ def _layers() -> dict[str, ww.LayerResult]:
     named = spectra()
     trapped, shifted = _matrix(), _matrix() + 0.5
     trapped[13, 17], trapped[40, 3] = 40, 25
+    uneven, loud = (np.exp(np.cos(np.arange(120.0))), np.where(np.arange(120) % 50 == 7, 30.0, 1.0))
     found = {name: analyze_spectrum(named[name]) for name in ("near ideal", "heavy", "tiny", "flat")}
     of_slices = ww.Spectrum.from_slices([_matrix(40, 30) * (1 + n) for n in range(4)])
     with_traps = ww.analyze_matrix(trapped).with_traps(ww.find_traps(trapped))
@@ -192,6 +193,8 @@ def _layers() -> dict[str, ww.LayerResult]:
         "low rank": ww.analyze_matrix(_matrix(90, 20) @ _matrix(20, 60)),
         "zeros": ww.analyze_matrix(np.zeros((30, 20))).with_traps(ww.find_traps(np.zeros((30, 20)))),
         "empty": ww.analyze_matrix(np.empty((0, 5))),
+        "uneven rows": ww.analyze_matrix(_matrix(120, 80) * uneven[:, None]),
+        "loud rows": ww.analyze_matrix(_matrix(120, 80) * loud[:, None]),
         "no quality": analyze_spectrum(named["near ideal"], ww.Settings(quality=False)),
     }
 
