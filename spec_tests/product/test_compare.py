@@ -287,6 +287,40 @@ def test_a_layer_that_cannot_be_read_has_a_row_with_the_reason(base, tuned):
     assert table.loc["layers.b", [*UPDATE_COLUMNS[:-1], "d_tail_alpha"]].isna().all()
 
 
+class Gone:
+    """An array of somebody's whose values cannot be had."""
+
+    shape, dtype, ndim = (40, 70), np.dtype("float64"), 2
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize("side", ["base", "tuned"])
+def test_a_layer_whose_values_are_gone_has_a_row_that_failed(base, tuned, side):
+    models = {"base": base, "tuned": tuned}
+    models[side] = {**models[side], "layers.b.weight": Gone()}
+    found = ww.compare(**models)
+    table = found.table().set_index("longname")
+    said = "layer layers.b: not loaded, the disk is gone"
+    assert table.loc["layers.b", ["status", "reason", "update_reason"]].tolist() == ["failed", said, ""]
+    assert table.drop(index="layers.b")["status"].eq("compared").all()
+    assert (found.summary().failed, found.summary().look_first[0].why) == (1, said)
+
+
+def test_a_difference_that_cannot_be_looked_at_leaves_both_spectra(base, tuned, monkeypatch):
+    whole = ww.compare(base, tuned).table().iloc[0]
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("setol_ww.advice.layerwise.update_of", fails)
+    row = ww.compare(base, tuned).table().iloc[0]
+    assert row["update_reason"] == f"layer {row['longname']}: no update, MemoryError: no room"
+    assert (row["status"], row["d_tail_alpha"]) == ("compared", whole["d_tail_alpha"])
+    assert row[list(UPDATE_COLUMNS[:-1])].isna().all()
+
+
 @pytest.mark.parametrize("odd", [np.zeros((9, 6)), np.ones((9, 6)), np.eye(9, 6), np.diag([1.0] + 5 * [0.0])])
 def test_degenerate_weights_have_nan_and_a_reason(odd):
     other = odd + np.random.default_rng(0).normal(size=odd.shape)
