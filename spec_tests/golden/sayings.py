@@ -188,6 +188,38 @@ def _run() -> dict[str, Any]:
     return {"text": run_text(frame, WIDTH).split("\n"), "rows": as_json(frame[shown].to_dict("records"))}
 
 
+LONG = "model.decoder.layers.31.self_attention.query_projection.inner.block"
+
+
+def _narrow() -> dict[str, Any]:
+    """Tables of layers with a long name in the narrowest terminal."""
+    from setol_ww.advice.runs import run_text
+    from setol_ww.advice.trap_effect import Removal, TrapEffect
+    from setol_ww.views.text import truncation_text
+
+    states = [{f"{LONG}.weight": matrix(60, 40) + step / 9, "b.weight": matrix(50, 40)} for step in (0, 1)]
+    sizes = {LONG: 80, "b": 80, "c": 30, "d": 30}
+    layers = ww.Results.from_records(
+        [
+            _record(n, name, ww.Spectrum.from_eigenvalues(with_alpha(2.0 + n, size), (80, size)))
+            for n, (name, size) in enumerate(sizes.items())
+        ],
+        form=FORM,
+    )
+    effect = Removal(LONG, "element", "(3, 7)", 1e-30, 5.0, 0.03, 1.0, 1.0, 0.2, 0.31, 0.02, 0.05, 1.0)
+    cut = {"layer": LONG, "rank": 3, "num_evals": 40, "kept_energy": 0.5, "reason": "cut", "parameters_after": 210}
+    whole = {"left_out": ["odd"], "parameters_before": 1200, "parameters_after": 210}
+    with columns(60):
+        told = {
+            "advice": str(ww.recommend(layers, "learning-rates", keep_base=())),
+            "comparison": str(ww.compare(*states, progress=False)),
+            "effect": str(TrapEffect((effect,), 10, False, 3, 4)),
+            "run": run_text(ww.compare_run(states[:1] * 12, progress=False)),
+            "truncation": truncation_text({"layers": [{**cut, "parameters_before": 1200}], **whole}, "out"),
+        }
+    return {name: text.split("\n") for name, text in told.items()}
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +257,7 @@ def sayings() -> dict[str, Callable[[], Any]]:
         "comparison with intervals": lambda: _intervals(comparison(uncertainty=30)),
         "comparison of kept results": lambda: _compared(some_changes()),
         "run": _run,
+        "tables in sixty columns": _narrow,
         "page of every kind": lambda: _page(of_every_kind()),
         "page of sound layers": lambda: _page(heavy(), *SAME),
         "page of what prints": lambda: _page(some_results(), *SAME),
