@@ -257,3 +257,19 @@ def test_a_filter_that_has_nothing_to_part_with_gives_up():
     np.testing.assert_allclose((found.T @ tied @ found).numpy(), np.eye(2), atol=1e-12)
     none = torch.zeros(40, 40, dtype=torch.float64)
     assert filtered.leading_vectors(none, none.diagonal(), 2).shape == (40, 2)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 12])
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_filter_is_chebyshevs_polynomial(degree, taken):
+    """1 at the largest eigenvalue, at most one over what it is there from the smallest to the bar."""
+    values = np.append(np.linspace(0.5, 2.0, 20), [2.5, 3.0, 4.0])
+    total = torch.diag(torch.from_numpy(values))
+    vectors = torch.eye(23, dtype=torch.float64)
+    rest = filtered._Rest(total, vectors[:, :0], total.diagonal()[:0])
+    rest = rest.without(vectors[:, 23 - taken :], torch.from_numpy(values[23 - taken :]))
+    left = np.append(values[: 23 - taken], np.zeros(taken))
+    largest = left.max()
+    found = filtered._polynomial(rest, vectors, (1.25, 0.75), largest, degree).diagonal().numpy()
+    chebyshev = np.polynomial.Chebyshev([0] * degree + [1])
+    np.testing.assert_allclose(found, chebyshev((left - 1.25) / 0.75) / chebyshev((largest - 1.25) / 0.75), rtol=1e-9)

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import math
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -570,6 +571,19 @@ def test_from_a_side_on_a_matrix_goes_by_two_stages(monkeypatch):
         told = device.equal_eigenvalues_on("cuda", [np.broadcast_to(0.0, (side, side))] * 2)
         one = device.memory_needed(side, side)
         assert told == ([one + 48 * side**2] if together == 2 else [one, one])
+
+
+def test_places_of_a_large_matrix_take_half_the_memory_of_numpys_integers():
+    """From a size on, which small ones do not reach."""
+    for size, bytes_of_one in ((2**21, 8), (2**21 + 1, 4)):
+        tracemalloc.start()
+        try:
+            (found,) = shuffles.sources_of(np.array([5]), (size, 1), (1,))
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert 0 <= found < size
+        assert bytes_of_one * size <= most < (bytes_of_one + 1) * size
 
 
 def test_where_entries_of_a_shuffle_come_from(monkeypatch):
