@@ -905,6 +905,24 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_watch.py::test_a_file_that_grows_is_not_opened",
     ),
     Plant(
+        "names of every format are taken for those of a pickle",
+        "setol_ww.formats.reader:named_tensors",
+        lambda real: lambda contents, handle: real(replace(contents, plain=False), handle),
+        f"{PRODUCT}/test_every_type.py::test_names_are_names_where_a_format_has_nothing_else[.npz]",
+    ),
+    Plant(
+        "Python 2 may run what a pickle says",
+        "setol_ww.formats.pickles:HARMFUL_NAMES",
+        lambda real: frozenset(name for name in real if name[0] == "builtins"),
+        f"{PRODUCT}/test_every_entry.py::test_what_would_run_code_is_refused_by_its_name[__builtin__.eval]",
+    ),
+    Plant(
+        "a store may change while it is read",
+        "setol_ww.results.store:_tables",
+        lambda real: lambda connection, path: (connection.commit(), real(connection, path))[1],
+        f"{PRODUCT}/test_result_files.py::test_a_store_that_is_read_stays_as_it_was_until_it_is_closed",
+    ),
+    Plant(
         "checkpoints done again after a kill",
         "setol_ww.monitor.folder:Kept.__init__",
         _forgetful,

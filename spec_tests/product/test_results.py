@@ -21,7 +21,7 @@ from setol_ww.layer import columns as register
 from setol_ww.results import findings
 from setol_ww.results import record as kept
 from setol_ww.results.glosses import MEANS as MEANT
-from setol_ww.results.glosses import WORDS
+from setol_ww.results.glosses import WORDS, glosses
 from setol_ww.results.means import Mean
 from setol_ww.results.record import FARMS, TRAPS, LayerRecord, settings_of
 from setol_ww.results.results import Results
@@ -453,6 +453,7 @@ def test_every_word_of_a_summary_has_a_gloss():
 def test_every_class_and_mean_has_a_gloss():
     assert {one.value for one in ww.UniversalityClass} - {"undetermined"} <= set(WORDS)
     assert {column for column, _, _ in MEANS} == set(MEANT)
+    assert glosses(["little power"]) == "little power: noise or a weak heavy tail"
 
 
 def test_a_reason_without_the_name_of_its_layer():
