@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
+import json
+import os
 import struct
 import sys
 from pathlib import Path
@@ -14,9 +17,9 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
-from fixtures.broken_files import called, mapping, several, tensor, text, torch_archive
-from fixtures.file_bytes import described, gguf, safetensors
-from setol_ww.formats import remote, urls
+from fixtures.broken_files import called, mapping, npy_bytes, several, tensor, text, torch_archive, zipped
+from fixtures.file_bytes import described, entry, gguf, initialiser, old_file, old_storage, onnx, safetensors, torch_tar
+from setol_ww.formats import hub, remote, urls
 from setol_ww.formats.checkpoints import checkpoint_tensors
 from setol_ww.formats.handle import Handle
 from setol_ww.formats.reader import forget, opened
@@ -161,6 +164,144 @@ def test_errors_of_every_client_are_failures_of_a_request(module, monkeypatch):
     found = remote.failures()
     assert {OSError, asyncio.TimeoutError, *(getattr(loaded, name) for name in CLIENTS[module])} <= set(found)
     assert not any(issubclass(kind, found) for kind in (ValueError, KeyError, MemoryError, KeyboardInterrupt))
+
+
+class Answer:
+    """What a server sends of a file, from a byte on."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.headers = headers
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def iter_bytes(self) -> list[bytes]:
+        return [b"de", b"fg"]
+
+
+def test_what_is_asked_of_the_hub_for_a_part_of_a_file(monkeypatch):
+    """The bytes of the file at its commit, as they are, by who may read it, within the hub's own time."""
+    headers = {"Content-Range": "bytes 3-6/9"}
+    asked: list[Any] = []
+    looked_at: list[Any] = []
+
+    def stream(method: str, url: str, **told: Any) -> Answer:
+        asked.append((method, url, told))
+        return Answer(headers)
+
+    modules = {
+        "huggingface_hub": SimpleNamespace(hf_hub_url=lambda repo, file, revision: f"{repo} {file} {revision}"),
+        "huggingface_hub.utils": SimpleNamespace(
+            get_session=lambda: SimpleNamespace(stream=stream),
+            build_hf_headers=lambda: {"authorization": "Bearer x"},
+            hf_raise_for_status=looked_at.append,
+        ),
+        "huggingface_hub.constants": SimpleNamespace(HF_HUB_DOWNLOAD_TIMEOUT=17),
+    }
+    monkeypatch.setattr(hub, "needed", lambda name, *_: modules[name])
+    place = hub.HubPath("hf://org/net@abc/sub/a.npy")
+    assert list(place.pieces(3, 7)) == [b"de", b"fg"]
+    wanted = {"authorization": "Bearer x", "Range": "bytes=3-6", "Accept-Encoding": "identity"}
+    assert asked == [("GET", "org/net sub/a.npy abc", {"headers": wanted, "timeout": 17})]
+    assert len(looked_at) == 1
+    for other in ({"Content-Range": "bytes 0-8/9"}, {}):
+        headers.clear()
+        headers.update(other)
+        with pytest.raises(ww.UnreadableCheckpoint, match="its server does not give parts of files"):
+            list(place.pieces(3, 7))
+
+
+def test_a_file_in_the_cache_is_that_of_the_commit(monkeypatch, tmp_path):
+    """The cache may have another commit's; one of another size was cut short."""
+    kept = tmp_path / "a.npy"
+    np.save(kept, W)
+    asked: list[Any] = []
+
+    def cached(repo: str, file: str, revision: str = "main") -> str | None:
+        asked.append((repo, file, revision))
+        return str(kept) if revision == "abc" else None
+
+    files = {"a.npy": remote.Info(kept.stat().st_size, "v7")}
+    monkeypatch.setattr(hub, "_files", {("org/net", commit): files for commit in ("abc", "other")})
+    monkeypatch.setattr(hub, "needed", lambda *_: SimpleNamespace(try_to_load_from_cache=cached))
+    with hub.HubPath("hf://org/net@abc/a.npy").handle() as handle:
+        assert (str(handle.path), handle.version, handle.size) == (
+            "hf://org/net@abc/a.npy", "v7", kept.stat().st_size,
+        )  # fmt: skip
+        assert handle.text(0, 6) == b"\x93NUMPY"
+    assert type(hub.HubPath("hf://org/net@other/a.npy").handle()) is remote.RemoteHandle
+    kept.write_bytes(b"short")
+    assert type(hub.HubPath("hf://org/net@abc/a.npy").handle()) is remote.RemoteHandle
+    assert asked == [("org/net", "a.npy", commit) for commit in ("abc", "other", "abc")]
+
+
+def test_a_file_system_that_takes_no_advice_is_read_all_the_same(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", W)
+
+    def refusing(*_: object) -> None:
+        raise OSError("no advice")
+
+    monkeypatch.setattr(os, "posix_fadvise", refusing, raising=False)
+    opened(tmp_path / "a.npy").foresee("a.weight")
+    assert opened(tmp_path / "a.npy").read("a.weight").tolist() == W.tolist()
+
+
+# By what files are known again.
+
+#: A scan that began with an earlier version goes on with this one: the digests stay.
+KNOWN = {
+    "a.npy": "7fef43bdc0495f4057b47c8455cb36cd",
+    "large.npy": "5a0f090185de29a38d289e5f127a93a2",
+    "a.npz": "99a0bceb1b3b6ce506342853c1e447ac",
+    "a.safetensors": "b926a68a97f5a67bfd996baaa3792ec1",
+    "a.pt": "e362cf3d932003effd3eaff9a6d228bf",
+    "old.pt": "19d7f5677c256ba0788b176cd55a0c19",
+    "tar.pt": "243aa8452634cbb24fc300377c44373c",
+    "a.gguf": "58348ebd018f321307a0ecb8eaa6812a",
+    "a.onnx": "67322e0263ebfe9baf5657446069aa36",
+    "a.msgpack": "e48666a307cb89acfa30250e1ade24e6",
+    "a.pt2": "e83daf1854654f3ed0915f7fe2b586dc",
+    "a.zip": "1ac3ed49681b930dab80b6ea24cb423e",
+}
+
+
+def files_of_all() -> dict[str, bytes]:
+    """The same bytes on every machine, of each format that one can write so."""
+    array = np.arange(12, dtype="<f4").reshape(3, 4)
+    npy = npy_bytes(array)
+    flax = b"\x93\x92\x03\x04\xa7float32\xc4\x30" + array.tobytes()
+    meta = {"dtype": 7, "sizes": [3, 4], "strides": [4, 1], "storage_offset": 0}
+    table = json.dumps({"config": {"w": {"path_name": "w0", "tensor_meta": meta}}}).encode()
+    large = npy_bytes(np.resize(np.arange(251, dtype=np.uint8), (2**11, 2**11 + 8)))
+    return {
+        "a.npy": npy,
+        "large.npy": large,
+        "a.npz": zipped([("v.npy", npy), ("w.npy", npy)]),
+        "a.safetensors": safetensors({"w": entry()}),
+        "a.pt": torch_archive(mapping(v=tensor((3, 4), (4, 1)), w=tensor((2, 4), (4, 1), 4))),
+        "old.pt": old_file(mapping(w=tensor((3, 4), (4, 1), of=old_storage(12)))),
+        "tar.pt": torch_tar(),
+        "a.gguf": gguf(count=(1, 0), tensors=described("w", 4, 3)) + bytes(200),
+        "a.onnx": onnx(initialiser("v"), initialiser("w")),
+        "a.msgpack": b"\x81\xa1w\xc7" + bytes([len(flax)]) + b"\x01" + flax,
+        "a.pt2": zipped([("a/data/weights/model_weights_config.json", table), ("a/data/weights/w0", array.tobytes())]),
+        "a.zip": zipped([("policy.pth", torch_archive(mapping(w=tensor((3, 4), (4, 1)))))]),
+    }
+
+
+def test_a_file_is_known_by_the_same_word_as_before(tmp_path):
+    digests = {}
+    for name, content in files_of_all().items():
+        library = {".gguf": "gguf", ".onnx": "onnx"}.get(Path(name).suffix, "numpy")
+        if importlib.util.find_spec(library) is None:
+            continue
+        (tmp_path / name).write_bytes(content)
+        digests[name] = opened(tmp_path / name).fingerprint.digest
+    assert digests == {name: KNOWN[name] for name in digests}
+    assert {"a.npy", "a.pt", "a.safetensors"} <= digests.keys()
 
 
 # Limits, on both sides.

@@ -1177,6 +1177,10 @@ def test_which_of_several_models_is_read_is_said(tmp_path):
             "net": W,
             **others,
         },
+        "read from 'net' of the file, which also holds 'm0', 'm1', 'm2', 'm3', 'm4', 'm5'": {
+            "net": W,
+            **dict(list(others.items())[:6]),
+        },
         "": {"net": W, "x": torch.ones(2), "optimizer": W, "epoch": 3},
     }
     for said, content in cases.items():

@@ -286,6 +286,18 @@ def test_a_store_that_is_read_stays_as_it_was_until_it_is_closed(tmp_path):
         other.execute("BEGIN EXCLUSIVE")
 
 
+def test_a_store_that_fails_while_its_records_are_read_is_named(tmp_path):
+    path = made(tmp_path / "a.setol", [0])
+
+    def failing(_: str) -> Any:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with Store.read(path) as kept, contextlib.closing(kept.connection):
+        kept.connection = SimpleNamespace(execute=failing, close=kept.connection.close)
+        told = refusal(kept.records, ww.UnreadableCheckpoint)
+    assert told.startswith(f"{path}: the results in it are damaged, SQLite says: database disk image is malformed.")
+
+
 def test_a_refused_store_is_let_go_of(tmp_path):
     """No file stays open, whatever was wrong with it."""
     path = made(tmp_path / "a.setol", [0, 1])
@@ -475,8 +487,9 @@ def test_the_key_changes_with_the_definition_of_a_column(monkeypatch):
     assert before.startswith(f"{ww.__version__} Settings(")
 
 
-def test_one_layer_that_fails_costs_its_row_alone(monkeypatch):
+def test_one_layer_that_fails_costs_its_row_alone(monkeypatch, caplog):
     """Three computed together: each is then computed by itself, and the one that fails says why."""
+    caplog.set_level("DEBUG", logger="setol_ww.core.boundary")
     real, asked = findings.analyze_spectra, []
 
     def failing(pairs: Any, settings: Any) -> Any:
@@ -489,6 +502,7 @@ def test_one_layer_that_fails_costs_its_row_alone(monkeypatch):
     monkeypatch.setattr(findings, "analyze_spectra", failing)
     told = findings.with_all_cells([record(0), odd, record(2)], SETTINGS)
     assert asked == [3, 1, 1, 1]
+    assert caplog.messages == ["layer l0 and 2 more: no findings", "layer odd: no findings"]
     assert [one.value is None for one in told] == [False, True, False]
     assert told[1].reason == "layer odd: no findings, ZeroDivisionError: odd"
     kept = told[2].value
