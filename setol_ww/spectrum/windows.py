@@ -155,11 +155,9 @@ def window_corners(shape: Iterable[int], window: tuple[int, int], max_windows: i
         count = -(-length // part)
         starts.append(np.round(np.linspace(0, length - part, count)).astype(int))
     corners = [(int(top), int(left)) for top in starts[0] for left in starts[1]]
-    if len(corners) > max_windows:
-        # Steps that are no divisor of the grid's width, so that thinning does not keep to a few columns.
-        kept = np.floor((np.arange(max_windows) + 0.5) * len(corners) / max_windows).astype(int)
-        corners = [corners[position] for position in kept]
-    return corners
+    # Steps that are no divisor of the grid's width, so that thinning does not keep to a few columns.
+    step = max(len(corners) / max_windows, 1.0)
+    return [corners[int((place + 0.5) * step)] for place in range(min(len(corners), max_windows))]
 
 
 def _pooled_fit(spectra: list[Scaled], rows: int, columns: int, eps: float) -> TailFit:

@@ -52,6 +52,15 @@ def test_thinned_windows_reach_rows_and_columns_evenly():
     assert len({left for _, left in kept}) >= 2
 
 
+@pytest.mark.parametrize("most", [1, 3, 4, 9, 10, 11, 99])
+def test_thinned_windows_are_those_in_the_middle_of_equal_parts(most):
+    """Of ten, one of each part; all of them where there are no more."""
+    every = window_corners((100, 10), (10, 10), 10**6)
+    assert every == [(top, 0) for top in range(0, 91, 10)]
+    middles = {1: [5], 3: [1, 5, 8], 4: [1, 3, 6, 8], 9: [0, 1, 2, 3, 5, 6, 7, 8, 9]}
+    assert window_corners((100, 10), (10, 10), most) == [every[at] for at in middles.get(most, range(10))]
+
+
 def test_pooled_spectrum_by_hand():
     W = signed_pareto_matrix(90, 30, 3.0, seed=0)
     by_hand = np.concatenate([singular_value_squares(W[top : top + 30]) for top in (0, 30, 60)])
