@@ -70,8 +70,7 @@ def _difference(name: str, base: pd.DataFrame, tuned: pd.DataFrame) -> dict[str,
         error = error_of(name, base, tuned, moved)
         if error is not None:
             found[f"{DIFFERENCE}{name}{ERROR}"] = error
-            with np.errstate(invalid="ignore"):
-                found[f"{DIFFERENCE}{name}{BEYOND}"] = np.abs(moved) > error
+            found[f"{DIFFERENCE}{name}{BEYOND}"] = np.abs(moved) > error
     return found
 
 

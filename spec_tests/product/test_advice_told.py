@@ -1075,6 +1075,16 @@ def test_an_effect_is_that_of_the_model_without_the_trap():
     )
 
 
+def test_a_trap_that_no_output_depends_on_is_beyond_nothing():
+    """What neither the trap nor a direction of the bulk changes: no share of them changes less."""
+    net = planted()
+    with torch.no_grad():
+        net[2].weight.zero_()
+    effect = ww.trap_effect(net, controls=3, n_inputs=8, layers=["0"])
+    assert effect.table()[["js", "js_bulk", "js_bulk_high", "beyond"]].values.tolist() == [[0.0] * 4]
+    assert "no more than directions of the bulk" in effect.sentence
+
+
 def test_a_layer_without_a_trap_does_not_end_the_search():
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(60, 50), torch.nn.ReLU(), torch.nn.Linear(50, 40), torch.nn.Linear(40, 5))

@@ -14,6 +14,7 @@ import setol_ww as ww
 from setol_ww.core.printable import GridColumn
 from setol_ww.layer.result import LayerResult, analyze_spectrum
 from setol_ww.views.notebook import WIDE, grid_html
+from setol_ww.views.plots.points import write_names
 from setol_ww.views.plots.style import log_axis
 from setol_ww.views.report.payload import cell
 from setol_ww.views.report.words import because
@@ -240,6 +241,19 @@ def test_names_beside_points_leave_points_and_names_free():
         assert not any(left < x + 3 and x - 3 < right and bottom < y + 3 and y - 3 < top for x, y in points / scale)
         for other in boxes[n + 1 :]:
             assert left >= other[2] or other[0] >= right or bottom >= other[3] or other[1] >= top
+
+
+@pytest.mark.parametrize(("right", "up", "side"), [(-2, -1, -1), (2, -1, 1), (-2, 4, 1)])
+def test_a_name_leaves_the_mark_of_the_ideal_point_free(right, up, side):
+    """A square of thirteen points around it: a name goes to the other side where it would reach into it."""
+    ax = Figure().subplots()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    point = ax.transAxes.inverted().transform(
+        ax.transAxes.transform((0.5, 0.5)) + np.array([right, up]) * ax.figure.dpi / 72
+    )
+    write_names(ax, point[:1], point[1:], ["fc"], around=(0.5, 0.5))
+    (name,) = ax.texts
+    assert name.xyann == pytest.approx((6 if side > 0 else -6 - 2 * 4.4, 8))
 
 
 @pytest.mark.parametrize(

@@ -624,6 +624,27 @@ def test_a_run_goes_on_with_what_is_kept_of_the_steps_before(tmp_path):
     assert disk.records() == []
 
 
+def test_a_table_of_a_run_that_goes_on_has_no_steps_that_did_not_happen(tmp_path):
+    history = History(Options(), {"a": 1})
+    disk = OnDisk(tmp_path / "run.csv", Options(), history.about)
+    for step in (0, 5, 9):
+        history.add(step, record(step))
+    disk.add(history, 0)
+    assert pd.read_csv(tmp_path / "run.csv")["step"].tolist() == [0, 5, 9]
+    Keeper(disk, Clock()).begin(6, Options(), {"a": 1})
+    assert pd.read_csv(tmp_path / "run.csv")["step"].tolist() == [0, 5]
+
+
+@pytest.mark.parametrize("how", ["look", "step", "keep", "close"])
+def test_rows_are_on_disk_when_a_look_is_over(tmp_path, how):
+    """Whatever ends it, for whom a killed process leaves behind."""
+    monitor = ww.Monitor({"a.weight": weight()}, time_budget=None, out=tmp_path / "run.setol")
+    getattr(monitor, "look" if how == "look" else "step")(0)
+    if how in ("keep", "close"):
+        getattr(monitor, how)()
+    assert ww.open_results(tmp_path / "run.setol").table()["longname"].tolist() == ["a"]
+
+
 def test_a_history_that_stays_whole_is_not_written_anew(tmp_path):
     history = History(Options(), {"a": 1})
     disk = OnDisk(tmp_path / "run.setol", Options(), history.about)
@@ -857,6 +878,19 @@ def test_a_watch_analyses_as_it_is_asked(tmp_path):
     for name in ("trap_pvalue", "tail_alpha", "tail_alpha_low", "tail_alpha_high"):
         np.testing.assert_allclose(history[name], direct.query("longname == 'b'")[name], rtol=1e-12)
     assert history["q2_norm"].isna().all()
+
+
+def test_a_watch_shows_no_bars_of_its_scans(tmp_path, monkeypatch):
+    save_file({"a.weight": weight(0)}, tmp_path / "step1.safetensors")
+    real, asked = folder.scan, []
+
+    def scan(*places, **told):
+        asked.append(told["progress"])
+        return real(*places, **told)
+
+    monkeypatch.setattr(folder, "scan", scan)
+    folder.watch(tmp_path, once=True, settle=0.01)
+    assert asked == [False]
 
 
 def test_checkpoints_without_a_step_are_counted(tmp_path):

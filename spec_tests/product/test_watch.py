@@ -169,6 +169,29 @@ def test_what_killed_scans_left_is_gone(ending, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([left.name, others.name, out.name, "run"])
 
 
+def test_a_scan_that_was_killed_goes_on_and_those_of_other_weights_are_gone(tmp_path, monkeypatch):
+    """A kill when a checkpoint is read and its rows are not kept yet: they are not computed again."""
+    run, out = tmp_path / "run", tmp_path / "history.setol"
+    run.mkdir()
+    save_file(weights(0), run / "step0.safetensors")
+    left = tmp_path / f".{out.name}.0123456789abcdef.part.setol"
+    left.write_bytes(b"")
+    real, found = ww.scan, []
+
+    def killed(checkpoint: Path, part: Path, **told: object) -> None:
+        found.append((left.exists(), part.exists()))
+        real(checkpoint, part, **told)
+        if len(found) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("setol_ww.monitor.folder.scan", killed)
+    with pytest.raises(KeyboardInterrupt):
+        watch(run, out, once=True, settle=0.01)
+    assert rows_of(watch(run, out, once=True, settle=0.01)) == expected(0)
+    assert found == [(False, False), (False, True)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, "run"]
+
+
 def test_other_options_do_not_go_on(tmp_path):
     save_file(weights(0), tmp_path / "step0.safetensors")
     (tmp_path / "out").mkdir()
