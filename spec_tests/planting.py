@@ -923,6 +923,12 @@ PLANTS: tuple[Plant, ...] = (
         f"{PRODUCT}/test_result_files.py::test_a_store_that_is_read_stays_as_it_was_until_it_is_closed",
     ),
     Plant(
+        "a watch that forgets the scan it was killed in",
+        "setol_ww.monitor.folder:Kept._forget_parts",
+        lambda real: lambda self, gone: real(self, lambda weights: True),
+        f"{PRODUCT}/test_watch.py::test_a_scan_that_was_killed_goes_on_and_those_of_other_weights_are_gone",
+    ),
+    Plant(
         "checkpoints done again after a kill",
         "setol_ww.monitor.folder:Kept.__init__",
         _forgetful,
