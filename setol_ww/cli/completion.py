@@ -38,7 +38,7 @@ def completion_of(root: argparse.ArgumentParser, shell: str) -> str:
         raise InvalidInput(f"completion {shell} was asked; {needed}") from None
     for parser in _parsers(root):
         for action in parser._actions:
-            if action.metavar in (*FILES, *FOLDERS) and not hasattr(action, "complete"):
+            if action.metavar in (*FILES, *FOLDERS):
                 action.complete = shtab.DIRECTORY if action.metavar in FOLDERS else shtab.FILE  # type: ignore
     return str(shtab.complete(root, shell))
 

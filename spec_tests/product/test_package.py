@@ -105,13 +105,17 @@ def test_imports_are_made_one_thread_at_a_time():
     assert seen == ["other"]
 
 
-def test_variables_that_an_import_sets_are_gone_and_those_of_the_host_stay(monkeypatch):
+@pytest.mark.parametrize("importing", [manners.importing, manners.importing_quietly])
+def test_what_an_import_sets_is_gone_and_what_is_the_hosts_stays(importing, monkeypatch):
     mine, other = manners.RUNTIME_VARIABLES
     monkeypatch.delenv(mine, raising=False)
     monkeypatch.setenv(other, "host")
-    with contextlib.suppress(ImportError), manners.importing():
+    filters = list(warnings.filters)
+    with contextlib.suppress(ImportError), importing():
         os.environ[mine], os.environ["SOME_OTHER"] = "set", "set"
+        warnings.simplefilter("ignore")
         raise ImportError
+    assert warnings.filters == filters
     assert mine not in os.environ
     assert os.environ[other] == "host"
     assert os.environ.pop("SOME_OTHER") == "set"
