@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -477,3 +479,13 @@ def test_a_weight_that_cannot_be_computed_is_told_in_the_log(caplog):
     with caplog.at_level("DEBUG", logger="setol_ww"):
         assert [entry.name for entry in module_tensors(net) if entry.name.startswith("1.")] == ["1.weight", "1.bias"]
     assert "0 has a weight that cannot be computed: no such weight" in "\n".join(caplog.messages)
+
+
+def test_what_is_left_out_or_undefined_is_told_in_the_log(caplog):
+    broken = np.ones((4, 3))
+    broken[0, 0] = np.nan
+    with caplog.at_level(logging.DEBUG, "setol_ww"):
+        frame = ww.analyze({"step": 3, "a.weight": broken, "b.weight": np.eye(4, 3)})
+    assert "step is no tensor but int: left out" in caplog.messages
+    assert [one.getMessage() for one in caplog.records if one.levelno == logging.INFO] == [frame["reason"].iloc[0]]
+    assert frame["reason"].iloc[0] == "layer a: 1 NaN and 0 Inf among its 12 entries"

@@ -502,7 +502,7 @@ def test_plugging_lies_in_itself_and_is_undone_on_exceptions():
     assert plain_stands_there()
 
 
-def test_what_stood_there_stands_there_again(monkeypatch):
+def test_what_stood_there_stands_there_again(monkeypatch, caplog):
     class Theirs(PLAIN):
         pass
 
@@ -510,8 +510,10 @@ def test_what_stood_there_stands_there_again(monkeypatch):
     with ww.plugged_in():
         assert weightwatcher.WeightWatcher is ww.WeightWatcher
     assert weightwatcher.WeightWatcher is Theirs
+    assert caplog.messages == []
     with ww.plugged_in():
         weightwatcher.WeightWatcher = Theirs
+    assert caplog.messages == ["weightwatcher.WeightWatcher was replaced by something else meanwhile: left as it is"]
     assert weightwatcher.WeightWatcher is Theirs
     assert weightwatcher.weightwatcher.WeightWatcher is PLAIN
 

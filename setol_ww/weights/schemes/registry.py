@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +17,6 @@ from .strangers import refusals as of_strangers
 
 if TYPE_CHECKING:
     from ..tensors import WeightTensor
-
-logger = logging.getLogger(__name__)
 
 # Elements of a weight that are put together at a time.
 BLOCK = 2**20
