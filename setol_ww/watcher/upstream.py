@@ -105,7 +105,7 @@ def _eigenvectors(X: Any) -> Any:
     return values.real, vectors
 
 
-def _layers_of(model: Any, start_id: int = 0) -> Iterator[Any]:
+def _layers_of(model: Any, start_id: int) -> Iterator[Any]:
     """weightwatcher's iterator, which would write an attribute into every module."""
     for layer_id, (longname, module) in enumerate(model.named_modules(), start=start_id):
         yield rooms.PyTorchLayer(module, layer_id, longname=longname)

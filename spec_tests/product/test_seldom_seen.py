@@ -431,7 +431,7 @@ def test_a_bar_of_a_notebook_is_the_widget_of_the_notebook(monkeypatch):
     made = []
     monkeypatch.setattr(progress, "_widget", lambda: lambda **told: made.append(told) or "bar")
     assert progress.progress_bar(3, "layers", None) == "bar"
-    assert made == [{"total": 3, "desc": "layers", "bar_format": None, "delay": progress.DELAY}]
+    assert made == [{"total": 3, "desc": "layers", "bar_format": None, "delay": 2.0}]
     progress.progress_bar(3, "layers", True, unit="x")
     assert made[1] == {"total": 3, "desc": "layers", "bar_format": None, "delay": 0, "unit": "x"}
     asked.config = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import unicodedata
 
@@ -111,6 +112,9 @@ def test_the_width_is_that_of_the_terminal(monkeypatch):
     assert terminal_width() == 200
     monkeypatch.setenv("COLUMNS", "20")
     assert terminal_width() == 60
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: (_ for _ in ()).throw(OSError("no terminal")))
+    assert terminal_width() == 100
 
 
 @given(TEXT)
