@@ -351,6 +351,19 @@ def test_differences_to_a_base_are_paired_by_name_and_given_to_slices(tmp_path):
     np.testing.assert_allclose(theirs["lambda_max"].sort_values(), wanted["lambda_max"].sort_values(), rtol=1e-5)
 
 
+def test_results_tell_what_they_are_of(tmp_path):
+    """A path or the class of the model, the fingerprint of files, and what was subtracted."""
+    path, layer = tmp_path / "net.npz", "torch.nn.modules.linear.Linear"
+    np.savez(path, **{"a.weight": np.eye(9)})
+    of_a_file = ww.examine(path).about
+    assert of_a_file == {"source": str(path), "weights": of_a_file["weights"]}
+    assert len(of_a_file["weights"]) == 32
+    assert ww.examine(nn.Linear(9, 9)).about == {"source": layer}
+    assert ww.examine(nn.Linear(9, 9), base_model=nn.Linear(9, 9)).about == {"source": layer, "base": layer}
+    state = {"a.weight": 2 * np.eye(9)}
+    assert ww.examine(state, base_model=path).about == {"source": "builtins.dict", "base": str(path)}
+
+
 def test_what_the_base_does_not_have_is_a_failed_row_without_numbers():
     state = mixed(1).state_dict()
     state["fc.weight"], state["lstm.weight_ih_l0"] = torch.zeros(64, 97), torch.zeros(64, 25)
