@@ -59,7 +59,7 @@ def test_vectors_are_those_of_a_full_decomposition(kind, number, by_all):
     assert np.all(1 - overlaps <= (off / gaps.min(axis=1)) ** 2 + 1e-10)
 
 
-@pytest.mark.parametrize("kind", ["rank", "equal", "element 1e11"])
+@pytest.mark.parametrize("kind", ["rank", "equal", "element 1e11", "element 4e7"])
 def test_what_a_filter_cannot_part_is_decomposed_whole(kind, by_all):
     total = torch.from_numpy(gram_of(kind))
     values = torch.linalg.eigvalsh(total)
@@ -88,6 +88,29 @@ def test_a_filter_that_does_not_converge_is_given_up(monkeypatch, by_all):
     found = leading_vectors(total, values, 4)
     assert by_all[-1] == 300
     np.testing.assert_allclose((found.T @ total @ found).diagonal(), values.flip(0)[:4])
+
+
+@pytest.mark.parametrize("kind", ["noise", "heavy", "mean"])
+def test_a_weak_filter_comes_there_in_more_rounds(kind, monkeypatch, by_all):
+    """What is near enough is taken out of the matrix, and the others go on, up to the same residuals."""
+    monkeypatch.setattr(filtered, "GAIN", 4.0)
+    total = torch.from_numpy(gram_of(kind))
+    values = torch.linalg.eigvalsh(total)
+    found = leading_vectors(total, values, 6)
+    assert 300 not in by_all
+    assert 2 <= len(by_all) <= 20
+    off = torch.linalg.vector_norm(total @ found - found * values[-6:].flip(0), dim=0)
+    assert bool((off <= 1.1e-8 * values[-6]).all())
+    np.testing.assert_allclose((found.T @ found).numpy(), np.eye(6), atol=1e-9)
+
+
+def test_an_eigenvalue_is_filtered_up_to_the_size_at_which_it_hides_the_others(by_all):
+    """Rounding of the largest against a thousandth of the last that is wanted."""
+    total = torch.from_numpy(gram_of("element 1.5e7"))
+    values = torch.linalg.eigvalsh(total)
+    assert 1e-4 < 4e-15 * values[-1] / values[-4] < 1e-3
+    leading_vectors(total, values, 4)
+    assert 300 not in by_all
 
 
 def test_the_same_vectors_each_time():

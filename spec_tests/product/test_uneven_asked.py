@@ -167,7 +167,7 @@ def test_roots_of_a_side_are_found_from_anywhere(start):
         assert side.negative(value, start) == pytest.approx(side.negative(value), rel=1e-9)
 
 
-@pytest.mark.parametrize("width", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("width", [0.05, 0.1, 0.5, 2.0])
 def test_groups_are_as_wide_as_was_asked_and_keep_their_moments(width):
     strengths = np.sort(np.append(np.geomspace(0.1, 10, 400), np.zeros(100)))
     points, weights = Side(strengths).rule(width)
