@@ -130,16 +130,6 @@ def test_what_is_found_cannot_be_changed():
     assert found == CHANGING
 
 
-def test_every_argument_may_be_named():
-    """Nothing is taken by its place alone."""
-    nameless = []
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and node.args.posonlyargs:
-                nameless.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
-    assert nameless == []
-
-
 def test_text_is_read_and_written_in_utf8():
     """Whatever the machine takes for text: every call that opens some says so."""
     silent = []

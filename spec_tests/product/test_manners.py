@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ assert before == (list(logging.getLogger().handlers), logging.getLogger().level,
 def test_no_module_loads_what_it_may_do_without(tmp_path):
     """Only the adapters of a trainer, the room of WeightWatcher and the modules in factors are of those libraries."""
     check(
+        f"sys.path.insert(0, {str(Path(ww.__file__).parents[1])!r})"
         """
 import importlib, pathlib
 import setol_ww
