@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import setol_ww as ww
-from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
+from fixtures.ensembles import gaussian_matrix, pareto_eigenvalues, signed_pareto_matrix
 from fixtures.oracles import power_law_scan, singular_value_squares
 from setol_ww.layer.intervals import intervals
 from setol_ww.spectrum import windows
@@ -241,3 +241,13 @@ def test_windows_in_words():
         f"  tail     the {fit.rank} largest of the pooled eigenvalues",
         f"  outcome  {fit.outcome.value}",
     ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_fitted_start_is_one_of_those_that_fit_as_well(seed):
+    """Of one draw, whose distances have no spread: to the last bit none may be as near as the fit itself."""
+    spectrum = of(pareto_eigenvalues(60, 2.0, seed))
+    fit = ww.fit_tail(spectrum, uncertainty=1)
+    assert fit.starts == 1
+    assert math.isnan(fit.alpha_2nd)
+    assert "starts" not in [fact.name for fact in fit._card().facts]

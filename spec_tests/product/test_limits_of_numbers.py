@@ -24,6 +24,7 @@ from setol_ww.linalg.leading import steps_pay
 from setol_ww.linalg.shuffled import memory_of_a_shuffle
 from setol_ww.linalg.subspaces import Subspace, angles, leading_subspaces, shares
 from setol_ww.spectrum.likelihoods import Comparison, vuong
+from setol_ww.spectrum.loud import loud_lines
 from setol_ww.spectrum.starts import candidate_starts, median_hill, peak_alpha
 from setol_ww.spectrum.strengths import number_of_loud, strengths_of
 from setol_ww.spectrum.uncertainty import best_of_neighbourhoods
@@ -158,6 +159,21 @@ def test_a_line_is_loud_from_four_times_the_next_on():
     assert number_of_loud(np.log([1.0] * 40 + [9.0]), least=math.log(9.0) * (1 - 1e-12)) == 1
     assert number_of_loud(np.log([1.0] * 40 + [9.0]), least=math.log(9.0) * (1 + 1e-12)) == 0
     assert number_of_loud(np.log([1.0])) == 0
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_eigenvalues_are_those_of_a_loud_row_up_to_a_factor(slices):
+    """One and a half times what a row of power p has, p M + N p / (p - 1), either way; of each slice one."""
+    W = gaussian_matrix(300, 200, seed=0)
+    W[7] *= 30
+    (lines,) = loud_lines(strengths_of([W] * slices))
+    power = 30.0**2 * np.mean(gaussian_matrix(300, 200, seed=0)[7] ** 2) / np.mean(np.delete(W, 7, axis=0) ** 2)
+    expected = slices * (power * 200 + 300 * power / (power - 1))
+    assert (lines.side, lines.most, lines.longer) == ("row", 1, 300)
+    assert float(lines.energies.sum()) * slices == pytest.approx(expected, rel=0.05)
+    exact = float(lines.energies.sum()) * slices
+    for factor, explained in ((1.4999, True), (1.5001, False), (1 / 1.4999, True), (1 / 1.5001, False)):
+        assert lines.explain(np.full(slices, factor * exact / slices), slices) is explained, factor
 
 
 def test_two_lines_have_a_spread_and_one_has_none():
