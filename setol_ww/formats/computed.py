@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -91,8 +91,8 @@ class Coded(Computed):
 
     per_block: int = 1
     block_bytes: int = 1
-    decode: Callable[[np.ndarray], np.ndarray] = field(default=np.asarray, compare=False)
-    factor: Stored | None = field(default=None, compare=False)
+    decode: Callable[[np.ndarray], np.ndarray] = np.asarray
+    factor: Stored | None = None
 
     def compute(self, handle: Handle) -> Any:
         import torch

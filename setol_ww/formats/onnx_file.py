@@ -94,9 +94,9 @@ class Typed(Computed):
 class Dequantised(Computed):
     """Integers less their zero points, times their scales: one of each, or one for each place of an axis."""
 
-    codes: Stored = field(kw_only=True, compare=False)
-    scales: Stored = field(kw_only=True, compare=False)
-    zeros: Stored | None = field(default=None, compare=False)
+    codes: Stored = field(kw_only=True)
+    scales: Stored = field(kw_only=True)
+    zeros: Stored | None = None
     axis: int = 0
 
     def compute(self, handle: Handle) -> Any:

@@ -85,7 +85,7 @@ class Stored:
     strides: tuple[int, ...]
     dtype: str
     itemsize: int
-    block: Block | None = field(default=None, compare=False)
+    block: Block | None = None
     offset: int = 0
     library: Literal["torch", "numpy"] = "torch"
     code: str = ""
@@ -94,7 +94,7 @@ class Stored:
     key: Any = None
     declared: tuple[int, ...] | None = None
     values: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
 
     @property

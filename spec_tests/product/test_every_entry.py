@@ -66,7 +66,8 @@ def test_what_would_run_code_is_refused_by_its_name(tmp_path, what):
 W, b = np.ones((3, 2), np.float32), np.ones(2, np.float32)
 #: Classes of layers as paths have them, and the variables of each in the order in which Keras makes them.
 MADE = {
-    **{f"{name}_dense": {"kernel": W, "bias": b} for name in ("query", "key", "value", "output", "einsum")},
+    # Of several heads also the bias is a matrix.
+    **{f"{name}_dense": {"kernel": W, "bias": W} for name in ("query", "key", "value", "output", "einsum")},
     "embedding": {"embeddings": W},
     "batch_normalization": {"gamma": b, "beta": b, "moving_mean": b, "moving_variance": b},
     "layer_normalization": {"gamma": b, "beta": b},
