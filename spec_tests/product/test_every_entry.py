@@ -250,6 +250,25 @@ def test_a_file_system_that_takes_no_advice_is_read_all_the_same(tmp_path, monke
     assert opened(tmp_path / "a.npy").read("a.weight").tolist() == W.tolist()
 
 
+def test_a_tensor_is_read_at_once(tmp_path, monkeypatch):
+    """By one request of the system, of up to 1 GiB; it may give less, then the rest is asked for."""
+    values = np.arange(10_000.0).reshape(100, 100)
+    np.save(tmp_path / "a.npy", values)
+    real, asked = os.preadv, []
+
+    def half(descriptor: int, buffers: list[Any], offset: int) -> int:
+        (buffer,) = buffers
+        asked.append(len(buffer))
+        return real(descriptor, [buffer[: max(len(buffer) // 2, 1)]], offset)
+
+    reader = opened(tmp_path / "a.npy")
+    with Handle(tmp_path / "a.npy") as handle:
+        monkeypatch.setattr(os, "preadv", half)
+        assert handle.text(0, 80_000) == (tmp_path / "a.npy").read_bytes()[:80_000]
+    assert asked[:3] == [80_000, 40_000, 20_000]
+    assert reader.read("a.weight").tolist() == values.tolist()
+
+
 # By what files are known again.
 
 #: A scan that began with an earlier version goes on with this one: the digests stay.
