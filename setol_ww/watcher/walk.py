@@ -190,7 +190,7 @@ class Walk:
         """weightwatcher's view of a state dict: 2-D and 4-D tensors named `*.weight`, numbered as it numbers them."""
         kind = StoredMappingLayer if self.as_stored else rooms.PyStateDictLayer
         for entry, layer_id in zip(self.given.entries, layer_ids(self.given.entries, self.params[START_IDS])):
-            readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4) and entry.shape[0] > 1
+            readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4)
             if not readable or not entry.name.endswith(".weight") or entry.name not in self.whole:
                 continue
             # What cannot be read here gets a failed row of its own.
