@@ -1055,6 +1055,24 @@ PLANTS: tuple[Plant, ...] = (
         f"{WORDS}[reasons_of_weights-hqq, a part cut]",
     ),
     Plant(
+        "a place that takes no file is found out after the work",
+        "setol_ww.results.export:refuse_unwritable",
+        lambda real: lambda *told: None,
+        f"{PRODUCT}/test_command_line.py::test_what_cannot_be_done_is_refused_before_any_work",
+    ),
+    Plant(
+        "what a quiet import sets stays set",
+        "setol_ww.core.manners:importing_quietly",
+        lambda real: nullcontext,
+        f"{PRODUCT}/test_package.py::test_what_an_import_sets_is_gone_and_what_is_the_hosts_stays",
+    ),
+    Plant(
+        "of the tensors of one ending the first alone is looked at",
+        "setol_ww.weights.schemes.base:Stock.ending",
+        lambda real: lambda self, *words: list(real(self, *words))[:1],
+        f"{PRODUCT}/test_told.py::test_what_becomes_of_a_model_does_not_depend_on_what_lies_beside_it",
+    ),
+    Plant(
         "a command without its examples",
         "setol_ww.cli.main:SPEC_EXAMPLE",
         lambda real: "",
