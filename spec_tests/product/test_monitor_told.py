@@ -246,6 +246,34 @@ def test_a_look_is_the_first_step_where_none_was_before(tmp_path):
     assert ww.open_results(tmp_path / "run.setol").table()["step"].tolist() == [0, 10, 12, 20]
 
 
+def test_a_monitor_analyses_as_it_is_asked():
+    """Every option of it reaches the analysis: the row is that of `examine` under the same."""
+    asked = {"randomize": True, "seed": 5, "quality": False, "uncertainty": 20, "layouts": {"a.weight": "stack:2"}}
+    model = {"a.weight": np.concatenate([weight(0), weight(1)])}
+    monitor = ww.Monitor(model, time_budget=None, **asked)
+    monitor.look(0)
+    history, direct = monitor.history, ww.examine(model, progress=False, **asked).table()
+    assert history["slice"].tolist() == direct["slice"].tolist()
+    assert len(history) == 2
+    for name in ("trap_pvalue", "tail_alpha", "tail_alpha_low", "tail_alpha_high"):
+        np.testing.assert_allclose(history[name], direct[name], rtol=1e-12)
+    assert history["q2_norm"].isna().all()
+
+
+def test_a_finished_layer_is_taken_over_by_the_next_step():
+    """Its row is logged and the next layer begun though nobody asks for the history."""
+    logged = []
+    monitor = ww.Monitor({"a.weight": weight(), "b.weight": weight(1)}, time_budget=1.0, log=logged.append)
+    for step, names in ((0, []), (1, ["a"])):
+        monitor.step(step)
+        assert [row["longname"] for row in logged] == names
+        for thread in threading.enumerate():
+            if thread.name == "setol_ww.Monitor":
+                thread.join()
+    monitor.close()
+    assert logged[0]["step"] == 0
+
+
 def test_a_turn_goes_on_in_the_next_round(monkeypatch):
     """One layer a round: what did not fit is first in the next."""
     monitor, clock = paced(monkeypatch, 2.0, every=1, time_budget=0.5)
