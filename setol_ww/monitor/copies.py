@@ -73,7 +73,6 @@ def layers_of_model(model: Any, options: Options) -> list[Layer]:
         Sharded parameters, no module or mapping of tensors, no weights, no layers of that name.
     """
     inner = unwrapped(model)
-    refuse_sharded(model)
     refuse_sharded(inner)
     tensors = model_tensors(inner, "a monitor of")
     config: Mapping[str, Any] = config_of_module(inner)
