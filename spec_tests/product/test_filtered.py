@@ -49,6 +49,8 @@ def test_vectors_are_those_of_a_full_decomposition(kind, number, by_all):
     values, truth = np.linalg.eigh(total.numpy())
     found = leading_vectors(total, torch.from_numpy(values), number).numpy()
     assert total.shape[0] not in by_all
+    # Rounds: one where nothing stands apart.
+    assert len(by_all) <= (1 if kind in ("noise", "sparse") else 5)
     assert found.shape == (300, number)
     np.testing.assert_allclose(found.T @ found, np.eye(number), atol=1e-12)
     wanted = values[::-1][:number]

@@ -677,6 +677,18 @@ def test_angles_of_pooled_subspaces_are_those_of_the_blocks():
     assert math.isnan(alone.largest)
 
 
+def test_a_subspace_lies_in_itself_whatever_rounding_says():
+    """Of some unit vectors the square is more than 1."""
+    vectors = [gaussian_matrix(9, 1, seed=n) for n in range(60)]
+    vectors = [one / np.linalg.norm(one) for one in vectors]
+    assert max(eigen.eigenvalues(one.T @ one)[0] for one in vectors) > 1
+    for one in vectors:
+        found = subspaces.angles([one], [one])
+        assert 1 - 1e-14 < found.overlap <= 1
+        assert 0 <= found.largest < 1e-5
+    assert subspaces.shares([vectors[0]], [subspaces.Subspace(vectors[0], np.eye(1))]).left <= 1
+
+
 @pytest.mark.parametrize("shape", [(9, 5), (5, 9), (6, 6)])
 def test_projections_keep_few_or_drop_few(shape, small_blocks):
     W = gaussian_matrix(*shape, seed=14)
