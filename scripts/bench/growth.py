@@ -43,10 +43,11 @@ from safetensors.torch import save_file
 
 import setol_ww as ww
 from setol_ww.core.options import Options
-from setol_ww.scanning import dispatch, pools
+from setol_ww.scanning import pools
 from setol_ww.scanning.cost import cost, shares
 from setol_ww.scanning.jobs import jobs_of
 from setol_ww.scanning.row import Asked, load_libraries, work
+from setol_ww.weights import plan
 
 LAYERS, EXPERTS, WIDE, INSIDE, VOCABULARY = 61, 384, 7168, 2048, 163840
 WORKERS = (1, 16, 64, 128, 256, 512, 1024, 4096)
@@ -126,7 +127,7 @@ def caller_of(folder: Path, layers: int = 400, workers: int = 1024) -> Caller:
     path = folder / "many.safetensors"
     save_file({f"{place}.weight": torch.randn(40, 30) for place in range(layers)}, path)
     # By processes, whose CPU time is not of this one, and one by one, as layers of this size come.
-    pools.PROCESSES_FROM = dispatch.SMALL = 0
+    pools.PROCESSES_FROM = plan.SMALL = 0
     per_layer = cpu_seconds(lambda: ww.scan(path, n_jobs=2)) / layers
     futures: list[Future] = [Future() for _ in range(workers)]
     futures[0].set_result(None)

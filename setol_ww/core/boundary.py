@@ -7,7 +7,7 @@ and so does a file that changed under the run, which ends it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ from .errors import ChangedCheckpoint
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
@@ -51,6 +52,28 @@ def attempt(title: str, what: str, stage: Callable[[], Value]) -> Attempt[Value]
     except Exception as error:
         logger.debug("layer %s: %s", title, what, exc_info=True)
         return Attempt(None, f"layer {title}: {what}, {in_words(error)}")
+
+
+def attempt_each(
+    titled: Sequence[tuple[str, Item]], what: str, stage: Callable[[list[Item]], list[Value]]
+) -> list[Attempt[Value]]:
+    """`attempt` of one stage of many layers together, and where that fails of each alone.
+
+    Examples
+    --------
+    >>> inverses = attempt_each([("fc1", 0), ("fc2", 2)], "no inverse", lambda values: [1 / value for value in values])
+    >>> [one.value for one in inverses], inverses[0].reason
+    ([None, 0.5], 'layer fc1: no inverse, ZeroDivisionError: division by zero')
+    """
+    if not titled:
+        return []
+    title = titled[0][0] if len(titled) == 1 else f"{titled[0][0]} and {len(titled) - 1} more"
+    whole = attempt(title, what, lambda: stage([one for _, one in titled]))
+    if whole.value is not None:
+        return [Attempt(value) for value in whole.value]
+    if len(titled) == 1:
+        return [Attempt(None, whole.reason)]
+    return [found for one in titled for found in attempt_each([one], what, stage)]
 
 
 def in_words(error: BaseException) -> str:

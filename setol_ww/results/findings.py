@@ -16,7 +16,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from .. import __version__
-from ..core.boundary import Attempt, attempt
+from ..core.boundary import Attempt, attempt, attempt_each
 from ..layer import classes, flags, intervals, quality, verdict
 from ..layer import columns as register
 from ..layer.result import LayerResult, Settings, analyze_spectra
@@ -130,15 +130,8 @@ def results_of(
     asked: Sequence[tuple[str, Spectrum, Strengths | None]], settings: Settings, what: str
 ) -> list[Attempt[LayerResult]]:
     """What the spectra of titled layers say, computed together; `what` is missing, and why, where one fails."""
-    if not asked:
-        return []
-    title = asked[0][0] if len(asked) == 1 else f"{asked[0][0]} and {len(asked) - 1} more"
-    whole = attempt(title, what, lambda: analyze_spectra([(one, other) for _, one, other in asked], settings))
-    if whole.value is not None:
-        return [Attempt(result) for result in whole.value]
-    if len(asked) == 1:
-        return [Attempt(None, whole.reason)]
-    return [result for one in asked for result in results_of([one], settings, what)]
+    titled = [(title, (spectrum, strengths)) for title, spectrum, strengths in asked]
+    return attempt_each(titled, what, functools.partial(analyze_spectra, settings=settings))
 
 
 def _with_result(record: LayerRecord, result: LayerResult, key: str) -> LayerRecord:

@@ -1,6 +1,6 @@
 """Jobs done by this process or by a pool: finished records as they come, none lost when a worker dies.
 
-A worker gets jobs, that is a file and the name of a tensor, never weights: one, or a few small ones of one shape. When
+A worker gets jobs, that is a file and the name of a tensor, never weights: one, or a few small ones. When
 it dies of several each is tried alone; when it dies of one the job is tried once more by another, and given up with a
 reason when that one dies too.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from ..core.boundary import attempt
 from ..formats.checkpoints import foresee_job
 from ..results.record import LayerRecord
-from ..weights.plan import Job
+from ..weights.plan import TOGETHER, Job
 from .jobs import cost_of
 from .pools import Pool
 from .row import Asked, given_up, work
@@ -24,8 +24,6 @@ from .row import Asked, given_up, work
 logger = logging.getLogger(__name__)
 
 DEATHS = 2
-# Layers of one small shape are worked on together: what a call of numpy costs is then shared.
-TOGETHER, SMALL = 16, 2**19
 Work = Callable[[Sequence[Job], Asked], list[LayerRecord]]
 
 
@@ -86,22 +84,13 @@ def finished(
 
 
 def _next_together(waiting: deque[Job], alone: Container[int] = (), most: int = TOGETHER) -> list[Job]:
-    """The next job, taken off, and those behind it of the same small shape, without those at positions in `alone`."""
+    """The next job, taken off, and small ones behind a small one, without those at positions in `alone`."""
     group = [waiting.popleft()]
-    shape = None if group[0].position in alone else _small_shape(group[0])
-    while shape and waiting and len(group) < min(most, TOGETHER):
-        if waiting[0].position in alone or _small_shape(waiting[0]) != shape:
+    while waiting and len(group) < min(most, TOGETHER):
+        if any(not job.is_small or job.position in alone for job in (group[-1], waiting[0])):
             break
         group.append(waiting.popleft())
     return group
-
-
-def _small_shape(job: Job) -> tuple[int, int, int] | None:
-    """Shape of the matrices of a job and their number; None for one that is worked on alone."""
-    part = job.part
-    if part is None or job.skipped or part.rows * part.columns * part.count > SMALL:
-        return None
-    return part.rows, part.columns, part.count
 
 
 def _why(job: Job, deaths: int, error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import threading
 import time
@@ -14,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
-from ..core.boundary import attempt
+from ..core.boundary import Attempt, attempt, attempt_each
 from ..core.options import Options
 from ..core.plain import as_computed
 from ..formats.checkpoints import read_job
@@ -25,7 +26,7 @@ from ..layer.weightwatcher_columns import CONV_SCALE, FIT, NORMS, SIZES, weightw
 from ..results.findings import TableForm, with_all_cells
 from ..results.record import FAILED, FARMS, STRENGTHS, TRAPS, LayerRecord, settings_of
 from ..spectrum.esd import Spectrum
-from ..spectrum.strengths import strengths_of
+from ..spectrum.strengths import Strengths, strengths_of_each
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..weights.layouts import Part
@@ -57,24 +58,44 @@ def work(jobs: Sequence[Job], asked: Asked) -> list[LayerRecord]:
     # The import that a worker begins with is not the time of its first layer.
     load_libraries(jobs)
     with one_blas_thread():
+        # Stage by stage: what a stage needs stays in the cache.
         begun = [_begun(job, asked) for job in jobs]
         started = time.perf_counter()
-        found = concluded([(record, reason) for record, reason, _ in begun], asked.options)
+        begun = _with_entries(begun, asked.options)
+        found = concluded([(one.record, one.reason) for one in begun], asked.options)
         share = (time.perf_counter() - started) / max(1, sum(not one.skipped for one in jobs))
     return [
-        _ended(job, record, reason, seconds + share)
-        for job, (record, reason), (_, _, seconds) in zip(jobs, found, begun)
+        _ended(one.job, record, reason, one.seconds + share) for one, (record, reason) in zip(begun, found, strict=True)
     ]
 
 
-def _begun(job: Job, asked: Asked) -> tuple[LayerRecord, str, float]:
-    """The record of a job with what its entries say, why something is not there, and the time it took."""
+@dataclass(frozen=True)
+class _Begun:
+    """A job under way.
+
+    `record` is as far as it is, `reason` says why something is not there, `matrices` and `scale` are as
+    `read_matrices` has them, `seconds` what it has taken.
+    """
+
+    job: Job
+    record: LayerRecord
+    reason: str = ""
+    matrices: list[Any] = field(default_factory=list, repr=False)
+    scale: float = 1.0
+    seconds: float = 0.0
+
+
+def _begun(job: Job, asked: Asked) -> _Begun:
+    """A job with its spectrum, where it has one."""
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
-        return record, "", 0.0
+        return _Begun(job, record)
     started = time.perf_counter()
-    record, reason = _filled(record, job, asked)
-    return record, reason, time.perf_counter() - started
+    read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
+    if read.value is None:
+        return _Begun(job, record, read.reason, seconds=time.perf_counter() - started)
+    begun = _with_spectrum(_Begun(job, record, "", *read.value), asked.options.device)
+    return replace(begun, seconds=time.perf_counter() - started)
 
 
 def _ended(job: Job, record: LayerRecord, reason: str, seconds: float) -> LayerRecord:
@@ -101,14 +122,6 @@ def given_up(job: Job, reason: str) -> LayerRecord:
     return LayerRecord(job.position, job.identity(), status="failed", reason=reason, gave_up=True)
 
 
-def _filled(record: LayerRecord, job: Job, asked: Asked) -> tuple[LayerRecord, str]:
-    """The record with its spectrum and what its entries say, and why something is not there."""
-    read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
-    if read.value is None:
-        return record, read.reason
-    return measured(record, job, *read.value, asked.options)
-
-
 def concluded(begun: Sequence[tuple[LayerRecord, str]], options: Options) -> list[tuple[LayerRecord, str]]:
     """Records with the columns of their spectra, where they have one."""
     findings = iter(with_all_cells([one for one, _ in begun if one.spectrum is not None], settings_of(options)))
@@ -131,20 +144,39 @@ def measured(
 
     Any number of BLAS threads. `spectrum_of` is called for the spectrum of the matrices where it comes from elsewhere.
     """
-    own = spectrum_of or (lambda: Spectrum.from_slices(matrices, device=options.device))
-    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, scale, options.device, own()))
+    begun = _with_spectrum(_Begun(job, record, "", matrices, scale), options.device, spectrum_of)
+    (ended,) = _with_entries([begun], options)
+    return ended.record, ended.reason
+
+
+def _with_spectrum(begun: _Begun, device: str, spectrum_of: Callable[[], Spectrum] | None = None) -> _Begun:
+    job, matrices = begun.job, begun.matrices
+    own = spectrum_of or (lambda: Spectrum.from_slices(matrices, device=device))
+    found = attempt(job.title, "no spectrum", lambda: spectra_of(job, matrices, begun.scale, device, own()))
     if found.value is None:
-        return record, found.reason
+        return replace(begun, reason=found.reason)
     spectrum, upstream = found.value
     if not np.isfinite(spectrum.values).all():
-        return record, f"layer {job.title}: {bad_entries(matrices)}"
+        return replace(begun, reason=f"layer {job.title}: {bad_entries(matrices)}")
     # Where WeightWatcher reads other numbers its columns cannot be asked of the spectrum that is kept.
     theirs = {} if upstream is spectrum else weightwatcher_row(upstream)
-    strengths = attempt(job.title, "no strengths", lambda: strengths_of(matrices))
+    return replace(begun, record=replace(begun.record, spectrum=spectrum, theirs=theirs))
+
+
+def _with_entries(begun: Sequence[_Begun], options: Options) -> list[_Begun]:
+    """Those that have a spectrum with what their entries say; what is computed together comes first."""
+    titled = [(one.job.title, one.matrices) for one in begun if one.record.spectrum is not None]
+    strengths = iter(attempt_each(titled, "no strengths", strengths_of_each))
+    return [one if one.record.spectrum is None else _with_extras(one, next(strengths), options) for one in begun]
+
+
+def _with_extras(begun: _Begun, strengths: Attempt[Strengths], options: Options) -> _Begun:
+    job, matrices = begun.job, begun.matrices
     extras: dict[str, Any] = {} if strengths.value is None else {STRENGTHS: strengths.value}
-    record, reason = replace(record, spectrum=spectrum, theirs=theirs), strengths.reason
+    reason = strengths.reason
     if options.randomize:
-        traps = attempt(job.title, "no traps", lambda: traps_of(job, matrices, scale, options.seed, options.device))
+        stage = functools.partial(traps_of, job, matrices, begun.scale, options.seed, options.device)
+        traps = attempt(job.title, "no traps", stage)
         reason = reason or traps.reason
         extras = extras if traps.value is None else {**extras, TRAPS: traps.value}
     if options.farms:
@@ -153,7 +185,7 @@ def measured(
         )
         reason = reason or windows.reason
         extras = extras if windows.value is None else {**extras, FARMS: windows.value}
-    return replace(record, extras=extras), reason
+    return replace(begun, record=replace(begun.record, extras=extras), reason=reason, matrices=[])
 
 
 def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:

@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -91,42 +92,76 @@ def strengths_of(matrices: Sequence[Any]) -> Strengths:
     >>> round(found.row_spread, 1), found.column_spread
     (0.3, 0.0)
     """
+    return strengths_of_each([matrices])[0]
+
+
+def strengths_of_each(layers: Sequence[Sequence[Any]]) -> list[Strengths]:
+    """`strengths_of` of many layers, each to the bit what it is alone; small ones of one shape cost less together.
+
+    Examples
+    --------
+    >>> one, other = np.random.default_rng(0).normal(size=(2, 60, 40))
+    >>> strengths_of_each([[one], [other]]) == [strengths_of([one]), strengths_of([other])]
+    True
+    """
+    found: list[Strengths | None] = [None] * len(layers)
+    alike: dict[tuple[int, ...], list[tuple[int, _Sums]]] = {}
+    for place, matrices in enumerate(layers):
+        sums = _sums_of(matrices)
+        if not sums.filled or not sums.are_finite:
+            rows, columns = matrices[0].shape
+            even = np.ones(1)
+            found[place] = Strengths(int(rows), int(columns), even, even, even, 0.0, 0.0, 0.0, math.nan, math.nan)
+        else:
+            alike.setdefault(sums.live, []).append((place, sums))
+    for same in alike.values():
+        together = _strengths_of_alike([sums for _, sums in same])
+        for (place, _), strengths in zip(same, together, strict=True):
+            found[place] = strengths
+    return [strengths for strengths in found if strengths is not None]
+
+
+def _sums_of(matrices: Sequence[Any]) -> _Sums:
     narrow = all(precision(matrix) == EPS_FLOAT32 for matrix in matrices)
     sums = _Sums.of(matrices, np.float32 if narrow else np.float64)
-    if narrow and not sums.are_finite:
-        sums = _Sums.of(matrices, np.float64)
-    if not sums.filled or not sums.are_finite:
-        rows, columns = matrices[0].shape
-        even = np.ones(1)
-        return Strengths(int(rows), int(columns), even, even, even, 0.0, 0.0, 0.0, math.nan, math.nan)
-    evenness = _evenness(sums)
-    row, row_spread = _profile(sums.row, evenness, 0)
-    column, column_spread = _profile(sums.column, evenness, 1)
-    part, slice_spread = _profile(sums.slice, evenness, 2)
-    profiles = row, column, part
-    live = [int(np.count_nonzero(side[1])) for side in (sums.row, sums.column)]
-    squares, cubes = (math.prod(_mean_power(profile, power) for profile in profiles) for power in (2, 3))
+    return _Sums.of(matrices, np.float64) if narrow and not sums.are_finite else sums
+
+
+def _strengths_of_alike(layers: list[_Sums]) -> list[Strengths]:
+    """Strengths of layers with the same numbers of lines that are not zero."""
+    sides = [_Lines.of([getattr(sums, name) for sums in layers]) for name in ("row", "column", "slice")]
+    noise = _sampling_noise(layers, sides)
+    profiles = [_profiles(lines, variances) for lines, variances in zip(sides, noise)]
+    return [_strengths(sums, *three) for sums, *three in zip(layers, *profiles, strict=True)]
+
+
+Profile = tuple[FloatArray, float]
+
+
+def _strengths(sums: _Sums, row: Profile, column: Profile, part: Profile) -> Strengths:
+    squares, cubes = (math.prod(_mean_power(side[0], power) for side in (row, column, part)) for power in (2, 3))
     m4 = sums.fourth * sums.filled / sums.second**2 / squares
     m6 = sums.sixth * sums.filled**2 / sums.second**3 / cubes
     # Zeros are entries of g as well, in the share that they have.
-    share = sums.filled / (live[0] * live[1] * max(1, int(np.count_nonzero(sums.slice[1]))))
+    share = sums.filled / math.prod(sums.live)
     m4, m6 = m4 / share, m6 / share**2
     return Strengths(
-        rows=live[0],
-        columns=live[1],
-        row=row,
-        column=column,
-        slice=part,
-        row_spread=row_spread,
-        column_spread=column_spread,
-        slice_spread=slice_spread,
+        rows=sums.live[0],
+        columns=sums.live[1],
+        row=row[0],
+        column=column[0],
+        slice=part[0],
+        row_spread=row[1],
+        column_spread=column[1],
+        slice_spread=part[1],
         k4=m4 - 3,
         k6=m6 - 15 * m4 + 30,
     )
 
 
 def _mean_power(profile: FloatArray, power: int) -> float:
-    return float(np.mean(profile**power))
+    # A single strength is 1.
+    return float(np.mean(profile**power)) if profile.size > 1 else 1.0
 
 
 @dataclass
@@ -141,10 +176,16 @@ class _Sums:
     fourth: float = 0.0
     sixth: float = 0.0
 
-    @property
+    @cached_property
     def filled(self) -> float:
         """Number of entries that are not zero."""
         return float(self.slice[1].sum())
+
+    @cached_property
+    def live(self) -> tuple[int, int, int]:
+        """Numbers of rows, columns and slices that have such an entry."""
+        rows, columns, slices = (int(np.count_nonzero(side[1])) for side in (self.row, self.column, self.slice))
+        return rows, columns, slices
 
     @property
     def are_finite(self) -> bool:
@@ -157,15 +198,12 @@ class _Sums:
         row, column, part = ((np.zeros(n), np.zeros(n)) for n in (rows, columns, len(matrices)))
         sums = cls(row, column, part)
         shrink: tuple[float, ...] = ()
+        step = BLOCK // np.dtype(dtype).itemsize
         # An entry that is not finite makes the sums so, and an overflow of sixth powers too.
         with np.errstate(over="ignore", under="ignore"):
             for number, matrix in enumerate(matrices):
                 start = 0
-                for block in (
-                    blocks(matrix, 0, elements=BLOCK // np.dtype(dtype).itemsize, dtype=dtype)
-                    if rows and columns
-                    else ()
-                ):
+                for block in blocks(matrix, 0, elements=step, dtype=dtype) if rows and columns else ():
                     size = np.abs(block, out=block)
                     shrink = shrink or _powers_of_two(float(size.max()))
                     for factor in shrink:
@@ -216,73 +254,81 @@ def _powers_of_two(largest: float) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class _Evenness:
-    """Relative variance of |g|^(1/2), and <f^2> / <f>^2 of the factors of rows, columns and slices."""
+class _Lines:
+    """Sums of roots and numbers of entries of the lines of one side that have some, a row of each for every layer."""
 
-    variance: float
-    factors: tuple[float, float, float]
+    total: FloatArray
+    number: FloatArray
 
-    def noise(self, side: int) -> float:
-        """Sampling variance of the mean root of a line, times its number of entries, relative to its square."""
-        return self.variance * math.prod(factor for number, factor in enumerate(self.factors) if number != side)
+    @classmethod
+    def of(cls, sums: Sequence[tuple[FloatArray, FloatArray]]) -> _Lines:
+        live = [number > 0 for _, number in sums]
+        return cls(*(np.stack([side[which][kept] for side, kept in zip(sums, live)]) for which in (0, 1)))
 
 
-def _evenness(sums: _Sums) -> _Evenness:
-    """What is left of the roots' variance when the factors of rows, columns and slices are divided out."""
-    grand = float(sums.slice[0].sum()) / sums.filled
-    ratio = sums.first / sums.filled / grand**2
+def _sampling_noise(layers: list[_Sums], sides: list[_Lines]) -> list[FloatArray]:
+    """Sampling variance of the mean root of a line of each side, times its number of entries, relative to its square.
+
+    From what is left of the roots' variance when the factors <f^2> / <f>^2 of rows, columns and slices are divided out.
+    """
+    filled, first = (np.array([getattr(sums, name) for sums in layers]) for name in ("filled", "first"))
+    ratio = first / filled / (sides[2].total.sum(axis=1) / filled) ** 2
     observed, shares = [], []
-    for total, number in (sums.row, sums.column, sums.slice):
-        live = number > 0
-        counts = number[live]
-        means = total[live] / counts
-        observed.append(float(means @ means) * means.size / float(means.sum()) ** 2)
-        shares.append(float((1 / counts).sum()) / counts.size)
-    evenness = _Evenness(max(ratio - 1, 0.0), (1.0, 1.0, 1.0))
+    for lines in sides:
+        means = lines.total / lines.number
+        observed.append((means * means).mean(axis=1) / means.mean(axis=1) ** 2)
+        shares.append((1 / lines.number).mean(axis=1))
+    # As if the factors were 1: most layers have none.
+    noise, factors = np.tile(np.maximum(ratio - 1, 0.0), (3, 1)), np.ones((3, len(layers)))
     for _ in range(4):
-        factors = tuple(
-            max(1.0, value - evenness.noise(side) * share) for side, (value, share) in enumerate(zip(observed, shares))
-        )
-        evenness = _Evenness(max(ratio / math.prod(factors) - 1, 0.0), factors)  # type: ignore[arg-type]
-    return evenness
+        before, factors = factors, np.maximum(1.0, np.stack(observed) - noise * np.stack(shares))
+        if (factors == before).all():
+            break
+        product = factors[0] * factors[1] * factors[2]
+        noise = np.maximum(ratio / product - 1, 0.0) * (product / factors)
+    return list(noise)
 
 
-def _profile(sums: tuple[FloatArray, FloatArray], evenness: _Evenness, side: int) -> tuple[FloatArray, float]:
+def _profiles(lines: _Lines, noise: FloatArray) -> list[Profile]:
     """Squared strengths of mean 1 without their sampling error, and the spread of the logarithms of the strengths."""
-    total, counts = sums
-    live = counts > 0
-    lines = int(np.count_nonzero(live))
-    if lines < 2:
-        return np.ones(1), 0.0
-    number, total = counts[live], total[live]
-    share = number / counts.max()
-    logs = 4 * np.log(total / number) + np.log(share)
+    count = lines.number.shape[1]
+    if count < 2:
+        return [(np.ones(1), 0.0)] * len(noise)
+    share = lines.number / lines.number.max(axis=1, keepdims=True)
+    logs = 4 * np.log(lines.total / lines.number) + np.log(share)
     # Where zeros are scattered at random their number varies too: as that of a Poisson law at most.
-    sampling = 16 * evenness.noise(side) / number + np.where(share < 1, 1 / number, 0.0)
-    logs.sort()
-    noise = float(sampling.sum()) / lines
-    loud = number_of_loud(logs, UNEVEN * math.sqrt(noise))
-    shrunk = _without_sampling(logs[: lines - loud], noise)
-    if shrunk is None and not loud:
-        return np.ones(1), 0.0
-    kept = np.full(lines - loud, np.mean(logs[: lines - loud])) if shrunk is None else shrunk
-    # Loud lines have no part in what the others' spread is.
-    kept = np.concatenate([kept, logs[lines - loud :]])
-    strengths = np.exp(kept - np.mean(kept))
-    spread = float(np.std(kept, ddof=1)) / 2
-    return compressed(strengths, QUANTILES) / float(np.mean(strengths)), spread
+    sampling = 16 * noise[:, None] / lines.number + np.where(share < 1, 1 / lines.number, 0.0)
+    logs.sort(axis=1)
+    error = sampling.sum(axis=1) / count
+    loud = _numbers_of_loud(logs, UNEVEN * np.sqrt(error))
+    shrunk, is_even = _without_sampling(logs, error)
+    found = []
+    for place in range(len(logs)):
+        kept, alike = shrunk[place], is_even[place]
+        if loud[place]:
+            # Loud lines have no part in what the others' spread is.
+            quiet = logs[place : place + 1, : count - loud[place]]
+            rest = _without_sampling(quiet, error[place : place + 1])[0][0]
+            kept, alike = np.concatenate([rest, logs[place, rest.size :]]), False
+        found.append((np.ones(1), 0.0) if alike else _profile(kept))
+    return found
 
 
-def _without_sampling(logs: FloatArray, noise: float) -> FloatArray | None:
-    """Logarithms nearer to their mean by the share of their spread that is sampling; None where it may be all of it."""
-    lines = logs.size
-    middle = float(logs.sum()) / lines
+def _profile(logs: FloatArray) -> Profile:
+    """Of the logarithms of squared strengths."""
+    strengths = np.exp(logs - np.mean(logs))
+    return compressed(strengths, QUANTILES) / float(np.mean(strengths)), float(np.std(logs, ddof=1)) / 2
+
+
+def _without_sampling(logs: FloatArray, noise: FloatArray) -> tuple[FloatArray, np.ndarray]:
+    """Logarithms nearer to their mean by the share of their spread that is sampling; whether that may be all of it."""
+    lines = logs.shape[1]
+    middle = logs.sum(axis=1, keepdims=True) / lines
     off = logs - middle
-    observed = float(off @ off) / (lines - 1)
-    if observed <= noise * (1 + UNEVEN * math.sqrt(2 / (lines - 1))) + 1e-12:
-        return None
-    shrunk: FloatArray = middle + math.sqrt(1 - noise / observed) * off
-    return shrunk
+    observed = (off * off).sum(axis=1) / (lines - 1)
+    is_even = observed <= noise * (1 + UNEVEN * math.sqrt(2 / (lines - 1))) + 1e-12
+    share = np.divide(noise, observed, out=np.ones_like(noise), where=~is_even)
+    return middle + np.sqrt(1 - share)[:, None] * off, is_even
 
 
 def number_of_loud(logs: FloatArray, least: float = 0.0) -> int:
@@ -293,8 +339,15 @@ def number_of_loud(logs: FloatArray, least: float = 0.0) -> int:
     >>> number_of_loud(np.log([1.0] * 40 + [900.0])), number_of_loud(np.log(np.arange(1.0, 42.0)))
     (1, 0)
     """
-    most = min(MOST_LOUD, int(LOUD_SHARE * logs.size))
-    gaps = np.diff(logs[logs.size - most - 1 :])
-    if not most or gaps.max() < max(math.log(LOUD), least):
-        return 0
-    return most - int(np.argmax(gaps))
+    return int(_numbers_of_loud(logs[np.newaxis], np.array([least]))[0])
+
+
+def _numbers_of_loud(logs: FloatArray, least: FloatArray) -> np.ndarray:
+    """`number_of_loud` of each row."""
+    lines = logs.shape[1]
+    most = min(MOST_LOUD, int(LOUD_SHARE * lines))
+    if not most:
+        return np.zeros(len(logs), dtype=np.int64)
+    gaps = np.diff(logs[:, lines - most - 1 :], axis=1)
+    is_wide = gaps.max(axis=1) >= np.maximum(math.log(LOUD), least)
+    return np.where(is_wide, most - gaps.argmax(axis=1), 0)

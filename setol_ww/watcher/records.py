@@ -94,6 +94,11 @@ class Record:
         """True when weightwatcher gives the layer a row; it walks past others in some modes."""
         return not self.ww_layer.skipped and self.ww_layer.has_weights
 
+    @property
+    def is_whole(self) -> bool:
+        """True when every eigenvalue of the layer is asked for."""
+        return bool(self.ww_layer.num_components >= self.ww_layer.M)
+
     def spectrum(self) -> Spectrum:
         """The spectrum of the eigenvalues that weightwatcher has, made once for the same ones."""
         evals = self.ww_layer.evals

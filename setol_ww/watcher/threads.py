@@ -89,6 +89,11 @@ class Ahead:
         return self.pool.submit(contextvars.copy_context().run, work, *arguments)
 
 
+def known(value: Result) -> Callable[[], Result]:
+    """What `Ahead.later` gives, of a result that is there."""
+    return lambda: value
+
+
 def blas_pools() -> list[dict[str, Any]]:
     """What threadpoolctl knows of the BLAS libraries of this process."""
     return [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..core.boundary import attempt
 from ..core.plain import as_computed
 from ..core.progress import progress_bar
 from ..weights.layouts import Part
-from ..weights.plan import Job, layer_ids
+from ..weights.plan import TOGETHER, Job, layer_ids
 from ..weights.tensors import WeightTensor, weight_as_it_acts
 from .base import Base
 from .combined import Seen
@@ -46,7 +46,8 @@ class StoredMappingLayer(rooms.PyStateDictLayer):
 class Walk:
     """Takes every layer through weightwatcher's steps, one after the other.
 
-    Of a checkpoint on disk one layer's weights are in memory, and one more where threads work ahead.
+    Of a checkpoint on disk one layer's weights are in memory, or those of a few small ones, and one more where threads
+    work ahead.
 
     Parameters
     ----------
@@ -85,20 +86,18 @@ class Walk:
         self.base, self.sizes_only = base, sizes_only
         self.pictures: set[str] = set()
 
-    def through(self, steps: Callable[[Any], None], begin: Callable[[Record], None]) -> None:
+    def through(self, steps: Callable[[Any], None], begin: Callable[[list[Record]], None]) -> None:
         """Carry out `steps` on every layer and keep its row.
 
-        `begin` is told of layers ahead, where their matrices are what will be decomposed.
+        `begin` is told of layers ahead, where their matrices are what will be decomposed: of each where threads do it,
+        else of small ones that are worked on together.
         """
         lazy = self.given.model if isinstance(self.given.model, LazyStateDict) else None
         if lazy is not None:
             lazy.as_stored = self.as_stored
         total = sum(entry.is_candidate for entry in self.given.entries)
         with progress_bar(total, "layers", self.run.progress) as bar:
-            ahead = self.run.ahead
-            # What is read from a disk ahead is in memory beside the layer that is walked.
-            most = 0 if not self.as_stored else 1 if self.given.is_on_disk else ahead.threads
-            for record in ahead.foreseen(self.records(), begin, most):
+            for record in self.foreseen(begin):
                 if not record.has_row:
                     continue
                 self.run.records.append(record)
@@ -113,6 +112,18 @@ class Walk:
             self.run.close()
         if lazy is not None:
             lazy.as_stored = False
+
+    def foreseen(self, begin: Callable[[list[Record]], None]) -> Iterator[Record]:
+        """The records in their order, after `begin` was told of them."""
+        ahead = self.run.ahead
+        if self.as_stored and ahead.pool is None:
+            for group in _in_groups(self.records()):
+                begin(group)
+                yield from group
+            return
+        # What is read from a disk ahead is in memory beside the layer that is walked.
+        most = 0 if not self.as_stored else 1 if self.given.is_on_disk else ahead.threads
+        yield from ahead.foreseen(self.records(), lambda record: begin([record]), most)
 
     def records(self) -> Iterator[Record]:
         """A record with its layer for every row: weightwatcher's, then the jobs of the plan it has no row for."""
@@ -262,6 +273,13 @@ class Walk:
             name = f"{words}-{next(taken)}"
         self.pictures.add(name.lower())
         return name
+
+
+def _in_groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Each by itself, small ones that follow each other a few at once."""
+    for is_small, alike in itertools.groupby(records, lambda record: record.job is not None and record.job.is_small):
+        while group := list(itertools.islice(alike, TOGETHER if is_small else 1)):
+            yield group
 
 
 def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list[Any]:

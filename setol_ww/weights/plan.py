@@ -18,6 +18,10 @@ from .schemes import Recipe
 from .selector import Selector
 from .tensors import WeightTensor
 
+#: So many layers are worked on together, of so many entries each at most: what a call of numpy costs
+#: is then shared, and what a stage needs stays in the cache.
+TOGETHER, SMALL = 16, 2**19
+
 #: Classes that tell nothing of the parameters they hold.
 CONTAINERS = (
     "Module",
@@ -84,6 +88,12 @@ class Job:
     def longname(self) -> str:
         """WeightWatcher's name of the layer."""
         return self.tensor.removesuffix(".weight")
+
+    @property
+    def is_small(self) -> bool:
+        """True where it is worked on with others of few entries."""
+        part = self.part
+        return part is not None and not self.skipped and part.rows * part.columns * part.count <= SMALL
 
     @property
     def files(self) -> tuple[str, ...]:

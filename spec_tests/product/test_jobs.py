@@ -213,6 +213,7 @@ def test_strengths_are_begun_with_the_spectrum(monkeypatch):
         return plain(matrices)
 
     monkeypatch.setattr(subclass, "strengths_of", failing)
+    monkeypatch.setattr(subclass, "strengths_of_each", lambda layers: list(map(failing, layers)))
     with threadpool_limits(1, user_api="blas"):
         assert_same_bytes(ww.analyze(weights, n_jobs=2), ww.analyze(weights))
 

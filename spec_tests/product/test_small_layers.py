@@ -17,9 +17,10 @@ from setol_ww.results.store import Store
 from setol_ww.scanning import dispatch
 from setol_ww.spectrum import starts
 from setol_ww.spectrum.bulk import fit_bulk
-from setol_ww.spectrum.strengths import _Sums, strengths_of
+from setol_ww.spectrum.strengths import _Sums, strengths_of, strengths_of_each
 from setol_ww.theory.resolvents import Points, sums_of_integrated_r
-from setol_ww.watcher import records
+from setol_ww.watcher import records, subclass, walk
+from setol_ww.weights import plan
 
 
 def experts(number: int = 20) -> dict[str, torch.Tensor]:
@@ -66,6 +67,7 @@ def one_by_one(monkeypatch, run):
     with monkeypatch.context() as patch:
         patch.setattr(records, "TOGETHER", 1)
         patch.setattr(dispatch, "TOGETHER", 1)
+        patch.setattr(walk, "TOGETHER", 1)
         return run()
 
 
@@ -220,3 +222,70 @@ def test_strengths_of_float32_are_those_of_float64():
     apart = np.concatenate([1e-20 * np.ones((1000, 300)), rng.normal(size=(1000, 300))]).astype(np.float32)
     assert not _Sums.of([apart], np.float32).are_finite
     assert strengths_of([apart]) == strengths_of([apart.astype(np.float64)])
+
+
+def test_strengths_together_are_as_alone():
+    """Even, uneven, of loud and of dead lines, pooled, empty and not finite, in any order and number."""
+    rng = np.random.default_rng(6)
+    layers = [[rng.normal(size=(60, 40))] for _ in range(6)]
+    layers[1][0] *= np.exp(0.5 * rng.normal(size=(60, 1)))
+    layers[2][0][7] *= 50
+    layers[3][0][:, 5] = 0
+    layers[4][0] *= rng.random((60, 40)) < 0.5
+    layers[5] = [layers[5][0], 3 * rng.normal(size=(60, 40))]
+    layers += [[np.full((60, 40), np.nan)], [np.zeros((60, 40))], [np.empty((0, 4))], [layers[1][0].astype(np.float32)]]
+    alone = [strengths_of(layer) for layer in layers]
+    assert strengths_of_each(layers) == alone
+    assert strengths_of_each(layers[::-1]) == alone[::-1]
+    assert strengths_of_each([]) == []
+    assert [one.row.size for one in alone] == [1, 60, 60, 1, 1, 1, 1, 1, 1, 60]
+    assert [one.slice.size for one in alone] == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+    assert [one.columns for one in alone[3:9]] == [39, 40, 40, 40, 40, 4]
+
+
+def walked_order(monkeypatch, weights, **options):
+    """What is decomposed (d) and whose fit is made (f), by the rows of the layer."""
+    seen = []
+    decompose, steps = subclass.eigenvalues, ww.WeightWatcher.apply_detX
+
+    def decomposed(matrix, **options):
+        seen.append(f"d{matrix.shape[0]}")
+        return decompose(matrix, **options)
+
+    def fitted(self, layer, params=None):
+        seen.append(f"f{layer.Wmats[0].shape[0]}")
+        return steps(self, layer, params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subclass, "eigenvalues", decomposed)
+        patch.setattr(ww.WeightWatcher, "apply_detX", fitted)
+        ww.analyze(weights, **options)
+    return " ".join(seen)
+
+
+def test_small_layers_are_decomposed_before_the_first_is_fitted(monkeypatch):
+    """Large ones and those beside them one by one; a layer that fails, and one of which not all is asked, by itself."""
+    monkeypatch.setattr(plan, "SMALL", 30 * 20)
+    weights = {f"{rows}.weight": np.random.default_rng(rows).normal(size=(rows, 20)) for rows in (25, 26, 31, 27, 32)}
+    assert walked_order(monkeypatch, weights) == "d25 d26 f25 f26 d31 f31 d27 f27 d32 f32"
+    monkeypatch.setattr(walk, "TOGETHER", 1)
+    assert walked_order(monkeypatch, weights) == "d25 f25 d26 f26 d31 f31 d27 f27 d32 f32"
+
+
+@pytest.mark.parametrize("stage", ["eigenvalues", "strengths_of"])
+def test_what_fails_of_small_layers_together_costs_one_row(monkeypatch, stage):
+    weights = {f"{rows}.weight": np.random.default_rng(rows).normal(size=(rows, 20)) for rows in (25, 26, 27)}
+    usual, plain = ww.analyze(weights), {name: getattr(subclass, name) for name in (stage, "strengths_of_each")}
+
+    def failing(matrices, *arguments, **options):
+        first = matrices[0] if stage == "strengths_of" else matrices
+        if first.shape[0] == 26:
+            raise MemoryError("7 GiB")
+        return plain[stage](matrices, *arguments, **options)
+
+    monkeypatch.setattr(subclass, stage, failing)
+    if stage == "strengths_of":
+        monkeypatch.setattr(subclass, "strengths_of_each", lambda layers: list(map(failing, layers)))
+    found = ww.analyze(weights)
+    assert found["reason"].tolist() == ["", "layer 26: not analysed, MemoryError: 7 GiB", ""]
+    pd.testing.assert_frame_equal(found.drop(index=1), usual.drop(index=1), check_dtype=False, check_exact=True)

@@ -17,7 +17,7 @@ from fixtures import uneven_noise as oracle
 from setol_ww.spectrum import bulk
 from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.noise import Noise, marchenko_pastur_cdf
-from setol_ww.spectrum.strengths import _Evenness, _profile, strengths_of
+from setol_ww.spectrum.strengths import _Lines, _profiles, strengths_of
 from setol_ww.theory.laws.edge import cumulant_factor
 from setol_ww.theory.laws.sides import Side, compressed
 from setol_ww.theory.laws.uneven_noise import UnevenNoise
@@ -280,18 +280,18 @@ def test_cumulants_outside_their_domain_have_no_factor():
 
 def test_lines_without_zeros_have_no_noise_of_their_number():
     """The spread of the strengths is what the variance of the logarithms has beyond that of the sampling."""
-    evenness = _Evenness(0.4, (1.0, 1.1, 1.0))
+    variance = np.array([0.4 * 1.1])
     counts = np.full(40, 100.0)
     means = np.exp(np.linspace(-0.2, 0.2, 40))
     observed = np.var(4 * np.log(means), ddof=1)
     noise = 16 * 0.4 * 1.1 / 100
-    _, spread = _profile((means * counts, counts), evenness, 0)
+    [(_, spread)] = _profiles(_Lines((means * counts)[None], counts[None]), variance)
     assert spread == pytest.approx(math.sqrt(observed - noise) / 2, rel=1e-12)
     # One line with half of its entries: where zeros are scattered their number varies as well.
     counts[0] = 50
     observed = np.var(4 * np.log(means) + np.log(counts / 100), ddof=1)
     noise = np.mean(16 * 0.4 * 1.1 / counts + np.where(counts < 100, 1 / counts, 0))
-    _, spread = _profile((means * counts, counts), evenness, 0)
+    [(_, spread)] = _profiles(_Lines((means * counts)[None], counts[None]), variance)
     assert spread == pytest.approx(math.sqrt(observed - noise) / 2, rel=1e-12)
 
 
