@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.arrays import FloatArray
-from ..core.boundary import attempt, attempt_each
+from ..core.boundary import attempt
 from ..core.checks import one_of, seed_of
 from ..core.errors import InvalidInput
 from ..core.options import Options, layouts_of
@@ -28,7 +28,7 @@ from ..results.record import settings_of
 from ..results.results import Results
 from ..scanning.pools import number_of_jobs
 from ..spectrum.esd import Spectrum
-from ..spectrum.strengths import Strengths, strengths_of, strengths_of_each
+from ..spectrum.strengths import Strengths, strengths_of
 from ..spectrum.windows import fit_submatrices
 from ..traps.find import TrapReport, find_traps_of
 from ..traps.search import tall_entries
@@ -43,7 +43,8 @@ from .numerics import all_finite, bad_entries, default_fit, detX_columns, norm_c
 from .questions import Rows
 from .records import Record, Run
 from .standins import drawing_from, figures
-from .threads import Ahead, known
+from .threads import Ahead
+from .together import Small, Together
 from .upstream import DEFAULT_PARAMS, DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
 from .walk import Walk
 
@@ -802,31 +803,23 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     def _begin(self, records: list[Record], params: Any) -> None:
         """Have the traps and the spectra of layers computed that are to be walked soon, what takes longest first."""
         assert self._run is not None
+        ahead, device = self._run.ahead, self._run.device
         ready = [record for record in records if record.has_row and not record.failure]
-        if self._run.ahead.pool is None:
-            whole = [record for record in ready if record.is_whole]
-            if len(whole) > 1 and self._run.device == "cpu":
-                self._decompose_together(whole)
-            return
-        for record in ready:
-            if self._run.randomize:
-                self._is_scaled(record, params)
-                self._begin_traps(record)
-            if record.is_whole:
+        for record in ready if ahead.pool is not None and self._run.randomize else ():
+            self._is_scaled(record, params)
+            self._begin_traps(record)
+        whole = [record for record in ready if record.is_whole]
+        if len(whole) > 1 and device == "cpu":
+            layers = [Small(one.title, one.ww_layer.Wmats, functools.partial(self._entries_of, one)) for one in whole]
+            together = Together(layers, ahead.later)
+            for place, record in enumerate(whole):
+                every = range(len(record.ww_layer.Wmats))
+                record.spectra = [functools.partial(together.spectrum, place, number) for number in every]
+                record.strengths = functools.partial(together.strengths, place)
+        elif ahead.pool is not None:
+            for record in whole:
                 record.spectra = self._begun_spectra(record.ww_layer.Wmats)
-                record.strengths = self._run.ahead.later(self._strengths_of, record)
-
-    def _decompose_together(self, records: list[Record]) -> None:
-        """Spectra and strengths of small layers, stage by stage; what fails here fails again in its layer."""
-        for record in records:
-            spectra = attempt(record.title, "no spectrum yet", functools.partial(_spectra_of, record))
-            record.spectra = list(map(known, spectra.value or []))
-        titled = [(record.title, record) for record in records]
-        strengths = attempt_each(
-            titled, "no strengths yet", lambda some: strengths_of_each([self._entries_of(record) for record in some])
-        )
-        for record, found in zip(records, strengths, strict=True):
-            record.strengths = None if found.value is None else known(found.value)
+                record.strengths = ahead.later(self._strengths_of, record)
 
     def _begun_spectra(self, matrices: list[Any]) -> list[Callable[[], FloatArray]]:
         """What gives the eigenvalues of each matrix; a device decomposes them together."""
@@ -887,10 +880,6 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _take_over(self, other: WeightWatcher) -> None:
         self.__dict__.update(_given=other._given, model=other.model, framework=other.framework)
-
-
-def _spectra_of(record: Record) -> list[FloatArray]:
-    return [eigenvalues(matrix) for matrix in record.ww_layer.Wmats]
 
 
 def mean_of(values: np.ndarray, least: float = np.nextafter(-math.inf, 0)) -> float:

@@ -76,8 +76,7 @@ class Ahead:
         depth = min(self.threads, most)
         waiting: deque[Item] = deque()
         for item in items:
-            if depth:
-                begin(item)
+            begin(item)
             waiting.append(item)
             if len(waiting) > depth:
                 yield waiting.popleft()
@@ -87,11 +86,6 @@ class Ahead:
         assert self.pool is not None
         # numpy's error state is the caller's.
         return self.pool.submit(contextvars.copy_context().run, work, *arguments)
-
-
-def known(value: Result) -> Callable[[], Result]:
-    """What `Ahead.later` gives, of a result that is there."""
-    return lambda: value
 
 
 def blas_pools() -> list[dict[str, Any]]:

@@ -89,8 +89,7 @@ class Walk:
     def through(self, steps: Callable[[Any], None], begin: Callable[[list[Record]], None]) -> None:
         """Carry out `steps` on every layer and keep its row.
 
-        `begin` is told of layers ahead, where their matrices are what will be decomposed: of each where threads do it,
-        else of small ones that are worked on together.
+        `begin` is told of layers ahead, where their matrices are what will be decomposed: of small ones a few at once.
         """
         lazy = self.given.model if isinstance(self.given.model, LazyStateDict) else None
         if lazy is not None:
@@ -115,15 +114,16 @@ class Walk:
 
     def foreseen(self, begin: Callable[[list[Record]], None]) -> Iterator[Record]:
         """The records in their order, after `begin` was told of them."""
-        ahead = self.run.ahead
-        if self.as_stored and ahead.pool is None:
-            for group in _in_groups(self.records()):
-                begin(group)
-                yield from group
+        if not self.as_stored:
+            yield from self.records()
             return
+        threads = self.run.ahead.threads
+        # Every thread is to have some of them.
+        few = sum(not job.skipped for job in self.run.jobs) // (4 * threads) if threads else TOGETHER
         # What is read from a disk ahead is in memory beside the layer that is walked.
-        most = 0 if not self.as_stored else 1 if self.given.is_on_disk else ahead.threads
-        yield from ahead.foreseen(self.records(), lambda record: begin([record]), most)
+        most = 1 if self.given.is_on_disk else threads
+        for group in self.run.ahead.foreseen(_in_groups(self.records(), max(1, min(few, TOGETHER))), begin, most):
+            yield from group
 
     def records(self) -> Iterator[Record]:
         """A record with its layer for every row: weightwatcher's, then the jobs of the plan it has no row for."""
@@ -275,10 +275,10 @@ class Walk:
         return name
 
 
-def _in_groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+def _in_groups(records: Iterable[Record], few: int) -> Iterator[list[Record]]:
     """Each by itself, small ones that follow each other a few at once."""
     for is_small, alike in itertools.groupby(records, lambda record: record.job is not None and record.job.is_small):
-        while group := list(itertools.islice(alike, TOGETHER if is_small else 1)):
+        while group := list(itertools.islice(alike, few if is_small else 1)):
             yield group
 
 

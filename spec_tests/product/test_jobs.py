@@ -18,7 +18,7 @@ from fixtures.ensembles import gaussian_matrix, signed_pareto_matrix
 from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.linalg import leading, shuffles
 from setol_ww.linalg import symmetric as lapack
-from setol_ww.watcher import subclass
+from setol_ww.watcher import subclass, together
 from setol_ww.watcher import threads as ahead
 from setol_ww.watcher.threads import Ahead
 from spec_tests.product.test_parity import MODELS
@@ -92,13 +92,13 @@ def test_what_is_no_number_of_jobs_is_refused(n_jobs):
         ww.analyze(gaussian_matrix(20, 20, seed=0), n_jobs=n_jobs)
 
 
-def meeting(work, together: threading.Barrier, calls: range):
+def meeting(work, barrier: threading.Barrier, calls: range):
     """`work`, of which these calls wait until another of them has begun."""
     count = itertools.count()
 
     def waiting(*arguments, **options):
         if next(count) in calls:
-            together.wait(timeout=60)
+            barrier.wait(timeout=60)
         return work(*arguments, **options)
 
     return waiting
@@ -114,13 +114,13 @@ def meeting(work, together: threading.Barrier, calls: range):
     ids=["spectra of layers", "shuffles"],
 )
 def test_work_is_begun_before_it_is_asked_for(monkeypatch, layers, calls, options):
-    together = threading.Barrier(2)
-    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, together, calls))
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, barrier, calls))
     weights = {f"{letter}.weight": gaussian_matrix(140, 120, seed=1) for letter in "abcd"[:layers]}
     with threadpool_limits(1, user_api="blas"):
         frame = ww.analyze(weights, n_jobs=2, **options)
     assert len(frame) == layers
-    assert not together.broken
+    assert not barrier.broken
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_work_is_begun_before_it_is_asked_for(monkeypatch, layers, calls, option
 )
 def test_a_model_in_memory_has_all_threads(monkeypatch, form):
     """Four decompositions wait for each other, in a mapping and in a module."""
-    together = threading.Barrier(4)
-    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, together, range(4)))
+    barrier = threading.Barrier(4)
+    monkeypatch.setattr(subclass, "eigenvalues", meeting(subclass.eigenvalues, barrier, range(4)))
     weights = {f"{letter}.weight": gaussian_matrix(50, 40, seed=1) for letter in "abcd"}
     with threadpool_limits(1, user_api="blas"):
         assert len(ww.analyze(form(weights), n_jobs=4)) == 4
-    assert not together.broken
+    assert not barrier.broken
 
 
 def linear(W: np.ndarray) -> torch.nn.Module:
@@ -213,7 +213,8 @@ def test_strengths_are_begun_with_the_spectrum(monkeypatch):
         return plain(matrices)
 
     monkeypatch.setattr(subclass, "strengths_of", failing)
-    monkeypatch.setattr(subclass, "strengths_of_each", lambda layers: list(map(failing, layers)))
+    monkeypatch.setattr(together, "strengths_of", failing)
+    monkeypatch.setattr(together, "strengths_of_each", lambda layers: list(map(failing, layers)))
     with threadpool_limits(1, user_api="blas"):
         assert_same_bytes(ww.analyze(weights, n_jobs=2), ww.analyze(weights))
 

@@ -9,17 +9,19 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
+from threadpoolctl import threadpool_limits
 
 import setol_ww as ww
 from setol_ww.layer import columns, quality
 from setol_ww.layer import result as analyses
+from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.results.store import Store
 from setol_ww.scanning import dispatch
 from setol_ww.spectrum import starts
 from setol_ww.spectrum.bulk import fit_bulk
 from setol_ww.spectrum.strengths import _Sums, strengths_of, strengths_of_each
 from setol_ww.theory.resolvents import Points, sums_of_integrated_r
-from setol_ww.watcher import records, subclass, walk
+from setol_ww.watcher import records, subclass, together, walk
 from setol_ww.weights import plan
 
 
@@ -246,7 +248,7 @@ def test_strengths_together_are_as_alone():
 def walked_order(monkeypatch, weights, **options):
     """What is decomposed (d) and whose fit is made (f), by the rows of the layer."""
     seen = []
-    decompose, steps = subclass.eigenvalues, ww.WeightWatcher.apply_detX
+    decompose, steps = eigen.eigenvalues, ww.WeightWatcher.apply_detX
 
     def decomposed(matrix, **options):
         seen.append(f"d{matrix.shape[0]}")
@@ -257,7 +259,8 @@ def walked_order(monkeypatch, weights, **options):
         return steps(self, layer, params)
 
     with monkeypatch.context() as patch:
-        patch.setattr(subclass, "eigenvalues", decomposed)
+        for module in (subclass, together):
+            patch.setattr(module, "eigenvalues", decomposed)
         patch.setattr(ww.WeightWatcher, "apply_detX", fitted)
         ww.analyze(weights, **options)
     return " ".join(seen)
@@ -272,20 +275,39 @@ def test_small_layers_are_decomposed_before_the_first_is_fitted(monkeypatch):
     assert walked_order(monkeypatch, weights) == "d25 f25 d26 f26 d31 f31 d27 f27 d32 f32"
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("stage", ["eigenvalues", "strengths_of"])
-def test_what_fails_of_small_layers_together_costs_one_row(monkeypatch, stage):
-    weights = {f"{rows}.weight": np.random.default_rng(rows).normal(size=(rows, 20)) for rows in (25, 26, 27)}
-    usual, plain = ww.analyze(weights), {name: getattr(subclass, name) for name in (stage, "strengths_of_each")}
+def test_what_fails_of_small_layers_together_costs_one_row(monkeypatch, stage, n_jobs):
+    weights = {f"{rows}.weight": np.random.default_rng(rows).normal(size=(rows, 20)) for rows in range(25, 41)}
+    usual, plain = ww.analyze(weights), getattr(together, stage)
 
     def failing(matrices, *arguments, **options):
         first = matrices[0] if stage == "strengths_of" else matrices
         if first.shape[0] == 26:
             raise MemoryError("7 GiB")
-        return plain[stage](matrices, *arguments, **options)
+        return plain(matrices, *arguments, **options)
 
-    monkeypatch.setattr(subclass, stage, failing)
+    monkeypatch.setattr(together, stage, failing)
     if stage == "strengths_of":
-        monkeypatch.setattr(subclass, "strengths_of_each", lambda layers: list(map(failing, layers)))
-    found = ww.analyze(weights)
-    assert found["reason"].tolist() == ["", "layer 26: not analysed, MemoryError: 7 GiB", ""]
+        monkeypatch.setattr(together, "strengths_of_each", lambda layers: list(map(failing, layers)))
+    with threadpool_limits(1, user_api="blas"):
+        found = ww.analyze(weights, n_jobs=n_jobs)
+    assert found["reason"].tolist() == ["", "layer 26: not analysed, MemoryError: 7 GiB", *[""] * 14]
     pd.testing.assert_frame_equal(found.drop(index=1), usual.drop(index=1), check_dtype=False, check_exact=True)
+
+
+@pytest.mark.parametrize(("layers", "n_jobs", "sizes"), [(7, 2, [1] * 7), (16, 2, [2] * 8), (18, 1, [16, 2])])
+def test_every_thread_has_some_of_the_small_layers(monkeypatch, layers, n_jobs, sizes):
+    """With threads a quarter of what each could have at a time, the last of them as many as are left."""
+    begun, plain = [], ww.WeightWatcher._begin
+
+    def counted(self, group, *arguments, **options):
+        begun.append(len(group))
+        return plain(self, group, *arguments, **options)
+
+    weights = {f"{place}.weight": np.random.default_rng(place).normal(size=(25, 20)) for place in range(layers)}
+    usual = ww.analyze(weights)
+    monkeypatch.setattr(ww.WeightWatcher, "_begin", counted)
+    with threadpool_limits(1, user_api="blas"):
+        assert_same(ww.analyze(weights, n_jobs=n_jobs), usual)
+    assert begun == sizes
