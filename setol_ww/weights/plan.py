@@ -20,7 +20,7 @@ from .tensors import WeightTensor
 
 #: So many layers are worked on together, of so many entries each at most: what a call of numpy costs
 #: is then shared, and what a stage needs stays in the cache.
-TOGETHER, SMALL = 16, 2**19
+TOGETHER, SMALL = 16, 2**20
 
 #: Classes that tell nothing of the parameters they hold.
 CONTAINERS = (
