@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..core.card import Card
+from ..core.card import Card, error_text
 from ..core.printable import GridColumn, terminal_width
 from ..core.tones import Tone
-from ..results.printed import Words, is_number, number, shortened_rows, tones_of, with_gap
+from ..results.printed import Words, is_number, shortened_rows, tones_of, with_gap
 from .difference import ARROW, BASE, ERROR, TUNED, moved_tails
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _says(cell: str) -> bool:
 def _changes(words: Words, moved: list[bool]) -> list[str]:
     rows = zip(words.values("d_tail_alpha"), words.values(f"d_tail_alpha{ERROR}"), moved)
     return [
-        f"{value:+.2f} ± {number(error, '.2f')}{'*' if is_beyond else ''}" if is_number(value) else "-"
+        error_text(value, error, "+.2f", ".2f") + "*" * bool(is_beyond) if is_number(value) else "-"
         for value, error, is_beyond in rows
     ]
 

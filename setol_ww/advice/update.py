@@ -15,6 +15,7 @@ from ..core.arrays import FloatArray, as_matrix, precision, to_numpy
 from ..core.outcomes import Outcome
 from ..linalg.decomposed import Decomposed
 from ..linalg.rounding import Rounding, rounding_of, significand
+from ..linalg.scaled import representable
 from ..linalg.subspaces import Subspace, angles, leading_subspaces, shares
 from ..spectrum.erg import ErgCut, erg_cut
 from ..spectrum.esd import Spectrum
@@ -177,7 +178,7 @@ def _size(spectrum: Spectrum, rounding: Rounding | None) -> dict[str, Any]:
     edge = math.ldexp(rounding.edge, -spectrum.exponent // 2) if rounding else 0.0
     floor = max(edge**2, spectrum.rounding**2 * float(spectrum.values[-1]))
     return {
-        "update_norm": math.sqrt(energy),
+        "update_norm": representable(math.sqrt(float(spectrum.values.sum())), spectrum.exponent // 2),
         "update_rank": float(np.count_nonzero(spectrum.values > floor)),
         "update_stable_rank": float(spectrum.values.sum() / spectrum.values[-1]),
         "update_rounding": min(1.0, rounding.energy / energy) if rounding and energy > 0 else math.nan,

@@ -109,6 +109,16 @@ def number_text(value: Any, form: str = ".3g") -> str:
     return "-" if value is None or value != value else format(value, form)
 
 
+def error_text(value: Any, error: Any, form: str = ".3g", of_error: str = "") -> str:
+    """A number and its error in a form, that of the error by itself where it has one; - where there is no number.
+
+    >>> error_text(1.234, 0.5, ".2f"), error_text(1.234, float("nan"), "+.2f", ".2f"), error_text(None, 0.5)
+    ('1.23 ± 0.50', '+1.23', '-')
+    """
+    told, doubt = number_text(value, form), number_text(error, of_error or form)
+    return told if "-" in (told, doubt) else f"{told} ± {doubt}"
+
+
 def chance_text(pvalue: float) -> str:
     """A p-value; one too small to be told apart from 0 by its bound.
 

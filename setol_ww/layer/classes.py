@@ -182,8 +182,8 @@ class Universality(Shown):
         kind = self.universality_class
         facts = [Fact("class", kind.value, kind.tone)]
         if not math.isnan(self.edge_pvalue):
-            share = number_text(100 * self.spike_share)
-            spikes = f"{self.spikes} above the edge of the noise, {share} % of the trace"
+            share = "" if math.isnan(self.spike_share) else f", {number_text(100 * self.spike_share)} % of the trace"
+            spikes = f"{self.spikes} above the edge of the noise{share}"
             facts.append(Fact("spikes", spikes, more=chance_text(self.edge_pvalue)))
         if not math.isnan(self.bulk_ks):
             facts.append(Fact("bulk", f"KS distance {self.bulk_ks:.3g}, critical {number_text(self.bulk_critical_ks)}"))

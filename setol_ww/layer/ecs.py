@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..core.card import Card, Fact, Shown, number_text
+from ..core.card import Card, Fact, Shown, error_text, number_text
 from ..core.outcomes import Outcome
 from ..spectrum.erg import ErgCut, partial_log_det
 from ..spectrum.esd import Spectrum
@@ -43,7 +43,7 @@ class Ecs(Shown):
                 Fact("ERG rank", str(self.rank)),
                 Fact("rank gap", f"{number_text(self.rank_gap, '+.0f')} (ranks, ERG minus power-law)"),
                 Fact("delta", f"{number_text(self.delta_lambda_min, '+.3g')} (starts, power-law minus ERG)"),
-                Fact("mean ln x", f"{number_text(self.erg_metric, '+.3g')} ± {number_text(self.erg_metric_sigma)}"),
+                Fact("mean ln x", error_text(self.erg_metric, self.erg_metric_sigma, "+.3g", ".3g")),
             ],
         )
 

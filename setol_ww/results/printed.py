@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..core.card import Card
+from ..core.card import Card, error_text
 from ..core.outcomes import Outcome
 from ..core.printable import GridColumn, cells, first_parts, terminal_width, visible
 from ..core.tones import Tone
@@ -98,7 +98,7 @@ class Words:
     def with_error(self, name: str, error: str) -> list[str]:
         """Numbers with their standard errors."""
         pairs = zip(self.values(name), self.values(error))
-        return [f"{value:.2f} ± {number(sigma, '.2f')}" if is_number(value) else "-" for value, sigma in pairs]
+        return [error_text(value, sigma, ".2f") if is_number(value) else "-" for value, sigma in pairs]
 
     def titles(self) -> list[str]:
         """Long names with their slices."""

@@ -818,6 +818,7 @@ def test_updates_beyond_the_range_of_their_squares():
     row = ww.compare({"a.weight": 1e-170 * W}, {"a.weight": 1.5e-170 * W}).table().iloc[0]
     assert (row["update_norm_share"], row["update_reason"], row["status"]) == (pytest.approx(0.5), "", "compared")
     assert row["update_rank"] == 40
+    assert row["update_norm"] / 1e-170 == pytest.approx(np.linalg.norm(W) / 2, rel=1e-12)
     assert math.isnan(row["update_rounding"])
     apart = ww.compare({"a.weight": 1.5e308 * np.sign(W)}, {"a.weight": -1.5e308 * np.sign(W)}).table().iloc[0]
     assert apart["update_reason"] == "the difference has entries beyond the range of its type"
