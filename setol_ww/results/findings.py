@@ -131,7 +131,7 @@ def results_of(
 ) -> list[Attempt[LayerResult]]:
     """What the spectra of titled layers say, computed together; `what` is missing, and why, where one fails."""
     titled = [(title, (spectrum, strengths)) for title, spectrum, strengths in asked]
-    return attempt_each(titled, what, functools.partial(analyze_spectra, settings=settings))
+    return attempt_each(titled, what, lambda some: analyze_spectra(some, settings))
 
 
 def _with_result(record: LayerRecord, result: LayerResult, key: str) -> LayerRecord:
