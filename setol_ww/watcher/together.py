@@ -52,10 +52,8 @@ class Together:
 def _decomposed(layers: Sequence[Small]) -> list[tuple[list[FloatArray] | None, Strengths | None]]:
     """None for what cannot be computed."""
     titled = [(layer.title, layer) for layer in layers]
-    spectra = [
-        attempt(title, "no spectrum yet", functools.partial(_spectra_of, layer)).value for title, layer in titled
-    ]
-    strengths = attempt_each(titled, "no strengths yet", _strengths_of)
+    spectra = [attempt(title, "no spectrum", functools.partial(_spectra_of, layer)).value for title, layer in titled]
+    strengths = attempt_each(titled, "no strengths", _strengths_of)
     return list(zip(spectra, (one.value for one in strengths), strict=True))
 
 

@@ -10,6 +10,7 @@ from torch import nn
 import setol_ww as ww
 from setol_ww.linalg import eigenvalues as eigen
 from setol_ww.watcher import subclass as room
+from setol_ww.watcher import together
 from spec_tests.odd_tensors import Dequantised, Loud, Wrapped
 from spec_tests.plain import plain_analyze
 
@@ -234,12 +235,13 @@ def test_squares_beyond_float64_cost_weightwatchers_columns_alone():
 def test_a_layer_too_large_for_memory_fails_alone(monkeypatch, n_jobs):
     real = room.eigenvalues
 
-    def scarce(matrix, device):
+    def scarce(matrix, device="cpu"):
         if 30 in matrix.shape:
             raise MemoryError("cannot allocate 7 GiB")
         return real(matrix, device)
 
-    monkeypatch.setattr(room, "eigenvalues", scarce)
+    for module in (room, together):
+        monkeypatch.setattr(module, "eigenvalues", scarce)
     frame = ww.analyze(model_with(""), n_jobs=n_jobs).set_index("longname")
     assert frame["status"].to_dict() == {"good": "success", "bad": "failed", "last": "success"}
     assert "MemoryError: cannot allocate 7 GiB" in frame.loc["bad", "reason"]

@@ -207,11 +207,11 @@ def test_a_failing_analysis_puts_everything_back_too(tmp_path):
         ANALYSE
         + """
 import setol_ww as ww
-from setol_ww.watcher import subclass as watcher
+from setol_ww.watcher import together
 before = snapshot()
-def broken(matrix, device):
+def broken(matrix):
     raise KeyboardInterrupt
-watcher.eigenvalues = broken
+together.eigenvalues = broken
 try:
     ww.analyze(model)
 except KeyboardInterrupt:
