@@ -450,6 +450,17 @@ def test_a_member_inflates_to_what_it_declares(tmp_path, declared, said):
         )
 
 
+def test_a_member_of_one_piece_that_goes_on_is_refused(tmp_path):
+    """Read whole and without a checksum it is inflated to its end; a part of it is not."""
+    packed = deflated(bytes(blocks.CHUNK + 9))
+    with handle_on(tmp_path / "a", packed) as handle:
+        block = DeflatedBlock(0, len(packed), blocks.CHUNK, None, "m")
+        assert refusal(lambda: block.read(handle, 0, blocks.CHUNK)) == (
+            f"{tmp_path / 'a'}: the member 'm' inflates to more than the {blocks.CHUNK} bytes it declares"
+        )
+        assert block.read(handle, 0, blocks.CHUNK - 1).tobytes() == bytes(blocks.CHUNK - 1)
+
+
 def test_a_member_that_is_held_back_at_its_end_is_read_whole(tmp_path):
     """All of its bytes are taken and some of what they mean is still to come: seven zeros behind a mebibyte of them."""
     size = 2**20 + 7
