@@ -978,6 +978,14 @@ def test_what_lies_beside_a_config_belongs_to_it(tmp_path, monkeypatch, caplog):
     assert "a" not in folder.config_of(tmp_path)
 
 
+@pytest.mark.parametrize(("longer", "told"), [(0, "mlx"), (1, None)])
+def test_a_header_that_is_too_long_for_a_config_does_not_tell_its_writer(tmp_path, monkeypatch, longer, told):
+    head = b'{"__metadata__": {"format": "mlx"}}'
+    written(tmp_path / "m.safetensors", struct.pack("<Q", len(head)) + head)
+    monkeypatch.setattr(folder, "MAX_CONFIG", len(head) - longer)
+    assert folder.config_of(tmp_path).get("weights_format") == told
+
+
 def test_a_config_that_never_ends_is_none(tmp_path, caplog):
     """Lists inside of lists, in a config and in the head of a file; what cannot be opened at all."""
     deep = b"[" * 200_000

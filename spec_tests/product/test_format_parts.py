@@ -317,6 +317,7 @@ def test_a_window_of_a_file(tmp_path):
                 f"{tmp_path / 'a'}: it is cut short: bytes {offset} to {offset + size} of 10 are named"
             )
         assert Window(handle, 5, 5).text(0, 5) == b"56789"
+        assert [Window(handle, at, 0).text(0, 0) for at in (0, 10)] == [b"", b""]
         window.close()
         assert handle.text(0, 1) == b"0"
         assert window.same()
