@@ -338,6 +338,7 @@ def test_a_stream_is_as_pythons(tmp_path):
         mine.seek(48)
         assert mine.read(None) == content[48:]  # type: ignore[call-arg]
         mine.seek(46)
+        assert (mine.read(0), mine.readinto(bytearray()), mine.tell()) == (b"", 0, 46)
         buffer = bytearray(6)
         assert mine.readinto(buffer) == 4
         assert bytes(buffer) == content[46:] + bytes(2)
