@@ -82,6 +82,7 @@ MODELS: list[tuple[str, dict[str, Any], str]] = [
         c14.weight 8x1x3x3
         c15.weight 1x1x3x3
         c16.weight 8x1x1x4
+        attn.qkv 1x1x1x1
         conv7d.weight 1x1x8x4x3
         moe.conv.weight 8x4x3
         conv_in.kernel 3x3x4x8

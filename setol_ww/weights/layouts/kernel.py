@@ -195,7 +195,7 @@ def _axes_by_shape(shape: Sequence[int]) -> tuple[int, int]:
     """The axes that leave an even, short kernel; those of torch where they do, or none other does."""
     sides = len(shape)
     if shape[0] == 1 and not _is_kernel(_kernel_of(shape, (0, 1))):
-        leading = next(axis for axis, side in enumerate(shape) if side > 1)
+        leading = next((axis for axis, side in enumerate(shape) if side > 1), sides)
         if sides - leading > 3 and _is_kernel(shape[leading + 2 :]):
             return leading, leading + 1
     plausible = [
