@@ -223,6 +223,8 @@ def test_a_monitor_without_a_limit_says_so(monkeypatch):
     assert str(monitor) == (
         "2 layers every 4 steps, 4 looks so far\nworked 30 % of 10.0 s (no limit); training waited 30 %"
     )
+    monitor.budget.spent, monitor.budget.waited = 8.0, 7.0
+    assert str(monitor).endswith("\nworked 80 % of 10.0 s (no limit); training waited 70 %")
     # A round that was looked at whatever the budget is over, and the next begins with the first layer.
     monitor.look(8)
     monitor.step(9)
