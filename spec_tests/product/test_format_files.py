@@ -304,7 +304,7 @@ def test_scales_that_do_not_fit_leave_integers_as_they_are(tmp_path):
     for scales, zeros, told in (
         (np.ones(5, np.float32), None, {}),
         (np.ones(3, np.float32), np.ones(2, np.int8), {}),
-        (np.ones(3, np.float32), None, {"axis": 2}),
+        (np.ones(4, np.float32), None, {"axis": 2}),
         (np.ones(3, np.float32), None, {"axis": -3}),
         (np.float64(0.5), None, {}),
         (scale, None, {"block_size": 2}),
