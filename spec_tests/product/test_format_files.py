@@ -785,6 +785,7 @@ def test_half_bytes_and_types_of_their_own(tmp_path):
     }  # fmt: skip
     for content, said in (
         (bytes(7), "it is cut short: a safetensors file has a header, this one 7 bytes"),
+        (bytes(8), "its header is no JSON object"),
         (struct.pack("<Q", 9) + b"{}", "its header is to have 9 bytes; the file has 10"),
         (struct.pack("<Q", 100_000_001) + b"{}", "its header is to have 100000001 bytes; the file has 10"),
         (
@@ -1670,11 +1671,11 @@ def test_names_of_modules_have_an_end():
             assert len(state.state_dict_of(net)) == number
         else:
             assert refusal(lambda net=net: state.state_dict_of(net), ValueError) == ends
-    wide = whole_module({}, dict.fromkeys(map(str, range(1000)), 1))
-    for number, sound in ((67, True), (68, False)):
-        net = whole_module({f"{at:0999}": wide for at in range(number)})
+    wide = whole_module({}, dict.fromkeys(map(str, range(2**10)), 1))
+    for number, sound in ((2**6, True), (2**6 + 1, False)):
+        net = whole_module({f"{at:01023}": wide for at in range(number)})
         if sound:
-            assert len(state.state_dict_of(net)) == 67_000
+            assert len(state.state_dict_of(net)) == 2**16
         else:
             assert refusal(lambda net=net: state.state_dict_of(net), ValueError) == ends
     for length, sound in ((9_999, True), (10_000, False)):
