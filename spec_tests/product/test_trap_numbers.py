@@ -288,3 +288,15 @@ def test_entries_that_are_all_one_have_no_noise():
         found = read_entries(np.full(60, value))
         assert (found.variance, found.k4, found.k6, found.tail, found.has_known_tail) == (0, 0, 0, None, True)
         assert found.mean == pytest.approx(value)
+
+
+@pytest.mark.parametrize("sizes", [(1e7, 1e5), (1e5, 1e7), (1e7, 0.0), (0.0, 1e7)])
+def test_of_slices_that_stand_out_as_much_the_one_farther_out_is_told(sizes):
+    """Both chances are 0 to the last number there is; by the largest eigenvalue over the noise of its slice."""
+    slices = [drawn("normal", (90, 60), size, seed=seed) for seed, size in enumerate(sizes)]
+    report = find_traps_of(slices)
+    assert report.lambda_max == pytest.approx(1e14, rel=0.01)
+    assert report.elements[0].value == 1e7
+    assert report.sigma == pytest.approx(np.std(slices[sizes.index(1e7)][np.abs(slices[sizes.index(1e7)]) < 100]))
+    if 0.0 not in sizes:
+        assert {trap.pvalue for trap in report.traps} == {0.0}
