@@ -174,7 +174,8 @@ def test_deficient_values_on_a_device_are_the_cpus(monkeypatch):
 
     def on_device(device, matrix, exponent):
         asked.append((device, exponent))
-        return np.linalg.eigvalsh(matrix.T @ matrix)
+        tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+        return np.linalg.eigvalsh(tall.T @ tall)
 
     monkeypatch.setattr(eigen, "eigenvalues_on", on_device)
     assert eigen.eigenvalues(W, "there").tolist() == truth.tolist()
@@ -182,6 +183,8 @@ def test_deficient_values_on_a_device_are_the_cpus(monkeypatch):
     assert eigen.eigenvalues(W).tolist() == truth.tolist()
     monkeypatch.setattr(eigen, "equal_eigenvalues_on", lambda device, some: [np.linalg.eigvalsh(W.T @ W)] * len(some))
     assert [one.plain.tolist() for one in eigen.scaled_eigenvalues_of([W, W], "there")] == [truth.tolist()] * 2
+    for shape in ((5, 1), (1, 5), (1, 1)):
+        assert eigen.eigenvalues(np.ones(shape), "there").tolist() == [max(shape)]
     # One alone is asked for as one.
     asked.clear()
     assert eigen.scaled_eigenvalues_of([W], "there")[0].plain.tolist() == truth.tolist()
