@@ -683,6 +683,22 @@ def test_tensors_inside_of_mappings_of_pythons(tmp_path, kind, protocol):
     assert one.read().tolist() == np.arange(12.0).reshape(3, 4).tolist()
 
 
+def test_a_type_of_numpy_in_five_words_is_one(tmp_path):
+    """As early versions of it wrote their types; later ones say more."""
+    kind = called("numpy", "dtype", several(text("f8"))) + several(b"K\x03", text("<"), b"NNN") + b"b"
+    content = np.arange(6, dtype="<f8").tobytes()
+    held = several(b"K\x01", several(b"K\x02", b"K\x03"), kind, b"\x89", b"C" + bytes([len(content)]) + content)
+    made = called("numpy.core.multiarray", "_reconstruct", several(b"cnumpy\nndarray\n", several(b"K\x00"), b"C\x01b"))
+    assert pickled(tmp_path, made + held + b"b").read().tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_tar_archive_may_end_with_its_last_member(tmp_path):
+    """Without the blocks that pad it and end the archive."""
+    content = torch_tar().rstrip(b"\0")
+    assert opened(written(tmp_path / "a.pt", content)).read("w").tolist() == np.arange(12.0).reshape(3, 4).tolist()
+    assert "a tar archive that is cut short" in refusal(lambda: opened(written(tmp_path / "b.pt", content[:-1])))
+
+
 def test_what_a_storage_holds_is_not_exceeded(tmp_path):
     for shape, strides, offset, said in (
         ((3, 4), (4, 1), 1, "the shape (3, 4) with strides (4, 1) at 1 in a storage of 12 values"),

@@ -74,6 +74,10 @@ PICKLED = {
         mapping(w=quantised(CHANNELS, *2 * [tensor((4,), (1,), of=BYTES)], b"K\x00")),
         "scales of the shape (4,) along axis 0 of a tensor of the shape (3, 4)",
     ),
+    "scales along an axis that is not there": (
+        mapping(w=quantised(CHANNELS, *2 * [tensor((4,), (1,), of=BYTES)], b"K\x02")),
+        "scales of the shape (4,) along axis 2 of a tensor of the shape (3, 4)",
+    ),
     "a sparse tensor of nothing": (
         mapping(w=called("torch._utils", "_rebuild_sparse_tensor", several(b"N", b"N"))),
         "a sparse tensor without its parts",
