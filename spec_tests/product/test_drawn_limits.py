@@ -409,3 +409,10 @@ def test_a_curve_of_another_metric_names_those_there_are():
         with pytest.raises(ww.InvalidInput) as refused:
             ww.plots.truncation_curve(frame, **asked)
         assert str(refused.value) == said
+
+
+def test_of_two_looks_at_one_step_the_last_is_drawn():
+    """As when a checkpoint is written again under its name."""
+    history = pd.DataFrame({"step": [0, 5, 5], "longname": "fc", "tail_alpha": [3.0, 4.0, 4.5]})
+    (line,) = (one for one in ww.plots.training(history).lines if one.get_label() == "fc")
+    assert np.asarray(line.get_xydata()).tolist() == [[0.0, 3.0], [5.0, 4.5]]
