@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.arrays import as_weightwatcher_reads, to_numpy
+from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
 from ..core.errors import InvalidInput
+from ..core.plain import as_computed
 from ..formats.checkpoints import checkpoint_fingerprint, checkpoint_tensors, inner_mapping
 from ..formats.folder import config_of
 from ..formats.places import place_of
@@ -19,7 +20,8 @@ from ..weights.tensors import WeightTensor, config_of_module, mapping_tensors, m
 class LazyStateDict(dict):
     """A dict of tensors that are loaded when asked for; the last one stays, weightwatcher asks three times.
 
-    `as_stored` gives tensors in the dtype they are stored in, else as numpy arrays, both cut as weightwatcher cuts.
+    `as_stored` gives tensors in the dtype they are stored in, else as numpy arrays, both cut as weightwatcher cuts;
+    `cut` are the names of those loaded whose values that changes.
     """
 
     def __init__(self, entries: list[WeightTensor]) -> None:
@@ -27,11 +29,15 @@ class LazyStateDict(dict):
         self._entries = {entry.name: entry for entry in entries}
         self._last: tuple[str, Any] = ("", None)
         self.as_stored = False
+        self.cut: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
         if self._last[0] != name:
             self.forget()
-            tensor = as_weightwatcher_reads(self._entries[name].load())
+            plain = as_computed(self._entries[name].load())
+            if is_cut_by_weightwatcher(plain):
+                self.cut.add(name)
+            tensor = as_weightwatcher_reads(plain)
             self._last = (name, tensor if self.as_stored else to_numpy(tensor))
         return self._last[1]
 

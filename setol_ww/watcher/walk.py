@@ -157,12 +157,17 @@ class Walk:
         tensor = job.tensor if job is not None else self.tensor_of(ww_layer)
         record = Record(ww_layer, ww_layer.longname, "weightwatcher", tensor, job=job)
         # Where layers are combined there is no tensor that is stored, nor of a difference.
-        record.stored = None if job is None or self.base is not None else self.stored[job.tensor]
+        if job is not None and self.base is None and not self.is_known_as_stored(job.tensor):
+            record.stored = self.stored[job.tensor]
         if getattr(ww_layer.weights, "dtype", None) == np.float64:
             record.precision = EPS_FLOAT64
         if self.base is not None and job is not None:
             record.failure = self.base.subtract(ww_layer, job)
         return record
+
+    def is_known_as_stored(self, tensor: str) -> bool:
+        """True for a tensor loaded from a file that weightwatcher reads as it is: not to be loaded again."""
+        return isinstance(self.given.model, LazyStateDict) and tensor not in self.given.model.cut
 
     @functools.cached_property
     def whole(self) -> dict[str, Job]:

@@ -86,7 +86,7 @@ def test_no_module_loads_what_it_may_do_without(tmp_path):
 import importlib, pathlib
 import setol_ww
 root = pathlib.Path(setol_ww.__file__).parent
-own = ("monitor/hf", "monitor/lightning", "monitor/tensorboard", "truncation/factors", "watcher/")
+own = ("monitor/hf", "monitor/lightning", "monitor/tensorboard", "truncation/factors", "watcher/", "suite/")
 for path in sorted(root.rglob("*.py")):
     name = path.relative_to(root).with_suffix("").as_posix()
     if not name.startswith(own):

@@ -1240,8 +1240,8 @@ def test_dask(dying, checkpoint, monkeypatch):
 
 def test_the_next_large_tensor_is_read_ahead(tmp_path, monkeypatch):
     """Its bytes, or those of its slice, before the one that is computed; none of a small one."""
-    large = torch.randn(1024, 1024)
-    weights = {"a": large, "b": large.clone(), "experts": torch.randn(2, 1024, 1024), "tiny": large[:9].clone()}
+    large = torch.randn(1025, 1024)
+    weights = {"a": large, "b": large.clone(), "experts": torch.randn(2, 1025, 1024), "tiny": large[:9].clone()}
     save_file({f"{name}.weight": tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
     told = []
 

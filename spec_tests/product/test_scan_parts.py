@@ -150,10 +150,15 @@ def planned(**weights: np.ndarray) -> list[Job]:
 
 
 def test_the_dearest_comes_first_and_small_ones_together():
-    """Sixteen at most, of any shape; 2**19 elements are small, one more is alone; what is skipped comes last."""
+    """Sixteen at most, of any shape; 2**20 elements are small, one more is alone; what is skipped comes last."""
     small = {f"s{at}": draw(20, 10) for at in range(18)}
-    weights = {"int": np.ones((9, 9), np.int8), **small, "edge": np.zeros((1024, 512)), "edge2": np.zeros((1024, 512))}
-    weights |= {"large": np.zeros((1024, 513)), "large2": np.zeros((1024, 513)), "tall": draw(10, 20)}
+    weights = {
+        "int": np.ones((9, 9), np.int8),
+        **small,
+        "edge": np.zeros((1024, 1024)),
+        "edge2": np.zeros((1024, 1024)),
+    }
+    weights |= {"large": np.zeros((1024, 1025)), "large2": np.zeros((1024, 1025)), "tall": draw(10, 20)}
     done = [[one.longname for one in group] for group in dispatch.finished(planned(**weights), Asked(), work=rows_of)]
     names = [f"s{at}" for at in range(18)]
     assert done == [["large"], ["large2"], ["edge", "edge2", *names[:14]], [*names[14:], "tall"], ["int"]]
@@ -161,7 +166,7 @@ def test_the_dearest_comes_first_and_small_ones_together():
 
 def test_all_matrices_of_a_tensor_count():
     weights = {"a": draw(20, 10, 3, 3), "b": draw(20, 10, 3, 3, seed=1), "c": draw(20, 10, 5, 5)}
-    weights |= {"large": np.zeros((300, 250, 3, 3)), "large2": np.zeros((300, 250, 3, 3))}
+    weights |= {"large": np.zeros((400, 300, 3, 3)), "large2": np.zeros((400, 300, 3, 3))}
     done = [[one.longname for one in group] for group in dispatch.finished(planned(**weights), Asked(), work=rows_of)]
     assert done == [["large"], ["large2"], ["c", "a", "b"]]
 
@@ -536,7 +541,7 @@ def test_of_several_reasons_the_first_is_told(tmp_path, monkeypatch):
         raise ZeroDivisionError("odd")
 
     told = []
-    for patched in ("fit_submatrices", "find_traps_of", "strengths_of"):
+    for patched in ("fit_submatrices", "find_traps_of", "strengths_of_each"):
         monkeypatch.setattr(row, patched, broken)
         (found,) = row.work([job], asked)
         told.append((found.reason.split(",")[0], found.spectrum is None, len(found.extras)))
@@ -793,8 +798,8 @@ def bars(monkeypatch: pytest.MonkeyPatch, disable: bool = False) -> list[tuple[B
 def test_a_bar_moves_by_the_work_that_is_done(tmp_path, monkeypatch):
     """The dearest first; with what was there from an earlier run; the time that is left by the pace so far."""
     monkeypatch.setattr(Pace, "probe", lambda self: self.learn(cost(768, 512), 0.0))
-    path = saved(tmp_path / "m.npz", a=draw(40, 30), b=draw(1100, 500), c=np.ones((4, 4), np.int8))
-    whole = [cost(40, 30), cost(1100, 500)]
+    path = saved(tmp_path / "m.npz", a=draw(40, 30), b=draw(1100, 1000), c=np.ones((4, 4), np.int8))
+    whole = [cost(40, 30), cost(1100, 1000)]
     made = bars(monkeypatch)
     ww.scan(path, progress=True)
     ((bar, told),) = made
