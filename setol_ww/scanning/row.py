@@ -59,7 +59,8 @@ def work(jobs: Sequence[Job], asked: Asked) -> list[LayerRecord]:
     load_libraries(jobs)
     with one_blas_thread():
         # Stage by stage: what a stage needs stays in the cache.
-        begun = [_begun(job, asked) for job in jobs]
+        last = {file: job.position for job in jobs for file in job.files}
+        begun = [_begun(job, asked, [file for file in job.files if last[file] == job.position]) for job in jobs]
         started = time.perf_counter()
         begun = _with_entries(begun, asked.options)
         found = concluded([(one.record, one.reason) for one in begun], asked.options)
@@ -85,16 +86,16 @@ class _Begun:
     seconds: float = 0.0
 
 
-def _begun(job: Job, asked: Asked) -> _Begun:
-    """A job with its spectrum, where it has one."""
+def _begun(job: Job, asked: Asked, read: list[str]) -> _Begun:
+    """A job with its spectrum, where it has one; `read` are files that none of the jobs behind it reads."""
     record = LayerRecord(job.position, job.identity(), reason=job.note)
     if job.part is None or job.skipped:
         return _Begun(job, record)
     started = time.perf_counter()
-    read = attempt(job.title, NOT_LOADED, lambda: _read_of(job, asked.fingerprints))
-    if read.value is None:
-        return _Begun(job, record, read.reason, seconds=time.perf_counter() - started)
-    begun = _with_spectrum(_Begun(job, record, "", *read.value), asked.options.device)
+    stored = attempt(job.title, NOT_LOADED, lambda: _read_of(job, read, asked.fingerprints))
+    if stored.value is None:
+        return _Begun(job, record, stored.reason, seconds=time.perf_counter() - started)
+    begun = _with_spectrum(_Begun(job, record, "", *stored.value), asked.options.device)
     return replace(begun, seconds=time.perf_counter() - started)
 
 
@@ -188,17 +189,13 @@ def _with_extras(begun: _Begun, strengths: Attempt[Strengths], options: Options)
     return replace(begun, record=replace(begun.record, extras=extras), reason=reason, matrices=[])
 
 
-def _read_of(job: Job, fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:
-    """`read_matrices` from files of these fingerprints; where they are others by then, that is what is said."""
+def _read_of(job: Job, read: list[str], fingerprints: Mapping[str, str]) -> tuple[list[Any], float]:
+    """`read_matrices`; where what is `read` by then has other fingerprints than these, that is what is said."""
     try:
         return read_matrices(job)
     finally:
-        _refuse_others(job, fingerprints)
-
-
-def _refuse_others(job: Job, fingerprints: Mapping[str, str]) -> None:
-    for file in job.files:
-        opened(file, fingerprints.get(file, ""))
+        for file in read:
+            opened(file, fingerprints.get(file, ""))
 
 
 def read_matrices(job: Job) -> tuple[list[Any], float]:
