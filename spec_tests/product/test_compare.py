@@ -546,3 +546,14 @@ def test_a_table_that_cannot_be_written_is_told(tmp_path, capsys):
     assert main(["compare", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"), "--no-update", "--out", str(out)]) == 2
     said = capsys.readouterr()
     assert f"--out {out} was asked; it cannot be written" in " ".join(said.err.split())
+
+
+def test_a_weight_with_scales_is_no_update():
+    """Put together from its parts it is compared with the plain one, not taken for an adapter without its base."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(-127, 128, (60, 40), generator=generator, dtype=torch.int8)
+    scales = torch.rand(60, 1, generator=generator) + 0.1
+    plain, stored = {"a.weight": words.float() * scales}, {"a.weight": words, "a.weight_scale": scales}
+    row = ww.compare(plain, stored, progress=False).table().iloc[0]
+    assert (row["status"], row["update_norm"]) == ("compared", 0.0)
+    assert row["reason"] == "types float32 and int8 x row scales"

@@ -311,3 +311,15 @@ def test_every_thread_has_some_of_the_small_layers(monkeypatch, layers, n_jobs, 
     with threadpool_limits(1, user_api="blas"):
         assert_same(ww.analyze(weights, n_jobs=n_jobs), usual)
     assert begun == sizes
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_cumulants_are_those_of_the_entries_zeros_among_them(share):
+    """Of even lines they are the moments of all entries, in units of their variance."""
+    rng = np.random.default_rng(7)
+    weight = rng.normal(size=(600, 400)) * (rng.random((600, 400)) < share)
+    found = strengths_of([weight])
+    unit = weight / np.sqrt(np.mean(weight**2))
+    fourth, sixth = np.mean(unit**4), np.mean(unit**6)
+    assert found.is_even
+    assert (found.k4, found.k6) == pytest.approx((fourth - 3, sixth - 15 * fourth + 30), abs=1e-9)
