@@ -10,6 +10,7 @@ import pkgutil
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -133,15 +134,21 @@ def test_what_is_found_cannot_be_changed():
 def test_text_is_read_and_written_in_utf8():
     """Whatever the machine takes for text: every call that opens some says so."""
     silent = []
-    for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] in INSTALLED:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _opens_text(node):
-                told = {one.arg: one.value for one in node.keywords}.get("encoding")
-                if not (isinstance(told, ast.Constant) and told.value in ("utf-8", "ascii")):
-                    silent.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    for path, node in _nodes():
+        if isinstance(node, ast.Call) and _opens_text(node):
+            told = {one.arg: one.value for one in node.keywords}.get("encoding")
+            if not (isinstance(told, ast.Constant) and told.value in ("utf-8", "ascii")):
+                silent.append(f"{path}:{node.lineno}")
     assert silent == []
+
+
+def _nodes() -> Iterator[tuple[Path, ast.AST]]:
+    """All code of the package, piece by piece, with the file that it stands in."""
+    for path in PACKAGE.rglob("*.py"):
+        inside = path.relative_to(PACKAGE)
+        if inside.parts[0] not in INSTALLED:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                yield inside, node
 
 
 def _opens_text(node: ast.Call) -> bool:
@@ -156,12 +163,9 @@ def _opens_text(node: ast.Call) -> bool:
 def test_nothing_is_asked_by_its_place_alone():
     """No parameter of the package is positional only: what stands before a `*` may be given by its name."""
     found = []
-    for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] in INSTALLED:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.Lambda)) and node.args.posonlyargs:
-                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    for path, node in _nodes():
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)) and node.args.posonlyargs:
+            found.append(f"{path}:{node.lineno}")
     assert found == []
 
 

@@ -640,12 +640,18 @@ def test_a_keeper_writes_by_its_clock_and_says_what_it_did(tmp_path, caplog):
     assert ww.read_table(place)["step"].tolist() == [0, 1]
 
 
-def test_a_run_goes_on_with_what_is_kept_of_the_steps_before(tmp_path):
+def of_three_steps(place: Path) -> OnDisk:
+    """What is on disk of a run looked at after steps 0, 5 and 9."""
     history = History(Options(), {"a": 1})
-    disk = OnDisk(tmp_path / "run.setol", Options(), history.about)
+    disk = OnDisk(place, Options(), history.about)
     for step in (0, 5, 9):
         history.add(step, record(step))
     disk.add(history, 0)
+    return disk
+
+
+def test_a_run_goes_on_with_what_is_kept_of_the_steps_before(tmp_path):
+    disk = of_three_steps(tmp_path / "run.setol")
     for first, kept in ((9, [0, 5]), (6, [0, 5]), (5, [0]), (0, [])):
         again = Keeper(disk, Clock()).begin(first, Options(), {"a": 1})
         assert [row["step"] for row in again.rows] == kept
@@ -655,11 +661,7 @@ def test_a_run_goes_on_with_what_is_kept_of_the_steps_before(tmp_path):
 
 
 def test_a_table_of_a_run_that_goes_on_has_no_steps_that_did_not_happen(tmp_path):
-    history = History(Options(), {"a": 1})
-    disk = OnDisk(tmp_path / "run.csv", Options(), history.about)
-    for step in (0, 5, 9):
-        history.add(step, record(step))
-    disk.add(history, 0)
+    disk = of_three_steps(tmp_path / "run.csv")
     assert pd.read_csv(tmp_path / "run.csv")["step"].tolist() == [0, 5, 9]
     Keeper(disk, Clock()).begin(6, Options(), {"a": 1})
     assert pd.read_csv(tmp_path / "run.csv")["step"].tolist() == [0, 5]
