@@ -5,10 +5,8 @@ Command    python scripts/bench/jobs.py [--only PART_OF_A_NAME ...] [--turns 2] 
 Run time   about four minutes on two idle cores; on busy ones the times on the wall say nothing.
 Output     jobs.csv and its machine (jobs.json: look at its `load`).
 
-One BLAS thread each. `1 s` and `2 s` are the least of so many turns, taken alternately; a scan with two jobs begins its
-workers within its time. `cpu of 2 over 1` is what two jobs cost in CPU time beside one, `walk` the share of it that
-one thread, the walk, has for itself: beyond 1 / walk no number of jobs is faster. Both hold on a busy machine too; of a
-scan by processes, whose CPU time is not that of this one, neither is told.
+One BLAS thread each. `1 s` and `2 s` are the least of so many turns, taken alternately; two jobs begin their workers
+within their time. `cpu of 2 over 1` is what two jobs cost in CPU time beside one.
 """
 
 from __future__ import annotations
@@ -91,11 +89,11 @@ CASES: dict[str, tuple[Callable[[], Weights], bool, dict[str, Any]]] = {
 }
 
 
-def times(run: Callable[[], Any]) -> tuple[float, float, float]:
-    """Time on the wall, CPU time of the process, and of this thread."""
-    wall, cpu, thread = time.perf_counter(), time.process_time(), time.thread_time()
+def times(run: Callable[[], Any]) -> tuple[float, float]:
+    """Time on the wall, and CPU time of the process and of those it has ended."""
+    wall, cpu = time.perf_counter(), os.times()
     run()
-    return time.perf_counter() - wall, time.process_time() - cpu, time.thread_time() - thread
+    return time.perf_counter() - wall, sum(os.times()[:4]) - sum(cpu[:4])
 
 
 def measured(name: str, turns: int, folder: Path) -> dict[str, Any]:
@@ -109,20 +107,18 @@ def measured(name: str, turns: int, folder: Path) -> dict[str, Any]:
     def run(jobs: int) -> Any:
         return ww.scan(file, n_jobs=jobs, **options) if is_scan else ww.analyze(weights, n_jobs=jobs, **options)
 
-    best = {1: (math.inf, math.inf, math.inf), 2: (math.inf, math.inf, math.inf)}
+    best = {1: (math.inf, math.inf), 2: (math.inf, math.inf)}
     for _ in range(turns):
         for jobs in best:
             best[jobs] = min(best[jobs], times(lambda jobs=jobs: run(jobs)))
-    (one, alone, _), (two, both, walk) = best[1], best[2]
-    row = {
+    (one, alone), (two, both) = best[1], best[2]
+    return {
         "case": name,
         "times faster": round(one / two, 2),
         "1 s": round(one, 3),
         "2 s": round(two, 3),
         "cpu of 2 over 1": round(both / alone, 2),
-        "walk": round(walk / both, 2),
     }
-    return row if not is_scan or both > alone / 2 else {**row, "cpu of 2 over 1": "", "walk": ""}
 
 
 def main() -> None:

@@ -23,6 +23,16 @@ RUNTIME_VARIABLES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 _importing = threading.RLock()
 
 
+def _begin() -> None:
+    global _importing
+    _importing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # In a copy of the process nobody gives back what another thread held.
+    os.register_at_fork(after_in_child=_begin)
+
+
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
     """Import something inside; warning filters and variables that it sets are as before afterwards.

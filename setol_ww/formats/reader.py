@@ -6,6 +6,7 @@ keeps deleted files on disk, and any number of files can be known at once.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -98,6 +99,10 @@ class FileReader:
     def close(self) -> None:
         _readers.drop(self)
 
+    def is_taken(self) -> bool:
+        """True while somebody looks again whether it is the same file."""
+        return self._lock.locked()
+
     def is_current(self) -> bool:
         """True while the path leads to the file that was opened, by inode, size and times."""
         with reading(self.path), handle_of(self.path) as handle:
@@ -171,6 +176,11 @@ class _Readers:
         self.lock = threading.Lock()
         self.slots: OrderedDict[Place, _Slot] = OrderedDict()
 
+    def take_over(self) -> None:
+        """In a copy of the process: nobody gives back the locks that other threads held."""
+        self.lock = threading.Lock()
+        self.slots = OrderedDict((path, slot) for path, slot in self.slots.items() if not slot.is_taken())
+
     def get(self, path: Place) -> FileReader:
         with self.lock:
             slot = self.slots.setdefault(path, _Slot())
@@ -198,8 +208,14 @@ class _Slot:
         self.lock = threading.Lock()
         self.reader: FileReader | None = None
 
+    def is_taken(self) -> bool:
+        """True while somebody opens the file, for the first time or again."""
+        return self.lock.locked() or (self.reader is not None and self.reader.is_taken())
+
 
 _readers = _Readers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_readers.take_over)
 
 
 def opened(path: str | Place, expected: str = "") -> FileReader:

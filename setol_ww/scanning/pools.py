@@ -1,4 +1,4 @@
-"""Who does the work: threads, local processes, a Dask cluster, a Ray cluster; which of them, joblib is asked.
+"""Who does the work: threads, copies of this process, others, a Dask cluster, a Ray cluster; joblib is asked which.
 
 Jobs are submitted one by one rather than through `joblib.Parallel`, which ends with the first death of a worker, does
 not tell whose it was, and does the work in the calling process where a cluster is down to one worker. No more are
@@ -7,11 +7,10 @@ under way than there are workers, so that a death has one piece of work to it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,9 +22,11 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 
 from ..core.errors import InvalidInput
+from ..core.forks import Fork, ForkDied, answering, can_fork, end_with
 
-# Work units of `cost`, some twelve seconds of one core. Of 512 and 1536 experts two threads were done after 2.2 and
-# 6.6 s, two processes, which take two seconds to begin, after 3.9 and 7.2.
+# Work units of `cost`, some tenth of a second of one core: a copy of this process is there after 10 ms.
+FORKS_FROM = 1e10
+# Some twelve seconds of one core: a process of its own takes two to begin.
 PROCESSES_FROM = 1e12
 
 
@@ -37,7 +38,7 @@ class Pool(Protocol):
     death : tuple of types
         What the result of a job raises whose worker died.
     is_here : bool
-        True where the workers are threads of this process.
+        True where the workers are threads of this process, or begin as copies of it.
     """
 
     death: tuple[type[BaseException], ...]
@@ -133,15 +134,48 @@ class LocalPool:
             executor.shutdown(wait=True, kill_workers=True)
 
 
-def end_with(parent: int) -> None:
-    """In a worker: end within a second of the process that began it, which may have been killed."""
+class ForkPool:
+    """Copies of this process, there at once, for files of this machine."""
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
+    death: tuple[type[BaseException], ...] = (ForkDied,)
+    is_here = True
 
-    threading.Thread(target=watch, daemon=True).start()
+    def __init__(self, size: int) -> None:
+        self.number = size
+        self.idle: list[Fork] = []
+        self.busy: list[Fork] = []
+
+    def size(self) -> int:
+        return self.number
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Fork:
+        fork = self.idle.pop() if self.idle else Fork()
+        self.busy.append(fork)
+        with contextlib.suppress(ForkDied):
+            # Of its death tells the answer.
+            fork.ask(work, *arguments)
+        return fork
+
+    def wait(self, handles: Sequence[Fork]) -> Sequence[Fork]:
+        return answering(handles)
+
+    def result(self, handle: Fork) -> Any:
+        self.busy.remove(handle)
+        try:
+            return handle.answer()
+        except ForkDied:
+            handle.end()
+            raise
+        finally:
+            if not handle.is_over:
+                self.idle.append(handle)
+
+    def deaths(self, error: BaseException) -> int:
+        return 1
+
+    def close(self) -> None:
+        for fork in (*self.idle, *self.busy):
+            fork.end()
 
 
 class DaskPool:
@@ -233,12 +267,13 @@ def number_of_jobs(n_jobs: int) -> int:
     return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
 
 
-def pool_maker(n_jobs: int, device: str = "cpu") -> Callable[[int, float], Pool] | None:
+def pool_maker(n_jobs: int, device: str = "cpu", *, is_remote: bool = False) -> Callable[[int, float], Pool] | None:
     """What makes the pool that `n_jobs` and the active joblib backend ask for; None for this process alone.
 
     The arguments of what is returned are the number of jobs, beyond which no worker is started, and their work units,
-    below `PROCESSES_FROM` of which threads are faster than processes. On a device they are threads whatever the work:
-    they share its memory, and know what the others have of it.
+    which choose between threads, copies of this process and processes of their own. On a device they are threads
+    whatever the work: they share its memory, and know what the others have of it. `is_remote` says that something is
+    read over the network, whose connections no copy of the process shares.
     """
     number = number_of_jobs(n_jobs)
     backend, configured = get_active_backend()
@@ -253,6 +288,11 @@ def pool_maker(n_jobs: int, device: str = "cpu") -> Callable[[int, float], Pool]
         number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
-    return lambda jobs, units: (LocalPool if device == "cpu" and units >= PROCESSES_FROM else ThreadPool)(
-        min(number, jobs)
-    )
+
+    def make(jobs: int, units: float) -> Pool:
+        if device == "cpu" and units >= PROCESSES_FROM:
+            return LocalPool(min(number, jobs))
+        is_copied = device == "cpu" and units >= FORKS_FROM and not is_remote and can_fork()
+        return (ForkPool if is_copied else ThreadPool)(min(number, jobs))
+
+    return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -250,8 +251,13 @@ class _OneThread:
     """Counts who is inside: the limit is of the whole process, and ends with the last one."""
 
     def __init__(self) -> None:
-        self.lock, self.inside = threading.Lock(), 0
+        self.inside = 0
         self.limits: Any = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Make a lock that nobody has."""
+        self.lock = threading.Lock()
 
     def enter(self) -> None:
         with self.lock:
@@ -267,6 +273,9 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
+if hasattr(os, "register_at_fork"):
+    # In a copy of the process nobody gives back a lock that another thread held; the limit holds on there.
+    os.register_at_fork(after_in_child=_one_thread.let_go)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from ..core.options import Options, layouts_of
 from ..core.progress import progress_bar
 from ..formats.checkpoints import checkpoint_files, checkpoint_fingerprint
 from ..formats.folder import config_of
-from ..formats.places import Place, place_of
+from ..formats.places import Place, is_url, place_of
 from ..formats.reader import forget
 from ..linalg.device import check_device
 from ..results.export import WRITERS, export, refuse_unwritable
@@ -78,8 +78,9 @@ def scan(
     shard : (int, int), optional
         `(i, n)`: only the i-th of n shards of equal work, i from 0. Each needs its own `out`.
     n_jobs : int
-        Local workers, largest layers first; -1 for every core: threads where one core would be done in seconds or the
-        spectra are a device's, else processes. Each holds a tensor and its Gram matrix and works with one BLAS thread,
+        Local workers, largest layers first; -1 for every core: processes, where one core would be done in seconds
+        copies of this one (threads without Linux), and threads for what is done at once, is read over the network or
+        is a device's. Each holds a tensor and its Gram matrix and works with one BLAS thread,
         so that the numbers do not depend on `n_jobs`. Within
         `joblib.parallel_config(backend="dask")` (or ray) the backend's workers do it.
     device : str
@@ -177,12 +178,13 @@ def scan(
 def _work_off(jobs: list[Job], there: set[int], asked: Asked, keep: Callable[[list[LayerRecord]], None]) -> None:
     """Every job whose row is not `there` yet, each row kept as it comes."""
     left = {job.position: job for job in jobs if job.position not in there}
-    make = pool_maker(asked.options.n_jobs, asked.options.device)
+    is_remote = any(map(is_url, asked.fingerprints))
+    make = pool_maker(asked.options.n_jobs, asked.options.device, is_remote=is_remote)
     heavy = sum(not job.skipped for job in left.values())
     pool = make(heavy, sum(map(cost_of, left.values()))) if make is not None and heavy else None
     is_here = pool is None or pool.is_here
     if is_here:
-        # Every library of threads is there before they are limited, once for all layers.
+        # Every library of threads is there before they are limited or copied, once for all layers.
         load_libraries(left.values())
     try:
         workers = pool.size() if pool else 1

@@ -42,6 +42,7 @@ from .mp import mp_columns
 from .numerics import all_finite, bad_entries, default_fit, detX_columns, norm_columns, pooled_eigenvalues
 from .questions import Rows
 from .records import Record, Run
+from .shares import Turns, copies_for, worked_off
 from .standins import drawing_from, figures
 from .threads import Ahead
 from .together import Small, Together
@@ -230,7 +231,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             `fast` computes spectra from float64 Gram matrices and prunes the power-law scan, equal to 1e-9;
             `reference` leaves weightwatcher's numerics alone.
         n_jobs : int
-            Threads that decompose, -1 for every core; nothing depends on it but time and memory: a Gram matrix each,
+            Threads that decompose, or on Linux, where small layers are most of the work, copies of this process that
+            share its memory; -1 for every core. Nothing depends on it but time and memory: a Gram matrix each,
             with `randomize` a shuffled layer each too, of a checkpoint on disk one more tensor.
             BLAS with threads of its own does one decomposition at a time: set `OMP_NUM_THREADS=1` to gain from
             more jobs. `setol_ww.scan` spreads a checkpoint over processes or machines.
@@ -286,8 +288,11 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
         params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
         told = told.changed(detX=bool(params["detX"]))
+        is_plain = engine == "fast" and device == "cpu" and not worker._reads_weights(params)
+        copies = copies_for(number, jobs, worker._given) if is_plain else 1
         # While a GPU decomposes the next layers, the walk fits this one.
-        with Ahead(number if device == "cpu" else max(2, number)) as ahead:
+        threads = 1 if copies > 1 else number if device == "cpu" else max(2, number)
+        with Ahead(threads) as ahead:
             worker._run = Run(
                 entries=worker._given.entries,
                 engine=engine,
@@ -305,7 +310,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
                 ahead=ahead,
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
-            results = contextvars.copy_context().run(worker._carry_out, params, told)
+            results = contextvars.copy_context().run(worker._carry_out, params, told, copies)
         details = results.table()
         details.attrs["coverage"] = Told(results.coverage_rows)
         # At once: an interrupt or another thread's analysis never leaves parts of two.
@@ -344,19 +349,16 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         """True in modes that combine layers, where weightwatcher's walk stays as it is."""
         return bool(mode_of(params))
 
-    def _carry_out(self, params: dict[str, Any], told: Options) -> Results:
+    def _carry_out(self, params: dict[str, Any], told: Options, copies: int) -> Results:
         run, given = self._run, self._given
         assert run is not None
         assert given is not None
         with np.errstate(all="ignore"), drawing_from(run.generator):
-            foreign = self.base_model if given.is_foreign else None
-            iterator = self.make_layer_iterator(self.model, run.layers, params, foreign)
-            base = None if self._base is None else Base(self._base)
-            walk = Walk(iterator, given, params, run, self._combines(params), self._as_stored(params), base=base)
             try:
-                walk.through(
-                    lambda ww_layer: self._steps(ww_layer, params), lambda records: self._begin(records, params)
-                )
+                if copies > 1:
+                    worked_off(functools.partial(self._walk, params), run, copies)
+                else:
+                    self._walk(params)
             finally:
                 figures.clf()
             about = {"source": given.described}
@@ -365,6 +367,18 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             if self._base is not None:
                 about["base"] = self._base.described
             return run.results(told, about)
+
+    def _walk(self, params: dict[str, Any], turns: Turns | None = None) -> None:
+        """Take the layers whose turn it is through every step; all of them without turns."""
+        run, given = self._run, self._given
+        assert run is not None
+        assert given is not None
+        foreign = self.base_model if given.is_foreign else None
+        iterator = self.make_layer_iterator(self.model, run.layers, params, foreign)
+        base = None if self._base is None else Base(self._base)
+        as_stored = self._as_stored(params)
+        walk = Walk(iterator, given, params, run, self._combines(params), as_stored, base=base, turns=turns)
+        walk.through(lambda ww_layer: self._steps(ww_layer, params), lambda records: self._begin(records, params))
 
     def get_summary(self, details: pd.DataFrame | None = None) -> dict[str, float]:
         """Means over layers: weightwatcher's keys and ours.
@@ -862,8 +876,11 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
 
     def _as_stored(self, params: Any) -> bool:
         """True when nothing but our own numerics reads the weights, which then stay as they are stored."""
-        reads = self._base is not None or any(params[mode] for mode in READS_WEIGHTS)
-        return self._engine() == "fast" and not reads
+        return self._engine() == "fast" and not self._reads_weights(params)
+
+    def _reads_weights(self, params: Any) -> bool:
+        """True where weightwatcher's own code reads them, or those of a base model are taken away."""
+        return self._base is not None or any(params[mode] for mode in READS_WEIGHTS)
 
     def _why_undefined(self, record: Record) -> str:
         bad = bad_entries(record.own_matrices()[0])

@@ -1,7 +1,7 @@
 """Work done by threads before the walk asks for it: spectra of the next layers, shuffles, traps.
 
-Gram matrices, eigenvalues and their vectors, singular values and shuffles work without Python's lock, so threads are
-enough, and no weight is copied to another process. What the generator of the run gives is drawn
+Gram matrices, eigenvalues and their vectors, singular values and shuffles work without Python's lock, so for large
+layers threads are enough (for small ones see `shares`). What the generator of the run gives is drawn
 by the walk itself in its order, and every decomposition has the BLAS threads of the caller: the numbers are those of
 one job, to the last bit.
 """

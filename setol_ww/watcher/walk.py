@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .base import Base
 from .combined import Seen
 from .model import Given, LazyStateDict
 from .records import Record, Run
+from .shares import Turns, may_be_weightwatchers
 from .upstream import LAYER_TYPE, START_IDS, rooms
 
 UNFIT_FOR_A_FILE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -66,6 +67,8 @@ class Walk:
         A base model, whose weights are taken from those of the layers.
     sizes_only : bool
         True where no value of our own rows is wanted.
+    turns : Turns, optional
+        Which jobs are for this process; all of them without.
     """
 
     def __init__(
@@ -79,11 +82,12 @@ class Walk:
         *,
         base: Base | None = None,
         sizes_only: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self.iterator, self.given, self.params, self.run = iterator, given, params, run
         self.own_only = own_only or given.is_foreign
         self.as_stored = as_stored and not self.own_only
-        self.base, self.sizes_only = base, sizes_only
+        self.base, self.sizes_only, self.turns = base, sizes_only, turns or Turns()
         self.pictures: set[str] = set()
 
     def through(self, steps: Callable[[Any], None], begin: Callable[[list[Record]], None]) -> None:
@@ -107,7 +111,7 @@ class Walk:
                 self.run.keep(at_once=self.own_only)
                 if lazy is not None:
                     lazy.forget()
-                bar.update()
+                bar.update(self.turns.steps_of(record))
             self.run.close()
         if lazy is not None:
             lazy.as_stored = False
@@ -120,9 +124,10 @@ class Walk:
         threads = self.run.ahead.threads
         # Every thread is to have some of them.
         few = sum(not job.skipped for job in self.run.jobs) // (4 * threads) if threads else TOGETHER
+        groups = self.turns.groups_of(self.records(), max(1, min(few, TOGETHER)))
         # What is read from a disk ahead is in memory beside the layer that is walked.
         most = 1 if self.given.is_on_disk else threads
-        for group in self.run.ahead.foreseen(_in_groups(self.records(), max(1, min(few, TOGETHER))), begin, most):
+        for group in self.run.ahead.foreseen(groups, begin, most):
             yield from group
 
     def records(self) -> Iterator[Record]:
@@ -149,7 +154,7 @@ class Walk:
         # A tensor is loaded once for all of its parts.
         load = functools.lru_cache(maxsize=1)(lambda name: as_computed(by_name[name].load()))
         for job in self.run.jobs:
-            if not job.skipped and job.position not in done:
+            if not job.skipped and job.position not in done and self.turns.is_mine(job):
                 yield from self.own_record(job, functools.partial(_matrices, job, by_name[job.tensor], load))
 
     def upstream_record(self, ww_layer: Any, job: Job | None) -> Record:
@@ -172,8 +177,7 @@ class Walk:
     @functools.cached_property
     def whole(self) -> dict[str, Job]:
         """The jobs of whole tensors that are asked for, by the tensor: what weightwatcher may have rows for."""
-        asked = (job for job in self.run.jobs if job.part is not None and not job.label and not job.left_out)
-        return {job.tensor: job for job in asked if job.part is not None and job.part.is_weightwatchers}
+        return {job.tensor: job for job in self.run.jobs if may_be_weightwatchers(job)}
 
     @functools.cached_property
     def stored(self) -> dict[str, Callable[[], Any]]:
@@ -189,7 +193,8 @@ class Walk:
         }
         kind = StoredModuleLayer if self.as_stored else rooms.PyTorchLayer
         for index, (prefix, module) in enumerate(self.given.model.named_modules()):
-            if (index, _weight_of(prefix)) not in fit or _weight_of(prefix) not in self.whole:
+            job = self.whole.get(_weight_of(prefix))
+            if (index, _weight_of(prefix)) not in fit or job is None or not self.turns.is_mine(job):
                 continue
             number = index + (self.params[START_IDS] or 0)
             made = functools.partial(kind, module, number, longname=prefix)
@@ -207,7 +212,8 @@ class Walk:
         kind = StoredMappingLayer if self.as_stored else rooms.PyStateDictLayer
         for entry, layer_id in zip(self.given.entries, layer_ids(self.given.entries, self.params[START_IDS])):
             readable = not entry.unfit and not entry.same_as and len(entry.shape) in (2, 4)
-            if not readable or not entry.name.endswith(".weight") or entry.name not in self.whole:
+            job = self.whole.get(entry.name)
+            if not readable or not entry.name.endswith(".weight") or job is None or not self.turns.is_mine(job):
                 continue
             # What cannot be read here gets a failed row of its own.
             name = entry.name.removesuffix(".weight")
@@ -278,13 +284,6 @@ class Walk:
             name = f"{words}-{next(taken)}"
         self.pictures.add(name.lower())
         return name
-
-
-def _in_groups(records: Iterable[Record], few: int) -> Iterator[list[Record]]:
-    """Each by itself, small ones that follow each other a few at once."""
-    for is_small, alike in itertools.groupby(records, lambda record: record.job is not None and record.job.is_small):
-        while group := list(itertools.islice(alike, few if is_small else 1)):
-            yield group
 
 
 def _matrices(job: Job, entry: WeightTensor, load: Callable[[str], Any]) -> list[Any]:

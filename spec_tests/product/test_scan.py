@@ -976,9 +976,9 @@ def test_threads_change_no_trap_and_no_interval(tmp_path, number):
     assert alone["trap_count"].max() > 0
 
 
-def test_few_seconds_of_work_are_done_by_threads():
+def test_little_work_is_done_by_threads():
     make = pools.pool_maker(3)
-    for units, kind in ((0.0, pools.ThreadPool), (1e10, pools.ThreadPool), (1e13, pools.LocalPool)):
+    for units, kind in ((0.0, pools.ThreadPool), (9e9, pools.ThreadPool), (1e13, pools.LocalPool)):
         pool = make(2, units)
         assert (type(pool), pool.size()) == (kind, 2)
         pool.close()

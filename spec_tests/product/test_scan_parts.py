@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import setol_ww as ww
+from setol_ww.core import forks
 from setol_ww.core.errors import ChangedCheckpoint
 from setol_ww.core.options import Options
 from setol_ww.formats.checkpoints import checkpoint_fingerprint
@@ -267,15 +268,16 @@ def test_workers_are_counted_as_joblib_does(monkeypatch):
 
 
 def test_which_workers_there_are(monkeypatch):
-    """No more than jobs; processes from 1e12 units on; a number of joblib's where none is asked."""
+    """No more than jobs; copies from 1e10 units on, processes from 1e12; a number of joblib's where none is asked."""
     made: list[tuple[str, int]] = []
-    for kind in ("ThreadPool", "LocalPool"):
+    for kind in ("ThreadPool", "ForkPool", "LocalPool"):
         monkeypatch.setattr(pools, kind, lambda size, kind=kind: made.append((kind, size)))
+    monkeypatch.setattr(pools, "can_fork", lambda: True)
     for n_jobs, number, units in ((4, 9, 0.0), (4, 2, 9.99e11), (4, 9, 1e12), (4, 1, 1e15)):
         make = pools.pool_maker(n_jobs)
         assert make is not None
         make(number, units)
-    assert made == [("ThreadPool", 4), ("ThreadPool", 2), ("LocalPool", 4), ("LocalPool", 1)]
+    assert made == [("ThreadPool", 4), ("ForkPool", 2), ("LocalPool", 4), ("LocalPool", 1)]
     assert pools.pool_maker(1) is None
     with joblib.parallel_config(n_jobs=3):
         make = pools.pool_maker(1)
@@ -462,10 +464,10 @@ def test_a_worker_looks_every_second_whether_it_is_still_wanted(monkeypatch):
             done.append(("daemon", daemon))
             self.start = target
 
-    monkeypatch.setattr(pools, "os", SimpleNamespace(getppid=lambda: next(parents), _exit=leave))
-    monkeypatch.setattr(pools, "time", SimpleNamespace(sleep=lambda seconds: done.append(("slept", seconds))))
-    monkeypatch.setattr(pools, "threading", SimpleNamespace(Thread=Thread))
-    pools.end_with(7)
+    monkeypatch.setattr(forks, "os", SimpleNamespace(getppid=lambda: next(parents), _exit=leave))
+    monkeypatch.setattr(forks, "time", SimpleNamespace(sleep=lambda seconds: done.append(("slept", seconds))))
+    monkeypatch.setattr(forks, "threading", SimpleNamespace(Thread=Thread))
+    forks.end_with(7)
     assert done == [("daemon", True), *[("slept", 1)] * 3, ("left", 1)]
 
 
