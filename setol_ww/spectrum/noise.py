@@ -93,6 +93,9 @@ class Noise:
         """Inverse of `cdf`, by interpolation between points that are as fine as the law, however small its least."""
         if self.is_even:
             return marchenko_pastur_quantiles(p, self.q)
+        if self._shares.size == 1:
+            points, values = self.law.table(POINTS)
+            return np.interp(p, values, self._shares[0] * points)
         points = self.law.points(max(2, POINTS // self._shares.size))
         x = np.sort(np.multiply.outer(self._shares, points).ravel())
         return np.interp(p, self.cdf(x), x)

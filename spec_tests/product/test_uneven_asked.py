@@ -151,7 +151,7 @@ def test_means_of_a_side_count_its_dead_lines(a):
     def gain(a: float) -> float:
         return (s(a * (1 + 1e-5)) - s(a * (1 - 1e-5))) / (2e-5 * s(a))
 
-    found, bend = side.gain_and_bend(a)
+    found, bend = side.at(a)[1:3]
     assert found == pytest.approx(gain(a), rel=1e-6)
     assert bend == pytest.approx((1 / gain(a * (1 - 1e-3)) - 1 / gain(a * (1 + 1e-3))) / 2e-3 / gain(a), rel=1e-3)
 

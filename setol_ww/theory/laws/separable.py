@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,10 +47,16 @@ class _Points:
         logs, share = np.log(self.strengths), self.weights / self.weights.sum()
         return float(share @ (logs - share @ logs) ** 2)
 
+    @cached_property
+    def _complex(self) -> tuple[np.ndarray, np.ndarray]:
+        """1 / t and the weights, of a type with what is summed."""
+        return (1 / self.strengths).astype(np.complex128), self.weights.astype(np.complex128)
+
     def sums(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """<t / (1 - u t)> and its derivative in u, for each u."""
-        terms = self.strengths / (1 - u[:, None] * self.strengths)
-        return terms @ self.weights, (terms * terms) @ self.weights
+        inverse, weights = self._complex
+        terms = np.reciprocal(inverse - u[:, None])
+        return terms @ weights, np.square(terms) @ weights
 
     def phase(self, u: np.ndarray) -> FloatArray:
         """Imaginary part of <ln(1 - u t)> for each u."""
@@ -118,7 +125,7 @@ class _Unknown:
             z = x * (1 + 1j * START)
             u, _ = self._newton(self._even(z), z, COARSE)
         else:
-            u = near.copy()
+            u = near
         u, left = self._newton(u, x * (1 + 1j * END), FINE)
         if not left.size:
             return u, left
@@ -143,17 +150,23 @@ class _Unknown:
         It is the one root in the lower half-plane, where the averaged fixed-point step always leads and Newton's, taken
         where it stays there, leads fast.
         """
-        left = np.arange(z.size)
+        u, left, here = u.copy(), np.arange(z.size), u
         for number in range(ROUNDS):
-            step, newton = self._steps(u[left], z[left], damped=number % 3 == 2)
-            u[left] += step
-            left = left[(np.abs(step) > tolerance * np.abs(u[left])) | ~newton]
-            if not left.size:
-                break
+            here, length, newton = self._stepped(here, z, damped=number % 3 == 2)
+            missing = (length > tolerance * np.abs(here)) | ~newton
+            if not missing.all():
+                u[left], left = here, left[missing]
+                if not left.size:
+                    return u, left
+                here, z = here[missing], z[missing]
+        u[left] = here
         return u, left
 
-    def _steps(self, u: np.ndarray, z: np.ndarray, *, damped: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The next step of each u, and whether it is Newton's; a long one is `damped` or not taken."""
+    def _stepped(self, u: np.ndarray, z: np.ndarray, *, damped: bool) -> tuple[np.ndarray, FloatArray, np.ndarray]:
+        """Each u after its next step, how long that was, and whether it was Newton's.
+
+        A long one is `damped` or not taken.
+        """
         own, own_slope = self.own.sums(u)
         partner = own / z
         other, other_slope = self.other.sums(partner)
@@ -162,7 +175,13 @@ class _Unknown:
         newton = length <= most
         if damped:
             step *= np.minimum(1.0, most / np.maximum(length, 1e-300))
-        stays = ((u + step).imag < 0) & (partner.imag < 0) & (newton | damped)
+            length = np.minimum(length, most)
+        moved = u + step
+        stays = (moved.imag < 0) & (partner.imag < 0)
+        if not damped:
+            stays &= newton
         if not stays.all():
-            step = np.where(stays, step, (other / z - u) / 2)
-        return step, stays & newton
+            average = (other / z - u) / 2
+            moved = np.where(stays, moved, u + average)
+            length = np.where(stays, length, np.abs(average))
+        return moved, length, stays & newton

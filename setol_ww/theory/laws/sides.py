@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,15 @@ LAST_STEP, MOST_STEPS = 1e-7, 200
 MOST_GROUPS = 48
 # A spread within a group that is less, relative to its mean, is none.
 NO_SPREAD = 1e-12
+
+
+class Local(NamedTuple):
+    """s at one a: its size, d ln s / d ln a, d(-1 / that) / d ln s, and how far in ln a the next pole is, 1 at most."""
+
+    s: float
+    gain: float
+    bend: float
+    room: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +104,8 @@ class Side:
                 break
         return y
 
-    def gain_and_bend(self, a: float) -> tuple[float, float]:
-        """With s = <a t / (1 - a t)>: the gain d ln s / d ln a, and d(-1 / gain) / d ln s."""
+    def at(self, a: float) -> Local:
+        """The size of s = <a t / (1 - a t)> and how it moves with a, which is no strength's inverse."""
         weighted = a * self.live
         inverse = 1 / (1 - weighted)
         terms = weighted * inverse
@@ -103,25 +113,30 @@ class Side:
         gain = second / first
         # d second / d ln a = sum at (1 + at) / (1 - at)^3.
         third = 2 * float((terms * inverse) @ inverse) - second
-        return gain, (third / second - gain) / gain**2
+        # Their largest and least tell on which side of the poles a is.
+        least, largest = float(weighted[0]), float(weighted[-1])
+        room = 1.0 if a < 0 else 1 - largest if largest < 1 else least - 1
+        return Local(abs(first) / self.strengths.size, gain, (third / second - gain) / gain**2, min(room, 1.0))
 
     def rule(self, width: float) -> tuple[FloatArray, FloatArray]:
         """A few strengths and their weights that means of smooth functions need, zeros left out.
 
         Groups of this width in ln t at most, each by the two-point rule with its first three moments.
         """
-        if width not in self._rules:
-            self._rules[width] = self._rule(width)
-        return self._rules[width]
+        number = min(MOST_GROUPS, max(1, math.ceil(math.log(float(self.live[-1]) / float(self.live[0])) / width)))
+        if number not in self._rules:
+            self._rules[number] = self._rule(number)
+        return self._rules[number]
 
     @cached_property
-    def _rules(self) -> dict[float, tuple[FloatArray, FloatArray]]:
+    def _rules(self) -> dict[int, tuple[FloatArray, FloatArray]]:
         return {}
 
-    def _rule(self, width: float) -> tuple[FloatArray, FloatArray]:
+    def _rule(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """Of so many groups."""
         t = self.live
         # A border that the next one stands on begins an empty group.
-        ends = np.append(np.searchsorted(t, _borders(float(t[0]), float(t[-1]), width)), t.size)
+        ends = np.append(np.searchsorted(t, _borders(float(t[0]), float(t[-1]), number)), t.size)
         counts = ends[1:] - ends[:-1]
         starts, counts = ends[:-1][counts > 0], counts[counts > 0]
         means = np.add.reduceat(t, starts) / counts
@@ -137,10 +152,9 @@ class Side:
         return points, np.concatenate([np.where(wide, upper / root, 1.0) * weights, (-lower / root * weights)[wide]])
 
 
-def _borders(least: float, largest: float, width: float) -> FloatArray:
+def _borders(least: float, largest: float, number: int) -> FloatArray:
     """Lower borders of the groups."""
-    groups = min(MOST_GROUPS, max(1, math.ceil(math.log(largest / least) / width)))
-    borders: FloatArray = least * (largest / least) ** (np.arange(groups) / groups)
+    borders: FloatArray = least * (largest / least) ** (np.arange(number) / number)
     borders[0] = 0.0
     return borders
 

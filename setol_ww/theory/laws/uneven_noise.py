@@ -103,12 +103,12 @@ class UnevenNoise(Law):
         return law
 
     def _edge_nearby(self, name: str) -> Edge | None:
-        """An edge of the nearest law that has it, its s moved as it moves with q where strengths are even."""
+        """An edge of the nearest law that has it, moved as it moves with q."""
         law = self._nearest(name)
         if law is None or law.__dict__[name] is None:
             return None
         edge: Edge = law.__dict__[name]
-        return edge._replace(s=edge.s * math.sqrt(self.q / law.q))
+        return edge.moved(self.q / law.q)
 
     @cached_property
     def _sides(self) -> tuple[Side, Side]:
@@ -219,6 +219,11 @@ class UnevenNoise(Law):
     def points(self, number: int) -> FloatArray:
         """Ascending points of the support, so many for each of some tens of knots, between which `cdf` hardly bends."""
         return self._point(self._dense(number))
+
+    def table(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """`points` and `cdf` there."""
+        angles = self._dense(number)
+        return self._point(angles), np.clip(hermite(angles, *self._curve), 0.0, 1.0)
 
     def pdf(self, x: Any) -> Any:
         """Density of the eigenvalues that are not zero, 0 outside the support; to some 1e-3 of its height."""
