@@ -12,10 +12,10 @@ import numpy as np
 from .errors import InvalidInput
 
 
-def positive_integer(name: str, value: int) -> int:
-    """`value` when it is an integer of at least 1, else `InvalidInput`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of 1 or more")
+def positive_integer(name: str, value: int, *, least: int = 1) -> int:
+    """`value` when it is an integer of at least 1 (or `least`), else `InvalidInput`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InvalidInput(f"{name}={value!r} was asked; accepted is an integer of {least} or more")
     return int(value)
 
 

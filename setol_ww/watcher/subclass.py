@@ -46,7 +46,17 @@ from .shares import Turns, copies_for, worked_off
 from .standins import drawing_from, figures
 from .threads import Ahead
 from .together import Small, Together
-from .upstream import DEFAULT_PARAMS, DELTA_ES, DESCRIBE, LAYER_TYPE, arguments_by_name, package, parameters, rooms
+from .upstream import (
+    DEFAULT_PARAMS,
+    DELTA_ES,
+    DESCRIBE,
+    LAYER_TYPE,
+    arguments_by_name,
+    package,
+    parameters,
+    refuse_broken,
+    rooms,
+)
 from .walk import Walk
 
 logger = logging.getLogger(__name__)
@@ -530,7 +540,8 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         worker = self._prepared(model)
         if worker._given.is_foreign:
             return None
-        told = DEFAULT_PARAMS.copy() if params is None else {**DEFAULT_PARAMS, **params}
+        refuse_broken(params or {})
+        told = {**DEFAULT_PARAMS, **(params or {})}
         rows = Rows(worker._given, told, self._layouts)
         return worker, rows.record(rows.job_of(layer, part)).ww_layer, told
 
@@ -564,7 +575,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             model has no such layer or one of another shape.
         """
         if channels is not None:
-            parameters({"channels": channels})
+            refuse_broken({"channels": channels})
         told = parameters({"start_ids": start_ids, "pool": pool})
         pair = (Rows(adapt(model_1), told), Rows(adapt(model_2), told))
         with np.errstate(all="ignore"):

@@ -11,7 +11,7 @@ import builtins
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -160,14 +160,19 @@ def arguments_by_name(
     return {name: value for name, value in bound.arguments.items() if name != "self"}
 
 
+def refuse_broken(options: Mapping[str, Any]) -> None:
+    """`InvalidInput` for an option that weightwatcher cannot carry out."""
+    for name, broken in BROKEN.items():
+        if options.get(name):
+            raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
+
+
 def parameters(options: dict[str, Any], signature: inspect.Signature = SIGNATURE) -> dict[str, Any]:
     """weightwatcher's parameters from the arguments of its `analyze` (or `describe`), as that makes them.
 
     What it would refuse with a bare Exception is refused here in its own words.
     """
-    for name, broken in BROKEN.items():
-        if options.get(name):
-            raise InvalidInput(f"{name}={options[name]!r} was asked; weightwatcher 0.7.7 {broken}")
+    refuse_broken(options)
     given = {name: parameter.default for name, parameter in signature.parameters.items() if name not in NO_PARAMETERS}
     given |= DEFAULTS | {name: value for name, value in options.items() if name in given}
     if given["ww2x"]:

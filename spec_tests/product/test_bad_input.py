@@ -158,6 +158,10 @@ def test_refusals_are_value_errors_that_repeat_the_question():
         (lambda: ww.analyze(nn.Linear(20, 20), seed=-1), "seed=-1"),
         (lambda: ww.analyze(nn.Linear(20, 20), seed="x"), "seed='x'"),
         (lambda: ww.analyze(nn.Linear(20, 20), channels="first"), "cannot carry it out; accepted is None"),
+        (
+            lambda: ww.WeightWatcher(nn.Linear(20, 20)).get_ESD(layer=0, params={"channels": "first"}),
+            "cannot carry it out; accepted is None",
+        ),
         (lambda: ww.analyze(nn.Linear(20, 20), fft=True), "cannot carry it out; accepted is False"),
         (lambda: ww.analyze_matrix([[1, 2], [3]]), "rows that make no matrix"),
         (lambda: ww.analyze_matrix(torch.ones(3, 3, device="meta")), "on the meta device"),

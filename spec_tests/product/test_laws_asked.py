@@ -385,3 +385,47 @@ def test_the_tail_of_a_law_of_almost_no_width_is_all_of_it(law):
     assert law.erg_lambda_min == law.support[0] / law.mean
     assert law.erg_fraction == pytest.approx(1, abs=1e-6)
     assert law.erg_fraction <= 1
+
+
+def stieltjes_of_inverse_squares(z, lower: float, upper: float):
+    """G of the density proportional to x^-2, in partial fractions, to forty digits."""
+    with mpmath.workdps(40):
+        z, low, high = mpmath.mpmathify(z), mpmath.mpf(lower), mpmath.mpf(upper)
+
+        def antiderivative(x):
+            return -1 / (z * x) + (mpmath.log(x) - mpmath.log(z - x if z.imag else abs(z - x))) / z**2
+
+        return complex((antiderivative(high) - antiderivative(low)) / (1 / low - 1 / high))
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(1.0, 100.0), (0.1, 0.7), (1e-6, 1e3), (1.0, 1.001)])
+def test_a_power_law_is_known_as_near_to_its_support_as_numbers_are(lower, upper):
+    """Left of it, above and below its points, about its ends, far away, at 0 and at infinity."""
+    law, middle = ww.laws.TruncatedPowerLaw(2.0, lower, upper), math.sqrt(lower * upper)
+    near = [10.0**-power for power in (0.3, 1, 3, 6, 9, 12, 15)]
+    points = [lower * (1 - off) for off in near] + [-lower, -upper, lower / 50, -lower / 50, upper * 7 + 0j, 5j * upper]
+    points += [complex(at, sign * off * at) for at in (lower, middle, upper) for off in near for sign in (1, -1)]
+    points += [complex(upper * (1 + off), off * upper) for off in near]
+    for z in points:
+        assert complex(law.stieltjes(z)) == pytest.approx(stieltjes_of_inverse_squares(z, lower, upper), rel=3e-12)
+        assert np.iscomplexobj(law.stieltjes(z)) == isinstance(z, complex)
+    assert law.stieltjes(0.0) == pytest.approx(-law.moment(-1), rel=1e-12)
+    assert law.stieltjes([math.inf, -math.inf]).tolist() == [0.0, 0.0]
+    alone = [law.stieltjes(complex(z)) for z in points]
+    assert law.stieltjes(np.array(points)).tolist() == pytest.approx(alone, rel=1e-14)
+
+
+@pytest.mark.parametrize("alpha", [-2.0, 0.5, 6.0, 25.0])
+def test_the_imaginary_part_beside_a_power_law_is_its_density(alpha):
+    law = ww.laws.TruncatedPowerLaw(alpha, 1.0, 40.0)
+    x = np.geomspace(1.01, 39.0, 40)
+    np.testing.assert_allclose(-law.stieltjes(x + 1e-13j).imag / math.pi, law.pdf(x), rtol=1e-8, atol=1e-12)
+
+
+def test_which_moments_there_are():
+    law = ww.laws.MarchenkoPastur(0.5)
+    assert law.moment(0) == 1.0
+    for refused in (-1, 1.5, True, "1"):
+        with pytest.raises(ww.InvalidInput) as told:
+            law.moment(refused)
+        assert str(told.value) == f"k={refused!r} was asked; accepted is an integer of 0 or more"

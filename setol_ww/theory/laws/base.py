@@ -47,7 +47,8 @@ class Law:
         """Mean of x^k for a whole k >= 0, from the free cumulants."""
         if "moment" in self.lacks:
             return self._refuse("moment")
-        return float(moments_from_cumulants(self.free_cumulants(positive_integer("k", k)))[-1]) if k != 0 else 1.0
+        number = positive_integer("k", k, least=0)
+        return float(moments_from_cumulants(self.free_cumulants(number))[-1]) if number else 1.0
 
     def pdf(self, x: Any) -> Any:
         """Density, 0 outside the support."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.integrate
 import scipy.optimize
+import scipy.special
 
 from ...core.arrays import FloatArray
 from ...core.checks import positive_integer
@@ -19,6 +19,11 @@ from .base import Continuous, Function, positive, where_known
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)
 OverDistance = Callable[[FloatArray, FloatArray], FloatArray]
+
+#: In parts of the support's length in ln x: nearer to its ends and to its points a pole is taken out of the integral.
+NEAR, HIGH = 0.01, 0.1
+#: B_2k / (2k)!, the coefficients of w / (e^w - 1) behind the first two.
+SERIES = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)
 
 #: Nearer to the upper end than this part of it the density is taken as constant.
 NEAREST = 1e-14
@@ -104,29 +109,40 @@ class TruncatedPowerLaw(Continuous):
 
     def stieltjes(self, z: Any) -> Any:
         points = numbers_of("z", z, complex_too=True)
-        return np.reshape([self._stieltjes(point) for point in points.reshape(-1)], points.shape)[()]
+        flat = points.reshape(-1)
+        for point in flat[(flat.imag == 0) & (flat.real >= self.lower) & (flat.real <= self.upper)]:
+            raise InvalidInput(f"G of {self!r} was asked at {point.item()!r}; accepted are points off the support")
+        values = np.full(flat.size, np.nan, dtype=flat.dtype)
+        beyond = (flat.imag == 0) & (flat.real > self.upper)
+        logs = np.log(flat.real[beyond] - self.upper)
+        values[beyond] = [self._mean_over_distance(float(log_d), _over_distance) for log_d in logs]
+        rest = ~beyond & ~np.isnan(flat)
+        found = self._in_logarithm_of(flat[rest].astype(np.complex128))
+        values[rest] = found if np.iscomplexobj(flat) else found.real
+        return np.reshape(values, points.shape)[()]
 
-    def _stieltjes(self, z: Any) -> Any:
-        """By adaptive quadrature in ln x."""
-        if np.isnan(z):
-            return z
-        if np.isreal(z):
-            if self.lower <= np.real(z) <= self.upper:
-                raise InvalidInput(f"G of {self!r} was asked at {z.item()!r}; accepted are points off the support")
-            if np.real(z) > self.upper:
-                value = self._mean_over_distance(math.log(float(np.real(z)) - self.upper), _over_distance)
-                return value + 0j if np.iscomplexobj(z) else value
+    def _in_logarithm_of(self, z: np.ndarray) -> np.ndarray:
+        """By quadrature in y = ln(x / lower), however near z lies to the support.
 
-        def weighted(y: float) -> complex:
-            u = math.exp(y)
-            return complex(u ** (1 - self.alpha) / (z - self.lower * u))
-
-        total, end = self._power_integral(-self.alpha), math.log(self.upper / self.lower)
-        # Rounding of the integrand, which is as large as 1 over the distance of z from the support, can do no better.
-        enough = 1e-13 * total / abs(z - min(max(np.real(z), self.lower), self.upper))
-        value = scipy.integrate.quad(weighted, 0.0, end, epsabs=enough, epsrel=1e-11, limit=400, complex_func=True)[0]
-        value /= total
-        return value if np.iscomplexobj(z) else value.real
+        z - x is z (1 - e^w) with w = y - ln(z / lower): of 1 / (1 - e^w) the pole -1/w is integrated in closed form
+        where it lies near the path, and what is left has none within pi of it.
+        """
+        power, end = 1 - self.alpha, math.log(self.upper / self.lower)
+        y, weights = end * (NODES + 1) / 2, WEIGHTS * end / 2
+        density = np.exp(power * y)
+        # z = 0 and infinity have no logarithm; they are not near.
+        pole = np.full(z.size, np.inf, dtype=np.complex128)
+        there = (z != 0) & np.isfinite(z)
+        pole[there] = _log_ratio(z[there], self.lower)
+        outside = np.maximum(-pole.real, pole.real - end)
+        near = (outside < NEAR * end) & (np.abs(pole.imag) < HIGH * end)
+        total = np.empty(z.size, dtype=np.complex128)
+        total[~near] = (density / (z[~near, None] - self.lower * np.exp(y))) @ weights
+        z, pole = z[near], pole[near]
+        w = y - pole[:, None]
+        steep = (np.expm1(power * w) / w) @ weights + np.log(-_log_ratio(z, self.upper)) - np.log(-pole)
+        total[near] = ((density * _without_pole(w)) @ weights - np.exp(power * pole) * steep) / z
+        return total / self._power_integral(-self.alpha)
 
     def _mean_over_distance(self, log_d: float, function: OverDistance) -> float:
         """Mean of function(x, B - x) for B = upper + exp(log_d), however near B lies to the end.
@@ -182,6 +198,24 @@ class TruncatedPowerLaw(Continuous):
             return np.where(near, np.log1p(np.where(near, small, 0.0)), np.log(t * distance))
 
         return t * R - self._mean_over_distance(log_d, logs)
+
+
+def _log_ratio(z: np.ndarray, end: float) -> np.ndarray:
+    """ln(z / end), with all its digits where z is near."""
+    off = (z - end) / end
+    near = np.abs(off) < 0.5
+    ratio: np.ndarray = np.where(near, scipy.special.log1p(np.where(near, off, 0.0)), np.log(z / end))
+    return ratio
+
+
+def _without_pole(w: np.ndarray) -> np.ndarray:
+    """1/w - 1/(e^w - 1), by its series where both are large."""
+    small = np.abs(w) < 0.5
+    square = w * w
+    series = np.polynomial.polynomial.polyval(square, SERIES)
+    apart = np.where(small, 1.0, w)
+    found: np.ndarray = np.where(small, 0.5 - w * series, 1 / apart - 1 / np.expm1(apart))
+    return found
 
 
 def _in_logarithm(start: float, stop: float) -> tuple[FloatArray, FloatArray]:
