@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pickle
+import re
 import signal
 import sqlite3
 import subprocess
@@ -518,8 +519,30 @@ def test_a_store_as_the_result(checkpoint, tmp_path, monkeypatch, ending):
     monkeypatch.setattr(rows, "read_matrices", lambda job: pytest.fail("computed again"))
     again = ww.scan(checkpoint, out)
     assert_same_table(frame, again)
-    assert frame.attrs == again.attrs == {}
+    assert frame.attrs == again.attrs
+    assert list(frame.attrs) == ["coverage"]
     assert_same_table(frame, ww.merge_scans([out]))
+
+
+def test_tensors_are_counted_as_analyze_counts_them(tmp_path, capsys):
+    """A fused projection is one tensor, however many rows it has."""
+    config = {"model_type": "gpt_neox", "num_attention_heads": 4, "hidden_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = {
+        "gpt_neox.layers.0.attention.query_key_value.weight": gaussian_matrix(192, 64, seed=1),
+        "embed_out.weight": gaussian_matrix(50, 64, seed=2),
+        "norm.weight": np.ones(64),
+    }
+    save_file({name: torch.from_numpy(values) for name, values in weights.items()}, tmp_path / "model.safetensors")
+    frame, other = ww.scan(tmp_path), ww.analyze(tmp_path)
+    assert len(frame) == len(other) == 5
+    for key in ("longname", "status", "n_params"):
+        assert [row[key] for row in frame.attrs["coverage"]] == [row[key] for row in other.attrs["coverage"]]
+    said = []
+    for words in (["analyze", str(tmp_path)], ["scan", str(tmp_path), "--out", str(tmp_path / "layers.csv")]):
+        assert main(words) == 0
+        said.append(re.search(r"\d+ of \d+ weight tensors analysed", capsys.readouterr().out)[0])
+    assert said == ["2 of 2 weight tensors analysed"] * 2
 
 
 def interrupted(checkpoint: Path, out: Path, after: int, monkeypatch, **options) -> None:
