@@ -31,7 +31,7 @@ DIGITS = 10
 STRIP = 0.9
 BLOCK_ELEMENTS = 2**20
 # Elements that laws worked on together have: what is computed of them stays in the cache.
-TOGETHER = 2**17
+TOGETHER = 2**18
 # Sizes are filled up to multiples of these.
 ATOMS_STEP, NODES_STEP = 32, 4
 # H is expanded to second order around the points found, so its error is about the third power of this.

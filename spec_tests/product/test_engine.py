@@ -72,11 +72,18 @@ def test_a_solver_that_does_not_converge_says_so():
         lapack.eigenvalues_by(failing, np.eye(4, order="F"))
 
 
-@pytest.mark.parametrize("side", [1, 2, 40, 300])
+@pytest.mark.parametrize("side", [1, 2, 40, 300, 1400])
 def test_the_usual_solver_is_scipys_to_the_last_bit(side):
+    """With panels of eight columns below 1400, which its workspace tells LAPACK, and LAPACK's own from there on."""
     lower, _ = lower_gram(side, "gaussian")
-    plain = scipy.linalg.eigh(lower, lower=True, eigvals_only=True, driver="evd")
-    assert np.array_equal(lapack.symmetric_eigenvalues(lower), plain)
+    panels = 8 if side < 1400 else 32
+    _, diagonal, beside, _, _ = scipy.linalg.lapack.dsytrd(lower, lower=1, lwork=panels * side)
+    plain, _ = scipy.linalg.lapack.dsterf(diagonal, beside) if side > 1 else (diagonal, 0)
+    usual = scipy.linalg.eigh(lower, lower=True, eigvals_only=True, driver="evd")
+    found = lapack.symmetric_eigenvalues(lower)
+    assert np.array_equal(found, plain)
+    np.testing.assert_allclose(found, usual, rtol=0, atol=4e-15 * usual[-1])
+    assert np.array_equal(found, usual) == (side in (1, 2, 1400))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (60, 40), (40, 60), (2100, 130)])
