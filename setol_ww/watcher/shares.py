@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 TICKET = 4
 # What a pipe takes without anybody reading is 16 pages at least.
 MOST_TICKETS = 16 * 4096 // TICKET
-# Seconds for what a copy has begun when nothing is left to begin: by then it is done, or will never be.
+# Seconds for what a copy has begun when nothing is left to begin, beside twice what all of them have worked: by then it
+# is done, or will never be.
 PATIENCE = 20.0
 
 
@@ -134,7 +135,7 @@ def worked_off(through: Callable[[Turns], None], run: Run, copies: int) -> None:
             forks.extend(Fork(share) for _ in range(copies - 1))
             _, _, done = share()
             for fork in forks:
-                done |= _taken(fork, run, max(PATIENCE, time.monotonic() - began))
+                done |= _taken(fork, run, PATIENCE + 2 * copies * (time.monotonic() - began))
         finally:
             for fork in forks:
                 fork.end()

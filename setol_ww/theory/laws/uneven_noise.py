@@ -33,6 +33,8 @@ HARD_EDGE = 1e-7
 # Knots of the distribution function: even in the angle that removes the edges, and more a power of ten where the
 # support is over so many.
 KNOTS, KNOTS_A_DECADE, DECADES, SAME_KNOT = 32, 8, 1.5, 1e-4
+# A knot at this share of the first and of the last piece.
+NEAR_EDGE = 0.25
 # A cubic is monotone up to so many times the mean slope of its piece.
 STEEPEST = 3.0
 # Points a knot of the first guess of a quantile, and Newton's steps from there.
@@ -154,7 +156,7 @@ class UnevenNoise(Law):
 
     @cached_property
     def _knots(self) -> FloatArray:
-        """Angles inside the support: even, and even in ln x where that is over many powers of ten."""
+        """Angles inside the support: even, even in ln x where that is over many powers of ten, one near each edge."""
         lower, upper = self.support
         weakest = min(float(side.live[0]) / side.mean for side in self._sides)
         lowest = max(lower, HARD_EDGE * upper * weakest)
@@ -163,7 +165,10 @@ class UnevenNoise(Law):
         if decades > DECADES:
             shares = np.arange(lower > 0, math.ceil(KNOTS_A_DECADE * decades)) / math.ceil(KNOTS_A_DECADE * decades)
             angles = np.sort(np.concatenate([angles, self._angle(lowest * (upper / lowest) ** shares)]))
-        return angles[np.append(True, np.diff(angles) > SAME_KNOT * angles[1:])]
+        angles = angles[np.append(True, np.diff(angles) > SAME_KNOT * angles[1:])]
+        # A density goes to 0 there, a cubic hardly: it is to do so on a short piece.
+        first, last = NEAR_EDGE * angles[0], np.pi / 2 - NEAR_EDGE * (np.pi / 2 - angles[-1])
+        return np.concatenate([[first], angles, [last]])
 
     def _angle(self, x: FloatArray) -> FloatArray:
         """theta of x = lower + (upper - lower) sin^2 theta."""
@@ -226,7 +231,10 @@ class UnevenNoise(Law):
         return self._point(angles), np.clip(hermite(angles, *self._curve), 0.0, 1.0)
 
     def pdf(self, x: Any) -> Any:
-        """Density of the eigenvalues that are not zero, 0 outside the support; to some 1e-3 of its height."""
+        """Density of the eigenvalues that are not zero, 0 outside the support.
+
+        To 1e-3 of its height inside, some 1e-2 near the edges, 1e-1 where single strong columns have a bump each.
+        """
         points = numbers_of("x", x)
         inside = (points > self.lower) & (points < self.upper)
         angle = self._angle(np.where(inside, points, self.upper / 2 + self.lower / 2))

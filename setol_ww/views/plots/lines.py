@@ -104,7 +104,10 @@ def noise_density(result: LayerResult) -> tuple[FloatArray, FloatArray] | None:
         lower = max(lower, unit * float(bulk.noise.quantile(np.array([LEFT_OUT]))[0]))
     x = _between(lower, bulk.lambda_plus)
     share = (result.spectrum.rank - bulk.spikes - bulk.loud) / result.spectrum.num_evals
-    return x, share * bulk.noise.pdf(x / unit) / unit
+    density = share * bulk.noise.pdf(x / unit) / unit
+    # At an edge, on whichever side of it rounding has left the point.
+    density[[0, -1] if lower == bulk.lambda_minus else [-1]] = 0.0
+    return x, density
 
 
 def noise_in_words(result: LayerResult) -> str:
