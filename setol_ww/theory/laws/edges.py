@@ -15,8 +15,9 @@ from .sides import Local, Side
 
 # x(s) is flat at an edge: a step in ln s so small moves it by its square.
 CLOSE, NEWTON = 1e-6, 100
-# Steps of a and b at once: from within such a step of ln s, at most so many, none of them longer than that in ln.
-NEAR, TOGETHER, FARTHEST = 0.1, 6, 0.5
+# Steps of a and b at once: from within such a step of ln s, at most so many, none of them longer than that in ln; the
+# bend is known to the last of them.
+NEAR, TOGETHER, FARTHEST, LAST = 0.1, 6, 0.5, 1e-8
 
 
 class Edge(NamedTuple):
@@ -126,6 +127,6 @@ def _from_near(rows: Side, columns: Side, q: float, a: float, b: float) -> Edge 
         if max(map(abs, steps)) > FARTHEST:
             return None
         a, b = a * math.exp(steps[0]), b * math.exp(steps[1])
-        if abs(steps[0]) < CLOSE * column.room and abs(steps[1]) < CLOSE * row.room:
+        if abs(steps[0]) < LAST * column.room and abs(steps[1]) < LAST * row.room:
             return Edge(a, b, row.s * math.exp(of_s + apart), column, row)
     return None
