@@ -11,6 +11,7 @@ No thread watches it, and nothing warns of a library that is not there.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
 import sys
@@ -43,6 +44,21 @@ class _Ours:
 
 class _Bar(_Ours, tqdm):
     """In text."""
+
+
+class _Nothing(contextlib.nullcontext[Any]):
+    """The bar that nobody is to see: none of tqdm, whose lock another thread or process may have."""
+
+    disable = True
+
+    def __enter__(self) -> _Nothing:
+        return self
+
+    def update(self, n: float = 1) -> None:
+        """Nothing moves."""
+
+    def tell(self, text: str) -> None:
+        """Nothing is told."""
 
 
 class _Lines:
@@ -87,7 +103,7 @@ def progress_bar(total: float, what: str, progress: bool | None, *, form: str | 
     """
     stream = sys.stderr
     if progress is False or stream is None:
-        return _Bar(disable=True)
+        return _Nothing()
     told |= {"total": total, "desc": what, "bar_format": form, "delay": 0 if progress else DELAY}
     if in_notebook():
         return _widget()(**told)
