@@ -8,18 +8,23 @@ threads of its own that a copy would miss.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 # Their threads are not in a copy, which then waits for them for ever.
 NOT_TO_BE_COPIED = ("jax", "tensorflow")
+# Seconds of a processor: whoever waits for ever uses less, but for one look a second at the process it is a copy of.
+AT_WORK = 0.1
 
 
 class ForkDied(RuntimeError):
@@ -39,13 +44,28 @@ class Fork:
     """
 
     def __init__(self, first: Callable[[], Any] | None = None) -> None:
-        """`first` is done without being asked for, and need not be found by its name."""
-        context = multiprocessing.get_context("fork")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_as_copy, args=(first, self.pipe, theirs, os.getpid()), daemon=True)
-        self.process.start()
-        # The end of the pipe is seen only where nobody else holds it.
-        theirs.close()
+        """`first` is done without being asked for, and need not be found by its name.
+
+        `OSError` where the system has no room for another process or pipe.
+        """
+        parent = os.getpid()
+        self.used, self.death = 0.0, ""
+        self.pipe, theirs = multiprocessing.Pipe()
+        _flush()
+        # What arrives before a copy has let go of the handlers is not for them.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.number = os.fork()
+            if not self.number:
+                self.pipe.close()
+                _as_copy(first, theirs, parent, mask)
+        except OSError:
+            self.pipe.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            # The end of the pipe is seen only where nobody else holds it.
+            theirs.close()
 
     def ask(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Have it do something that it finds by its name; `ForkDied` where it is not there any more."""
@@ -55,16 +75,25 @@ class Fork:
             raise self._death() from error
 
     def answer(self, seconds: float | None = None) -> Any:
-        """What it found, or the error it met; `ForkDied` where it has died, or has said nothing for so long."""
+        """What it found, or the error it met; `ForkDied` where it has died, or for so long was not even at work."""
         try:
-            if not self.pipe.poll(seconds):
-                raise ForkDied(f"a copy of this process has not answered within {seconds:.0f} s")
+            while not self.pipe.poll(seconds):
+                if not self.is_at_work():
+                    raise ForkDied("a copy of this process neither answers nor works any more")
             found, error = self.pipe.recv()
         except (EOFError, ConnectionError) as end:
             raise self._death() from end
         if error is not None:
             raise error
         return found
+
+    def is_at_work(self) -> bool:
+        """True where it has used a processor since this was asked last."""
+        before = self.used
+        with contextlib.suppress(OSError):
+            # The clock of a process, as `clock_getcpuclockid` numbers it.
+            self.used = time.clock_gettime(~self.number << 3 | 2)
+        return self.used > before + AT_WORK
 
     @property
     def is_over(self) -> bool:
@@ -73,32 +102,79 @@ class Fork:
 
     def end(self) -> None:
         """End it at once, whatever it is doing."""
-        if not self.is_over:
-            self.process.kill()
-            self.process.join()
-            self.process.close()
-            self.pipe.close()
+        if self.is_over:
+            return
+        # Of one that has ended the host may have been told, and its number may be another process's by now.
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            if os.waitpid(self.number, os.WNOHANG) == (0, 0):
+                os.kill(self.number, signal.SIGKILL)
+                os.waitpid(self.number, 0)
+        self.pipe.close()
 
     def _death(self) -> ForkDied:
-        self.process.join()
-        return ForkDied(f"a copy of this process ended with exit code {self.process.exitcode}")
+        if not self.death:
+            try:
+                _, status = os.waitpid(self.number, 0)
+                self.death = f"ended with exit code {os.waitstatus_to_exitcode(status)}"
+            except ChildProcessError:
+                self.death = "ended, and its exit code was told to somebody else"
+        return ForkDied(f"a copy of this process {self.death}")
 
 
-def _as_copy(first: Callable[[], Any] | None, pipe: Connection, theirs: Connection, parent: int) -> None:
-    pipe.close()
-    end_with(parent)
-    # An interrupt is for the process that was copied, which ends its copies.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if "torch" in sys.modules:
-        # The threads of its OpenMP runtime are not here.
-        sys.modules["torch"].set_num_threads(1)
-    # The process that was copied may end at any time.
-    with contextlib.suppress(EOFError, ConnectionError):
-        if first is not None:
-            theirs.send(_told(first))
-        while True:
-            work, arguments = theirs.recv()
-            theirs.send(_told(work, *arguments))
+class _Whole:
+    """What a copy does: where it ends the copy ends, and nothing goes on that the process was at when it was copied."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
+        try:
+            if kind is not None and error is not None:
+                sys.__excepthook__(kind, error, trace)
+        finally:
+            os._exit(error is not None)
+
+
+def _as_copy(first: Callable[[], Any] | None, theirs: Connection, parent: int, mask: set[Any]) -> None:
+    with _Whole():
+        _let_go()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        end_with(parent)
+        if "torch" in sys.modules:
+            # The threads of its OpenMP runtime are not here.
+            sys.modules["torch"].set_num_threads(1)
+        # The process that was copied may end at any time.
+        with contextlib.suppress(EOFError, ConnectionError):
+            if first is not None:
+                theirs.send(_told(first))
+            while True:
+                work, arguments = theirs.recv()
+                theirs.send(_told(work, *arguments))
+
+
+def _let_go() -> None:
+    """In a copy: what is the host's stays with the process that was copied."""
+    # Its garbage, which would be finalised in both.
+    gc.freeze()
+    # Signals that it handles, sent to all processes of a terminal or a job at once.
+    for number in (signal.SIGINT, *signal.valid_signals()):
+        if number == signal.SIGINT or callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_IGN)
+    # Locks that other threads held: before Python 3.12 there is one for each cached property of a class.
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == __package__.partition(".")[0]:
+            for kind in filter(lambda one: isinstance(one, type), vars(module).values()):
+                for one in vars(kind).values():
+                    if isinstance(one, functools.cached_property) and hasattr(one, "lock"):
+                        one.lock = threading.RLock()
+
+
+def _flush() -> None:
+    """Write what waits to be written, which a copy would write again."""
+    for stream in (sys.stdout, sys.stderr):
+        # They may be closed, or the disk behind them full.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 def _told(work: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:
@@ -120,9 +196,34 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def answering(forks: Sequence[Fork]) -> list[Fork]:
-    """Those of which an answer, or their end, is there; waits for one."""
-    ready = set(wait([fork.pipe for fork in forks]))
+class Stay:
+    """In place of a copy that cannot be made: this process does what is asked, once the answer is wanted.
+
+    Examples
+    --------
+    >>> stay = Stay()
+    >>> stay.ask(divmod, 45, 7)
+    >>> stay.answer(), stay.is_over
+    ((6, 3), False)
+    """
+
+    is_over = False
+
+    def ask(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Keep in mind what is to be done."""
+        self.work = functools.partial(work, *arguments)
+
+    def answer(self) -> Any:
+        """What it finds now."""
+        return self.work()
+
+    def end(self) -> None:
+        """Nothing is under way."""
+
+
+def answering(forks: Sequence[Fork], seconds: float | None = None) -> list[Fork]:
+    """Those of which an answer, or their end, is there; waits for one, for so long at most."""
+    ready = set(wait([fork.pipe for fork in forks], seconds))
     return [fork for fork in forks if fork.pipe in ready]
 
 

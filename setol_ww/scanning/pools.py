@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -22,12 +23,16 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 from joblib.parallel import LokyBackend, SequentialBackend, get_active_backend
 
 from ..core.errors import InvalidInput
-from ..core.forks import Fork, ForkDied, answering, can_fork, end_with
+from ..core.forks import Fork, ForkDied, Stay, answering, can_fork, end_with
+
+logger = logging.getLogger(__name__)
 
 # Work units of `cost`, some tenth of a second of one core: a copy of this process is there after 10 ms.
 FORKS_FROM = 1e10
 # Some twelve seconds of one core: a process of its own takes two to begin.
 PROCESSES_FROM = 1e12
+# Seconds without an answer of any copy: those that do not even work wait for what nobody gives back.
+PATIENCE = 60.0
 
 
 class Pool(Protocol):
@@ -135,34 +140,47 @@ class LocalPool:
 
 
 class ForkPool:
-    """Copies of this process, there at once, for files of this machine."""
+    """Copies of this process, there at once, for files of this machine; where one cannot be made it works itself."""
 
     death: tuple[type[BaseException], ...] = (ForkDied,)
     is_here = True
 
     def __init__(self, size: int) -> None:
         self.number = size
-        self.idle: list[Fork] = []
-        self.busy: list[Fork] = []
+        self.idle: list[Fork | Stay] = []
+        self.busy: list[Fork | Stay] = []
 
     def size(self) -> int:
         return self.number
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Fork:
-        fork = self.idle.pop() if self.idle else Fork()
-        self.busy.append(fork)
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Fork | Stay:
+        worker = self.idle.pop() if self.idle else self._worker()
+        self.busy.append(worker)
         with contextlib.suppress(ForkDied):
             # Of its death tells the answer.
-            fork.ask(work, *arguments)
-        return fork
+            worker.ask(work, *arguments)
+        return worker
 
-    def wait(self, handles: Sequence[Fork]) -> Sequence[Fork]:
-        return answering(handles)
+    def _worker(self) -> Fork | Stay:
+        try:
+            return Fork()
+        except OSError as error:
+            if not any(isinstance(worker, Stay) for worker in (*self.idle, *self.busy)):
+                logger.warning("no further copy of this process can be made (%s): it works itself", error)
+            return Stay()
 
-    def result(self, handle: Fork) -> Any:
+    def wait(self, handles: Sequence[Fork | Stay]) -> Sequence[Fork | Stay]:
+        copies = [handle for handle in handles if isinstance(handle, Fork)]
+        # This process itself begins when it is asked for the result.
+        over: list[Fork | Stay] = [handle for handle in handles if isinstance(handle, Stay)]
+        while not over:
+            over.extend(answering(copies, PATIENCE) or (copy for copy in copies if not copy.is_at_work()))
+        return over
+
+    def result(self, handle: Fork | Stay) -> Any:
         self.busy.remove(handle)
         try:
-            return handle.answer()
+            return handle.answer(0) if isinstance(handle, Fork) else handle.answer()
         except ForkDied:
             handle.end()
             raise
@@ -174,8 +192,8 @@ class ForkPool:
         return 1
 
     def close(self) -> None:
-        for fork in (*self.idle, *self.busy):
-            fork.end()
+        for worker in (*self.idle, *self.busy):
+            worker.end()
 
 
 class DaskPool:

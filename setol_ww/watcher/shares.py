@@ -5,11 +5,11 @@ Small layers are Python for the most part, and threads have one lock for that.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
-import math
 import os
-import time
+import tempfile
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,11 +27,7 @@ from .threads import blas_pools
 
 logger = logging.getLogger(__name__)
 
-TICKET = 4
-# What a pipe takes without anybody reading is 16 pages at least.
-MOST_TICKETS = 16 * 4096 // TICKET
-# Seconds for what a copy has begun when nothing is left to begin, beside twice what all of them have worked: by then it
-# is done, or will never be.
+# Seconds for a copy that does not work: it waits for what nobody gives back.
 PATIENCE = 20.0
 
 
@@ -94,6 +90,10 @@ class Turns:
         told, self.told = self.told, max(self.told, self.ends[self.number_of[record.job.position]])
         return self.told - told
 
+    def steps_left(self) -> int:
+        """How far the work of all is on after the last record, where others have done the last."""
+        return self.ends[-1] - self.told if self.batches else 0
+
 
 def copies_for(n_jobs: int, jobs: Sequence[Job], given: Given) -> int:
     """How many processes are to share these jobs; 1 where threads are as good, or copies of the process not safe."""
@@ -104,7 +104,7 @@ def copies_for(n_jobs: int, jobs: Sequence[Job], given: Given) -> int:
     # With one BLAS thread alone are the numbers those of one job.
     if any(pool["num_threads"] > 1 for pool in blas_pools()):
         return 1
-    return min(n_jobs, len(jobs))
+    return max(1, min(n_jobs, sum(not job.skipped for job in jobs)))
 
 
 def _is_copied(given: Given) -> bool:
@@ -128,17 +128,18 @@ def worked_off(through: Callable[[Turns], None], run: Run, copies: int) -> None:
     """
     batches = _in_batches(run.jobs, copies)
     forks: list[Fork] = []
-    with _Tickets(len(batches)) as tickets:
-        share = partial(_share, through, run, batches, tickets)
+    with contextlib.ExitStack() as stack:
+        tickets: Iterable[int] = range(len(batches))
         try:
-            began = time.monotonic()
-            forks.extend(Fork(share) for _ in range(copies - 1))
-            _, _, done = share()
-            for fork in forks:
-                done |= _taken(fork, run, PATIENCE + 2 * copies * (time.monotonic() - began))
-        finally:
-            for fork in forks:
-                fork.end()
+            tickets = stack.enter_context(_Tickets(len(batches)))
+            for _ in range(copies - 1):
+                forks.append(Fork(partial(_share_of_copy, through, run, batches, tickets)))
+                stack.callback(forks[-1].end)
+        except OSError as error:
+            logger.warning("%d copies of this process can be made, not %d (%s)", len(forks), copies - 1, error)
+        _, _, done = _share(through, run, batches, tickets)
+        for fork in forks:
+            done |= _taken(fork, run)
     left = sorted(set(range(len(batches))) - done)
     if left:
         through(Turns(batches, left))
@@ -157,10 +158,18 @@ def _share(
     return run.records, run.beyond, turns.mine
 
 
-def _taken(fork: Fork, run: Run, seconds: float) -> set[int]:
+def _share_of_copy(
+    through: Callable[[Turns], None], run: Run, batches: list[list[Job]], tickets: Iterable[int]
+) -> tuple[list[Record], dict[int, str], set[int]]:
+    # The bar of the process that was copied tells of all.
+    run.progress = False
+    return _share(through, run, batches, tickets)
+
+
+def _taken(fork: Fork, run: Run) -> set[int]:
     """The numbers of the batches that a copy has done, its records added to those of the run."""
     try:
-        records, beyond, mine = fork.answer(seconds)
+        records, beyond, mine = fork.answer(PATIENCE)
     except ForkDied as error:
         logger.warning("%s; its layers are analysed again", error)
         return set()
@@ -178,11 +187,10 @@ def _in_batches(jobs: Sequence[Job], copies: int) -> list[list[Job]]:
     """Jobs in the order of the walk, small ones that follow each other together, fewer of them towards the end."""
     waiting = [job for job in jobs if not job.skipped]
     waiting.sort(key=lambda job: (not may_be_weightwatchers(job), job.position))
-    least = math.ceil(len(waiting) / MOST_TICKETS)
     batches: list[list[Job]] = []
     place = 0
     while place < len(waiting):
-        most = max(least, min(TOGETHER, (len(waiting) - place) // (2 * copies) + 1))
+        most = min(TOGETHER, (len(waiting) - place) // (2 * copies) + 1)
         batch = list(itertools.takewhile(lambda job: job.is_small, waiting[place : place + most]))
         batches.append(batch or [waiting[place]])
         place += len(batches[-1])
@@ -193,16 +201,16 @@ class _Tickets:
     """Numbers from 0 on, each drawn once, by whichever process comes first; nobody waits for anybody."""
 
     def __init__(self, count: int) -> None:
-        self.reading, writing = os.pipe()
-        with open(writing, "wb") as end:
-            end.write(b"".join(number.to_bytes(TICKET, "little") for number in range(count)))
+        self.count = count
+        # Nothing is in it: its offset is one for all copies of the process, and moved by one of them at a time.
+        self.file = tempfile.TemporaryFile()
 
     def __iter__(self) -> Iterator[int]:
-        while ticket := os.read(self.reading, TICKET):
-            yield int.from_bytes(ticket, "little")
+        while (number := os.lseek(self.file.fileno(), 1, os.SEEK_CUR) - 1) < self.count:
+            yield number
 
     def __enter__(self) -> _Tickets:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
-        os.close(self.reading)
+        self.file.close()

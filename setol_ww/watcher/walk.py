@@ -113,6 +113,7 @@ class Walk:
                     lazy.forget()
                 bar.update(self.turns.steps_of(record))
             self.run.close()
+            bar.update(self.turns.steps_left())
         if lazy is not None:
             lazy.as_stored = False
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -21,15 +24,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 import setol_ww as ww
 from fixtures.ensembles import gaussian_matrix
 from setol_ww.core import forks, manners
 from setol_ww.core.errors import ChangedCheckpoint
 from setol_ww.core.forks import Fork, ForkDied, answering, can_fork
+from setol_ww.core.progress import progress_bar
 from setol_ww.formats import reader
 from setol_ww.scanning import pools, row, run
-from setol_ww.watcher import model, shares
+from setol_ww.watcher import model, records, shares
 from setol_ww.watcher.shares import Turns, copies_for
 from setol_ww.weights.plan import plan
 from spec_tests.product.test_jobs import assert_same_bytes, damaged
@@ -55,8 +60,7 @@ def copied(monkeypatch):
     descriptors = set(os.listdir("/proc/self/fd"))
     with threadpool_limits(1, user_api="blas"):
         yield begun
-    assert multiprocessing.active_children() == []
-    assert all(fork.is_over for fork in begun)
+    assert all(fork.is_over and not Path(f"/proc/{fork.number}").exists() for fork in begun)
     # One of them is that of the listing itself.
     assert len(set(os.listdir("/proc/self/fd")) - descriptors) <= 1
 
@@ -133,17 +137,14 @@ def ends_in_the_middle():
     ("act", "said"),
     [
         (ends_in_the_middle(), "ended with exit code -9; its layers are analysed again"),
-        (lambda: time.sleep(100), "has not answered within 0 s; its layers are analysed again"),
+        (lambda: time.sleep(100), "neither answers nor works any more; its layers are analysed again"),
     ],
     ids=["dies", "hangs"],
 )
 def test_what_a_copy_leaves_is_done_here(act, said, copied, monkeypatch, caplog):
     alone = ww.analyze(small())
     monkeypatch.setattr(ww.WeightWatcher, "fit_powerlaw", here_or_there(act))
-    monkeypatch.setattr(shares, "PATIENCE", 0.0)
-    monkeypatch.setattr(shares, "time", types.SimpleNamespace(monotonic=lambda: 0.0))
-    if "ended" in said:
-        monkeypatch.setattr(shares, "PATIENCE", 60.0)
+    monkeypatch.setattr(shares, "PATIENCE", 60.0 if "ended" in said else 0.1)
     with caplog.at_level(logging.WARNING, logger="setol_ww"):
         assert_same_bytes(ww.analyze(small(), n_jobs=2), alone)
     assert said in caplog.text
@@ -214,7 +215,11 @@ def test_copies_end_with_the_process(sign):
     # Copies write to the same pipes: both are at their ends when none is left.
     _, said = process.communicate(timeout=60)
     assert process.returncode == (-sign if sign == signal.SIGKILL else -signal.SIGINT)
-    assert not Path(f"/proc/{seen['False']}").exists() or is_a_zombie(seen["False"])
+    # A process that is ending closes its files first.
+    patience = time.monotonic() + 60
+    while not is_a_zombie(seen["False"]):
+        assert time.monotonic() < patience
+        time.sleep(0.01)
     assert said.count("Traceback") == (sign == signal.SIGINT)
 
 
@@ -366,17 +371,18 @@ def test_a_bar_moves_by_what_all_have_done():
     turns = Turns([jobs[:2], jobs[2:5], jobs[5:]], [1, 2])
     records = [types.SimpleNamespace(job=job) for job in jobs]
     assert [turns.is_mine(job) for job in jobs] == [False, False, True, True, True, True]
-    assert [turns.steps_of(record) for record in records[2:]] == [5, 0, 0, 1]
+    assert [turns.steps_of(record) for record in records[2:5]] == [5, 0, 0]
+    # The last of them another may have done.
+    assert turns.steps_left() == 1
+    assert (turns.steps_of(records[5]), turns.steps_left(), Turns().steps_left()) == (1, 0, 0)
     assert [Turns().steps_of(record) for record in records] == [1] * 6
     assert turns.steps_of(types.SimpleNamespace(job=None)) == 1
 
 
-def test_more_batches_than_a_pipe_takes(monkeypatch):
-    _, jobs = jobs_of(small(100))
-    monkeypatch.setattr(shares, "MOST_TICKETS", 5)
-    assert [len(batch) for batch in shares._in_batches(jobs, 2)] == [20] * 5
-    with shares._Tickets(16384) as tickets:
-        assert list(tickets) == list(range(16384))
+def test_any_number_of_tickets():
+    with shares._Tickets(100_000) as tickets:
+        assert list(tickets) == list(range(100_000))
+        assert list(tickets) == []
 
 
 def test_tickets_are_drawn_once_by_processes_that_draw_at_once():
@@ -417,14 +423,14 @@ def test_a_pool_of_copies(copied, capfd):
         assert handle.is_over
         assert pool.deaths(ForkDied()) == 1
     with pytest.raises(MemoryError, match="7 GiB"):
-        pool.result(pool.submit(fails, "memory"))
+        pool.result(*pool.wait([pool.submit(fails, "memory")]))
     assert len(copied) == 3
     # One that died while nobody asked it for anything is told of by the next answer.
     idle = pool.idle[-1]
-    idle.process.kill()
-    idle.process.join()
+    os.kill(idle.number, signal.SIGKILL)
+    os.waitid(os.P_PID, idle.number, os.WEXITED | os.WNOWAIT)
     with pytest.raises(ForkDied, match="-9"):
-        pool.result(pool.submit(divmod, 1, 1))
+        pool.result(*pool.wait([pool.submit(divmod, 1, 1)]))
     pool.submit(time.sleep, 100)
     pool.close()
     assert "KeyError: 1" in capfd.readouterr().err
@@ -434,7 +440,7 @@ def test_answers_as_they_come():
     slow, quick = Fork(lambda: time.sleep(60)), Fork(lambda: "quick")
     assert answering([slow, quick]) == [quick]
     assert quick.answer() == "quick"
-    with pytest.raises(ForkDied, match="has not answered within 0 s"):
+    with pytest.raises(ForkDied, match="neither answers nor works any more"):
         slow.answer(0.01)
     assert not slow.is_over
     for fork in (slow, quick):
@@ -473,6 +479,207 @@ def test_no_lock_of_another_thread_is_missed_by_a_copy(taken, tmp_path):
         fork.end()
         over.set()
         thread.join()
+
+
+@pytest.fixture
+def one_copy(monkeypatch):
+    """The system has room for one copy of this process, and no more."""
+    fork, made = os.fork, itertools.count()
+
+    def at_most_one():
+        if next(made):
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", at_most_one)
+
+
+def test_where_no_more_copies_can_be_made_the_work_is_done_by_those_there_are(copied, one_copy, tmp_path, caplog):
+    alone = ww.analyze(small())
+    assert_same_bytes(ww.analyze(small(), n_jobs=4), alone)
+    assert "1 copies of this process can be made, not 3 ([Errno 11] no more processes)" in caplog.text
+    # Now there is not even one.
+    assert_same_bytes(ww.analyze(small(), n_jobs=4), alone)
+    assert "0 copies of this process" in caplog.text
+    save_file(small(), tmp_path / "model.safetensors")
+    assert_same_bytes(ww.scan(tmp_path, n_jobs=4), ww.scan(tmp_path))
+    assert caplog.text.count("no further copy of this process can be made ([Errno 11] no more processes)") == 1
+
+
+def test_a_scan_by_a_copy_and_this_process(copied, one_copy, tmp_path):
+    save_file({**damaged(), **small()}, tmp_path / "model.safetensors")
+    assert_same_bytes(ww.scan(tmp_path, n_jobs=3), ww.scan(tmp_path))
+    assert len(copied) == 1
+
+
+def test_without_a_pipe_or_a_temporary_file_this_process_does_it_all(copied, monkeypatch, caplog):
+    def no_room(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    alone = ww.analyze(small())
+    for owner, name in ((shares.tempfile, "TemporaryFile"), (forks.multiprocessing, "Pipe")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, no_room)
+            assert_same_bytes(ww.analyze(small(), n_jobs=2), alone)
+    assert caplog.text.count("0 copies of this process can be made, not 1 ([Errno 24] Too many open files)") == 2
+    assert copied == []
+
+
+@pytest.mark.parametrize("handler", ["ignored", "reaped"])
+def test_a_host_that_is_told_of_the_end_of_its_children(handler, copied, tmp_path, monkeypatch):
+    """Whoever waits for the end of every child leaves nothing to wait for."""
+
+    def reap(number, frame):
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+    save_file(small(), tmp_path / "model.safetensors")
+    alone = ww.analyze(small()), ww.scan(tmp_path)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN if handler == "ignored" else reap)
+    try:
+        assert_same_bytes(ww.analyze(small(), n_jobs=3), alone[0])
+        assert_same_bytes(ww.scan(tmp_path, n_jobs=3), alone[1])
+        fork = Fork(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        with pytest.raises(ForkDied, match=r"its exit code was told to somebody else|exit code -9"):
+            fork.answer()
+        fork.end()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert len(copied) == 5
+
+
+def test_signals_that_the_host_handles_are_not_for_its_copies(tmp_path):
+    """As a scheduler sends them: to every process of a job, each of which would else save or queue the job again."""
+    seen = tmp_path / "seen"
+
+    def handle(number, frame):
+        seen.write_text(seen.read_text() + f"{os.getpid()}\n" if seen.exists() else f"{os.getpid()}\n")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    wakeup = signal.set_wakeup_fd(writing)
+    fork = Fork()
+    try:
+        fork.ask(divmod, 45, 7)
+        assert fork.answer() == (6, 3)
+        for number in before:
+            os.kill(fork.number, number)
+        fork.ask(divmod, 45, 7)
+        assert fork.answer() == (6, 3)
+        assert not seen.exists()
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+    finally:
+        fork.end()
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    os.write(writing, b"end")
+    assert os.read(reading, 10) == b"end"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_what_the_host_throws_away_is_finalised_there_alone(tmp_path):
+    class Thrown:
+        def __del__(self):
+            with (tmp_path / "finalised").open("a") as log:
+                log.write("once ")
+
+    one = Thrown()
+    one.itself = one
+    gc.disable()
+    try:
+        del one
+        fork = Fork(gc.collect)
+        fork.answer()
+        fork.end()
+        assert not (tmp_path / "finalised").exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert (tmp_path / "finalised").read_text() == "once "
+
+
+def test_a_cached_property_that_another_thread_computes_is_not_waited_for():
+    """Before Python 3.12 a class has one lock for each of them."""
+    inside, over = threading.Event(), threading.Event()
+
+    class Slow:
+        @property
+        def entries(self):
+            inside.set()
+            over.wait(60)
+            return []
+
+    shapes = vars(records.Run)["_shapes"]
+    thread = threading.Thread(target=lambda: shapes.__get__(Slow()))
+    thread.start()
+    inside.wait(60)
+    fork = Fork(lambda: shapes.__get__(types.SimpleNamespace(entries=[])))
+    try:
+        assert fork.answer(5) == {}
+    finally:
+        fork.end()
+        over.set()
+        thread.join()
+
+
+def test_one_bar_tells_of_all(copied, capfd):
+    ww.analyze(small(), n_jobs=3, progress=True)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(" in ")[0] for line in lines] == ["layers: 0 of 40", "layers: 40 of 40"]
+
+
+def test_the_lock_of_bars_is_not_waited_for():
+    """tqdm has one for all bars of a process, those that are not shown too."""
+    inside, over = threading.Event(), threading.Event()
+
+    def shows():
+        with tqdm.get_lock():
+            inside.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=shows)
+    thread.start()
+    inside.wait(60)
+    fork = Fork(lambda: [bar.update() for bar in [progress_bar(3, "layers", False)]])
+    try:
+        assert fork.answer(5) == [None]
+    finally:
+        fork.end()
+        over.set()
+        thread.join()
+
+
+def test_a_copy_that_works_is_waited_for(monkeypatch):
+    """However long; one that waits itself is not."""
+
+    def works():
+        until = time.process_time() + 1.0
+        while time.process_time() < until:
+            pass
+        return "done"
+
+    fork, waits = Fork(works), Fork(lambda: time.sleep(60))
+    try:
+        assert fork.answer(0.5) == "done"
+        with pytest.raises(ForkDied, match="neither answers nor works any more"):
+            waits.answer(0.5)
+    finally:
+        fork.end()
+        waits.end()
+
+
+def test_a_pool_gives_a_copy_up_that_neither_answers_nor_works(copied, monkeypatch):
+    monkeypatch.setattr(pools, "PATIENCE", 0.2)
+    pool = pools.ForkPool(2)
+    handle = pool.submit(time.sleep, 60)
+    with pytest.raises(ForkDied, match="neither answers nor works any more"):
+        pool.result(*pool.wait([handle]))
+    assert handle.is_over
+    pool.close()
 
 
 def test_a_copy_has_one_thread_of_torch_and_no_interrupts(monkeypatch):
