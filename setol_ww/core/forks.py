@@ -232,10 +232,11 @@ def can_fork() -> bool:
     if sys.platform != "linux" or multiprocessing.current_process().daemon:
         return False
     torch = sys.modules.get("torch")
-    return not any(name in sys.modules for name in NOT_TO_BE_COPIED) and not (
-        torch is not None and (torch.cuda.is_initialized() or _is_distributed(torch))
-    )
+    return not any(name in sys.modules for name in NOT_TO_BE_COPIED) and not (torch is not None and _is_at_work(torch))
 
 
-def _is_distributed(torch: Any) -> bool:
+def _is_at_work(torch: Any) -> bool:
+    """True where torch is being imported by another thread, has a GPU or speaks with other ranks."""
+    if getattr(torch.__spec__, "_initializing", False) or torch.cuda.is_initialized():
+        return True
     return bool(torch.distributed.is_available() and torch.distributed.is_initialized())

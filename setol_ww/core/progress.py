@@ -102,7 +102,7 @@ def progress_bar(total: float, what: str, progress: bool | None, *, form: str | 
     (None, True)
     """
     stream = sys.stderr
-    if progress is False or stream is None:
+    if progress is False or stream is None or getattr(stream, "closed", False):
         return _Nothing()
     told |= {"total": total, "desc": what, "bar_format": form, "delay": 0 if progress else DELAY}
     if in_notebook():

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import functools
 import logging
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -296,19 +297,22 @@ def pool_maker(n_jobs: int, device: str = "cpu", *, is_remote: bool = False) -> 
     number = number_of_jobs(n_jobs)
     backend, configured = get_active_backend()
     name = type(backend).__name__
+    # What joblib gives its own workers, nobody has asked for.
+    is_nested = bool(backend.nesting_level)
     if name == "DaskDistributedBackend":
         return lambda jobs, units: DaskPool(backend.client)
     if name == "RayBackend":
         return lambda jobs, units: RayPool()
-    if not isinstance(backend, (LokyBackend, SequentialBackend)):
+    if not isinstance(backend, (LokyBackend, SequentialBackend)) and not is_nested:
         raise InvalidInput(f"the joblib backend {name} was asked; accepted are loky, dask and ray")
-    if n_jobs == 1 and isinstance(configured, int):
+    if n_jobs == 1 and isinstance(configured, int) and not is_nested:
         number = number_of_jobs(configured)
     if number <= 1 or isinstance(backend, SequentialBackend):
         return None
 
     def make(jobs: int, units: float) -> Pool:
-        if device == "cpu" and units >= PROCESSES_FROM:
+        # A daemon has no processes of its own.
+        if device == "cpu" and units >= PROCESSES_FROM and not multiprocessing.current_process().daemon:
             return LocalPool(min(number, jobs))
         is_copied = device == "cpu" and units >= FORKS_FROM and not is_remote and can_fork()
         return (ForkPool if is_copied else ThreadPool)(min(number, jobs))

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import functools
 import gc
+import importlib.machinery
+import io
 import itertools
 import logging
 import multiprocessing
@@ -22,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed, parallel_config
 from safetensors.torch import save_file
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -261,6 +264,14 @@ def test_beside_a_gpu_other_systems_and_other_ranks_there_are_no_copies(monkeypa
     assert can_fork()
 
 
+def test_while_another_thread_imports_torch_there_are_no_copies(monkeypatch):
+    half = types.ModuleType("torch")
+    half.__spec__ = importlib.machinery.ModuleSpec("torch", None)
+    half.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, "torch", half)
+    assert not can_fork()
+
+
 def jobs_of(weights, **options):
     given = model.adapt(weights)
     return given, plan(given.entries, **options)
@@ -321,6 +332,25 @@ def test_which_workers_a_scan_has(monkeypatch):
     pool = make()(2, 1e11)
     assert type(pool) is pools.ThreadPool
     pool.close()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_scan_within_a_worker_of_joblib(n_jobs, tmp_path):
+    """joblib gives its workers a backend that nobody has asked for."""
+    save_file(small(4), tmp_path / "model.safetensors")
+    (found,) = Parallel(n_jobs=2, backend="threading")([delayed(ww.scan)(tmp_path, n_jobs=n_jobs)])
+    assert_same_bytes(found, ww.scan(tmp_path))
+    with parallel_config(backend="threading"), pytest.raises(ww.InvalidInput, match="ThreadingBackend was asked"):
+        ww.scan(tmp_path, n_jobs=n_jobs)
+
+
+def test_a_daemon_scans_in_threads(monkeypatch):
+    """It may have no processes of its own."""
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    for units in (1e11, 1e13):
+        pool = pools.pool_maker(2)(2, units)
+        assert type(pool) is pools.ThreadPool
+        pool.close()
 
 
 def test_a_scan_of_a_url_has_threads(monkeypatch, tmp_path):
@@ -630,6 +660,13 @@ def test_one_bar_tells_of_all(copied, capfd):
     ww.analyze(small(), n_jobs=3, progress=True)
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(" in ")[0] for line in lines] == ["layers: 0 of 40", "layers: 40 of 40"]
+
+
+def test_no_bar_where_standard_error_is_closed(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert len(ww.analyze(gaussian_matrix(40, 30, seed=0), progress=True)) == 1
 
 
 def test_the_lock_of_bars_is_not_waited_for():
