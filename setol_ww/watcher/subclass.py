@@ -298,7 +298,9 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
         jobs, upstream_layers = worker._planned(asked_layers, options, told.layouts)
         params = parameters({**options, "layers": upstream_layers} if upstream_layers else options)
         told = told.changed(detX=bool(params["detX"]))
-        is_plain = engine == "fast" and device == "cpu" and not worker._reads_weights(params)
+        # What methods of a subclass keep for themselves would be lost with a copy.
+        is_plain = type(self) is WeightWatcher and engine == "fast" and device == "cpu"
+        is_plain = is_plain and not worker._reads_weights(params)
         copies = copies_for(number, jobs, worker._given) if is_plain else 1
         # While a GPU decomposes the next layers, the walk fits this one.
         threads = 1 if copies > 1 else number if device == "cpu" else max(2, number)

@@ -264,6 +264,20 @@ def test_beside_a_gpu_other_systems_and_other_ranks_there_are_no_copies(monkeypa
     assert can_fork()
 
 
+def test_a_subclass_sees_every_layer(copied):
+    """What its methods keep is here."""
+
+    class Keeping(ww.WeightWatcher):
+        def fit_powerlaw(self, evals, *arguments, **options):
+            kept.append(len(evals))
+            return super().fit_powerlaw(evals, *arguments, **options)
+
+    kept: list[int] = []
+    Keeping().analyze(small(), n_jobs=2)
+    assert kept == [30] * 40
+    assert copied == []
+
+
 def test_while_another_thread_imports_torch_there_are_no_copies(monkeypatch):
     half = types.ModuleType("torch")
     half.__spec__ = importlib.machinery.ModuleSpec("torch", None)
