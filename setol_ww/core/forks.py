@@ -52,20 +52,22 @@ class Fork:
         self.used, self.death = 0.0, ""
         self.pipe, theirs = multiprocessing.Pipe()
         _flush()
-        # What arrives before a copy has let go of the handlers is not for them.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            self.number = os.fork()
-            if not self.number:
-                self.pipe.close()
-                _as_copy(first, theirs, parent, mask)
-        except OSError:
-            self.pipe.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            # The end of the pipe is seen only where nobody else holds it.
-            theirs.close()
+        with contextlib.ExitStack() as undone:
+            undone.callback(self.pipe.close)
+            # What arrives before a copy has let go of the handlers is not for it.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                # The end of the pipe is seen only where nobody else holds it.
+                with theirs:
+                    self.number = os.fork()
+                    if not self.number:
+                        self.pipe.close()
+                        _as_copy(first, theirs, parent, mask)
+                undone.callback(self.end)
+            finally:
+                # An interrupt comes here.
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            undone.pop_all()
 
     def ask(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Have it do something that it finds by its name; `ForkDied` where it is not there any more."""

@@ -176,6 +176,22 @@ def test_an_interrupt_ends_the_copies(copied, monkeypatch):
     assert len(copied) == 2
 
 
+def test_an_interrupt_while_the_process_is_copied_ends_the_copy(copied, monkeypatch):
+    fork, made = os.fork, []
+
+    def interrupted():
+        made.append(fork())
+        if made[-1]:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return made[-1]
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Fork(lambda: time.sleep(100))
+    assert not Path(f"/proc/{made[0]}").exists()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
 SHARED_OUT = """
     import os, signal, sys, time
     import numpy as np
