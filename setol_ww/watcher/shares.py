@@ -11,12 +11,11 @@ import logging
 import os
 import tempfile
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from ..core.forks import Fork, ForkDied, can_fork
-from ..formats.checkpoints import inner_mapping
 from ..formats.places import is_url
 from ..scanning.jobs import cost_of
 from ..scanning.pools import FORKS_FROM
@@ -111,7 +110,9 @@ def _is_copied(given: Given) -> bool:
     """True where a copy of the process has the weights too: arrays and files of this machine, no open connections."""
     if given.is_on_disk:
         return not any(is_url(str(entry.file)) for entry in given.entries)
-    values = inner_mapping(given.source).values() if isinstance(given.source, Mapping) else ()
+    # The entries keep what a mapping has given, which may read it from a file anew each time.
+    asked = () if given.is_module else given.entries
+    values = (entry.load() for entry in asked if entry.is_candidate and not entry.unfit and entry.recipe is None)
     return all(type(value).__module__.split(".")[0] in ("numpy", "torch") for value in values)
 
 
