@@ -48,7 +48,7 @@ class Fork:
 
         `OSError` where the system has no room for another process or pipe.
         """
-        parent = os.getpid()
+        parent, locked = os.getpid(), _locked(len(sys.modules))
         self.used, self.death = 0.0, ""
         self.pipe, theirs = multiprocessing.Pipe()
         _flush()
@@ -62,7 +62,7 @@ class Fork:
                     self.number = os.fork()
                     if not self.number:
                         self.pipe.close()
-                        _as_copy(first, theirs, parent, mask)
+                        _as_copy(first, theirs, parent, mask, locked)
                 undone.callback(self.end)
             finally:
                 # An interrupt comes here.
@@ -137,9 +137,11 @@ class _Whole:
             os._exit(error is not None)
 
 
-def _as_copy(first: Callable[[], Any] | None, theirs: Connection, parent: int, mask: set[Any]) -> None:
+def _as_copy(
+    first: Callable[[], Any] | None, theirs: Connection, parent: int, mask: set[Any], locked: Sequence[Any]
+) -> None:
     with _Whole():
-        _let_go()
+        _let_go(locked)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         end_with(parent)
         if "torch" in sys.modules:
@@ -154,21 +156,26 @@ def _as_copy(first: Callable[[], Any] | None, theirs: Connection, parent: int, m
                 theirs.send(_told(work, *arguments))
 
 
-def _let_go() -> None:
+def _let_go(locked: Sequence[Any]) -> None:
     """In a copy: what is the host's stays with the process that was copied."""
     # Its garbage, which would be finalised in both.
     gc.freeze()
     # Signals that it handles, sent to all processes of a terminal or a job at once.
-    for number in (signal.SIGINT, *signal.valid_signals()):
+    for number in signal.valid_signals():
         if number == signal.SIGINT or callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_IGN)
-    # Locks that other threads held: before Python 3.12 there is one for each cached property of a class.
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == __package__.partition(".")[0]:
-            for kind in filter(lambda one: isinstance(one, type), vars(module).values()):
-                for one in vars(kind).values():
-                    if isinstance(one, functools.cached_property) and hasattr(one, "lock"):
-                        one.lock = threading.RLock()
+    # Locks that other threads held.
+    for one in locked:
+        one.lock = threading.RLock()
+
+
+@functools.lru_cache(maxsize=1)
+def _locked(modules: int) -> list[Any]:
+    """Cached properties of this package, in so many modules: before Python 3.12 a class has one lock for each."""
+    ours = [vars(module) for name, module in list(sys.modules.items()) if name.split(".")[0] == __name__.split(".")[0]]
+    kinds = {one for known in ours for one in list(known.values()) if isinstance(one, type)}
+    known = [one for kind in kinds for one in vars(kind).values() if isinstance(one, functools.cached_property)]
+    return [one for one in known if hasattr(one, "lock")]
 
 
 def _flush() -> None:

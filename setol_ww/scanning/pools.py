@@ -298,7 +298,7 @@ def pool_maker(n_jobs: int, device: str = "cpu", *, is_remote: bool = False) -> 
     backend, configured = get_active_backend()
     name = type(backend).__name__
     # What joblib gives its own workers, nobody has asked for.
-    is_nested = bool(backend.nesting_level)
+    is_nested = bool(getattr(backend, "nesting_level", 0))
     if name == "DaskDistributedBackend":
         return lambda jobs, units: DaskPool(backend.client)
     if name == "RayBackend":
