@@ -1,4 +1,4 @@
-"""What a second job gains: `analyze` and `scan` with one and with two, in time on the wall, and what bounds the gain.
+"""What a second job gains: `analyze` and `scan` with one and with two, in time on the wall and in CPU time.
 
 Claim      Two jobs are at least 1.7 times as fast as one on two idle cores.
 Command    python scripts/bench/jobs.py [--only PART_OF_A_NAME ...] [--turns 2] [--out docs/figures/bench]
