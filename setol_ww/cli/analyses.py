@@ -188,8 +188,7 @@ def _blocks(frame: Any, watcher: Any, heading: str, reasons: bool) -> str:
 
 
 def _scan(asked: argparse.Namespace) -> int:
-    import pandas as pd
-
+    from ..results.findings import coverage_table
     from ..scanning.run import scan
     from ..views.text import coverage_lines, legend, text_table
 
@@ -204,7 +203,7 @@ def _scan(asked: argparse.Namespace) -> int:
     def text(colour: bool) -> str:
         seen = frame[frame["status"] != "skipped"]
         blocks = [text_table(seen, colour=colour), legend()] if len(seen) else []
-        return "\n\n".join([*blocks, coverage_lines(pd.DataFrame(frame.attrs["coverage"])), _where(frame, asked.out)])
+        return "\n\n".join([*blocks, coverage_lines(coverage_table(frame.attrs["coverage"])), _where(frame, asked.out)])
 
     answer(asked, text, lambda: table_as_json(frame, path=path, out=str(asked.out)))
     return 0

@@ -178,6 +178,13 @@ def _locked(modules: int) -> list[Any]:
     return [one for one in known if hasattr(one, "lock")]
 
 
+def in_every_copy(begin: Callable[[], None]) -> None:
+    """Have something begun anew in every copy of this process, ours or the host's, where nobody gives back locks that
+    other threads held."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin)
+
+
 def _flush() -> None:
     """Write what waits to be written, which a copy would write again."""
     for stream in (sys.stdout, sys.stderr):

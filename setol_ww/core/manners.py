@@ -16,6 +16,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+from .forks import in_every_copy
+
 NOISY_LOGGERS = ("weightwatcher", "matplotlib")
 # What scikit-learn and threadpoolctl set; what the host sets meanwhile has other names.
 RUNTIME_VARIABLES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
@@ -28,9 +30,7 @@ def _begin() -> None:
     _importing = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    # In a copy of the process nobody gives back what another thread held.
-    os.register_at_fork(after_in_child=_begin)
+in_every_copy(_begin)
 
 
 @contextlib.contextmanager

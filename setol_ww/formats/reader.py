@@ -6,7 +6,6 @@ keeps deleted files on disk, and any number of files can be known at once.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..core.errors import ChangedCheckpoint, InvalidInput, UnreadableCheckpoint
+from ..core.forks import in_every_copy
 from .base import Contents
 from .blocks import forget_inflated
 from .fingerprint import Fingerprint, fingerprint_of, sampled
@@ -214,8 +214,7 @@ class _Slot:
 
 
 _readers = _Readers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_readers.take_over)
+in_every_copy(_readers.take_over)
 
 
 def opened(path: str | Place, expected: str = "") -> FileReader:

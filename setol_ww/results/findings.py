@@ -24,6 +24,7 @@ from ..layer.weightwatcher_columns import FIT, NORMS, weightwatcher_row
 from ..spectrum import bulk, likelihoods, loud, noise, strengths, tail, uncertainty
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths
+from .coverage import COVERAGE_COLUMNS
 from .record import FARMS, STRENGTHS, TRAPS, LayerRecord
 
 #: Count it up when a rule changes otherwise than by a constant: columns kept by an earlier one are computed again.
@@ -163,6 +164,11 @@ def frame_of(rows: Sequence[dict[str, Any]], names: Iterable[str], objects: Iter
         {name: as_column([row.get(name, np.nan) for row in rows], name in objects) for name in names},
         index=pd.RangeIndex(len(rows)),
     )
+
+
+def coverage_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A coverage, a mapping a tensor, as a table; its columns are there without a row too."""
+    return frame_of(rows, COVERAGE_COLUMNS, ("shape",))
 
 
 def _rows(records: Sequence[LayerRecord], settings: Settings) -> Iterable[dict[str, Any]]:

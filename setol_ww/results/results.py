@@ -21,7 +21,7 @@ from ..core.upstairs import upstairs
 from ..core.whole_file import written_whole
 from ..layer.result import LayerResult, Settings
 from . import findings
-from .coverage import COVERAGE_COLUMNS, coverage_of
+from .coverage import Told, coverage_of
 from .export import records as rows_as_json
 from .findings import Groups, TableForm
 from .record import FARMS, TRAPS, LayerRecord, settings_of
@@ -172,7 +172,7 @@ class Results(Shown):
     @property
     def coverage(self) -> pd.DataFrame:
         """What became of every tensor of two or more dimensions."""
-        return findings.frame_of(self.coverage_rows, COVERAGE_COLUMNS, ("shape",))
+        return findings.coverage_table(self.coverage_rows)
 
     @property
     def coverage_rows(self) -> list[dict[str, Any]]:
@@ -299,6 +299,13 @@ class Results(Shown):
         names = list(dict.fromkeys(record.longname for record in self.records))
         nearest = difflib.get_close_matches(str(longname), names, NEAREST, 0.3) or names[:NEAREST]
         return f"the {title} was asked; there is none of that name. Nearest are {', '.join(map(repr, nearest))}"
+
+
+def table_with_coverage(results: Results) -> pd.DataFrame:
+    """The table of a run, what became of every tensor hanging on it."""
+    frame = results.table()
+    frame.attrs["coverage"] = Told(results.coverage_rows)
+    return frame
 
 
 def open_results(path: str | Path) -> Results:

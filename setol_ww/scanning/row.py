@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ..core.arrays import as_weightwatcher_reads, is_cut_by_weightwatcher, to_numpy
 from ..core.boundary import Attempt, attempt, attempt_each
+from ..core.forks import in_every_copy
 from ..core.options import Options
 from ..core.plain import as_computed
 from ..formats.checkpoints import read_job
@@ -228,8 +228,7 @@ def spectra_of(job: Job, matrices: list[Any], scale: float, device: str, own: Sp
 
 def is_read_by_weightwatcher(job: Job) -> bool:
     """True where WeightWatcher has a row for the tensor as a whole."""
-    of_theirs = job.part is not None and job.part.is_weightwatchers and not job.label
-    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and of_theirs
+    return len(job.shape) in (2, 4) and job.tensor.endswith(".weight") and job.is_weightwatchers
 
 
 def traps_of(job: Job, matrices: list[Any], scale: float, seed: int, device: str = "cpu") -> TrapReport:
@@ -273,9 +272,8 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
-if hasattr(os, "register_at_fork"):
-    # In a copy of the process nobody gives back a lock that another thread held; the limit holds on there.
-    os.register_at_fork(after_in_child=_one_thread.let_go)
+# The limit holds on there.
+in_every_copy(_one_thread.let_go)
 
 
 @contextmanager

@@ -28,10 +28,9 @@ from ..formats.folder import config_of
 from ..formats.places import Place, is_url, place_of
 from ..formats.reader import forget
 from ..linalg.device import check_device
-from ..results.coverage import Told
 from ..results.export import WRITERS, export, refuse_unwritable
 from ..results.record import LayerRecord
-from ..results.results import Results, notes_of
+from ..results.results import Results, notes_of, table_with_coverage
 from ..results.store import ENDINGS, Store, is_store, store_path
 from ..weights.plan import Job
 from .cost import Pace, in_words
@@ -163,22 +162,16 @@ def scan(
         records: list[LayerRecord] = []
         _work_off(mine, set(), asked, records.extend)
         records.sort(key=lambda record: record.position)
-        return _with_coverage(Results.from_records(records, options, about, form=FORM))
+        return table_with_coverage(Results.from_records(records, options, about, form=FORM))
     with Store.open(store_path(target), about, notes_of(options, FORM), resume=resume) as store:
         store.forget(record.position for record in store.records() if may_pass(record))
         store.count_layers_anew({job.position: job.layer_id for job in mine})
         _work_off(mine, store.positions(), asked, store.add_all)
-        frame = _with_coverage(Results.of_store(store))
+        frame = table_with_coverage(Results.of_store(store))
         if not is_store(target):
             export(frame, target)
             if part is None and not store.gave_up:
                 store.remove()
-    return frame
-
-
-def _with_coverage(results: Results) -> pd.DataFrame:
-    frame = results.table()
-    frame.attrs["coverage"] = Told(results.coverage_rows)
     return frame
 
 

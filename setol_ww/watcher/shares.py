@@ -32,7 +32,7 @@ PATIENCE = 20.0
 
 def may_be_weightwatchers(job: Job) -> bool:
     """True for a whole tensor that is asked for and that weightwatcher may have a row for."""
-    return job.part is not None and not job.label and not job.left_out and job.part.is_weightwatchers
+    return job.is_weightwatchers and not job.left_out
 
 
 class Turns:

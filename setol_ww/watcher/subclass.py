@@ -23,9 +23,9 @@ from ..linalg.device import check_device
 from ..linalg.eigenvalues import eigenvalues, scaled_eigenvalues_of
 from ..linalg.scaled import is_moderate
 from ..linalg.shuffles import shuffle
-from ..results.coverage import COVERAGE_COLUMNS, Told
+from ..results.findings import coverage_table
 from ..results.record import settings_of
-from ..results.results import Results
+from ..results.results import Results, table_with_coverage
 from ..scanning.pools import number_of_jobs
 from ..spectrum.esd import Spectrum
 from ..spectrum.strengths import Strengths, strengths_of
@@ -204,8 +204,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
     @property
     def coverage(self) -> pd.DataFrame:
         """What became of every tensor of two or more dimensions in the last analysis."""
-        told = [] if self.details is None else self.details.attrs.get("coverage", [])
-        return pd.DataFrame({name: [row[name] for row in told] for name in COVERAGE_COLUMNS})
+        return coverage_table([] if self.details is None else self.details.attrs.get("coverage", []))
 
     def analyze(
         self,
@@ -323,8 +322,7 @@ class WeightWatcher(rooms.WeightWatcher, package.WeightWatcher):
             )
             # Whatever is set in this context (numpy's error state, the generator) is gone with it, interrupted or not.
             results = contextvars.copy_context().run(worker._carry_out, params, told, copies)
-        details = results.table()
-        details.attrs["coverage"] = Told(results.coverage_rows)
+        details = table_with_coverage(results)
         # At once: an interrupt or another thread's analysis never leaves parts of two.
         self.__dict__.update(results=results, details=details, _layouts=told.layouts)
         return details

@@ -96,6 +96,11 @@ class Job:
         return part is not None and not self.skipped and part.rows * part.columns * part.count <= SMALL
 
     @property
+    def is_weightwatchers(self) -> bool:
+        """True for a whole tensor that weightwatcher reads by its axes."""
+        return self.part is not None and not self.label and self.part.is_weightwatchers
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The files that it is read from; none in memory."""
         return self.recipe.files if self.recipe is not None else (self.file,) if self.file else ()

@@ -545,6 +545,13 @@ def test_tensors_are_counted_as_analyze_counts_them(tmp_path, capsys):
     assert said == ["2 of 2 weight tensors analysed"] * 2
 
 
+def test_a_shard_without_a_tensor_is_told_as_one(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", gaussian_matrix(40, 30, seed=0))
+    assert main(["scan", str(tmp_path / "a.npy"), "--out", str(tmp_path / "second.setol"), "--shard", "1/2"]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 0 weight tensors analysed (0.0 % of their parameters), 0 skipped, 0 failed." in said
+
+
 def interrupted(checkpoint: Path, out: Path, after: int, monkeypatch, **options) -> None:
     """A scan that stops after some rows."""
     original = Store.add_all
